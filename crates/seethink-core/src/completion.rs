@@ -1,0 +1,37 @@
+//! What a policy wrote in answer to a problem.
+
+use crate::ProblemId;
+use serde::{Deserialize, Serialize};
+
+/// Why a completion ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// An end-of-sequence token was sampled; it is the last token of the completion.
+    Stop,
+    /// The completion reached the longest length allowed.
+    Length,
+}
+
+/// One sampled answer to a prompt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Completion {
+    /// Token ids, the end-of-sequence token included when there was one.
+    pub tokens: Vec<u32>,
+    /// Log-probability of each token under the policy that sampled it, at the sampling temperature and with
+    /// forbidden tokens removed, before top-k and top-p. As long as `tokens`. Nats.
+    pub log_probs: Vec<f32>,
+    /// The tokens as text, special tokens left out.
+    pub text: String,
+    /// Why it ended.
+    pub finish: FinishReason,
+}
+
+/// All completions that were sampled for one problem in one step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    /// The problem that they answer.
+    pub problem: ProblemId,
+    /// In order of their completion index.
+    pub completions: Vec<Completion>,
+}

@@ -1,0 +1,13 @@
+//! The nouns of seethink: problems, capabilities, pass rates, completions, groups, and counter-based randomness.
+//!
+//! No tensors, no files, no clock: every other crate may depend on this one, and it depends on none of them.
+
+mod completion;
+mod problem;
+mod random;
+mod trainable;
+
+pub use completion::{Completion, FinishReason, Group};
+pub use problem::{Capability, Image, ImageError, ImageSource, PassRate, PassRateError, Problem, ProblemId};
+pub use random::{Purpose, Rng};
+pub use trainable::Trainable;

@@ -1,0 +1,1 @@
+//! What to train on next: the Curriculum trait, its axes and every policy.

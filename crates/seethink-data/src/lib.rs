@@ -1,0 +1,1 @@
+//! Problems from disk and from the built-in digits world.

@@ -1,0 +1,199 @@
+//! What goes into a backbone, on the host and on the device.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// Image patches on the host, as the image processor makes them.
+///
+/// # Shapes
+/// - `values`: `[n_patches, patch_len]`, row-major, normalised; rows of several images follow one another
+/// - `grids`: per image `[frames, rows, columns]` of patches
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Pixels {
+    /// Normalised patch values.
+    pub values: Vec<f32>,
+    /// Patch grid of each image: frames, rows, columns.
+    pub grids: Vec<[usize; 3]>,
+}
+
+impl Pixels {
+    /// The patches of several prompts, one after the other.
+    pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        parts.into_iter().fold(Self::default(), |mut all, part| {
+            all.values.extend_from_slice(&part.values);
+            all.grids.extend_from_slice(&part.grids);
+            all
+        })
+    }
+
+    /// Number of patches over all images.
+    pub fn n_patches(&self) -> usize {
+        self.grids.iter().map(|grid| grid.iter().product::<usize>()).sum()
+    }
+
+    /// The patches as a tensor.
+    ///
+    /// # Panics
+    /// If there is no image, or the values do not divide into the patches of the grids.
+    pub fn to_tensor(&self, device: &Device) -> PixelTensor {
+        let n_patches = self.n_patches();
+        assert!(n_patches > 0 && self.values.len() % n_patches == 0, "patch values do not match the grids");
+        let shape = [n_patches, self.values.len() / n_patches];
+        let patches = Tensor::from_data(TensorData::new(self.values.clone(), shape), device);
+        PixelTensor { patches, grids: self.grids.clone() }
+    }
+}
+
+/// Image patches on a device.
+///
+/// # Shapes
+/// - `patches`: `[n_patches, patch_len]`
+#[derive(Debug, Clone)]
+pub struct PixelTensor {
+    /// Normalised patch values.
+    pub patches: Tensor<2>,
+    /// Patch grid of each image: frames, rows, columns.
+    pub grids: Vec<[usize; 3]>,
+}
+
+/// What the vision side hands to the text decoder, one row per image token, images in order of appearance.
+///
+/// # Shapes
+/// - `embeds`: `[n_image_tokens, hidden]`
+/// - `deepstack[k]`: `[n_image_tokens, hidden]`, added after decoder layer `k`; empty for families without DeepStack
+#[derive(Debug, Clone)]
+pub struct VisualFeatures {
+    /// Replace the embeddings of the image tokens.
+    pub embeds: Tensor<2>,
+    /// Added to the hidden states of the image tokens after the first decoder layers.
+    pub deepstack: Vec<Tensor<2>>,
+}
+
+/// Image features and where they go.
+///
+/// # Shapes
+/// - `positions`: `[n_image_tokens]`, flat index `row * seq + column` into the batch, in the order of the features
+#[derive(Debug, Clone)]
+pub struct VisualTokens {
+    /// Flat positions of the image tokens.
+    pub positions: Tensor<1, Int>,
+    /// Their features.
+    pub features: VisualFeatures,
+}
+
+/// A batch for a backbone.
+///
+/// # Shapes
+/// - `input_ids`, `segments`: `[batch, seq]`
+/// - `position_ids`: `[3, batch, seq]` (time, height, width; families with one axis read the first)
+///
+/// `segments` says who may see whom: −1 is padding, 0 is seen by every later token of its row, and `k >= 1` is a branch that
+/// sees the zeros before it and itself. A token sees no later token. So a row can hold one prompt (0) and, after it, a whole
+/// group of completions (1, 2, …) that share it; an ordinary row is all zeros.
+#[derive(Debug, Clone)]
+pub struct VlmInput {
+    /// Token ids.
+    pub input_ids: Tensor<2, Int>,
+    /// Rotary positions.
+    pub position_ids: Tensor<3, Int>,
+    /// Visibility, see above.
+    pub segments: Tensor<2, Int>,
+    /// Image features, where the batch has images.
+    pub visual: Option<VisualTokens>,
+}
+
+/// A prompt that is ready for the model, on the host.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptInput {
+    /// Token ids, image placeholders expanded to one id per image token.
+    pub tokens: Vec<u32>,
+    /// Rotary position of each token: time, height, width.
+    pub position_ids: Vec<[i64; 3]>,
+    /// Position of the first token after the prompt, the same on all three axes.
+    pub next_position: i64,
+    /// Indices into `tokens` of the image tokens, in order.
+    pub image_tokens: Vec<usize>,
+    /// Patches of the images.
+    pub pixels: Pixels,
+}
+
+/// One row of a batch, on the host.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TokenRow {
+    /// Token ids.
+    pub tokens: Vec<u32>,
+    /// Rotary position of each token.
+    pub position_ids: Vec<[i64; 3]>,
+    /// Segment of each token, see [`VlmInput`].
+    pub segments: Vec<i64>,
+    /// Indices into `tokens` of the image tokens, in order.
+    pub image_tokens: Vec<usize>,
+}
+
+impl TokenRow {
+    /// The prompt alone.
+    pub fn prompt(prompt: &PromptInput) -> Self {
+        Self {
+            tokens: prompt.tokens.clone(),
+            position_ids: prompt.position_ids.clone(),
+            segments: vec![0; prompt.tokens.len()],
+            image_tokens: prompt.image_tokens.clone(),
+        }
+    }
+
+    /// Appends a completion as its own branch. Returns the column of its first token.
+    pub fn push_branch(&mut self, segment: i64, first_position: i64, tokens: &[u32]) -> usize {
+        let start = self.tokens.len();
+        self.tokens.extend_from_slice(tokens);
+        self.position_ids.extend((0..tokens.len() as i64).map(|i| [first_position + i; 3]));
+        self.segments.extend(std::iter::repeat_n(segment, tokens.len()));
+        start
+    }
+}
+
+/// On which side shorter rows are padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Before the first token: rows end together (decoding).
+    Left,
+    /// After the last token: rows start together (training).
+    Right,
+}
+
+impl VlmInput {
+    /// Pads rows to the longest and puts them on a device.
+    ///
+    /// `features` are the image features of all rows in order; where they are `None`, rows must hold no image token.
+    ///
+    /// # Panics
+    /// If there is no row, or the number of features is not the number of image tokens.
+    pub fn from_rows(rows: &[TokenRow], pad_token: u32, side: Side, features: Option<VisualFeatures>, device: &Device) -> Self {
+        let batch = rows.len();
+        let seq = rows.iter().map(|row| row.tokens.len()).max().expect("a batch has at least one row");
+        let mut ids = vec![i64::from(pad_token); batch * seq];
+        let mut segments = vec![-1i64; batch * seq];
+        let mut positions = vec![0i64; 3 * batch * seq];
+        let mut image_tokens = Vec::new();
+        for (b, row) in rows.iter().enumerate() {
+            let offset = b * seq + if side == Side::Left { seq - row.tokens.len() } else { 0 };
+            for (t, &token) in row.tokens.iter().enumerate() {
+                ids[offset + t] = i64::from(token);
+                segments[offset + t] = row.segments[t];
+                for axis in 0..3 {
+                    positions[axis * batch * seq + offset + t] = row.position_ids[t][axis];
+                }
+            }
+            image_tokens.extend(row.image_tokens.iter().map(|t| (offset + t) as i64));
+        }
+        let visual = features.map(|features| {
+            let n = image_tokens.len();
+            assert_eq!(features.embeds.dims()[0], n, "one feature row per image token");
+            VisualTokens { positions: Tensor::from_data(TensorData::new(image_tokens, [n]), device), features }
+        });
+        Self {
+            input_ids: Tensor::from_data(TensorData::new(ids, [batch, seq]), device),
+            position_ids: Tensor::from_data(TensorData::new(positions, [3, batch, seq]), device),
+            segments: Tensor::from_data(TensorData::new(segments, [batch, seq]), device),
+            visual,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Scores of completions: answer extraction, equivalence and the format check.

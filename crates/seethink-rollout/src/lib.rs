@@ -1,0 +1,1 @@
+//! Generation: prefill, cached decode, batching, sampling, stopping.

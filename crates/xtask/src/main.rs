@@ -1,0 +1,2 @@
+//! Developer tasks: validate, tidy.
+fn main() {}
