@@ -68,6 +68,27 @@ pub struct VisualFeatures {
     pub deepstack: Vec<Tensor<2>>,
 }
 
+impl VisualFeatures {
+    /// The features of some image tokens.
+    pub fn rows(&self, range: std::ops::Range<usize>) -> Self {
+        let take = |features: &Tensor<2>| features.clone().narrow(0, range.start, range.len());
+        Self { embeds: take(&self.embeds), deepstack: self.deepstack.iter().map(take).collect() }
+    }
+
+    /// The features of several prompts, one after the other; `None` where there are none.
+    pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let parts: Vec<&Self> = parts.into_iter().collect();
+        let first = parts.first()?;
+        let levels = 0..first.deepstack.len();
+        Some(Self {
+            embeds: Tensor::cat(parts.iter().map(|part| part.embeds.clone()).collect(), 0),
+            deepstack: levels
+                .map(|k| Tensor::cat(parts.iter().map(|part| part.deepstack[k].clone()).collect(), 0))
+                .collect(),
+        })
+    }
+}
+
 /// Image features and where they go.
 ///
 /// # Shapes
@@ -76,8 +97,8 @@ pub struct VisualFeatures {
 pub struct VisualTokens {
     /// Flat positions of the image tokens.
     pub positions: Tensor<1, Int>,
-    /// Their features.
-    pub features: VisualFeatures,
+    /// Their features; absent only in a batch for `VisionLanguageModel::backward` that is given the pixels instead.
+    pub features: Option<VisualFeatures>,
 }
 
 /// A batch for a backbone.
@@ -162,7 +183,8 @@ pub enum Side {
 impl VlmInput {
     /// Pads rows to the longest and puts them on a device.
     ///
-    /// `features` are the image features of all rows in order; where they are `None`, rows must hold no image token.
+    /// `features` are the image features of all rows in order; where rows hold image tokens and there are none yet,
+    /// [`with_features`](Self::with_features) or `VisionLanguageModel::backward` supplies them.
     ///
     /// # Panics
     /// If there is no row, or the number of features is not the number of image tokens.
@@ -184,16 +206,33 @@ impl VlmInput {
             }
             image_tokens.extend(row.image_tokens.iter().map(|t| (offset + t) as i64));
         }
-        let visual = features.map(|features| {
-            let n = image_tokens.len();
-            assert_eq!(features.embeds.dims()[0], n, "one feature row per image token");
-            VisualTokens { positions: Tensor::from_data(TensorData::new(image_tokens, [n]), device), features }
+        let n = image_tokens.len();
+        let visual = (n > 0).then(|| VisualTokens {
+            positions: Tensor::from_data(TensorData::new(image_tokens, [n]), device),
+            features: None,
         });
-        Self {
+        let input = Self {
             input_ids: Tensor::from_data(TensorData::new(ids, [batch, seq]), device),
             position_ids: Tensor::from_data(TensorData::new(positions, [3, batch, seq]), device),
             segments: Tensor::from_data(TensorData::new(segments, [batch, seq]), device),
             visual,
+        };
+        match features {
+            None => input,
+            Some(features) => input.with_features(features),
         }
+    }
+
+    /// The same batch with these image features.
+    ///
+    /// # Panics
+    /// If the number of features is not the number of image tokens.
+    pub fn with_features(mut self, features: VisualFeatures) -> Self {
+        let n = self.visual.as_ref().map_or(0, |visual| visual.positions.dims()[0]);
+        assert_eq!(features.embeds.dims()[0], n, "one feature row per image token");
+        if let Some(visual) = &mut self.visual {
+            visual.features = Some(features);
+        }
+        self
     }
 }

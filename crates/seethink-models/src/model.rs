@@ -1,7 +1,7 @@
 //! The model side of a backbone.
 
 use crate::{PixelTensor, VisualFeatures, VlmInput};
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use seethink_core::Trainable;
@@ -10,7 +10,7 @@ use seethink_nn::KvCache;
 /// A vision-language model: a vision encoder whose features stand among the tokens of a causal text decoder.
 ///
 /// `batch` rows of `seq` tokens, `hidden` channels, `vocab` ids.
-pub trait VisionLanguageModel: Module + Clone + std::fmt::Debug + Send + 'static {
+pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug + Send + 'static {
     /// Size of the vocabulary, rows of the embedding table without a tokenizer entry included.
     fn vocab_size(&self) -> usize;
 
@@ -57,10 +57,11 @@ pub trait VisionLanguageModel: Module + Clone + std::fmt::Debug + Send + 'static
     /// Gradients of a loss that is given as a function of the final hidden states, with little memory: the forward pass keeps
     /// only each block's input, and the backward pass runs each block again.
     ///
-    /// `pixels`: the images, where gradients should reach the vision side; then the features in `input.visual` are replaced by
-    /// fresh ones. Without it the features in `input.visual` are constants.
+    /// `pixels`: the images, where gradients should reach the vision side; any features in `input.visual` are then ignored.
+    /// Without it the features in `input.visual` are constants. All tensors of `input` and `pixels` are without gradient
+    /// tracking (the inner device).
     ///
-    /// `head` receives the hidden states `[batch, seq, hidden]` (no gradient tracking, the weights' inner device) and returns
+    /// `head` receives the hidden states `[batch, seq, hidden]` (after the final norm, no gradient tracking, inner device) and returns
     /// the gradient of the loss with respect to them, and the gradients of what it used of the model itself
     /// (the head, through [`lm_head`](Self::lm_head)), which are added to those of the trunk.
     ///

@@ -3,6 +3,118 @@
 use crate::PromptInput;
 use seethink_core::Image;
 use serde::Serialize;
+use std::path::PathBuf;
+
+/// Why text and pictures could not be turned into model input, or a processor not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessorError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// What was to be written.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The folder of a checkpoint lacks something that a processor needs.
+    #[error("{} has no {needed}", dir.display())]
+    Missing {
+        /// The folder.
+        dir: PathBuf,
+        /// What was looked for.
+        needed: &'static str,
+    },
+    /// A file is not JSON, or not the JSON that was expected.
+    #[error("{}: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// A setting has a value that cannot be honoured.
+    #[error("{}: {setting} is {found}, expected {expected}", path.display())]
+    Setting {
+        /// The file.
+        path: PathBuf,
+        /// Name of the setting.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// The tokenizer cannot be built, or refuses a text.
+    #[error("tokenizer of {}: {source}", dir.display())]
+    Tokenizer {
+        /// The folder that it was read from.
+        dir: PathBuf,
+        /// What the tokenizer says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tokenizer lacks a token that the model cannot do without.
+    #[error("the tokenizer of {} has no token {token:?}, which this model needs", dir.display())]
+    MissingToken {
+        /// The folder that it was read from.
+        dir: PathBuf,
+        /// The token.
+        token: String,
+    },
+    /// A token has another id than its configuration says.
+    #[error("the tokenizer of {} gives {token:?} the id {found}, but tokenizer_config.json says {expected}", dir.display())]
+    TokenId {
+        /// The folder that it was read from.
+        dir: PathBuf,
+        /// The token.
+        token: String,
+        /// Id that the tokenizer gave.
+        found: u32,
+        /// Id that the configuration asks for.
+        expected: u32,
+    },
+    /// The chat template does not compile, or refuses the messages.
+    #[error("chat template in {}: {source}", path.display())]
+    Template {
+        /// The file that holds the template.
+        path: PathBuf,
+        /// What the template engine says, with the line.
+        source: minijinja::Error,
+    },
+    /// The rendered prompt does not have one placeholder per image.
+    #[error("image placeholders in the rendered prompt: {placeholders}, images given: {images}")]
+    Placeholders {
+        /// Placeholders in the rendered prompt.
+        placeholders: usize,
+        /// Images given.
+        images: usize,
+    },
+    /// An image without pixels.
+    #[error("an image of {width}x{height} has no pixels")]
+    EmptyImage {
+        /// Width, pixels.
+        width: u32,
+        /// Height, pixels.
+        height: u32,
+    },
+    /// An image that is too long and thin for the patch grid.
+    #[error("an image of {width}x{height} is too thin: the longer side may be at most {limit} times the shorter")]
+    AspectRatio {
+        /// Width, pixels.
+        width: u32,
+        /// Height, pixels.
+        height: u32,
+        /// Largest ratio of the sides.
+        limit: u32,
+    },
+}
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -46,7 +158,8 @@ pub trait Processor: Send + Sync {
     /// If the images do not match the placeholders, an image cannot be resized, or the template fails.
     fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError>;
 
-    /// Token ids of plain text, no special tokens added.
+    /// Token ids of plain text: no special tokens are added, and none are recognised, so `<|im_end|>` spelled out in `text`
+    /// is nothing but its characters. Append ids from [`eos_token_ids`](Self::eos_token_ids) to end a completion.
     ///
     /// # Errors
     /// If the tokenizer refuses the text.
@@ -54,8 +167,11 @@ pub trait Processor: Send + Sync {
 
     /// Text of token ids, special tokens left out.
     ///
+    /// Ids without a token also are left out: embedding tables have more rows than the tokenizer has entries, and a model
+    /// may sample any of them.
+    ///
     /// # Errors
-    /// If an id is unknown to the tokenizer.
+    /// If the tokenizer cannot put the tokens together.
     fn decode(&self, tokens: &[u32]) -> Result<String, ProcessorError>;
 
     /// Tokens that end a completion.

@@ -1,1 +1,32 @@
 //! SFT and GRPO on burn's Learner.
+//!
+//! [`Grpo`] post-trains a backbone by reinforcement learning from verifiable rewards, in the order that a curriculum says;
+//! [`fine_tune`] imitates solutions. Both compute gradients in the same step ([`Policy`]): rows that hold a whole group,
+//! decoder blocks recomputed in the backward pass, the vocabulary taken in chunks.
+
+mod batch;
+mod checkpoint;
+mod config;
+mod error;
+mod grpo;
+mod log_prob;
+mod metrics;
+mod observe;
+mod optim;
+mod policy;
+mod prompt;
+mod sft;
+
+pub use batch::{GroupInput, MicroBatch, Targets, Vision};
+pub use burn::train::Interrupter;
+pub use checkpoint::{CheckpointFolder, RunState};
+pub use config::{GrpoConfig, MemoryConfig, SftConfig};
+pub use error::TrainError;
+pub use grpo::{Grpo, Moment, PolicyLoss, PolicyTerms, Trained, Validate, group_advantages, k3};
+pub use log_prob::LogProbs;
+pub use metrics::{KeyMetric, Metrics, MetricsFile, StepOutput, StepRecord};
+pub use observe::{Event, Observer, SftProgress, Split};
+pub use optim::{Decay, OptimizerConfig, Schedule, SharedRate, clip_global_norm};
+pub use policy::{Objective, Policy, TrainBatch};
+pub use prompt::{Problems, PromptFormat};
+pub use sft::{SftData, fine_tune};

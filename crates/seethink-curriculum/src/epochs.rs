@@ -1,0 +1,113 @@
+//! Where the epoch loop stands, and what happens to an incomplete last batch.
+
+use crate::{CurriculumError, Length, Stage};
+use serde::{Deserialize, Serialize};
+
+/// How often problems are visited, and whether stages or epochs are the outer loop.
+///
+/// Always spelled out: `PerStage` finishes with a stage before the next begins, `OverWholePlan` returns to the first
+/// stage in every epoch. The paper describes the former; the released launchers of its curriculum table do the latter
+/// because they cycle one ordered file, so that "perception first" means "perception first, fifteen times".
+///
+/// A sorted [`Order`](crate::Order) starts over in every epoch; `PerStage(1)` walks it once.
+///
+/// # Source
+/// arXiv 2605.20177 §4.5; VLM-CapCurriculum `training/` at `ccde3ff`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Epochs {
+    /// So many epochs of each stage, one stage after the other; a stage's own [`Length`] takes precedence.
+    PerStage(u32),
+    /// The whole plan, one epoch of each stage, so many times over.
+    OverWholePlan(u32),
+    /// As many as it takes to fill `steps` batches in each stage; a stage's own [`Length`] takes precedence.
+    AsNeeded {
+        /// Batches in a stage.
+        steps: u32,
+    },
+}
+
+/// What becomes of the problems left at the end of an epoch when they do not fill a batch.
+///
+/// Batches never span two epochs, so that no problem stands in a batch twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LastBatch {
+    /// They sit the epoch out, unless they are the whole stage. In a sorted order it is always the same end that sits
+    /// out: the hardest problems in easy-to-hard, so prefer `Keep` there.
+    Drop,
+    /// They make a smaller batch.
+    Keep,
+}
+
+impl Epochs {
+    /// How often the plan is walked from its first stage to its last.
+    pub(crate) fn passes(self) -> u32 {
+        match self {
+            Self::OverWholePlan(passes) => passes,
+            Self::PerStage(_) | Self::AsNeeded { .. } => 1,
+        }
+    }
+
+    /// How long one visit to `stage` lasts.
+    ///
+    /// # Errors
+    /// If the length is zero, or the stage has a length of its own in a plan that counts epochs over all stages.
+    pub(crate) fn length(self, stage: &Stage) -> Result<Length, CurriculumError> {
+        let length = match (self, stage.length) {
+            (Self::OverWholePlan(_), Some(length)) => {
+                return Err(CurriculumError::LengthInWholePlan { stage: stage.name.clone(), length });
+            }
+            (Self::OverWholePlan(passes), None) => Length::Epochs(passes.min(1)),
+            (_, Some(length)) => length,
+            (Self::PerStage(epochs), None) => Length::Epochs(epochs),
+            (Self::AsNeeded { steps }, None) => Length::Steps(steps),
+        };
+        match length {
+            Length::Epochs(0) | Length::Steps(0) => Err(CurriculumError::ZeroLength { stage: stage.name.clone() }),
+            length => Ok(length),
+        }
+    }
+}
+
+impl LastBatch {
+    /// Batches of `size` in an epoch over `n_problems`.
+    pub(crate) fn batches_per_epoch(self, n_problems: usize, size: usize) -> usize {
+        match self {
+            Self::Drop => (n_problems / size).max(1),
+            Self::Keep => n_problems.div_ceil(size),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stages_own_length_wins_where_stages_are_the_outer_loop() {
+        let mut stage = Stage::new("one", []);
+        assert_eq!(Epochs::PerStage(15).length(&stage).unwrap(), Length::Epochs(15));
+        assert_eq!(Epochs::AsNeeded { steps: 9 }.length(&stage).unwrap(), Length::Steps(9));
+        assert_eq!(Epochs::OverWholePlan(15).length(&stage).unwrap(), Length::Epochs(1));
+        stage.length = Some(Length::Epochs(16));
+        assert_eq!(Epochs::PerStage(15).length(&stage).unwrap(), Length::Epochs(16));
+        assert_eq!(Epochs::AsNeeded { steps: 9 }.length(&stage).unwrap(), Length::Epochs(16));
+        let refused = Epochs::OverWholePlan(15).length(&stage).unwrap_err().to_string();
+        assert!(refused.contains("`one`") && refused.contains("OverWholePlan"), "{refused}");
+    }
+
+    #[test]
+    fn nothing_lasts_zero() {
+        let stage = Stage::new("one", []);
+        for epochs in [Epochs::PerStage(0), Epochs::OverWholePlan(0), Epochs::AsNeeded { steps: 0 }] {
+            assert!(matches!(epochs.length(&stage), Err(CurriculumError::ZeroLength { .. })), "{epochs:?}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_never_empty() {
+        assert_eq!(LastBatch::Drop.batches_per_epoch(3360, 512), 6);
+        assert_eq!(LastBatch::Keep.batches_per_epoch(3360, 512), 7);
+        assert_eq!(LastBatch::Drop.batches_per_epoch(3, 512), 1);
+    }
+}

@@ -1,0 +1,83 @@
+//! Merged: all capabilities at once, one stage. State and metrics: see the engine in `planned.rs`.
+
+use crate::planned::Plan;
+use crate::{Corpus, Curriculum, CurriculumError, Epochs, LastBatch, Order, Stage};
+use serde::{Deserialize, Serialize};
+
+/// One stage over everything: the paper's baseline, and with a sorted [`Order`] its "difficulty only" row.
+///
+/// # Source
+/// arXiv 2605.20177 §3.3.2 and the curriculum table of §4.5.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Merged {
+    /// The only stage; every capability of the corpus unless it names some.
+    #[serde(default = "everything")]
+    pub stage: Stage,
+    /// Order of problems in an epoch.
+    pub order: Order,
+    /// How often problems are visited; with one stage `PerStage` and `OverWholePlan` come to the same.
+    pub epochs: Epochs,
+    /// What becomes of an incomplete last batch.
+    pub last_batch: LastBatch,
+}
+
+impl Merged {
+    /// The curriculum over a corpus.
+    ///
+    /// # Errors
+    /// If the stage has no problems or no length, or a pass rate that the order needs is missing.
+    pub fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let Self { order, epochs, last_batch, .. } = *self;
+        let plan = Plan { policy: "merged", stages: std::slice::from_ref(&self.stage), order, epochs, last_batch };
+        Ok(Box::new(plan.build(corpus, seed)?))
+    }
+}
+
+/// The stage that a configuration means when it names none.
+fn everything() -> Stage {
+    Stage::new("merged", [])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{check_policy, corpus, drain};
+    use seethink_core::Capability;
+
+    #[test]
+    fn one_stage_mixes_all_capabilities() {
+        let corpus = corpus(&[(Capability::PERCEPTION, 30), (Capability::VISUAL_REASONING, 30)]);
+        let merged = Merged {
+            stage: everything(),
+            order: Order::Shuffled,
+            epochs: Epochs::PerStage(1),
+            last_batch: LastBatch::Drop,
+        };
+        let batches = drain(&mut *merged.build(&corpus, 3).unwrap(), &corpus, 20);
+        assert_eq!(batches.len(), 3);
+        for batch in batches {
+            assert_eq!(batch.stage, 0);
+            let perceives = |id: &&_| corpus.get(**id).unwrap().capability == Capability::PERCEPTION;
+            let n_perception = batch.problems.iter().filter(perceives).count();
+            assert!((1..20).contains(&n_perception), "{n_perception} of 20");
+        }
+    }
+
+    #[test]
+    fn a_subset_leaves_the_rest_out() {
+        let corpus = corpus(&[(Capability::PERCEPTION, 7), (Capability::VISUAL_REASONING, 5)]);
+        let stage = Stage::new("reasoning", [Capability::VISUAL_REASONING]);
+        let merged =
+            Merged { stage, order: Order::EasyToHard, epochs: Epochs::PerStage(2), last_batch: LastBatch::Keep };
+        let batches = drain(&mut *merged.build(&corpus, 3).unwrap(), &corpus, 4);
+        assert_eq!(batches.iter().map(|batch| batch.problems.len()).collect::<Vec<_>>(), [4, 1, 4, 1]);
+    }
+
+    #[test]
+    fn conforms() {
+        check_policy(|order, epochs, last_batch, corpus, seed| {
+            Merged { stage: everything(), order, epochs, last_batch }.build(corpus, seed)
+        });
+    }
+}

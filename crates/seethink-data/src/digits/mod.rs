@@ -1,0 +1,173 @@
+//! The built-in digits world: pictures of real handwritten digits with questions whose answers are known.
+//!
+//! It has the paper's three capabilities at a size that a model of a few million parameters learns in minutes:
+//!
+//! - **perception**: four-way multiple choice about a fine detail or a spatial relation of a picture;
+//! - **textual reasoning**: one to four operations on small integers, in words and symbols;
+//! - **visual reasoning**: the same operations on digits that have to be read from a picture.
+//!
+//! A problem is a pure function of split, capability, index, seed and configuration.
+//! Its level stands in its tags: `cells` (digits in the picture), `operations` (arithmetic operations), `family` (kind
+//! of question) and `noise` (standard deviation, fraction of full scale); a tag without meaning for it is 0.
+
+mod arithmetic;
+mod config;
+mod dataset;
+mod perception;
+mod scene;
+#[cfg(test)]
+mod tests;
+mod textual;
+mod visual;
+
+pub use config::DigitsConfig;
+pub use dataset::Digits;
+pub use scene::{CELL_SIDE, Cell, Ink, Scene};
+
+use crate::{DataError, Split, content_id};
+use seethink_core::{Capability, ImageSource, Problem, Purpose, Rng};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Makes problems about pictures of digits.
+///
+/// # Examples
+/// ```
+/// use seethink_core::Capability;
+/// use seethink_data::{Split, digits::{DigitsConfig, DigitsWorld}};
+///
+/// let world = DigitsWorld::new(DigitsConfig::default())?;
+/// let problem = world.problem(Split::Train, &Capability::PERCEPTION, 0, 7);
+/// assert!(problem.prompt.starts_with("<image>") && problem.images.len() == 1);
+/// assert_eq!(problem, world.problem(Split::Train, &Capability::PERCEPTION, 0, 7));
+/// # Ok::<(), seethink_data::DataError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DigitsWorld {
+    config: DigitsConfig,
+}
+
+/// A question before it becomes a problem.
+struct Item {
+    question: String,
+    answer: String,
+    thought: String,
+    family: &'static str,
+    operations: usize,
+    scene: Option<Scene>,
+}
+
+impl DigitsWorld {
+    /// The source of every problem of this world.
+    pub const SOURCE: &'static str = "digits";
+
+    /// A world of this difficulty.
+    ///
+    /// # Errors
+    /// If a knob is out of its range.
+    pub fn new(config: DigitsConfig) -> Result<Self, DataError> {
+        config.validate()?;
+        Ok(Self { config })
+    }
+
+    /// The difficulty.
+    pub fn config(&self) -> &DigitsConfig {
+        &self.config
+    }
+
+    /// One problem.
+    ///
+    /// The prompt is the bare question, without [`THINK_PROMPT`](crate::THINK_PROMPT).
+    /// Different indices may ask the same of a small world; [`Self::problems`] leaves repetitions out.
+    ///
+    /// # Panics
+    /// If `capability` is not one of [`Capability::ALL`].
+    pub fn problem(&self, split: Split, capability: &Capability, index: u64, seed: u64) -> Problem {
+        let Item { question, answer, thought, family, operations, scene } = self.item(split, capability, index, seed);
+        let mut tags = BTreeMap::from([("family", family.to_string()), ("operations", operations.to_string())]);
+        let mut noise = 0.0;
+        let mut images = Vec::new();
+        if let Some(scene) = &scene {
+            let (image, sigma) =
+                scene.render(&mut self.rng(split, capability, index, seed, Draw::Pixels), &self.config);
+            images.push(ImageSource::Pixels(image));
+            noise = sigma;
+        }
+        tags.insert("cells", scene.map_or(0, |scene| scene.cells.len()).to_string());
+        tags.insert("noise", format!("{noise:.3}"));
+        let placeholder = if images.is_empty() { "" } else { Problem::IMAGE_PLACEHOLDER };
+        let prompt = format!("{placeholder}{question}");
+        Problem {
+            id: content_id(&prompt, &images, &answer),
+            capability: capability.clone(),
+            prompt,
+            images,
+            solution: Some(format!("<think>{thought}</think> \\boxed{{{answer}}}")),
+            answer,
+            pass_rate: None,
+            source: Self::SOURCE.into(),
+            tags: tags.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
+        }
+    }
+
+    /// What the picture of a problem shows; `None` where the problem has no picture.
+    ///
+    /// # Panics
+    /// If `capability` is not one of [`Capability::ALL`].
+    pub fn scene(&self, split: Split, capability: &Capability, index: u64, seed: u64) -> Option<Scene> {
+        self.item(split, capability, index, seed).scene
+    }
+
+    /// The problems of indices 0, 1, 2, … without repetitions: no two have the same id.
+    ///
+    /// Ends when 10,000 indices in a row brought nothing new.
+    ///
+    /// # Panics
+    /// If `capability` is not one of [`Capability::ALL`].
+    pub fn problems(&self, split: Split, capability: &Capability, seed: u64) -> impl Iterator<Item = Problem> {
+        let mut seen = BTreeSet::new();
+        let mut index = 0;
+        std::iter::from_fn(move || {
+            (0..10_000).find_map(|_| {
+                let problem = self.problem(split, capability, index, seed);
+                index += 1;
+                seen.insert(problem.id).then_some(problem)
+            })
+        })
+    }
+
+    fn item(&self, split: Split, capability: &Capability, index: u64, seed: u64) -> Item {
+        let mut rng = self.rng(split, capability, index, seed, Draw::Content);
+        match capability_index(capability) {
+            0 => perception::draw(&mut rng, split, &self.config),
+            1 => textual::draw(&mut rng, split, &self.config),
+            _ => visual::draw(&mut rng, split, &self.config),
+        }
+    }
+
+    fn rng(&self, split: Split, capability: &Capability, index: u64, seed: u64, draw: Draw) -> Rng {
+        Rng::new(seed, Purpose::World, &[split as u64, capability_index(capability), index, draw as u64])
+    }
+}
+
+/// What a stream of draws decides; pixels have their own, so that knobs of the picture leave the question alone.
+#[derive(Clone, Copy)]
+enum Draw {
+    Content,
+    Pixels,
+}
+
+/// The position of a capability in [`Capability::ALL`].
+fn capability_index(capability: &Capability) -> u64 {
+    let index = Capability::ALL.iter().position(|known| known == capability);
+    index.unwrap_or_else(|| panic!("the digits world has no capability {capability:?}; it has the paper's three"))
+        as u64
+}
+
+/// One of the ways to ask for the value of an expression.
+fn ask_value(rng: &mut Rng, expression: &str) -> String {
+    match rng.below(3) {
+        0 => format!("What is {expression}?"),
+        1 => format!("Compute {expression}."),
+        _ => format!("Find {expression}."),
+    }
+}

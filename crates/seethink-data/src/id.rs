@@ -1,0 +1,54 @@
+//! Identity by content.
+
+use seethink_core::{ImageSource, ProblemId};
+use sha2::{Digest, Sha256};
+
+/// The identity of a problem with this content: the first 64 bits of a SHA-256 over the prompt, the images and the answer.
+///
+/// Every part is preceded by its length, so that no two contents run into the same bytes.
+/// An image counts by its size and pixels, by the bytes of its encoded file, or by its path, whichever it was given as.
+pub fn content_id(prompt: &str, images: &[ImageSource], answer: &str) -> ProblemId {
+    let mut hash = Sha256::new();
+    let mut part = |kind: u8, bytes: &[u8]| {
+        hash.update([kind]);
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    part(0, prompt.as_bytes());
+    for image in images {
+        match image {
+            ImageSource::Path(path) => part(1, path.as_os_str().as_encoded_bytes()),
+            ImageSource::Encoded(bytes) => part(2, bytes),
+            ImageSource::Pixels(image) => {
+                part(3, &[image.width().to_le_bytes(), image.height().to_le_bytes()].concat());
+                part(4, image.rgb());
+            }
+        }
+    }
+    part(5, answer.as_bytes());
+    let digest = hash.finalize();
+    ProblemId(digest.iter().take(8).fold(0, |id, &byte| (id << 8) | u64::from(byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seethink_core::Image;
+
+    #[test]
+    fn every_part_of_the_content_counts() {
+        let pixels = |width, height| ImageSource::Pixels(Image::new(width, height, vec![0; 18]).expect("18 bytes"));
+        let ids = [
+            content_id("ab", &[], "c"),
+            content_id("a", &[], "bc"),
+            content_id("ab", &[pixels(2, 3)], "c"),
+            content_id("ab", &[pixels(3, 2)], "c"),
+            content_id("ab", &[pixels(3, 2), pixels(3, 2)], "c"),
+            content_id("ab", &[ImageSource::Path("x.png".into())], "c"),
+            content_id("ab", &[ImageSource::Encoded((*b"x.png").into())], "c"),
+        ];
+        let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(distinct.len(), ids.len());
+        assert_eq!(ids[0], content_id("ab", &[], "c"));
+    }
+}

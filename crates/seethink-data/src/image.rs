@@ -1,0 +1,290 @@
+//! Encoded pictures to pixels.
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use seethink_core::{Image, ImageSource};
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::path::PathBuf;
+
+/// What becomes of transparency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Alpha {
+    /// The picture is laid on white, as transformers 5 and `qwen_vl_utils` do.
+    #[default]
+    White,
+    /// The colours stand as stored, as under transformers 4.
+    Drop,
+}
+
+/// Decodes pictures, none larger than it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageLoader {
+    /// What becomes of transparency.
+    pub alpha: Alpha,
+    /// Turn the picture as its EXIF data ask. Off by default, as in the pipelines that open pictures with Pillow and hand
+    /// them to the processor; transformers' own `load_image` turns them.
+    pub exif_orientation: bool,
+    /// Most pixels that are decoded; a picture's header tells how many it has.
+    pub max_pixels: u64,
+}
+
+impl Default for ImageLoader {
+    /// On white, not turned, at most 178 956 970 pixels (where Pillow suspects a decompression bomb).
+    fn default() -> Self {
+        Self { alpha: Alpha::White, exif_orientation: false, max_pixels: 178_956_970 }
+    }
+}
+
+/// Where a picture that failed comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageOrigin {
+    /// A file.
+    File(PathBuf),
+    /// Bytes in memory, so many.
+    Memory(usize),
+}
+
+impl fmt::Display for ImageOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Memory(len) => write!(f, "an image of {len} encoded bytes"),
+        }
+    }
+}
+
+/// Why a picture could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadImageError {
+    /// The file cannot be read.
+    #[error("cannot read {origin}: {source}")]
+    Read {
+        /// The picture.
+        origin: ImageOrigin,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The bytes are no picture, or a damaged one.
+    #[error("cannot decode {origin}: {source}")]
+    Decode {
+        /// The picture.
+        origin: ImageOrigin,
+        /// What the decoder says.
+        source: image::ImageError,
+    },
+    /// The picture has no pixels.
+    #[error("{origin} has no pixels")]
+    Empty {
+        /// The picture.
+        origin: ImageOrigin,
+    },
+    /// The picture is larger than allowed; it was not decoded.
+    #[error("{origin} has {width}x{height} pixels, more than the {max_pixels} allowed")]
+    TooLarge {
+        /// The picture.
+        origin: ImageOrigin,
+        /// Width, pixels.
+        width: u32,
+        /// Height, pixels.
+        height: u32,
+        /// Most pixels allowed.
+        max_pixels: u64,
+    },
+}
+
+/// A picture of known size.
+enum Opened<'a> {
+    /// Decoded before.
+    Pixels(&'a Image),
+    /// Yet to be decoded.
+    Header { decoder: Box<dyn ImageDecoder + 'a>, orientation: Orientation },
+}
+
+impl ImageLoader {
+    /// Decodes a picture to RGB. Pixels that are in memory already are returned as they are.
+    ///
+    /// Grey becomes RGB by repetition, palettes are looked up, 16-bit channels are scaled to 8, animations give their first
+    /// frame. The format is told by the content, not by the name.
+    ///
+    /// # Errors
+    /// If the picture cannot be read or decoded, or has too many pixels.
+    pub fn load(&self, source: &ImageSource) -> Result<Image, LoadImageError> {
+        let (decoder, orientation) = match self.open(source)? {
+            Opened::Pixels(image) => return Ok(image.clone()),
+            Opened::Header { decoder, orientation } => (decoder, orientation),
+        };
+        let failed = |error| LoadImageError::Decode { origin: origin(source), source: error };
+        let mut decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
+        decoded.apply_orientation(orientation);
+        let (width, height) = (decoded.width(), decoded.height());
+        let rgb = if self.alpha == Alpha::White && decoded.color().has_alpha() {
+            decoded.into_rgba8().pixels().flat_map(|pixel| on_white(pixel.0)).collect()
+        } else {
+            decoded.into_rgb8().into_raw()
+        };
+        Image::new(width, height, rgb).map_err(|_| LoadImageError::Empty { origin: origin(source) })
+    }
+
+    /// Width and height of a picture as [`load`](Self::load) gives it, from its header alone.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), damage beyond the header aside.
+    pub fn size(&self, source: &ImageSource) -> Result<(u32, u32), LoadImageError> {
+        Ok(match self.open(source)? {
+            Opened::Pixels(image) => (image.width(), image.height()),
+            Opened::Header { decoder, orientation } => match decoder.dimensions() {
+                (width, height) if turns(orientation) => (height, width),
+                upright => upright,
+            },
+        })
+    }
+
+    /// Reads the header and checks the size; nothing is allocated for the pixels yet.
+    fn open<'a>(&self, source: &'a ImageSource) -> Result<Opened<'a>, LoadImageError> {
+        match source {
+            ImageSource::Pixels(image) => Ok(Opened::Pixels(image)),
+            ImageSource::Encoded(bytes) => self.header(Cursor::new(bytes.as_ref()), source),
+            ImageSource::Path(path) => {
+                let opened = File::open(path);
+                let file = opened.map_err(|error| LoadImageError::Read { origin: origin(source), source: error })?;
+                self.header(BufReader::new(file), source)
+            }
+        }
+    }
+
+    fn header<'a, R: BufRead + Seek + 'a>(&self, bytes: R, source: &ImageSource) -> Result<Opened<'a>, LoadImageError> {
+        let guessed = ImageReader::new(bytes).with_guessed_format();
+        let mut reader = guessed.map_err(|error| LoadImageError::Read { origin: origin(source), source: error })?;
+        let mut limits = Limits::default();
+        // Room for the pixels at 16 bits per channel, and as much again for the decoder.
+        limits.max_alloc = Some(self.max_pixels.saturating_mul(16).saturating_add(1 << 24));
+        reader.limits(limits);
+        let failed = |error| LoadImageError::Decode { origin: origin(source), source: error };
+        let mut decoder = reader.into_decoder().map_err(failed)?;
+        let (width, height) = decoder.dimensions();
+        if width == 0 || height == 0 {
+            return Err(LoadImageError::Empty { origin: origin(source) });
+        }
+        if u64::from(width) * u64::from(height) > self.max_pixels {
+            return Err(LoadImageError::TooLarge {
+                origin: origin(source),
+                width,
+                height,
+                max_pixels: self.max_pixels,
+            });
+        }
+        let orientation = if self.exif_orientation { decoder.orientation() } else { Ok(Orientation::NoTransforms) };
+        Ok(Opened::Header { decoder: Box::new(decoder), orientation: orientation.map_err(failed)? })
+    }
+}
+
+fn origin(source: &ImageSource) -> ImageOrigin {
+    match source {
+        ImageSource::Path(path) => ImageOrigin::File(path.clone()),
+        ImageSource::Encoded(bytes) => ImageOrigin::Memory(bytes.len()),
+        ImageSource::Pixels(image) => ImageOrigin::Memory(image.rgb().len()),
+    }
+}
+
+/// Whether an orientation exchanges width and height.
+fn turns(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// `round((c a + 255 (255 − a)) / 255)` per channel; 255 is odd, so there are no halves.
+fn on_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
+    let a = u32::from(a);
+    [r, g, b].map(|c| ((u32::from(c) * a + 255 * (255 - a) + 127) / 255) as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{ImageFormat, RgbImage, RgbaImage};
+
+    fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> ImageSource {
+        let mut bytes = Cursor::new(Vec::new());
+        image.into().write_to(&mut bytes, format).expect("pictures in memory can be encoded");
+        ImageSource::Encoded(bytes.into_inner().into())
+    }
+
+    fn error(loader: ImageLoader, source: &ImageSource) -> String {
+        loader.load(source).expect_err("this picture is bad").to_string()
+    }
+
+    #[test]
+    fn transparency_shows_white_or_nothing() {
+        let pixels = vec![10, 20, 30, 0, 10, 20, 30, 255, 10, 20, 30, 128];
+        let source = encoded(RgbaImage::from_raw(3, 1, pixels).expect("3 pixels"), ImageFormat::Png);
+        let white = ImageLoader::default().load(&source).expect("a fine picture");
+        assert_eq!(white.rgb(), [255, 255, 255, 10, 20, 30, 132, 137, 142]);
+        let loader = ImageLoader { alpha: Alpha::Drop, ..ImageLoader::default() };
+        assert_eq!(loader.load(&source).expect("a fine picture").rgb(), [10, 20, 30, 10, 20, 30, 10, 20, 30]);
+    }
+
+    #[test]
+    fn every_format_is_told_by_its_content() {
+        let picture = RgbImage::from_fn(5, 4, |x, y| image::Rgb([x as u8 * 50, y as u8 * 60, 90]));
+        for format in [ImageFormat::Png, ImageFormat::Bmp, ImageFormat::WebP, ImageFormat::Tiff, ImageFormat::Gif] {
+            let image = ImageLoader::default().load(&encoded(picture.clone(), format)).expect("a fine picture");
+            assert_eq!((image.width(), image.height()), (5, 4));
+            if format != ImageFormat::Gif {
+                assert_eq!(image.rgb(), picture.as_raw().as_slice(), "{format:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_picture_is_refused_from_its_header() {
+        // A bitmap header that promises 4 294 836 225 pixels, and not one of them.
+        let mut header = b"BM".to_vec();
+        header.extend([0; 8]);
+        for number in [54u32, 40, 65_535, 65_535] {
+            header.extend(number.to_le_bytes());
+        }
+        header.extend([1, 0, 24, 0]);
+        header.extend([0; 24]);
+        let source = ImageSource::Encoded(header.into());
+        let message = error(ImageLoader::default(), &source);
+        assert_eq!(message, "an image of 54 encoded bytes has 65535x65535 pixels, more than the 178956970 allowed");
+        let small = encoded(RgbImage::new(5, 4), ImageFormat::Png);
+        assert!(ImageLoader { max_pixels: 20, ..ImageLoader::default() }.load(&small).is_ok());
+        assert!(ImageLoader { max_pixels: 19, ..ImageLoader::default() }.size(&small).is_err());
+    }
+
+    #[test]
+    fn bad_pictures_are_named() {
+        let missing = error(ImageLoader::default(), &ImageSource::Path("no/such/picture.png".into()));
+        assert!(missing.starts_with("cannot read no/such/picture.png: "), "{missing}");
+        let noise = error(ImageLoader::default(), &ImageSource::Encoded(vec![7; 99].into()));
+        assert!(noise.starts_with("cannot decode an image of 99 encoded bytes: "), "{noise}");
+        let ImageSource::Encoded(whole) = encoded(RgbImage::new(64, 64), ImageFormat::Png) else { unreachable!() };
+        let half = ImageSource::Encoded(whole[..whole.len() / 2].into());
+        assert!(error(ImageLoader::default(), &half).starts_with("cannot decode"));
+        // An icon-sized GIF screen of nought by nought.
+        let nothing = ImageSource::Encoded(b"GIF89a\0\0\0\0\0\0\0;".as_slice().into());
+        assert!(ImageLoader::default().load(&nothing).is_err());
+        assert_eq!(ImageLoader::default().size(&half).expect("the header is whole"), (64, 64));
+    }
+
+    #[test]
+    fn exif_turns_only_when_asked() {
+        // A TIFF structure with one entry, orientation (0x0112, a short) = 6: turn a quarter clockwise.
+        let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let ImageSource::Encoded(plain) = encoded(RgbImage::new(16, 8), ImageFormat::Jpeg) else { unreachable!() };
+        let mut jpeg = plain[..2].to_vec();
+        jpeg.extend([0xff, 0xe1, 0, exif.len() as u8 + 2]);
+        jpeg.extend_from_slice(exif);
+        jpeg.extend_from_slice(&plain[2..]);
+        let source = ImageSource::Encoded(jpeg.into());
+        for (exif_orientation, size) in [(false, (16, 8)), (true, (8, 16))] {
+            let loader = ImageLoader { exif_orientation, ..ImageLoader::default() };
+            let image = loader.load(&source).expect("a fine picture");
+            assert_eq!((image.width(), image.height()), size);
+            assert_eq!(loader.size(&source).expect("a fine picture"), size);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The small files beside the weights of a checkpoint: read once, kept as they are, written back unchanged.
+
+use crate::ProcessorError;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Read, but written by the model, which owns it.
+const CONFIG: &str = "config.json";
+
+/// What is read and written back.
+const NAMES: [&str; 9] = [
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer_config.json",
+    "video_preprocessor_config.json",
+];
+
+/// Contents of the small files of a checkpoint folder, by name.
+#[derive(Clone)]
+pub(crate) struct CheckpointFiles {
+    dir: PathBuf,
+    files: BTreeMap<&'static str, Vec<u8>>,
+}
+
+impl fmt::Debug for CheckpointFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CheckpointFiles({}: {:?})", self.dir.display(), self.files.keys())
+    }
+}
+
+impl CheckpointFiles {
+    /// Reads those files of `dir` that exist.
+    ///
+    /// # Errors
+    /// If the folder or a file in it cannot be read.
+    pub(crate) fn read(dir: &Path) -> Result<Self, ProcessorError> {
+        std::fs::read_dir(dir).map_err(|source| ProcessorError::Read { path: dir.to_owned(), source })?;
+        let mut files = BTreeMap::new();
+        for name in NAMES.into_iter().chain([CONFIG]) {
+            let path = dir.join(name);
+            match std::fs::read(&path) {
+                Ok(bytes) => drop(files.insert(name, bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(ProcessorError::Read { path, source }),
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), files })
+    }
+
+    /// The folder that was read.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Content of a file, if it exists.
+    pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(name).map(Vec::as_slice)
+    }
+
+    /// A file parsed as JSON, if it exists.
+    ///
+    /// # Errors
+    /// If the file is not such JSON.
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ProcessorError> {
+        let parse = |bytes| serde_json::from_slice(bytes);
+        let parsed = self.bytes(name).map(parse).transpose();
+        parsed.map_err(|source| ProcessorError::Json { path: self.dir.join(name), source })
+    }
+
+    /// Writes everything but the model's own configuration into `dir`, which is created if need be.
+    ///
+    /// # Errors
+    /// If the folder or a file cannot be written.
+    pub(crate) fn write(&self, dir: &Path) -> Result<(), ProcessorError> {
+        let failed = |path: &Path, source| ProcessorError::Write { path: path.to_owned(), source };
+        std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
+        for (name, bytes) in self.files.iter().filter(|(name, _)| **name != CONFIG) {
+            let path = dir.join(name);
+            std::fs::write(&path, bytes).map_err(|source| failed(&path, source))?;
+        }
+        Ok(())
+    }
+}

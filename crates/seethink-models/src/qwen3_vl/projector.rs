@@ -1,0 +1,72 @@
+//! From patch features to image tokens: a merger for the encoder's output and one per DeepStack level.
+
+use super::config::VisionConfig;
+use super::vision::NORM_EPS;
+use burn::module::Module;
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::gelu;
+use burn::tensor::{Device, Tensor};
+
+/// What maps patch features into the decoder.
+#[derive(Module, Debug)]
+pub struct Projector {
+    /// Of the last block's output: the embeddings of the image tokens.
+    pub merger: Merger,
+    /// Of the outputs of the DeepStack blocks: added after the first decoder layers.
+    pub deepstack: Vec<Merger>,
+}
+
+/// Joins the patches of a merged cell and maps them by `fc2(gelu(fc1(x)))`, the exact form of GELU.
+#[derive(Module, Debug)]
+pub struct Merger {
+    /// Over a patch, or over a merged cell.
+    pub norm: LayerNorm,
+    /// On the merged cell.
+    pub fc1: Linear,
+    /// To the decoder's width.
+    pub fc2: Linear,
+    /// The DeepStack mergers join patches first and normalise then, the main one the other way round.
+    #[module(skip)]
+    norm_after_joining: bool,
+    #[module(skip)]
+    merged_size: usize,
+}
+
+impl Projector {
+    /// A projector with fresh weights.
+    pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
+        let deepstack = &config.deepstack_visual_indexes;
+        Self {
+            merger: Merger::new(config, false, device),
+            deepstack: deepstack.iter().map(|_| Merger::new(config, true, device)).collect(),
+        }
+    }
+}
+
+impl Merger {
+    fn new(config: &VisionConfig, norm_after_joining: bool, device: &Device) -> Self {
+        let merged_size = config.merged_size();
+        let channels = if norm_after_joining { merged_size } else { config.hidden_size };
+        Self {
+            norm: LayerNormConfig::new(channels).with_epsilon(NORM_EPS).init(device),
+            fc1: LinearConfig::new(merged_size, merged_size).init(device),
+            fc2: LinearConfig::new(merged_size, config.out_hidden_size).init(device),
+            norm_after_joining,
+            merged_size,
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[n_patches, width]`, the patches of a cell side by side
+    /// - output: `[n_image_tokens, hidden]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [n_patches, width] = x.dims();
+        let joined = [n_patches * width / self.merged_size, self.merged_size];
+        let x = if self.norm_after_joining {
+            self.norm.forward(x.reshape(joined))
+        } else {
+            self.norm.forward(x).reshape(joined)
+        };
+        self.fc2.forward(gelu(self.fc1.forward(x)))
+    }
+}

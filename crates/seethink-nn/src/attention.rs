@@ -1,0 +1,194 @@
+//! Softmax attention with shared key-value heads, and who may see whom.
+
+use burn::tensor::activation::softmax;
+use burn::tensor::{DType, Int, Tensor};
+
+/// What is added to the scores of keys that a query must not see.
+///
+/// Finite, so that a query that sees nothing (padding) gets an average instead of NaN; `exp` of it is exactly zero beside any
+/// key that is seen.
+fn hidden_score(dtype: DType) -> f64 {
+    if dtype == DType::F16 { -6e4 } else { -1e30 }
+}
+
+/// Which keys each query sees, as a term that is added to the scores. Made once per forward pass and used by every layer.
+#[derive(Debug, Clone)]
+pub struct AttentionMask {
+    /// `[batch, 1, groups · queries, keys]`, or `[batch, 1, 1, keys]` where all queries of a row see the same keys.
+    bias: Tensor<4>,
+}
+
+impl AttentionMask {
+    /// The rule of a batch without cache: token `q` sees token `k` iff `k <= q` and `k` is of segment 0 or of the segment of
+    /// `q`; nobody sees padding (−1).
+    ///
+    /// `groups`: query heads per key-value head.
+    ///
+    /// # Shapes
+    /// - segments: `[batch, seq]`
+    pub fn causal(segments: Tensor<2, Int>, groups: usize, dtype: DType) -> Self {
+        Self { bias: causal_bias(segments, dtype).repeat_dim(2, groups) }
+    }
+
+    /// The rule of new tokens after cached ones: causal among themselves, and every cached token whose bias is zero is seen.
+    ///
+    /// # Shapes
+    /// - cached: `[batch, n_cached]`, see [`visibility_bias`]
+    /// - segments: `[batch, seq]`
+    pub(crate) fn after_cache(cached: Tensor<2>, segments: Tensor<2, Int>, groups: usize) -> Self {
+        let [batch, seq] = segments.dims();
+        let n_cached = cached.dims()[1];
+        let dtype = cached.dtype();
+        if seq == 1 {
+            let new = visibility_bias(segments, dtype);
+            return Self { bias: Tensor::cat(vec![cached, new], 1).reshape([batch, 1, 1, n_cached + 1]) };
+        }
+        let cached = cached.reshape([batch, 1, 1, n_cached]).expand([batch, 1, seq, n_cached]);
+        let bias = Tensor::cat(vec![cached, causal_bias(segments, dtype)], 3);
+        Self { bias: bias.repeat_dim(2, groups) }
+    }
+}
+
+/// Zero for tokens that later ones may see, the score of the hidden for padding.
+///
+/// # Shapes
+/// - segments, output: `[batch, seq]`
+pub(crate) fn visibility_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<2> {
+    let zeros = Tensor::zeros(segments.dims(), (&segments.device(), dtype));
+    zeros.mask_fill(segments.lower_scalar(0), hidden_score(dtype))
+}
+
+/// The segment rule as a bias.
+///
+/// # Shapes
+/// - output: `[batch, 1, seq, seq]`
+fn causal_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<4> {
+    let [batch, seq] = segments.dims();
+    let device = segments.device();
+    let square = [batch, seq, seq];
+    let keys = segments.clone().reshape([batch, 1, seq]);
+    let queries = segments.reshape([batch, seq, 1]).expand(square);
+    let shared = keys.clone().equal_scalar(0).expand(square);
+    let same = keys.clone().greater_scalar(0).expand(square).bool_and(queries.equal(keys.expand(square)));
+    // The triangle masks of burn are true outside of the triangle.
+    let later = Tensor::<2, burn::tensor::Bool>::tril_mask([seq, seq], 0, &device).unsqueeze::<3>().expand(square);
+    let hidden = shared.bool_or(same).bool_not().bool_or(later);
+    Tensor::zeros(square, (&device, dtype)).mask_fill(hidden, hidden_score(dtype)).unsqueeze_dim(1)
+}
+
+/// `softmax(q·kᵀ/√d + bias)·v`, each key-value head serving `n_heads / n_kv_heads` query heads.
+///
+/// The query heads of a key-value head are laid out as more query rows, so keys and values are never repeated.
+/// Without a mask everything sees everything.
+///
+/// # Shapes
+/// - q: `[batch, queries, n_heads, d]`
+/// - k, v: `[batch, n_kv_heads, keys, d]`
+/// - output: `[batch, queries, n_heads · d]`
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&AttentionMask>) -> Tensor<3> {
+    let [batch, queries, n_heads, d] = q.dims();
+    let n_kv_heads = k.dims()[1];
+    let rows = n_heads / n_kv_heads * queries;
+    let q = q.swap_dims(1, 2).reshape([batch, n_kv_heads, rows, d]);
+    let bias = mask.map(|mask| mask.bias.clone());
+    // The fused operator has no backward pass and copies strided keys and values, which costs more than it saves on the one
+    // row of a decode step.
+    let out = if q.is_autodiff() || queries == 1 {
+        let scores = q.mul_scalar((d as f64).powf(-0.5)).matmul(k.swap_dims(2, 3));
+        let scores = match bias {
+            Some(bias) => scores + bias,
+            None => scores,
+        };
+        softmax(scores, 3).matmul(v)
+    } else {
+        burn::tensor::module::attention(q, k, v, None, bias, Default::default())
+    };
+    out.reshape([batch, n_heads, queries, d]).swap_dims(1, 2).reshape([batch, queries, n_heads * d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Distribution};
+
+    fn visible(segments: &[i64]) -> Vec<Vec<bool>> {
+        let n = segments.len();
+        let ids = Tensor::<1, Int>::from_ints(segments, &Device::default()).reshape([1, n]);
+        let bias = AttentionMask::causal(ids, 1, DType::F32).bias.try_into_vec_as::<f32>().expect("f32");
+        bias.chunks(n).map(|row| row.iter().map(|&b| b == 0.0).collect()).collect()
+    }
+
+    #[test]
+    fn segments_decide_who_sees_whom() {
+        let rows = visible(&[-1, 0, 0, 1, 1, 2]);
+        let expected = [
+            [0, 0, 0, 0, 0, 0],
+            [0, 1, 0, 0, 0, 0],
+            [0, 1, 1, 0, 0, 0],
+            [0, 1, 1, 1, 0, 0],
+            [0, 1, 1, 1, 1, 0],
+            [0, 1, 1, 0, 0, 1],
+        ];
+        for (row, expected) in rows.iter().zip(expected) {
+            assert_eq!(row, &expected.map(|v| v == 1));
+        }
+    }
+
+    /// Attention one query at a time, as the formula has it.
+    fn reference(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>, segments: &[i64]) -> Vec<f32> {
+        let [_, queries, n_heads, d] = q.dims();
+        let [_, n_kv_heads, keys, _] = k.dims();
+        let data = |t: &Tensor<4>| t.try_to_vec_as::<f32>().expect("f32");
+        let (q, k, v) = (data(q), data(k), data(v));
+        let mut out = vec![0.0; queries * n_heads * d];
+        for i in 0..queries {
+            for h in 0..n_heads {
+                let kv = h / (n_heads / n_kv_heads);
+                let query = &q[(i * n_heads + h) * d..][..d];
+                let seen: Vec<usize> = (0..=i).filter(|&j| segments[j] == 0 || segments[j] == segments[i]).collect();
+                let score = |j: usize| {
+                    let key = &k[(kv * keys + j) * d..][..d];
+                    (query.iter().zip(key).map(|(a, b)| a * b).sum::<f32>() / (d as f32).sqrt()).exp()
+                };
+                let total: f32 = seen.iter().map(|&j| score(j)).sum();
+                for &j in &seen {
+                    for c in 0..d {
+                        out[(i * n_heads + h) * d + c] += score(j) / total * v[(kv * keys + j) * d + c];
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn agrees_with_the_formula_with_and_without_autodiff() {
+        let plain = Device::default();
+        plain.seed(1);
+        let normal = |shape: [usize; 4]| Tensor::<4>::random(shape, Distribution::Normal(0.0, 1.0), &plain);
+        let segments = [0i64, 0, 1, 1, 2];
+        let (q, k, v) = (normal([1, 5, 4, 8]), normal([1, 2, 5, 8]), normal([1, 2, 5, 8]));
+        let ids = Tensor::<1, Int>::from_ints(segments, &plain).reshape([1, 5]);
+        let mask = AttentionMask::causal(ids, 2, DType::F32);
+        let expected = reference(&q, &k, &v, &segments);
+        for q in [q.clone(), q.autodiff()] {
+            let found = attention(q, k.clone(), v.clone(), Some(&mask)).try_into_vec_as::<f32>().expect("f32");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-5, "{found} instead of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn padding_is_finite_and_unseen() {
+        let device = Device::default();
+        let ids = Tensor::<2, Int>::from_ints([[-1, 0]], &device);
+        let mask = AttentionMask::causal(ids, 1, DType::F32);
+        for q in [Tensor::<4>::ones([1, 2, 1, 2], &device), Tensor::ones([1, 2, 1, 2], &device.clone().autodiff())] {
+            let kv = Tensor::<4>::from_floats([[[[1e3, -1e3], [5.0, 7.0]]]], &device);
+            let out = attention(q, kv.clone(), kv, Some(&mask)).try_into_vec_as::<f32>().expect("f32");
+            assert!(out.iter().all(|x| x.is_finite()), "{out:?}");
+            assert_eq!(out[2..], [5.0, 7.0]);
+        }
+    }
+}

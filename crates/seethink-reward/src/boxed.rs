@@ -1,0 +1,57 @@
+//! Finding the boxed answer.
+
+/// How a box opens; `\fbox`, `\boxed 3` and `\boxed {3}` are not boxes.
+pub(crate) const BOX: &str = r"\boxed{";
+
+/// The content of the last `\boxed{…}`, its braces matched; `None` if there is no box or the last one does not close.
+///
+/// A brace after a backslash is a character, not a bracket.
+///
+/// # Examples
+/// ```
+/// use seethink_reward::last_boxed;
+/// assert_eq!(last_boxed(r"\boxed{1}, or rather \boxed{\frac{1}{2}}."), Some(r"\frac{1}{2}"));
+/// assert_eq!(last_boxed(r"\boxed{1}, or \boxed{2"), None);
+/// ```
+pub fn last_boxed(text: &str) -> Option<&str> {
+    let content = &text[text.rfind(BOX)? + BOX.len()..];
+    Some(&content[..closing_brace(content)?])
+}
+
+/// Where the brace stands that closes one opened before `text`.
+pub(crate) fn closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 1usize;
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn braces_are_matched() {
+        assert_eq!(last_boxed(r"a \boxed{x_{1}^{2}} b"), Some("x_{1}^{2}"));
+        assert_eq!(last_boxed(r"\boxed{\{1\}}"), Some(r"\{1\}"));
+        assert_eq!(last_boxed(r"\boxed{\boxed{3}}"), Some("3"));
+        assert_eq!(last_boxed(r"\boxed{}"), Some(""));
+        assert_eq!(last_boxed(r"\boxed{é}"), Some("é"));
+    }
+
+    #[test]
+    fn what_is_no_box() {
+        for text in ["", "42", r"\fbox{42}", r"\boxed {42}", r"\boxed 42", r"\boxed{42", r"\boxed{{42}", r"\boxed{42\}"]
+        {
+            assert_eq!(last_boxed(text), None, "{text}");
+        }
+    }
+}

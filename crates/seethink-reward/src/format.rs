@@ -1,0 +1,79 @@
+//! The format of a completion: reasoning first, in tags.
+
+use crate::boxed::BOX;
+
+/// Whether the completion matches `^\s*<think>.*</think>.*\boxed{.*}.*$`, where `.` is any character.
+///
+/// Blanks inside the tags (`< / think >`) are forgiven, as in the released reward.
+/// Each part is looked for after the end of the one before it, so the time is linear: no pattern, no backtracking.
+///
+/// # Examples
+/// ```
+/// use seethink_reward::is_think_boxed;
+/// assert!(is_think_boxed(r"<think>1+1=2.</think> \boxed{2}"));
+/// assert!(!is_think_boxed(r"<think>1+1=2, so \boxed{2}.</think>"));
+/// ```
+pub fn is_think_boxed(completion: &str) -> bool {
+    let content = after_thinking(completion).and_then(|rest| rest.split_once(BOX));
+    content.is_some_and(|(_, content)| content.contains('}'))
+}
+
+/// Whether the completion is `<think>…</think>` and more text, with exactly one pair of tags and nothing before it.
+///
+/// # Source
+/// TRL's `think_format_reward`, as its own tests state it.
+pub fn is_think_tagged(completion: &str) -> bool {
+    let rest = after_thinking(completion);
+    rest.is_some_and(|rest| !rest.is_empty())
+        && completion.matches("<think>").count() == 1
+        && completion.matches("</think>").count() == 1
+}
+
+/// What follows the first closing tag, if the text starts with an opening one.
+fn after_thinking(text: &str) -> Option<&str> {
+    let mut rest = tag(text.trim_start(), &["<", "think", ">"])?;
+    loop {
+        rest = &rest[rest.find('<')?..];
+        match tag(rest, &["<", "/", "think", ">"]) {
+            Some(after) => return Some(after),
+            None => rest = &rest[1..],
+        }
+    }
+}
+
+/// What follows the tag that `text` starts with, blanks between its parts left out.
+fn tag<'a>(text: &'a str, parts: &[&str]) -> Option<&'a str> {
+    let (first, others) = parts.split_first()?;
+    others.iter().try_fold(text.strip_prefix(first)?, |rest, part| rest.trim_start().strip_prefix(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_released_format() {
+        for good in [
+            r"<think>a</think>\boxed{1}",
+            "\n <think>\n</think>\n\\boxed{}\n",
+            r"< think >a< / think > so \boxed{1} it is",
+            r"<think>3 < 4</think>\boxed{1} \boxed{2}",
+            r"<think>a</think></think>\boxed{\frac{1}{2}}",
+        ] {
+            assert!(is_think_boxed(good), "{good}");
+        }
+        for bad in [
+            "",
+            r"\boxed{1}",
+            r"so <think>a</think>\boxed{1}",
+            r"a</think>\boxed{1}",
+            r"<think>a\boxed{1}",
+            r"<think>\boxed{1}</think>",
+            r"<think>a</think>\boxed{1",
+            r"<think>a</think>1",
+            r"<thinking>a</thinking>\boxed{1}",
+        ] {
+            assert!(!is_think_boxed(bad), "{bad}");
+        }
+    }
+}

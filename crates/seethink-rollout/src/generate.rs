@@ -1,0 +1,255 @@
+//! Batched generation with a key-value cache.
+
+use crate::{Sampling, SamplingError, TokenSampler};
+use burn::tensor::{Int, Tensor, TensorData};
+use rayon::prelude::*;
+use seethink_core::{Completion, FinishReason, Group, ProblemId, Purpose, Rng};
+use seethink_models::{
+    Pixels, Processor, ProcessorError, PromptInput, Side, TokenRow, VisionLanguageModel, VisualFeatures, VlmInput,
+};
+
+/// Identifies all draws of one call, so that they can be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrawKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// What the completions are for.
+    pub purpose: Purpose,
+    /// Training step, or which evaluation.
+    pub step: u64,
+}
+
+/// A prompt to be answered.
+#[derive(Debug, Clone)]
+pub struct Prompt<'a> {
+    /// Enters the key of the draws.
+    pub problem: ProblemId,
+    /// Tokens, positions and patches.
+    pub input: &'a PromptInput,
+}
+
+/// What a generator made.
+#[derive(Debug, Clone)]
+pub struct Rollouts {
+    /// One group per prompt, in order.
+    pub groups: Vec<Group>,
+    /// Image features of each prompt that has images, as the policy that generated saw them.
+    pub features: Vec<Option<VisualFeatures>>,
+}
+
+impl Rollouts {
+    /// Tokens generated over all completions.
+    pub fn n_tokens(&self) -> usize {
+        self.groups.iter().flat_map(|group| &group.completions).map(|completion| completion.tokens.len()).sum()
+    }
+}
+
+/// How far a call has come; returned `false` stops it.
+pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
+
+/// Why generation stopped without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// Bad settings.
+    #[error(transparent)]
+    Sampling(#[from] SamplingError),
+    /// Tokens could not be turned into text.
+    #[error("a completion of problem {problem} could not be decoded")]
+    Decode {
+        /// Whose completion.
+        problem: ProblemId,
+        /// What the tokenizer said.
+        source: ProcessorError,
+    },
+    /// The progress callback asked for it.
+    #[error("generation was interrupted")]
+    Interrupted,
+}
+
+/// Answers prompts with a model.
+#[derive(Clone, Copy)]
+pub struct Generator<'a, M> {
+    /// The policy, without gradient tracking.
+    pub model: &'a M,
+    /// Knows the special tokens and turns tokens into text.
+    pub processor: &'a dyn Processor,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most sequences that decode together. Memory grows with it; results do not depend on it.
+    pub max_batch: usize,
+}
+
+impl<M: VisionLanguageModel> Generator<'_, M> {
+    /// `n` completions of each prompt.
+    ///
+    /// `progress` hears of completions finished and wanted, after every decoding step.
+    ///
+    /// # Errors
+    /// If the settings are out of range, a completion cannot be decoded, or `progress` returns `false`.
+    pub fn generate(
+        &self,
+        prompts: &[Prompt<'_>],
+        n: usize,
+        key: DrawKey,
+        progress: &mut Progress<'_>,
+    ) -> Result<Rollouts, RolloutError> {
+        self.sampling.check()?;
+        let wanted = prompts.len() * n;
+        let mut rollouts = Rollouts { groups: Vec::with_capacity(prompts.len()), features: Vec::with_capacity(prompts.len()) };
+        for batch in prompts.chunks((self.max_batch / n.max(1)).max(1)) {
+            let finished = rollouts.groups.len() * n;
+            let features = self.encode_images(batch);
+            let sequences = self.decode(batch, n, key, &features, &mut |done| progress(finished + done, wanted))?;
+            for (prompt, sequences) in batch.iter().zip(sequences.chunks(n)) {
+                let completions = sequences.iter().map(|sequence| self.completion(prompt.problem, sequence)).collect::<Result<_, _>>()?;
+                rollouts.groups.push(Group { problem: prompt.problem, completions });
+            }
+            rollouts.features.extend(features);
+        }
+        Ok(rollouts)
+    }
+
+    /// Features of all images of a batch in one pass, divided among the prompts.
+    fn encode_images(&self, prompts: &[Prompt<'_>]) -> Vec<Option<VisualFeatures>> {
+        let pixels = Pixels::concat(prompts.iter().map(|prompt| &prompt.input.pixels));
+        if pixels.grids.is_empty() {
+            return vec![None; prompts.len()];
+        }
+        let all = self.model.encode_images(pixels.to_tensor(&self.model.device()));
+        let mut start = 0;
+        prompts
+            .iter()
+            .map(|prompt| {
+                let rows = start..start + prompt.input.image_tokens.len();
+                start = rows.end;
+                (!rows.is_empty()).then(|| all.rows(rows))
+            })
+            .collect()
+    }
+
+    /// Prefills each prompt once, then decodes `n` sequences of each; sequence `p * n + c` is completion `c` of prompt `p`.
+    fn decode(
+        &self,
+        prompts: &[Prompt<'_>],
+        n: usize,
+        key: DrawKey,
+        features: &[Option<VisualFeatures>],
+        progress: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Vec<Sequence>, RolloutError> {
+        let device = self.model.device();
+        let pad = self.processor.pad_token_id();
+        let rows: Vec<TokenRow> = prompts.iter().map(|prompt| TokenRow::prompt(prompt.input)).collect();
+        let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
+        let input = VlmInput::from_rows(&rows, pad, Side::Left, VisualFeatures::concat(features.iter().flatten()), &device);
+
+        let mut cache = self.model.empty_cache(prompts.len(), longest + self.sampling.max_tokens);
+        let hidden = self.model.hidden_states_cached(input, &mut cache);
+        let prompt_logits = self.logits(hidden.narrow(1, longest - 1, 1));
+        cache.repeat(n);
+
+        let mut sequences: Vec<Sequence> = prompts
+            .iter()
+            .flat_map(|prompt| (0..n).map(|c| Sequence::new(prompt.problem, c, prompt.input.next_position)))
+            .collect();
+        let sampler = TokenSampler::new(self.sampling, self.processor.forbidden_token_ids());
+        let vocab = self.model.vocab_size();
+        // Row `i` of the cache belongs to sequence `active[i]`.
+        let mut active: Vec<usize> = (0..sequences.len()).collect();
+        let mut logits: Vec<f32> = prompt_logits.chunks(vocab).flat_map(|row| std::iter::repeat_n(row, n)).flatten().copied().collect();
+        loop {
+            let draws: Vec<(u32, f32)> = logits
+                .par_chunks_mut(vocab)
+                .zip(&active)
+                .map(|(row, &s)| sampler.sample(row, sequences[s].uniform(key)))
+                .collect();
+            for (&s, (token, log_prob)) in active.iter().zip(draws) {
+                let stop = self.processor.eos_token_ids().contains(&token);
+                sequences[s].push(token, log_prob, stop, self.sampling.max_tokens);
+            }
+            // Dropping a row copies the cache, so rows leave when a quarter of them can.
+            let keep: Vec<usize> = (0..active.len()).filter(|&row| sequences[active[row]].finish.is_none()).collect();
+            if !progress(sequences.iter().filter(|sequence| sequence.finish.is_some()).count()) {
+                return Err(RolloutError::Interrupted);
+            }
+            if keep.is_empty() {
+                return Ok(sequences);
+            }
+            if keep.len() * 4 <= active.len() * 3 {
+                cache.select(&keep);
+                active = keep.iter().map(|&row| active[row]).collect();
+            }
+            let input = self.next_tokens(active.iter().map(|&s| &sequences[s]), active.len());
+            logits = self.logits(self.model.hidden_states_cached(input, &mut cache));
+        }
+    }
+
+    /// The last token of each sequence as a batch of one column.
+    fn next_tokens<'s>(&self, sequences: impl Iterator<Item = &'s Sequence>, batch: usize) -> VlmInput {
+        let device = self.model.device();
+        let (ids, positions): (Vec<i64>, Vec<i64>) = sequences.map(Sequence::last).unzip();
+        let position_ids = Tensor::<1, Int>::from_data(TensorData::new(positions, [batch]), &device);
+        VlmInput {
+            input_ids: Tensor::from_data(TensorData::new(ids, [batch, 1]), &device),
+            position_ids: position_ids.reshape([1, batch, 1]).repeat_dim(0, 3),
+            segments: Tensor::zeros([batch, 1], &device),
+            visual: None,
+        }
+    }
+
+    /// Logits on the host, `[batch * vocab]`, from hidden states `[batch, 1, hidden]`.
+    fn logits(&self, hidden: Tensor<3>) -> Vec<f32> {
+        self.model.lm_head(hidden.squeeze_dim::<2>(1)).into_data().iter::<f32>().collect()
+    }
+
+    fn completion(&self, problem: ProblemId, sequence: &Sequence) -> Result<Completion, RolloutError> {
+        let text = self.processor.decode(&sequence.tokens).map_err(|source| RolloutError::Decode { problem, source })?;
+        Ok(Completion {
+            tokens: sequence.tokens.clone(),
+            log_probs: sequence.log_probs.clone(),
+            text,
+            finish: sequence.finish.unwrap_or(FinishReason::Length),
+        })
+    }
+}
+
+/// A completion in the making.
+struct Sequence {
+    problem: ProblemId,
+    index: usize,
+    first_position: i64,
+    tokens: Vec<u32>,
+    log_probs: Vec<f32>,
+    finish: Option<FinishReason>,
+}
+
+impl Sequence {
+    fn new(problem: ProblemId, index: usize, first_position: i64) -> Self {
+        Self { problem, index, first_position, tokens: Vec::new(), log_probs: Vec::new(), finish: None }
+    }
+
+    /// The draw for the next token: a function of the key, the problem, the completion and the position alone.
+    fn uniform(&self, key: DrawKey) -> f64 {
+        let position = self.tokens.len() as u64;
+        Rng::new(key.seed, key.purpose, &[key.step, self.problem.0, self.index as u64, position]).uniform()
+    }
+
+    /// Appends a token; a finished sequence that is still in the batch stays as it is.
+    fn push(&mut self, token: u32, log_prob: f32, stop: bool, max_tokens: usize) {
+        if self.finish.is_some() {
+            return;
+        }
+        self.tokens.push(token);
+        self.log_probs.push(log_prob);
+        if stop {
+            self.finish = Some(FinishReason::Stop);
+        } else if self.tokens.len() == max_tokens {
+            self.finish = Some(FinishReason::Length);
+        }
+    }
+
+    /// Last token and its rotary position.
+    fn last(&self) -> (i64, i64) {
+        let index = self.tokens.len() - 1;
+        (i64::from(self.tokens[index]), self.first_position + index as i64)
+    }
+}

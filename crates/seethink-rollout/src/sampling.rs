@@ -1,0 +1,215 @@
+//! From logits to a token and its log-probability.
+
+use serde::{Deserialize, Serialize};
+
+/// How tokens are chosen.
+///
+/// Filters apply in the order of the reference: temperature, top-k, top-p.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sampling {
+    /// Divides the logits; 0 is greedy.
+    pub temperature: f32,
+    /// Smallest set of most likely tokens that holds this much probability; 1 keeps all.
+    pub top_p: f32,
+    /// This many most likely tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Longest completion, tokens.
+    pub max_tokens: usize,
+}
+
+/// Settings that cannot be sampled with.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SamplingError {
+    /// Negative or not finite.
+    #[error("sampling.temperature is {0}, expected a finite number of at least 0 (0 is greedy)")]
+    Temperature(f32),
+    /// Outside `(0, 1]`.
+    #[error("sampling.top_p is {0}, expected a number in (0, 1]")]
+    TopP(f32),
+    /// Nothing to generate.
+    #[error("sampling.max_tokens is 0, expected at least 1")]
+    MaxTokens,
+}
+
+impl Sampling {
+    /// The most likely token each time.
+    pub fn greedy(max_tokens: usize) -> Self {
+        Self { temperature: 0.0, top_p: 1.0, top_k: 0, max_tokens }
+    }
+
+    /// The policy's own distribution.
+    pub fn plain(max_tokens: usize) -> Self {
+        Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens }
+    }
+
+    /// What log-probabilities are taken at: the temperature, or 1 where decoding is greedy.
+    pub fn log_prob_temperature(&self) -> f32 {
+        if self.temperature > 0.0 { self.temperature } else { 1.0 }
+    }
+
+    /// # Errors
+    /// If a value is out of range.
+    pub fn check(&self) -> Result<(), SamplingError> {
+        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
+            Err(SamplingError::Temperature(self.temperature))
+        } else if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            Err(SamplingError::TopP(self.top_p))
+        } else if self.max_tokens == 0 {
+            Err(SamplingError::MaxTokens)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Chooses tokens from rows of logits.
+#[derive(Debug, Clone)]
+pub struct TokenSampler {
+    sampling: Sampling,
+    forbidden: Vec<usize>,
+}
+
+impl TokenSampler {
+    /// A sampler that never chooses a forbidden token.
+    pub fn new(sampling: Sampling, forbidden: &[u32]) -> Self {
+        Self { sampling, forbidden: forbidden.iter().map(|&id| id as usize).collect() }
+    }
+
+    /// A token and its log-probability.
+    ///
+    /// The log-probability is that of the policy at the sampling temperature over all allowed tokens: top-k and top-p choose
+    /// the token but do not enter it, so that training can recompute it. Nats.
+    ///
+    /// # Shapes
+    /// - `logits`: `[vocab]`; used as scratch
+    /// - `uniform`: a draw in `[0, 1)`
+    pub fn sample(&self, logits: &mut [f32], uniform: f64) -> (u32, f32) {
+        for &id in &self.forbidden {
+            if let Some(logit) = logits.get_mut(id) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+        let temperature = self.sampling.log_prob_temperature();
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let weight = |logit: f32| f64::from((logit - max) / temperature).exp();
+        let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
+        let token = if self.sampling.temperature == 0.0 {
+            argmax(logits)
+        } else if self.sampling.top_k == 0 && self.sampling.top_p >= 1.0 {
+            inverse_cdf(logits.iter().map(|&logit| weight(logit)).enumerate(), uniform * total)
+        } else {
+            let kept = self.nucleus(logits, total, &weight);
+            let kept_total: f64 = kept.iter().map(|&id| weight(logits[id])).sum();
+            inverse_cdf(kept.iter().map(|&id| (id, weight(logits[id]))), uniform * kept_total)
+        };
+        let log_prob = f64::from((logits[token] - max) / temperature) - total.ln();
+        (token as u32, log_prob as f32)
+    }
+
+    /// The tokens that top-k and then top-p leave, most likely first.
+    fn nucleus(&self, logits: &[f32], total: f64, weight: &impl Fn(f32) -> f64) -> Vec<usize> {
+        let mut ids: Vec<usize> = (0..logits.len()).filter(|&id| logits[id] > f32::NEG_INFINITY).collect();
+        ids.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+        let mut mass = total;
+        if self.sampling.top_k > 0 && self.sampling.top_k < ids.len() {
+            ids.truncate(self.sampling.top_k);
+            mass = ids.iter().map(|&id| weight(logits[id])).sum();
+        }
+        let mut before = 0.0;
+        let keep = ids
+            .iter()
+            .take_while(|&&id| {
+                let needed = before < f64::from(self.sampling.top_p) * mass;
+                before += weight(logits[id]);
+                needed
+            })
+            .count();
+        ids.truncate(keep.max(1));
+        ids
+    }
+}
+
+fn argmax(logits: &[f32]) -> usize {
+    (1..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best })
+}
+
+/// The first item whose running weight exceeds `threshold`; the last one with weight where rounding leaves none.
+fn inverse_cdf(items: impl Iterator<Item = (usize, f64)>, threshold: f64) -> usize {
+    let mut running = 0.0;
+    let mut last = 0;
+    for (id, weight) in items {
+        if weight > 0.0 {
+            running += weight;
+            last = id;
+            if running > threshold {
+                break;
+            }
+        }
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frequencies(sampling: Sampling, forbidden: &[u32], logits: &[f32]) -> Vec<f64> {
+        let sampler = TokenSampler::new(sampling, forbidden);
+        let n = 4000;
+        let mut counts = vec![0.0; logits.len()];
+        for i in 0..n {
+            let uniform = (f64::from(i) + 0.5) / f64::from(n);
+            counts[sampler.sample(&mut logits.to_vec(), uniform).0 as usize] += 1.0 / f64::from(n);
+        }
+        counts
+    }
+
+    #[test]
+    fn plain_sampling_follows_the_softmax() {
+        let logits = [0.0f32, 1.0, 2.0];
+        let total: f64 = logits.iter().map(|&l| f64::from(l).exp()).sum();
+        for (frequency, &logit) in frequencies(Sampling::plain(1), &[], &logits).iter().zip(&logits) {
+            assert!((frequency - f64::from(logit).exp() / total).abs() < 1e-3);
+        }
+    }
+
+    #[test]
+    fn forbidden_tokens_are_never_sampled_and_leave_the_normalisation() {
+        let logits = [0.0f32, 50.0, 0.0];
+        let frequencies = frequencies(Sampling::plain(1), &[1], &logits);
+        assert_eq!(frequencies[1], 0.0);
+        let (token, log_prob) = TokenSampler::new(Sampling::greedy(1), &[1]).sample(&mut logits.to_vec(), 0.0);
+        assert_eq!(token, 0);
+        assert!((log_prob - 0.5f32.ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn top_k_and_top_p_cut_the_tail_but_not_the_log_probability() {
+        let logits = [3.0f32, 2.0, 1.0, 0.0];
+        let top_k = frequencies(Sampling { top_k: 2, ..Sampling::plain(1) }, &[], &logits);
+        assert!(top_k[0] > 0.0 && top_k[1] > 0.0 && top_k[2] == 0.0 && top_k[3] == 0.0);
+        // Probabilities are 0.644, 0.237, 0.087, 0.032: 0.6 needs one token, 0.7 two.
+        let top_p = |p| frequencies(Sampling { top_p: p, ..Sampling::plain(1) }, &[], &logits);
+        assert_eq!(top_p(0.6)[0], 1.0);
+        assert!(top_p(0.7)[1] > 0.0 && top_p(0.7)[2] == 0.0);
+        let sampler = TokenSampler::new(Sampling { top_k: 1, ..Sampling::plain(1) }, &[]);
+        assert!((sampler.sample(&mut logits.to_vec(), 0.5).1 - 0.6439f32.ln()).abs() < 1e-3);
+    }
+
+    #[test]
+    fn log_probability_is_at_the_sampling_temperature() {
+        let sampler = TokenSampler::new(Sampling { temperature: 0.5, ..Sampling::plain(1) }, &[]);
+        let (token, log_prob) = sampler.sample(&mut [0.0, 1.0], 0.999);
+        assert_eq!(token, 1);
+        assert!((f64::from(log_prob) - (1.0 / (1.0 + (-2.0f64).exp())).ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let bad = |sampling: Sampling| sampling.check().expect_err("bad").to_string();
+        assert!(bad(Sampling { temperature: -1.0, ..Sampling::plain(1) }).contains("temperature"));
+        assert!(bad(Sampling { top_p: 0.0, ..Sampling::plain(1) }).contains("top_p"));
+        assert!(bad(Sampling::plain(0)).contains("max_tokens"));
+    }
+}

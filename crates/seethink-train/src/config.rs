@@ -1,0 +1,83 @@
+//! Settings of GRPO and of supervised fine-tuning.
+
+use crate::{OptimizerConfig, PolicyLoss, PromptFormat, TrainError};
+use seethink_rollout::Sampling;
+use serde::{Deserialize, Serialize};
+
+/// Settings of GRPO.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpoConfig {
+    /// What surrounds a question.
+    pub prompt: PromptFormat,
+    /// Problems per step.
+    pub rollout_batch: usize,
+    /// Completions per problem.
+    pub group_size: usize,
+    /// Problems per optimiser update; `rollout_batch / mini_batch` updates per step.
+    pub mini_batch: usize,
+    /// How completions are sampled.
+    pub sampling: Sampling,
+    /// The loss.
+    pub loss: PolicyLoss,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// What fits into memory; none of it changes results.
+    pub memory: MemoryConfig,
+    /// Steps between checkpoints.
+    pub checkpoint_every: usize,
+    /// Steps between validations inside a stage; 0 validates at its end only.
+    pub validate_every: usize,
+}
+
+/// Sizes that trade memory for speed and change no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemoryConfig {
+    /// Most sequences that decode together.
+    pub decode_batch: usize,
+    /// Most tokens, padding included, that go through a forward or backward pass together.
+    pub micro_batch_tokens: usize,
+    /// Tokens projected onto the vocabulary at a time.
+    pub logit_chunk: usize,
+}
+
+impl GrpoConfig {
+    /// # Errors
+    /// If a value is out of range; the error names it.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let wrong = |key, found: String, expected: &str| Err(TrainError::Setting { key, found, expected: expected.into() });
+        if self.group_size < 2 {
+            return wrong("grpo.group_size", self.group_size.to_string(), "at least 2: advantages compare completions of a group");
+        }
+        if self.rollout_batch == 0 {
+            return wrong("grpo.rollout_batch", "0".into(), "at least 1");
+        }
+        if self.mini_batch == 0 || self.mini_batch > self.rollout_batch {
+            return wrong("grpo.mini_batch", self.mini_batch.to_string(), "between 1 and grpo.rollout_batch");
+        }
+        if self.checkpoint_every == 0 {
+            return wrong("grpo.checkpoint_every", "0".into(), "at least 1");
+        }
+        if !(0.0..1.0).contains(&self.loss.clip_low) || self.loss.clip_high < 0.0 || self.loss.dual_clip <= 1.0 {
+            return wrong("grpo.loss", format!("{:?}", self.loss), "clip_low in [0, 1), clip_high at least 0, dual_clip above 1");
+        }
+        self.sampling.check().map_err(|error| TrainError::Rollout(error.into()))
+    }
+}
+
+/// Settings of supervised fine-tuning.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SftConfig {
+    /// What surrounds a question.
+    pub prompt: PromptFormat,
+    /// Examples per optimiser update.
+    pub batch: usize,
+    /// Passes over the examples.
+    pub epochs: usize,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+    /// What fits into memory; none of it changes results.
+    pub memory: MemoryConfig,
+}

@@ -1,0 +1,106 @@
+//! What can go wrong in training.
+
+use seethink_core::{ProblemId, Trainable};
+use seethink_curriculum::CurriculumError;
+use seethink_models::ProcessorError;
+use seethink_rollout::RolloutError;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Why training stopped without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A setting that cannot work.
+    #[error("{key} is {found}, expected {expected}")]
+    Setting {
+        /// Path of the setting.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What would work.
+        expected: String,
+    },
+    /// A stage that trains nothing.
+    #[error("stage `{stage}` trains no part of the model ({trainable:?}), expected at least one")]
+    NothingTrainable {
+        /// Name of the stage.
+        stage: String,
+        /// Its setting.
+        trainable: Trainable,
+    },
+    /// The curriculum failed.
+    #[error(transparent)]
+    Curriculum(#[from] CurriculumError),
+    /// The curriculum drew a problem that was not given.
+    #[error("the curriculum drew problem {0}, which is not among the problems of the run")]
+    UnknownProblem(ProblemId),
+    /// A problem without what training on it needs.
+    #[error("problem {problem} has no {missing}")]
+    Incomplete {
+        /// The problem.
+        problem: ProblemId,
+        /// What it lacks.
+        missing: &'static str,
+    },
+    /// A prompt could not be made.
+    #[error("the prompt of problem {problem} could not be encoded")]
+    Prompt {
+        /// The problem.
+        problem: ProblemId,
+        /// Why.
+        source: ProcessorError,
+    },
+    /// An image could not be read.
+    #[error("image {index} of problem {problem} could not be read")]
+    Image {
+        /// The problem.
+        problem: ProblemId,
+        /// Which of its images, from 0.
+        index: usize,
+        /// Why.
+        source: seethink_data::LoadImageError,
+    },
+    /// Generation failed.
+    #[error(transparent)]
+    Rollout(#[from] RolloutError),
+    /// A file of the run folder could not be read or written.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A run folder that already holds a run.
+    #[error("{} already holds a run; resume it, or choose another folder (nothing was overwritten)", .0.display())]
+    OccupiedFolder(PathBuf),
+    /// A run folder without a checkpoint.
+    #[error("{} holds no complete checkpoint to resume from", .0.display())]
+    NoCheckpoint(PathBuf),
+    /// A checkpoint that does not fit.
+    #[error("checkpoint {} {problem}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A record of a checkpoint could not be written or read.
+    #[error("record `{name}` of the checkpoint at step {step} could not be written or read")]
+    Record {
+        /// Which record.
+        name: &'static str,
+        /// Step of the checkpoint.
+        step: usize,
+        /// Why.
+        source: burn::train::checkpoint::CheckpointerError,
+    },
+    /// burn's learner stopped on an error.
+    #[error("the learner stopped")]
+    Learner(#[source] Arc<burn::train::TrainingError>),
+    /// A validation callback failed.
+    #[error("validation failed")]
+    Validation(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

@@ -1,0 +1,91 @@
+//! The GRPO loss of one token, as a function of its log-probability.
+//!
+//! Tokens of a mini-batch are one flat vector: which tokens count was decided when the batch was made, so there are no masks.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// Bound of log-ratios before they are exponentiated.
+const MAX_LOG_RATIO: f64 = 20.0;
+/// Bound of the k3 estimate.
+const MAX_KL: f64 = 10.0;
+
+/// Clipped policy-gradient loss.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyLoss {
+    /// The ratio to the sampling policy is not rewarded for falling below `1 − clip_low`.
+    pub clip_low: f64,
+    /// … nor for rising above `1 + clip_high`.
+    pub clip_high: f64,
+    /// For negative advantages the loss is at most `−A · dual_clip`.
+    pub dual_clip: f64,
+    /// Weight of the k3 divergence from the reference policy; 0 does without a reference.
+    pub kl_coef: f64,
+}
+
+impl Default for PolicyLoss {
+    /// EasyR1's defaults with the paper's KL weight.
+    fn default() -> Self {
+        Self { clip_low: 0.2, clip_high: 0.3, dual_clip: 3.0, kl_coef: 0.01 }
+    }
+}
+
+/// Per-token terms of the loss.
+///
+/// # Shapes
+/// - all: `[n_tokens]`
+#[derive(Debug, Clone)]
+pub struct PolicyTerms {
+    /// Clipped policy-gradient loss.
+    pub policy: Tensor<1>,
+    /// Log-ratio to the sampling policy, not clamped.
+    pub log_ratio: Tensor<1>,
+    /// 1 where the upper clip holds the loss.
+    pub clipped_high: Tensor<1>,
+    /// 1 where the dual clip holds the loss.
+    pub clipped_low: Tensor<1>,
+}
+
+impl PolicyLoss {
+    /// The policy-gradient terms.
+    ///
+    /// With `ρ = exp(clamp(log π − log π_old, ±20))` and `ρ_c` the same with the log-ratio clamped to
+    /// `[ln(1 − low), ln(1 + high)]`: `L = max(−Aρ, −Aρ_c)`, and where `A < 0` no more than `−A · dual_clip`.
+    ///
+    /// # Shapes
+    /// - all inputs: `[n_tokens]`; log-probabilities in nats
+    ///
+    /// # Source
+    /// EasyR1 `verl/trainer/core_algos.py` `compute_policy_loss` at `b44b311`: clipping in log space, dual clip for negative
+    /// advantages only.
+    pub fn terms(&self, log_probs: Tensor<1>, old_log_probs: Tensor<1>, advantages: Tensor<1>) -> PolicyTerms {
+        let log_ratio = log_probs - old_log_probs;
+        let ratio = log_ratio.clone().clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp();
+        let clipped = log_ratio.clone().clamp((1.0 - self.clip_low).ln(), (1.0 + self.clip_high).ln()).exp();
+        let unclipped_loss = advantages.clone().neg() * ratio;
+        let clipped_loss = advantages.clone().neg() * clipped;
+        let clipped_high = unclipped_loss.clone().lower(clipped_loss.clone()).float();
+        let loss = unclipped_loss.max_pair(clipped_loss);
+        let bound = advantages.clone().neg() * self.dual_clip;
+        let negative = advantages.lower_elem(0.0);
+        let held = loss.clone().greater(bound.clone());
+        let clipped_low = held.clone().float() * negative.clone().float();
+        let policy = loss.clone().mask_where(held.bool_and(negative), bound);
+        PolicyTerms { policy, log_ratio: log_ratio.detach(), clipped_high, clipped_low }
+    }
+}
+
+/// The k3 estimate of the divergence from the reference: `exp(x) − x − 1` with `x = log π_ref − log π`.
+///
+/// `x` is clamped to ±20 and the result to ±10.
+///
+/// # Shapes
+/// - all: `[n_tokens]`, nats
+///
+/// # Source
+/// EasyR1 `verl/trainer/core_algos.py` `compute_kl` (`low_var_kl`) at `b44b311`; Schulman, "Approximating KL divergence".
+pub fn k3(log_probs: Tensor<1>, reference_log_probs: Tensor<1>) -> Tensor<1> {
+    let x = (reference_log_probs - log_probs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO);
+    (x.clone().exp() - x - 1.0).clamp(-MAX_KL, MAX_KL)
+}

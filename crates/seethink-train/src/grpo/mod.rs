@@ -1,0 +1,181 @@
+//! GRPO: sample a group of completions per problem, reward what beats its group.
+//!
+//! [`Grpo`] is an extension of burn's learner: it plugs into `SupervisedTraining` as a strategy, so burn's metrics,
+//! dashboard, file logger, checkpointer and interrupter do their work. The loop itself is in `run.rs`.
+//!
+//! # Source
+//! EasyR1 at `b44b311`, as used by arXiv 2605.20177. One engine samples and trains, so the log-probabilities taken while
+//! sampling are the old ones of the update and are not computed again.
+
+mod advantage;
+mod loss;
+mod run;
+mod step;
+
+pub use advantage::group_advantages;
+pub use loss::{PolicyLoss, PolicyTerms, k3};
+
+use crate::checkpoint::{CheckpointFolder, KeepLast};
+use crate::metrics::{KeyMetric, Metrics};
+use crate::observe::{LossListener, Observer};
+use crate::optim::SharedRate;
+use crate::policy::{NoData, Policy};
+use crate::{GrpoConfig, Problems, TrainError};
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::tensor::Device;
+use burn::train::{
+    Interrupter, Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader,
+    TrainingComponents, TrainingStrategy, ValidLoader,
+};
+use run::Run;
+use seethink_core::Trainable;
+use seethink_curriculum::{Corpus, Curriculum};
+use seethink_models::{Processor, VisionLanguageModel};
+use seethink_reward::Reward;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// When a validation takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment<'a> {
+    /// Steps done.
+    pub step: usize,
+    /// Stage of the last step; `None` before the first.
+    pub stage: Option<&'a str>,
+    /// Whether the stage has just ended.
+    pub end_of_stage: bool,
+}
+
+/// Measures a model between steps. Its metrics join those of the step.
+pub trait Validate<M>: Send {
+    /// Measures `model`, which does not track gradients.
+    ///
+    /// # Errors
+    /// Whatever stops the measurement; training stops with it.
+    fn validate(&mut self, model: &M, moment: Moment<'_>) -> Result<Metrics, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// A GRPO run, ready to start.
+pub struct Grpo<M> {
+    /// Settings.
+    pub config: GrpoConfig,
+    /// Seed of every draw.
+    pub seed: u64,
+    /// Text and pictures of the backbone.
+    pub processor: Arc<dyn Processor>,
+    /// Scores completions; the part named `accuracy` is what curricula hear of.
+    pub reward: Arc<dyn Reward>,
+    /// The problems that the curriculum draws from.
+    pub problems: Problems,
+    /// Their metadata.
+    pub corpus: Corpus,
+    /// What is trained when.
+    pub curriculum: Box<dyn Curriculum>,
+    /// Measures the model between steps.
+    pub validate: Option<Box<dyn Validate<M>>>,
+    /// Hears of progress.
+    pub observer: Box<Observer>,
+    /// Whether burn's dashboard shows the metrics; it needs a terminal.
+    pub dashboard: bool,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Trained<M> {
+    /// The model, without gradient tracking.
+    pub model: M,
+    /// Steps done, earlier ones of a resumed run included.
+    pub steps: usize,
+    /// Whether it was stopped before the curriculum was over; a checkpoint was written.
+    pub interrupted: bool,
+}
+
+/// What burn's dashboard and file logger show, and whether more is better.
+const SHOWN: [(&str, bool); 8] = [
+    ("reward/mean", true),
+    ("reward/accuracy", true),
+    ("reward/format", true),
+    ("rollout/length", false),
+    ("grpo/kl", false),
+    ("update/grad_norm", false),
+    ("update/surprisal", false),
+    ("update/learning_rate", false),
+];
+
+impl<M: VisionLanguageModel> Grpo<M> {
+    /// Trains `model`, writing into the folder `folder`.
+    ///
+    /// With `resume` it continues from the last checkpoint in the folder, exactly: the same draws, the same updates.
+    /// `interrupter` stops it cleanly, with a checkpoint.
+    ///
+    /// # Errors
+    /// If a setting is out of range, a problem cannot be encoded, or a file cannot be read or written.
+    pub fn train(self, model: M, folder: &Path, resume: bool, interrupter: Interrupter) -> Result<Trained<M>, TrainError> {
+        self.config.check()?;
+        const NOTHING: Trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
+        if let Some(stage) = self.curriculum.stages().iter().find(|stage| stage.trainable == NOTHING) {
+            return Err(TrainError::NothingTrainable { stage: stage.name.clone(), trainable: stage.trainable });
+        }
+        let checkpoints = CheckpointFolder::new(folder)?;
+        let resumed = if resume { Some(checkpoints.latest()?) } else { None };
+        let rate = SharedRate::default();
+        let scheduler = ModuleLrScheduler::new(rate.clone());
+        let device = model.device();
+        let learner = Learner::new(Policy { model }, self.config.optimizer.init(), scheduler);
+        let mut training = SupervisedTraining::<Policy<M>>::new(folder.join("burn"), Arc::new(NoData), Arc::new(NoData))
+            .with_custom_checkpointers(
+                checkpoints.checkpointer("model"),
+                checkpoints.checkpointer("optim"),
+                checkpoints.checkpointer("scheduler"),
+            )
+            .with_checkpointing_strategy(KeepLast { n: 2, saved: resumed.iter().map(|state| state.step).collect() })
+            .with_interrupter(interrupter)
+            .num_epochs(self.curriculum.stages().len());
+        for (key, higher_is_better) in SHOWN {
+            training = training.metric_train_numeric(KeyMetric::new(key, higher_is_better));
+        }
+        if !self.dashboard {
+            training = training.renderer(Box::new(LossListener::silent())).with_application_logger(None);
+        }
+        let strategy = Arc::new(Strategy {
+            run: Mutex::new(Some(Run::new(self, folder, checkpoints, rate, resumed)?)),
+            device,
+            steps: Mutex::new(Ok(0)),
+        });
+        let result = training.with_training_strategy(TrainingStrategy::Custom(strategy.clone())).launch(learner);
+        let mut steps = strategy.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = std::mem::replace(&mut *steps, Ok(0))?;
+        match result.error {
+            Some(error) => Err(TrainError::Learner(error)),
+            None => Ok(Trained { model: result.model.model, steps, interrupted: result.interrupted.is_some() }),
+        }
+    }
+}
+
+/// Hands the loop to burn, and its outcome back.
+struct Strategy<M: VisionLanguageModel> {
+    run: Mutex<Option<Run<M>>>,
+    device: Device,
+    steps: Mutex<Result<usize, TrainError>>,
+}
+
+impl<M: VisionLanguageModel> SupervisedLearningStrategy<Policy<M>> for Strategy<M> {
+    /// burn's epochs are our stages.
+    fn fit(
+        &self,
+        mut burn: TrainingComponents<Policy<M>>,
+        mut learner: Learner<Policy<M>>,
+        _train: TrainLoader<Policy<M>>,
+        _valid: ValidLoader<Policy<M>>,
+        _starting_epoch: usize,
+    ) -> (Policy<M>, SupervisedTrainingEventProcessor<Policy<M>>) {
+        learner.fork(&self.device.clone().autodiff());
+        if let Some(mut run) = self.run.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let outcome = run.train(&mut learner, &mut burn);
+            *self.steps.lock().unwrap_or_else(PoisonError::into_inner) = outcome.map(|()| run.steps());
+        }
+        // The checkpointer writes in the background; dropping it waits until it is done.
+        drop(burn.checkpointer.take());
+        (learner.model(), burn.event_processor)
+    }
+}

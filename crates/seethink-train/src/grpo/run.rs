@@ -1,0 +1,343 @@
+//! The training loop.
+
+use super::step::Step;
+use super::{Grpo, Moment, PolicyLoss};
+use crate::checkpoint::{CheckpointFolder, RunState};
+use crate::log_prob::LogProbs;
+use crate::metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
+use crate::observe::Event;
+use crate::optim::SharedRate;
+use crate::policy::{Objective, Policy, TrainBatch};
+use crate::{MicroBatch, TrainError};
+use burn::data::dataloader::Progress;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::Module;
+use burn::train::checkpoint::Checkpointer;
+use burn::train::{EventProcessorTraining, Interrupter, Learner, LearnerEvent, TrainingComponents, TrainingItem};
+use seethink_core::{Problem, Purpose};
+use seethink_curriculum::{BatchPlan, Stage};
+use seethink_models::VisionLanguageModel;
+use seethink_reward::Score;
+use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError};
+use std::path::Path;
+use std::time::Instant;
+
+/// A run in progress.
+pub(super) struct Run<M: VisionLanguageModel> {
+    grpo: Grpo<M>,
+    checkpoints: CheckpointFolder,
+    metrics: MetricsFile,
+    rate: SharedRate,
+    state: RunState,
+    resumed: bool,
+    /// What the KL term holds on to, without gradient tracking; `None` where no stage has a KL term.
+    reference: Option<Policy<M>>,
+    /// Step of the last checkpoint.
+    saved: usize,
+    started: Instant,
+    elapsed_before: f64,
+}
+
+impl<M: VisionLanguageModel> Run<M> {
+    pub(super) fn new(
+        mut grpo: Grpo<M>,
+        folder: &Path,
+        checkpoints: CheckpointFolder,
+        rate: SharedRate,
+        resumed: Option<RunState>,
+    ) -> Result<Self, TrainError> {
+        let is_resumed = resumed.is_some();
+        let state = match resumed {
+            Some(state) if state.seed != grpo.seed => {
+                let problem = format!("is of a run with seed {}, not {}", state.seed, grpo.seed);
+                return Err(TrainError::Checkpoint { path: folder.to_owned(), problem });
+            }
+            Some(state) => {
+                grpo.curriculum.load_record(state.curriculum.clone())?;
+                state
+            }
+            None => RunState::new(grpo.seed, grpo.curriculum.to_record()),
+        };
+        let path = folder.join("metrics.jsonl");
+        let metrics = MetricsFile::open(&path, is_resumed.then_some(state.step))
+            .map_err(|source| TrainError::File { doing: "cannot open", path, source })?;
+        let (saved, elapsed_before) = (state.step, state.elapsed_secs);
+        let started = Instant::now();
+        Ok(Self { grpo, checkpoints, metrics, rate, state, resumed: is_resumed, reference: None, saved, started, elapsed_before })
+    }
+
+    /// Steps done.
+    pub(super) fn steps(&self) -> usize {
+        self.state.step
+    }
+
+    /// The algorithm: ask the curriculum, roll out, score, compare within groups, update, tell the curriculum.
+    pub(super) fn train(&mut self, learner: &mut Learner<Policy<M>>, burn: &mut TrainingComponents<Policy<M>>) -> Result<(), TrainError> {
+        if self.resumed {
+            self.restore(learner, burn)?;
+        } else {
+            let metrics = self.validate(learner, None, false)?;
+            self.write("base", metrics)?;
+        }
+        let mut plan = self.next_plan();
+        while let Some(batch) = plan.take().filter(|_| !burn.interrupter.should_stop()) {
+            let begun = Instant::now();
+            if self.state.stage != Some(batch.stage) {
+                self.enter_stage(batch.stage, learner, burn)?;
+            }
+            let stage = self.grpo.curriculum.stages()[batch.stage].clone();
+            let step = match self.roll_out(learner, &batch, &burn.interrupter) {
+                Err(TrainError::Rollout(RolloutError::Interrupted)) => break,
+                step => step?,
+            };
+            let mut metrics = step.metrics();
+            metrics.insert("time/rollout_secs".into(), begun.elapsed().as_secs_f64());
+            metrics.extend(self.update(learner, &stage, &step));
+            self.grpo.curriculum.observe(&step.outcomes());
+            self.advance(&step);
+
+            plan = self.next_plan();
+            let end_of_stage = plan.as_ref().is_none_or(|next| next.stage != batch.stage);
+            let every = self.grpo.config.validate_every;
+            if end_of_stage || (every > 0 && self.state.stage_step.is_multiple_of(every)) {
+                metrics.extend(self.validate(learner, Some(&stage.name), end_of_stage)?);
+            }
+            metrics.insert("time/step_secs".into(), begun.elapsed().as_secs_f64());
+            self.report(&stage, metrics, learner, burn)?;
+            if end_of_stage || self.state.step.is_multiple_of(self.grpo.config.checkpoint_every) {
+                self.checkpoint(learner, burn)?;
+            }
+            if end_of_stage {
+                let epoch = batch.stage + 1;
+                burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::EndSplit(epoch)));
+                burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::EndEpoch(epoch)));
+            }
+        }
+        self.checkpoint(learner, burn)
+    }
+
+    fn next_plan(&mut self) -> Option<BatchPlan> {
+        // The record is of the moment before the draw: a resumed run draws the same batch again.
+        self.state.curriculum = self.grpo.curriculum.to_record();
+        self.grpo.curriculum.next_batch(&self.grpo.corpus, self.grpo.config.rollout_batch)
+    }
+
+    /// Applies a stage, and nothing else.
+    fn enter_stage(
+        &mut self,
+        index: usize,
+        learner: &mut Learner<Policy<M>>,
+        burn: &mut TrainingComponents<Policy<M>>,
+    ) -> Result<(), TrainError> {
+        let stage = self.grpo.curriculum.stages()[index].clone();
+        let first = self.state.stage.is_none();
+        if stage.reset_optimizer && !first {
+            let scheduler = ModuleLrScheduler::new(self.rate.clone());
+            *learner = Learner::new(learner.model(), self.grpo.config.optimizer.init(), scheduler);
+        }
+        if stage.snapshot_reference || first {
+            self.take_reference(learner)?;
+        }
+        self.state.stage = Some(index);
+        self.state.stage_step = 0;
+        self.announce_stage(index, burn);
+        Ok(())
+    }
+
+    fn announce_stage(&mut self, index: usize, burn: &mut TrainingComponents<Policy<M>>) {
+        let steps = self.planned_steps().map(|steps| steps[index]);
+        let event = LearnerEvent::StartSplit { epoch_number: index + 1, total_items: steps.unwrap_or(0) };
+        burn.interrupter.fail_on_error(burn.event_processor.process_train(event));
+        (self.grpo.observer)(Event::Stage { index, stage: &self.grpo.curriculum.stages()[index], steps });
+    }
+
+    /// Steps of each stage, where the curriculum knows them beforehand.
+    fn planned_steps(&self) -> Option<Vec<usize>> {
+        self.grpo.curriculum.planned_steps(self.grpo.config.rollout_batch)
+    }
+
+    /// Makes the policy of this moment the reference, where any stage has a KL term.
+    fn take_reference(&mut self, learner: &Learner<Policy<M>>) -> Result<(), TrainError> {
+        let config = &self.grpo.config.loss;
+        if self.grpo.curriculum.stages().iter().any(|stage| stage_loss(config, stage).kl_coef > 0.0) {
+            let policy = learner.model().valid();
+            self.checkpoints.save_reference(self.state.step, policy.clone().into_record())?;
+            self.reference = Some(policy);
+        }
+        self.state.reference_step = self.state.step;
+        Ok(())
+    }
+
+    /// Samples and scores a group of completions for each problem.
+    fn roll_out(&mut self, learner: &Learner<Policy<M>>, batch: &BatchPlan, interrupter: &Interrupter) -> Result<Step, TrainError> {
+        let Grpo { config, processor, problems, observer, reward, seed, .. } = &mut self.grpo;
+        let problems: Vec<Problem> = batch.problems.iter().map(|&id| problems.get(id).cloned()).collect::<Result<_, _>>()?;
+        let prompts = config.prompt.encode_all(&**processor, &problems.iter().collect::<Vec<_>>())?;
+        let policy = learner.model().valid();
+        let generator = Generator {
+            model: &policy.model,
+            processor: &**processor,
+            sampling: config.sampling,
+            max_batch: config.memory.decode_batch,
+        };
+        let asked: Vec<Prompt<'_>> =
+            problems.iter().zip(&prompts).map(|(problem, input)| Prompt { problem: problem.id, input }).collect();
+        let key = DrawKey { seed: *seed, purpose: Purpose::Rollout, step: self.state.step as u64 };
+        let rollouts = generator.generate(&asked, config.group_size, key, &mut |done, wanted| {
+            observer(Event::Generating { done, wanted });
+            !interrupter.should_stop()
+        })?;
+        let score = |(problem, group): (&Problem, &seethink_core::Group)| {
+            group.completions.iter().map(|completion| reward.score(problem, &completion.text)).collect::<Vec<Score>>()
+        };
+        let scores = problems.iter().zip(&rollouts.groups).map(score).collect();
+        Ok(Step { prompts, rollouts, scores })
+    }
+
+    /// One optimiser step per mini-batch. Returns the metrics, averaged over them.
+    fn update(&mut self, learner: &mut Learner<Policy<M>>, stage: &Stage, step: &Step) -> Metrics {
+        let begun = Instant::now();
+        (self.grpo.observer)(Event::Updating);
+        let Grpo { config, processor, .. } = &self.grpo;
+        let loss = stage_loss(&config.loss, stage);
+        let log_probs = LogProbs {
+            temperature: config.sampling.log_prob_temperature(),
+            forbidden: processor.forbidden_token_ids().to_vec(),
+            chunk: config.memory.logit_chunk,
+        };
+        let pad_token = processor.pad_token_id();
+        let frozen_vision = !stage.trainable.sees_gradients_in_vision();
+        let mut batches = step.mini_batches(config.mini_batch, config.memory.micro_batch_tokens, frozen_vision);
+        if let Some(reference) = self.reference.as_ref().filter(|_| loss.kl_coef > 0.0) {
+            for micro_batch in batches.iter_mut().flatten() {
+                micro_batch.targets.reference_log_probs = reference.log_probs(micro_batch, &log_probs, pad_token);
+            }
+        }
+        let reference_secs = begun.elapsed().as_secs_f64();
+
+        let learning_rate = self.learning_rate(stage);
+        self.rate.set(learning_rate);
+        learner.lr_step();
+        let n_updates = batches.len() as f64;
+        let mut metrics = Metrics::new();
+        for micro_batches in batches {
+            self.state.tokens_trained += micro_batches.iter().map(MicroBatch::n_tokens).sum::<usize>() as u64;
+            let output = learner.train_step(TrainBatch {
+                micro_batches,
+                objective: Objective::Policy(loss),
+                trainable: stage.trainable,
+                log_probs: log_probs.clone(),
+                pad_token,
+                max_grad_norm: stage.overrides.max_grad_norm.unwrap_or(self.grpo.config.optimizer.max_grad_norm),
+            });
+            learner.optimizer_step(output.grads);
+            for (key, value) in output.item.metrics {
+                *metrics.entry(key).or_default() += value / n_updates;
+            }
+        }
+        metrics.insert("update/learning_rate".into(), learning_rate);
+        metrics.insert("time/reference_secs".into(), reference_secs);
+        metrics.insert("time/update_secs".into(), begun.elapsed().as_secs_f64() - reference_secs);
+        metrics
+    }
+
+    fn learning_rate(&self, stage: &Stage) -> f64 {
+        let optimizer = &self.grpo.config.optimizer;
+        let peak = stage.overrides.learning_rate.unwrap_or(optimizer.learning_rate);
+        let total = self.planned_steps().zip(self.state.stage).map(|(steps, stage)| steps[stage]);
+        // Without a plan there is no end to decay towards.
+        peak * total.map_or(1.0, |total| optimizer.schedule.factor(self.state.stage_step, total))
+    }
+
+    fn advance(&mut self, step: &Step) {
+        self.state.step += 1;
+        self.state.stage_step += 1;
+        self.state.completions += step.scores.iter().map(|scores| scores.len() as u64).sum::<u64>();
+        self.state.tokens_generated += step.rollouts.n_tokens() as u64;
+        self.state.elapsed_secs = self.elapsed_before + self.started.elapsed().as_secs_f64();
+    }
+
+    fn validate(&mut self, learner: &Learner<Policy<M>>, stage: Option<&str>, end_of_stage: bool) -> Result<Metrics, TrainError> {
+        let Some(validate) = &mut self.grpo.validate else { return Ok(Metrics::new()) };
+        (self.grpo.observer)(Event::Validating);
+        let moment = Moment { step: self.state.step, stage, end_of_stage };
+        validate.validate(&learner.model().valid().model, moment).map_err(TrainError::Validation)
+    }
+
+    /// Tells the metrics file, burn and the observer of a finished step.
+    fn report(
+        &mut self,
+        stage: &Stage,
+        mut metrics: Metrics,
+        learner: &Learner<Policy<M>>,
+        burn: &mut TrainingComponents<Policy<M>>,
+    ) -> Result<(), TrainError> {
+        metrics.extend(self.grpo.curriculum.metrics().into_iter().map(|(key, value)| (format!("curriculum/{key}"), value)));
+        let planned = self.planned_steps();
+        let total = planned.as_ref().zip(self.state.stage).map_or(0, |(steps, stage)| steps[stage]);
+        let progress = Progress::new(self.state.stage_step, total, Some("steps".into()));
+        let output = StepOutput { metrics: metrics.clone() };
+        let item = TrainingItem::new(output, progress, Some(self.state.step), Some(learner.lr_current()));
+        burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::ProcessedItem(item)));
+        let record = self.write(&stage.name, metrics)?;
+        let event = Event::Step { record: &record, stage_step: self.state.stage_step, planned_steps: planned.as_deref() };
+        (self.grpo.observer)(event);
+        Ok(())
+    }
+
+    /// Appends a line to the metrics file.
+    fn write(&mut self, stage: &str, mut metrics: Metrics) -> Result<StepRecord, TrainError> {
+        let state = &self.state;
+        metrics.insert("tokens/trained".into(), state.tokens_trained as f64);
+        metrics.insert("tokens/generated".into(), state.tokens_generated as f64);
+        metrics.insert("rollout/completions".into(), state.completions as f64);
+        metrics.insert("time/elapsed_secs".into(), self.elapsed_before + self.started.elapsed().as_secs_f64());
+        let record = StepRecord { step: state.step, stage: stage.to_owned(), metrics };
+        let path = self.metrics.path().to_owned();
+        self.metrics.push(&record).map_err(|source| TrainError::File { doing: "cannot write", path, source })?;
+        Ok(record)
+    }
+
+    /// Saves everything, unless this step is saved already.
+    fn checkpoint(&mut self, learner: &Learner<Policy<M>>, burn: &mut TrainingComponents<Policy<M>>) -> Result<(), TrainError> {
+        if self.saved == self.state.step {
+            return Ok(());
+        }
+        if let Some(checkpointer) = &mut burn.checkpointer {
+            checkpointer.checkpoint(learner, self.state.step, &burn.event_store);
+            self.checkpoints.save_state(&self.state)?;
+            self.checkpoints.prune(self.state.step, self.state.reference_step);
+            self.saved = self.state.step;
+            (self.grpo.observer)(Event::Checkpoint { step: self.state.step });
+        }
+        Ok(())
+    }
+
+    /// Puts weights, moments and reference back to where the checkpoint was.
+    fn restore(&mut self, learner: &mut Learner<Policy<M>>, burn: &mut TrainingComponents<Policy<M>>) -> Result<(), TrainError> {
+        let step = self.state.step;
+        let wrong = |name: &'static str| move |error| TrainError::Record { name, step, source: error };
+        learner.load_model(self.checkpoints.checkpointer("model").restore(step).map_err(wrong("model"))?);
+        learner.load_optim(self.checkpoints.checkpointer("optim").restore(step).map_err(wrong("optim"))?);
+        if let Some(index) = self.state.stage {
+            let config = &self.grpo.config.loss;
+            if self.grpo.curriculum.stages().iter().any(|stage| stage_loss(config, stage).kl_coef > 0.0) {
+                let record = self.checkpoints.load_reference(self.state.reference_step)?;
+                self.reference = Some(learner.model().valid().load_record(record));
+            }
+            self.announce_stage(index, burn);
+        }
+        Ok(())
+    }
+}
+
+/// The loss with a stage's overrides.
+fn stage_loss(loss: &PolicyLoss, stage: &Stage) -> PolicyLoss {
+    let overrides = &stage.overrides;
+    PolicyLoss {
+        clip_low: overrides.clip_low.unwrap_or(loss.clip_low),
+        clip_high: overrides.clip_high.unwrap_or(loss.clip_high),
+        dual_clip: loss.dual_clip,
+        kl_coef: overrides.kl_coef.unwrap_or(loss.kl_coef),
+    }
+}

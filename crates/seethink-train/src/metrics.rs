@@ -1,0 +1,198 @@
+//! Numbers of a step: as burn's metrics, and as lines of a JSONL file.
+
+use burn::tensor::{ExecutionError, TensorReadError};
+use burn::train::metric::state::{FormatOptions, NumericMetricState};
+use burn::train::metric::{
+    Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry, SerializedEntry,
+};
+use burn::train::ItemLazy;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Values by key, `owner/quantity`.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// What a training step reports to burn.
+#[derive(Debug, Clone, Default)]
+pub struct StepOutput {
+    /// Values by key.
+    pub metrics: Metrics,
+}
+
+impl ItemLazy for StepOutput {
+    fn sync(self) -> Result<Self, ExecutionError> {
+        Ok(self)
+    }
+}
+
+impl Adaptor<Metrics> for StepOutput {
+    fn adapt(&self) -> Metrics {
+        self.metrics.clone()
+    }
+}
+
+/// One key of [`Metrics`] as a burn metric, for its dashboard and file logger.
+#[derive(Clone)]
+pub struct KeyMetric {
+    key: &'static str,
+    higher_is_better: bool,
+    state: NumericMetricState,
+}
+
+impl KeyMetric {
+    /// The metric that reads `key`.
+    pub fn new(key: &'static str, higher_is_better: bool) -> Self {
+        Self { key, higher_is_better, state: NumericMetricState::default() }
+    }
+
+    fn format(&self) -> FormatOptions {
+        FormatOptions::new(self.name()).precision(3)
+    }
+}
+
+impl Metric for KeyMetric {
+    type Input = Metrics;
+
+    fn name(&self) -> MetricName {
+        Arc::new(self.key.to_string())
+    }
+
+    fn attributes(&self) -> MetricAttributes {
+        NumericAttributes { unit: None, higher_is_better: self.higher_is_better }.into()
+    }
+
+    fn update(&mut self, metrics: &Metrics, _: &MetricMetadata) -> Result<SerializedEntry, TensorReadError> {
+        if let Some(&value) = metrics.get(self.key) {
+            self.state.update(value, 1);
+        }
+        Ok(self.state.compute_update(self.format()))
+    }
+
+    fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
+        Ok(self.state.compute_final(self.format()))
+    }
+
+    fn clear(&mut self) {
+        self.state.reset();
+    }
+}
+
+impl Numeric for KeyMetric {
+    fn value(&self) -> Option<NumericEntry> {
+        Some(self.state.current_value())
+    }
+
+    fn running_value(&self) -> Option<NumericEntry> {
+        Some(self.state.running_value())
+    }
+
+    fn final_value(&self) -> NumericEntry {
+        self.state.final_value()
+    }
+}
+
+/// A line of the metrics file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepRecord {
+    /// Steps done, this one included.
+    pub step: usize,
+    /// Name of the stage.
+    pub stage: String,
+    /// Values by key.
+    pub metrics: Metrics,
+}
+
+/// Appends one JSON object per step to a file.
+#[derive(Debug)]
+pub struct MetricsFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl MetricsFile {
+    /// Opens the file for appending. Up to `resumed_step` its lines are kept, the later steps will be repeated; a new run
+    /// keeps nothing.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or a line is no record (the message names the line).
+    pub fn open(path: &Path, resumed_step: Option<usize>) -> std::io::Result<Self> {
+        let kept = if resumed_step.is_some() && path.exists() { Self::read(path)? } else { Vec::new() };
+        let temporary = path.with_extension("jsonl.tmp");
+        let mut file = File::create(&temporary)?;
+        for record in kept.iter().filter(|record| Some(record.step) <= resumed_step) {
+            writeln!(file, "{}", serde_json::to_string(record)?)?;
+        }
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        Ok(Self { path: path.to_owned(), file: OpenOptions::new().append(true).open(path)? })
+    }
+
+    /// Appends a record.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn push(&mut self, record: &StepRecord) -> std::io::Result<()> {
+        writeln!(self.file, "{}", serde_json::to_string(record)?)
+    }
+
+    /// Path of the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All records of a file. A last line that was cut off by a crash is left out.
+    ///
+    /// # Errors
+    /// If the file cannot be read or a line is no record.
+    pub fn read(path: &Path) -> std::io::Result<Vec<StepRecord>> {
+        let lines: Vec<String> = BufReader::new(File::open(path)?).lines().collect::<Result<_, _>>()?;
+        let mut records = Vec::with_capacity(lines.len());
+        for (i, line) in lines.iter().enumerate() {
+            match serde_json::from_str(line) {
+                Ok(record) => records.push(record),
+                Err(_) if i + 1 == lines.len() => {}
+                Err(error) => {
+                    let message = format!("{}, line {}: {error}", path.display(), i + 1);
+                    return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
+                }
+            }
+        }
+        Ok(records)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(step: usize) -> StepRecord {
+        StepRecord { step, stage: "perception".into(), metrics: Metrics::from([("reward/mean".into(), 0.1 * step as f64)]) }
+    }
+
+    #[test]
+    fn a_resumed_file_continues_where_the_checkpoint_was() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("metrics.jsonl");
+        let mut file = MetricsFile::open(&path, None).expect("open");
+        (1..=5).for_each(|step| file.push(&record(step)).expect("push"));
+        let mut file = MetricsFile::open(&path, Some(3)).expect("reopen");
+        file.push(&record(4)).expect("push");
+        assert_eq!(MetricsFile::read(&path).expect("read"), (1..=4).map(record).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_line_cut_off_by_a_crash_is_dropped_and_a_broken_one_is_named() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("metrics.jsonl");
+        let line = serde_json::to_string(&record(1)).expect("json");
+        std::fs::write(&path, format!("{line}\n{{\"step\": 2, ")).expect("write");
+        assert_eq!(MetricsFile::read(&path).expect("read"), [record(1)]);
+        std::fs::write(&path, format!("nonsense\n{line}\n")).expect("write");
+        assert!(MetricsFile::read(&path).expect_err("broken").to_string().contains("line 1"));
+    }
+}

@@ -1,0 +1,117 @@
+//! From problems to model input.
+
+use crate::TrainError;
+use rayon::prelude::*;
+use seethink_core::{Problem, ProblemId};
+use seethink_models::{Content, Message, Processor, PromptInput, Role};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+
+/// What surrounds the question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptFormat {
+    /// System turn, where there is one.
+    pub system: Option<String>,
+    /// Appended to the question in the user turn.
+    pub suffix: String,
+}
+
+impl Default for PromptFormat {
+    /// The paper's instruction in the user turn, tidied; no system turn.
+    fn default() -> Self {
+        Self { system: None, suffix: format!("\n{}", seethink_data::THINK_PROMPT) }
+    }
+}
+
+impl PromptFormat {
+    /// The conversation that asks a problem; each image placeholder becomes an image.
+    pub fn messages(&self, problem: &Problem) -> Vec<Message> {
+        let text = |text: &str| Content::Text { text: text.to_owned() };
+        let question = format!("{}{}", problem.prompt.trim(), self.suffix);
+        let mut content = Vec::new();
+        for (i, part) in question.split(Problem::IMAGE_PLACEHOLDER).enumerate() {
+            if i > 0 {
+                content.push(Content::Image);
+            }
+            if !part.is_empty() {
+                content.push(text(part));
+            }
+        }
+        let system = self.system.iter().map(|system| Message { role: Role::System, content: vec![text(system)] });
+        system.chain([Message { role: Role::User, content }]).collect()
+    }
+
+    /// Model input of a problem.
+    ///
+    /// # Errors
+    /// If an image cannot be read or does not match the placeholders; the error names the problem.
+    pub fn encode(&self, processor: &dyn Processor, problem: &Problem) -> Result<PromptInput, TrainError> {
+        let loader = seethink_data::ImageLoader::default();
+        let images = problem.images.iter().enumerate().map(|(index, image)| {
+            loader.load(image).map_err(|source| TrainError::Image { problem: problem.id, index, source })
+        });
+        let images = images.collect::<Result<Vec<_>, _>>()?;
+        processor
+            .encode(&self.messages(problem), &images)
+            .map_err(|source| TrainError::Prompt { problem: problem.id, source })
+    }
+
+    /// Model input of several problems, in order, prepared in parallel.
+    ///
+    /// # Errors
+    /// See [`encode`](Self::encode).
+    pub fn encode_all(&self, processor: &dyn Processor, problems: &[&Problem]) -> Result<Vec<PromptInput>, TrainError> {
+        problems.par_iter().map(|problem| self.encode(processor, problem)).collect()
+    }
+}
+
+/// The problems of a run by id.
+#[derive(Debug, Clone, Default)]
+pub struct Problems(HashMap<ProblemId, Problem>);
+
+impl Problems {
+    /// The problem with this id.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn get(&self, id: ProblemId) -> Result<&Problem, TrainError> {
+        self.0.get(&id).ok_or(TrainError::UnknownProblem(id))
+    }
+}
+
+impl FromIterator<Problem> for Problems {
+    fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Self {
+        Self(problems.into_iter().map(|problem| (problem.id, problem)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seethink_core::Capability;
+
+    #[test]
+    fn placeholders_become_images_where_they_stand() {
+        let problem = Problem {
+            id: ProblemId(1),
+            capability: Capability::PERCEPTION,
+            prompt: "<image>Left of <image>?".into(),
+            images: Vec::new(),
+            answer: String::new(),
+            solution: None,
+            pass_rate: None,
+            source: String::new(),
+            tags: Default::default(),
+        };
+        let format = PromptFormat { system: Some("Be brief.".into()), suffix: " Think.".into() };
+        let text = |text: &str| Content::Text { text: text.into() };
+        assert_eq!(
+            format.messages(&problem),
+            [
+                Message { role: Role::System, content: vec![text("Be brief.")] },
+                Message { role: Role::User, content: vec![Content::Image, text("Left of "), Content::Image, text("? Think.")] },
+            ]
+        );
+    }
+}

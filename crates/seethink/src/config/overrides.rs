@@ -1,0 +1,106 @@
+//! `--set path=value`.
+//!
+//! The configuration becomes JSON, the value is put in its place, and the JSON is read as strictly as a file is.
+
+use super::{ConfigError, RunConfig};
+use serde_json::{Map, Value, json};
+
+/// The configuration with one value replaced.
+pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, ConfigError> {
+    let (path, text) = match assignment.split_once('=') {
+        Some((path, text)) if !path.trim().is_empty() => (path.trim(), text.trim()),
+        _ => return Err(ConfigError::Assignment { assignment: assignment.to_owned() }),
+    };
+    let wrong = |key: String, error| ConfigError::Value { assignment: assignment.to_owned(), key, error };
+    let mut root = serde_json::to_value(config).map_err(|error| wrong(path.to_owned(), error))?;
+    // JSON has no infinity and no NaN: it writes `null`, which would come back as something else.
+    if serde_json::from_value(root.clone()).ok().as_ref() != Some(config) {
+        return Err(ConfigError::NotFinite);
+    }
+    let mut place = &mut root;
+    let mut place_name = "the configuration".to_owned();
+    for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+        let valid = parts(place);
+        place = child(place, part).ok_or_else(|| ConfigError::UnknownKey {
+            assignment: assignment.to_owned(),
+            part: part.to_owned(),
+            place: place_name,
+            valid,
+        })?;
+        place_name = format!("`{part}`");
+    }
+    *place = parse(text);
+    serde_path_to_error::deserialize(root).map_err(|error| wrong(error.path().to_string(), error.into_inner()))
+}
+
+/// The part of this name or position.
+fn child<'a>(value: &'a mut Value, part: &str) -> Option<&'a mut Value> {
+    match value {
+        Value::Object(map) => map.get_mut(part),
+        Value::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
+        _ => None,
+    }
+}
+
+/// The names or positions of the parts.
+fn parts(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map.keys().cloned().collect(),
+        Value::Array(items) => (0..items.len()).map(|index| index.to_string()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A value as it is typed: JSON, what else a file may hold, or else text.
+fn parse(text: &str) -> Value {
+    let text = text.trim();
+    if text == "None" {
+        return Value::Null;
+    }
+    if let Ok(value) = serde_json::from_str(text) {
+        return value;
+    }
+    if let Some((name, content)) = text.strip_suffix(')').and_then(|open| open.split_once('('))
+        && name.chars().all(char::is_alphanumeric)
+    {
+        let content = fields(content);
+        return if matches!(name, "" | "Some") { content } else { json!({ name: content }) };
+    }
+    if let Some(items) = text.strip_prefix('[').and_then(|open| open.strip_suffix(']')) {
+        return split(items).into_iter().map(parse).collect();
+    }
+    match text.split_once("..=").map(|(start, end)| (parse(start), parse(end))) {
+        Some((start @ Value::Number(_), end @ Value::Number(_))) => json!({ "start": start, "end": end }),
+        _ => Value::String(text.to_owned()),
+    }
+}
+
+/// What stands between parentheses: named fields, one value, or several.
+fn fields(content: &str) -> Value {
+    let items = split(content);
+    let named = |item: &&str| {
+        let (name, value) = item.split_once(':')?;
+        let is_name = name.trim().chars().all(|c| c.is_alphanumeric() || c == '_');
+        is_name.then(|| (name.trim().to_owned(), parse(value)))
+    };
+    match (items.iter().map(named).collect::<Option<Map<_, _>>>(), items.as_slice()) {
+        (Some(fields), _) => Value::Object(fields),
+        (None, [item]) => parse(item),
+        (None, items) => items.iter().map(|item| parse(item)).collect(),
+    }
+}
+
+/// Splits at the commas that stand in no bracket and no string.
+fn split(text: &str) -> Vec<&str> {
+    let (mut depth, mut quoted) = (0, false);
+    let items = text.split(|c| {
+        match c {
+            '"' => quoted = !quoted,
+            '(' | '[' | '{' if !quoted => depth += 1,
+            ')' | ']' | '}' if !quoted => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0 && !quoted
+    });
+    items.map(str::trim).filter(|item| !item.is_empty()).collect()
+}

@@ -1,0 +1,151 @@
+//! What the compiler does not check: the invariants of `docs/architecture.md`, and leftovers.
+//!
+//! A rule is a function from the repository, read once, to findings; it touches no file and is tested on made-up trees.
+
+mod crates;
+mod sources;
+mod text;
+
+use anyhow::{Context, Result, ensure};
+use std::fmt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// What the rules look at.
+pub(crate) struct Tree {
+    /// Everything that git tracks or would track.
+    pub(crate) files: Vec<File>,
+    /// The packages of the workspace.
+    pub(crate) crates: Vec<Crate>,
+}
+
+/// A file of the repository.
+pub(crate) struct File {
+    /// From the root, with forward slashes.
+    pub(crate) path: String,
+    /// Bytes.
+    pub(crate) size: u64,
+    /// The content, if it is UTF-8 and not enormous.
+    pub(crate) text: Option<String>,
+}
+
+/// A package of the workspace.
+pub(crate) struct Crate {
+    pub(crate) name: String,
+    /// Names of the packages it depends on in any way: normal, development, build.
+    pub(crate) dependencies: Vec<String>,
+}
+
+/// Something to put right.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) path: String,
+    /// Counted from 1; `None` for the whole file.
+    pub(crate) line: Option<usize>,
+    pub(crate) message: String,
+}
+
+/// A file larger than this is not read: no text of the project is.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+
+/// Every rule.
+const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
+    crates::edges,
+    crates::lints,
+    sources::module_docs,
+    sources::length,
+    sources::file_and_network_access,
+    sources::ambient_state,
+    text::size,
+    text::leftovers,
+    text::machine_paths,
+    text::links,
+    text::configs_are_tested,
+];
+
+/// Prints all findings; true when there are none.
+///
+/// # Errors
+/// If the repository cannot be read.
+pub(crate) fn run(root: &Path) -> Result<bool> {
+    let tree = Tree::read(root)?;
+    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
+    findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
+    for finding in &findings {
+        println!("{finding}");
+    }
+    let (n_files, n_crates) = (tree.files.len(), tree.crates.len());
+    println!("tidy: {} findings in {n_files} files of {n_crates} crates", findings.len());
+    Ok(findings.is_empty())
+}
+
+impl Tree {
+    fn read(root: &Path) -> Result<Self> {
+        let listed = stdout(root, "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+        let paths = listed.split('\0').filter(|path| !path.is_empty());
+        // A file that was deleted but is still in git's index is not there.
+        let existing = paths.filter(|path| root.join(path).is_file());
+        let files = existing.map(|path| File::read(root, path)).collect::<Result<_>>()?;
+        let metadata = stdout(root, "cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
+        Ok(Self { files, crates: crates::parse_metadata(&metadata)? })
+    }
+
+    /// The files with this extension, with their text.
+    pub(crate) fn with_extension(&self, extension: &str) -> impl Iterator<Item = (&File, &str)> {
+        let has_extension = move |file: &&File| file.path.rsplit_once('.').is_some_and(|(_, found)| found == extension);
+        self.files.iter().filter(has_extension).filter_map(|file| Some((file, file.text.as_deref()?)))
+    }
+}
+
+impl File {
+    fn read(root: &Path, path: &str) -> Result<Self> {
+        let full = root.join(path);
+        let unreadable = || format!("cannot read {path}");
+        let size = full.metadata().with_context(unreadable)?.len();
+        let text = if size > MAX_TEXT_BYTES {
+            None
+        } else {
+            String::from_utf8(std::fs::read(&full).with_context(unreadable)?).ok()
+        };
+        Ok(Self { path: path.to_owned(), size, text })
+    }
+
+    pub(crate) fn finding(&self, line: impl Into<Option<usize>>, message: impl Into<String>) -> Finding {
+        Finding { path: self.path.clone(), line: line.into(), message: message.into() }
+    }
+}
+
+/// Runs a program and returns what it prints.
+fn stdout(root: &Path, program: &str, arguments: &[&str]) -> Result<String> {
+    let run = || format!("{program} {}", arguments.join(" "));
+    let Output { status, stdout, stderr } = Command::new(program)
+        .args(arguments)
+        .current_dir(root)
+        .output()
+        .with_context(|| format!("cannot start `{}`", run()))?;
+    ensure!(status.success(), "`{}` failed: {}", run(), String::from_utf8_lossy(&stderr).trim());
+    String::from_utf8(stdout).with_context(|| format!("`{}` did not print UTF-8", run()))
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.path, self.message),
+            None => write!(f, "{}: {}", self.path, self.message),
+        }
+    }
+}
+
+/// A made-up repository of text files, for the tests of rules.
+#[cfg(test)]
+pub(crate) fn tree(files: &[(&str, &str)]) -> Tree {
+    let file =
+        |&(path, text): &(&str, &str)| File { path: path.into(), size: text.len() as u64, text: Some(text.into()) };
+    Tree { files: files.iter().map(file).collect(), crates: Vec::new() }
+}
+
+/// Where a rule finds something in a made-up repository.
+#[cfg(test)]
+pub(crate) fn places(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<(String, Option<usize>)> {
+    rule(&tree(files)).into_iter().map(|finding| (finding.path, finding.line)).collect()
+}

@@ -1,0 +1,164 @@
+//! Rules for Rust sources.
+
+use super::{File, Finding, Tree};
+
+/// Lines of a file beyond which it is two rooms.
+const MAX_LINES: usize = 800;
+
+/// Where files and the network may be touched; a path that ends in `/` is a folder.
+const MAY_TOUCH_FILES: &[&str] = &[
+    "crates/seethink-data/src/",
+    "crates/seethink-models/src/files.rs",
+    "crates/seethink-models/src/tokenizer.rs",
+    "crates/seethink-models/src/weights.rs",
+    "crates/seethink-models/src/weights/",
+    "crates/seethink-train/src/checkpoint.rs",
+    "crates/seethink-train/src/metrics.rs",
+    "crates/seethink/src/",
+    "crates/xtask/src/",
+];
+
+/// How files and the network are reached.
+const FILE_ACCESS: &[&str] =
+    &["std::fs", "std::net", "fs::", "File::open", "File::create", "OpenOptions", "TcpStream", "TcpListener"];
+
+/// What is decided here depends on nothing but the arguments.
+const WITHOUT_AMBIENT_STATE: &[&str] =
+    &["crates/seethink-core/src/", "crates/seethink-curriculum/src/", "crates/seethink-reward/src/"];
+
+/// Clocks, generators that seed themselves, the environment, and collections whose order changes from run to run.
+const AMBIENT_STATE: &[&str] = &[
+    "Instant::now",
+    "SystemTime",
+    "std::env",
+    "env::var",
+    "thread_rng",
+    "rand::",
+    "getrandom",
+    "RandomState",
+    "HashMap",
+    "HashSet",
+];
+
+/// A file opens with what it is for.
+pub(super) fn module_docs(tree: &Tree) -> Vec<Finding> {
+    let undocumented = tree.with_extension("rs").filter(|(_, text)| !text.starts_with("//!"));
+    undocumented
+        .map(|(file, _)| file.finding(1, "expected the file to open with a `//!` comment that says what it is for"))
+        .collect()
+}
+
+/// A file is one room.
+pub(super) fn length(tree: &Tree) -> Vec<Finding> {
+    let lines = tree.with_extension("rs").map(|(file, text)| (file, text.lines().count()));
+    lines
+        .filter(|(_, n_lines)| *n_lines > MAX_LINES)
+        .map(|(file, n_lines)| file.finding(None, format!("{n_lines} lines; more than {MAX_LINES} are two modules")))
+        .collect()
+}
+
+/// Only the crates and modules of the table touch files or the network.
+pub(super) fn file_and_network_access(tree: &Tree) -> Vec<Finding> {
+    let elsewhere = |file: &File| is_library(&file.path) && !is_in(&file.path, MAY_TOUCH_FILES);
+    forbidden(
+        tree,
+        elsewhere,
+        FILE_ACCESS,
+        "touches files or the network, which is for the modules of docs/architecture.md",
+    )
+}
+
+/// No clock, no randomness that is not seeded, no environment where decisions are pure.
+pub(super) fn ambient_state(tree: &Tree) -> Vec<Finding> {
+    let pure = |file: &File| is_in(&file.path, WITHOUT_AMBIENT_STATE);
+    forbidden(tree, pure, AMBIENT_STATE, "is ambient state, and this crate decides from its arguments alone")
+}
+
+/// Findings for every name that stands in the code of the files under `scope`.
+fn forbidden(tree: &Tree, scope: impl Fn(&File) -> bool, names: &[&str], why: &str) -> Vec<Finding> {
+    let files = tree.with_extension("rs").filter(|(file, _)| scope(file));
+    let in_line = |line: &str| names.iter().find(|name| has_name(line, name)).copied();
+    let findings = files.flat_map(|(file, text)| {
+        code(text).filter_map(move |(number, line)| Some(file.finding(number, format!("`{}` {why}", in_line(line)?))))
+    });
+    findings.collect()
+}
+
+/// The sources of a library crate, as opposed to its tests, benchmarks and build script.
+fn is_library(path: &str) -> bool {
+    path.starts_with("crates/") && path.split('/').nth(2) == Some("src")
+}
+
+fn is_in(path: &str, places: &[&str]) -> bool {
+    places.iter().any(|place| if place.ends_with('/') { path.starts_with(place) } else { path == *place })
+}
+
+/// The numbered lines that are neither comments nor the tests at the end.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (1..).zip(text.lines()).take_while(|(_, line)| *line != "#[cfg(test)]");
+    lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// Whether `name` stands in `line` and does not go on to the left: `HashMap` is not in `MyHashMap`.
+fn has_name(line: &str, name: &str) -> bool {
+    let before = |at: usize| line[..at].chars().next_back();
+    line.match_indices(name).any(|(at, _)| !before(at).is_some_and(|c| c.is_alphanumeric() || c == '_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::places;
+
+    #[test]
+    fn sources_open_with_their_purpose() {
+        let files = [("a.rs", "//! It is a.\n"), ("b.rs", "use std::fmt;\n//! late\n"), ("c.md", "# c\n")];
+        assert_eq!(places(module_docs, &files), [("b.rs".to_owned(), Some(1))]);
+    }
+
+    #[test]
+    fn long_files_are_two() {
+        let (fits, too_long) = ("//!\n".repeat(MAX_LINES), "//!\n".repeat(MAX_LINES + 1));
+        assert_eq!(places(length, &[("a.rs", &fits), ("b.rs", &too_long)]), [("b.rs".to_owned(), None)]);
+    }
+
+    #[test]
+    fn files_are_touched_where_the_table_says() {
+        let touching = "//! a\nuse std::fs;\n";
+        let files = [
+            ("crates/seethink-rollout/src/a.rs", touching),
+            ("crates/seethink-train/src/loss.rs", "//! b\n\nlet file = File::open(path)?;\n"),
+            ("crates/seethink-data/src/a.rs", touching),
+            ("crates/seethink-train/src/checkpoint.rs", touching),
+            ("crates/seethink-rollout/tests/a.rs", touching),
+            ("tests/tests/a.rs", touching),
+            (
+                "crates/seethink-nn/src/a.rs",
+                "//! a\n// std::fs is not used\n#[cfg(test)]\nmod tests { use std::fs; }\n",
+            ),
+            ("crates/seethink-nn/src/b.rs", "//! a\nuse models::ProfileFile::opened;\n"),
+        ];
+        let expected = [
+            ("crates/seethink-rollout/src/a.rs".to_owned(), Some(2)),
+            ("crates/seethink-train/src/loss.rs".into(), Some(3)),
+        ];
+        assert_eq!(places(file_and_network_access, &files), expected);
+    }
+
+    #[test]
+    fn pure_crates_have_no_ambient_state() {
+        let clock = "//! a\nlet now = std::time::Instant::now();\n";
+        let hashed = "//! a\nuse std::collections::{BTreeMap, HashMap};\n";
+        let files = [
+            ("crates/seethink-curriculum/src/a.rs", clock),
+            ("crates/seethink-reward/src/a.rs", hashed),
+            ("crates/seethink-train/src/a.rs", clock),
+            ("crates/seethink-curriculum/tests/a.rs", clock),
+        ];
+        let expected = [
+            ("crates/seethink-curriculum/src/a.rs".to_owned(), Some(2)),
+            ("crates/seethink-reward/src/a.rs".into(), Some(2)),
+        ];
+        assert_eq!(places(ambient_state, &files), expected);
+    }
+}

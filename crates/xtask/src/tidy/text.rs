@@ -1,0 +1,181 @@
+//! Rules for every file: size, leftovers, links, configurations.
+
+use super::{File, Finding, Tree};
+use std::collections::BTreeSet;
+
+/// The largest file that the repository keeps, bytes.
+const MAX_BYTES: u64 = 6_000_000;
+
+/// What is written to be removed later. Spelled in halves, so that this file does not find itself.
+const LEFTOVERS: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("db", "g!("),
+    concat!("to", "do!("),
+    concat!("unimpl", "emented!("),
+];
+
+/// Folders that exist on one machine only. Spelled in halves as well.
+const MACHINE_PATHS: &[&str] = &[
+    concat!("/ho", "me/"),
+    concat!("/ro", "ot/"),
+    concat!("/wo", "rk/"),
+    concat!("/Use", "rs/"),
+    concat!("/tm", "p/"),
+];
+
+/// What people write; data and lock files are not.
+const WRITTEN: &[&str] = &["rs", "md", "toml", "ron", "sh", "py", "yml", "yaml"];
+
+/// No file is larger than what a clone should cost.
+pub(super) fn size(tree: &Tree) -> Vec<Finding> {
+    let large = tree.files.iter().filter(|file| file.size > MAX_BYTES);
+    large
+        .map(|file| file.finding(None, format!("{} bytes; the repository keeps at most {MAX_BYTES}", file.size)))
+        .collect()
+}
+
+/// Nothing is left to be done later.
+pub(super) fn leftovers(tree: &Tree) -> Vec<Finding> {
+    in_written(tree, |line| {
+        let found = LEFTOVERS.iter().find(|name| find_word(line, name))?;
+        Some(format!("`{found}` is a leftover; do it or put it into an issue"))
+    })
+}
+
+/// No path of somebody's machine.
+pub(super) fn machine_paths(tree: &Tree) -> Vec<Finding> {
+    in_written(tree, |line| {
+        let found = MACHINE_PATHS.iter().find(|path| find_word(line, path))?;
+        Some(format!("`{found}…` exists on one machine only; use a path relative to the repository or an argument"))
+    })
+}
+
+/// Relative links of Markdown files lead somewhere.
+pub(super) fn links(tree: &Tree) -> Vec<Finding> {
+    let files = tree.files.iter().map(|file| file.path.as_str());
+    // A link may also lead to a folder.
+    let existing: BTreeSet<&str> = files
+        .flat_map(|path| std::iter::once(path).chain(path.match_indices('/').map(move |(at, _)| &path[..at])))
+        .collect();
+    let broken = |file: &File, target: &str| {
+        let path = target.split(['#', ' ']).next().unwrap_or_default();
+        let is_external = target.contains("://") || target.starts_with("mailto:");
+        !is_external
+            && !path.is_empty()
+            && !resolve(&file.path, path).is_some_and(|path| existing.contains(path.as_str()))
+    };
+    let mut findings = Vec::new();
+    for (file, text) in tree.with_extension("md") {
+        for (number, line) in outside_fences(text) {
+            let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+            let broken = targets.filter(|target| broken(file, target));
+            findings.extend(broken.map(|target| file.finding(number, format!("the link `{target}` leads nowhere"))));
+        }
+    }
+    findings
+}
+
+/// Every configuration is loaded by a test, which names the file or one of its folders.
+pub(super) fn configs_are_tested(tree: &Tree) -> Vec<Finding> {
+    let is_test = |file: &File| file.path.starts_with("tests/") || file.path.contains("/tests/");
+    let tests: Vec<&str> = tree.with_extension("rs").filter(|(file, _)| is_test(file)).map(|(_, text)| text).collect();
+    let is_tested = |path: &str| {
+        // The closing quote of a literal: `configs"` is the whole folder, `configs/micro"` a part of it.
+        let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+        let mut named = folders.chain([path]).map(|path| format!("{path}\""));
+        named.any(|name| tests.iter().any(|test| find_word(test, &name)))
+    };
+    let configs = tree.files.iter().filter(|file| file.path.starts_with("configs/") && file.path.ends_with(".ron"));
+    configs
+        .filter(|file| !is_tested(&file.path))
+        .map(|file| file.finding(None, "no test under tests/ loads this file or its folder"))
+        .collect()
+}
+
+/// Findings for lines of the files that people write.
+fn in_written(tree: &Tree, check: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (file, text) in WRITTEN.iter().flat_map(|extension| tree.with_extension(extension)) {
+        for (number, line) in (1..).zip(text.lines()) {
+            findings.extend(check(line).map(|message| file.finding(number, message)));
+        }
+    }
+    findings
+}
+
+/// Whether `word` stands in `line` without going on to the left, so that a URL's path is not an absolute one.
+fn find_word(line: &str, word: &str) -> bool {
+    let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
+    line.match_indices(word).any(|(at, _)| !line[..at].chars().next_back().is_some_and(goes_on))
+}
+
+/// The numbered lines of a Markdown text that are not code blocks.
+fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut fenced = false;
+    (1..).zip(text.lines()).filter(move |(_, line)| {
+        let is_fence = line.trim_start().starts_with("```");
+        fenced ^= is_fence;
+        !fenced && !is_fence
+    })
+}
+
+/// The path that `link` in the file `from` means, from the root; `None` outside the repository.
+fn resolve(from: &str, link: &str) -> Option<String> {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in link.trim_end_matches('/').split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tidy::{places, tree};
+
+    #[test]
+    fn large_files_stay_out() {
+        let mut tree = tree(&[("small.bin", ""), ("large.bin", "")]);
+        tree.files[0].size = MAX_BYTES;
+        tree.files[1].size = MAX_BYTES + 1;
+        assert_eq!(size(&tree).len(), 1);
+    }
+
+    #[test]
+    fn leftovers_and_machine_paths_are_found_in_what_people_write() {
+        let left = format!("fine\n// {}: later\n", LEFTOVERS[0]);
+        let place = format!("fine\nread(\"{}me/model\")\n", MACHINE_PATHS[0]);
+        let url = format!("see https://example.org{}page\n", MACHINE_PATHS[0]);
+        let files = [("a.rs", left.as_str()), ("b.jsonl", &left), ("c.md", &place), ("d.md", &url)];
+        assert_eq!(places(leftovers, &files), [("a.rs".to_owned(), Some(2))]);
+        assert_eq!(places(machine_paths, &files), [("c.md".to_owned(), Some(2))]);
+    }
+
+    #[test]
+    fn links_lead_to_files_and_folders() {
+        let guide = "[a](../README.md) [b](style.md#names) [c](https://example.org/x) [d](#here) [e](../crates)\n\
+                     [f](missing.md) [g](../../outside.md)\n```\n[h](in-code.md)\n```\n[i](also-missing.md)\n";
+        let files = [("docs/guide.md", guide), ("docs/style.md", ""), ("README.md", ""), ("crates/a/src/lib.rs", "")];
+        let found = ["docs/guide.md"; 3].map(str::to_owned).into_iter().zip([Some(2), Some(2), Some(6)]);
+        assert_eq!(places(links, &files), found.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn configurations_are_named_by_a_test() {
+        let configs = [("configs/micro/a.ron", ""), ("configs/paper/b.ron", "")];
+        let with = |test: &'static str| {
+            places(configs_are_tested, &[configs[0], configs[1], ("tests/tests/configs.rs", test)])
+        };
+        assert_eq!(with("").len(), 2);
+        assert_eq!(with("walk(\"../configs\")"), []);
+        assert_eq!(with("walk(\"../configs/micro\")"), [("configs/paper/b.ron".to_owned(), None)]);
+        assert_eq!(with("load(\"configs/paper/b.ron\")"), [("configs/micro/a.ron".to_owned(), None)]);
+        assert_eq!(with("load(\"myconfigs\")").len(), 2);
+    }
+}

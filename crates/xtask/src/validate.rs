@@ -1,0 +1,199 @@
+//! The whole of CI, as a table of steps.
+//!
+//! One profile serves all steps (release: numerics without optimisation are unusable), so that they share one build.
+
+use crate::tidy;
+use anyhow::{Context, Result};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    action: Action,
+}
+
+enum Action {
+    /// The checks of this program.
+    Tidy,
+    /// A command; the variables are set for it.
+    Run { command: &'static [&'static str], variables: &'static [(&'static str, &'static str)] },
+    /// A command whose absence is reported and does not fail; the last field says how to get it.
+    RunIfInstalled { command: &'static [&'static str], install: &'static str },
+}
+
+enum Outcome {
+    Passed,
+    Failed,
+    Skipped(String),
+}
+
+/// Cheapest first; the CUDA check is last because it compiles what nothing else needs.
+const STEPS: &[Step] = &[
+    Step {
+        name: "fmt",
+        what: "formatting",
+        action: Action::Run { command: &["cargo", "fmt", "--all", "--check"], variables: &[] },
+    },
+    Step {
+        name: "typos",
+        what: "spelling",
+        action: Action::RunIfInstalled { command: &["typos"], install: "pip install typos" },
+    },
+    Step { name: "tidy", what: "structure", action: Action::Tidy },
+    Step {
+        name: "clippy",
+        what: "lints",
+        action: Action::Run {
+            command: &["cargo", "clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"],
+            variables: &[],
+        },
+    },
+    Step {
+        name: "doc",
+        what: "documentation",
+        action: Action::Run {
+            command: &["cargo", "doc", "--release", "--workspace", "--no-deps"],
+            variables: &[("RUSTDOCFLAGS", "-D warnings")],
+        },
+    },
+    Step {
+        name: "test",
+        what: "tests, documentation examples and configurations",
+        action: Action::Run { command: &["cargo", "test", "--release"], variables: &[] },
+    },
+    Step {
+        name: "cuda",
+        what: "the CUDA backend compiles",
+        // The CUDA backend's build script downloads a compiler unless it believes to be building documentation.
+        action: Action::Run {
+            command: &["cargo", "check", "--release", "--package", "seethink", "--features", "cuda"],
+            variables: &[("DOCS_RS", "1")],
+        },
+    },
+];
+
+/// The names that `--only` and `--skip` take.
+pub(crate) fn step_names() -> Vec<&'static str> {
+    STEPS.iter().map(|step| step.name).collect()
+}
+
+/// Runs the chosen steps; false when one failed.
+///
+/// # Errors
+/// If a step cannot be started.
+pub(crate) fn run(root: &Path, only: &[String], skip: &[String]) -> Result<bool> {
+    let chosen = |step: &&Step| {
+        let named = |names: &[String]| names.iter().any(|name| name == step.name);
+        (only.is_empty() || named(only)) && !named(skip)
+    };
+    let mut timings: Vec<(&Step, Outcome, Duration)> = Vec::new();
+    for step in STEPS.iter().filter(chosen) {
+        println!("\n=== {}: {} ===\n    {}", step.name, step.what, step.action.shown());
+        let start = Instant::now();
+        let outcome = step.action.perform(root)?;
+        let failed = matches!(outcome, Outcome::Failed);
+        timings.push((step, outcome, start.elapsed()));
+        if failed {
+            break;
+        }
+    }
+    print!("\n{}", table(&timings));
+    let failed = timings.iter().find(|(_, outcome, _)| matches!(outcome, Outcome::Failed));
+    if let Some((step, ..)) = failed {
+        println!("\n`{}` failed. To run it again: cargo xtask validate --only {}", step.name, step.name);
+    }
+    Ok(failed.is_none())
+}
+
+impl Action {
+    /// As one would type it.
+    fn shown(&self) -> String {
+        match self {
+            Self::Tidy => "cargo xtask tidy".to_owned(),
+            Self::RunIfInstalled { command, .. } => command.join(" "),
+            Self::Run { command, variables } => {
+                let quoted = |(name, value): &(&str, &str)| format!("{name}='{value}' ");
+                variables.iter().map(quoted).collect::<String>() + &command.join(" ")
+            }
+        }
+    }
+
+    fn perform(&self, root: &Path) -> Result<Outcome> {
+        let (command, variables, install) = match *self {
+            Self::Tidy => return Ok(if tidy::run(root)? { Outcome::Passed } else { Outcome::Failed }),
+            Self::Run { command, variables } => (command, variables, None),
+            Self::RunIfInstalled { command, install } => (command, &[][..], Some(install)),
+        };
+        let status =
+            Command::new(command[0]).args(&command[1..]).envs(variables.iter().copied()).current_dir(root).status();
+        match (status, install) {
+            (Ok(status), _) => Ok(if status.success() { Outcome::Passed } else { Outcome::Failed }),
+            (Err(error), Some(install)) if error.kind() == ErrorKind::NotFound => {
+                let reason = format!("`{}` is not installed ({install})", command[0]);
+                println!("skipped: {reason}");
+                Ok(Outcome::Skipped(reason))
+            }
+            (Err(error), _) => Err(error).with_context(|| format!("cannot start `{}`", self.shown())),
+        }
+    }
+}
+
+/// One line a step, and the sum.
+fn table(timings: &[(&Step, Outcome, Duration)]) -> String {
+    let line =
+        |name: &str, time: Duration, outcome: &str| format!("{name:<8} {:>8.1} s  {outcome}\n", time.as_secs_f64());
+    let mut lines = String::new();
+    for (step, outcome, time) in timings {
+        let outcome = match outcome {
+            Outcome::Passed => "passed".to_owned(),
+            Outcome::Failed => "FAILED".to_owned(),
+            Outcome::Skipped(reason) => format!("skipped: {reason}"),
+        };
+        lines += &line(step.name, *time, &outcome);
+    }
+    lines + &line("total", timings.iter().map(|(.., time)| time).sum(), "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_if_installed(command: &'static [&'static str]) -> Outcome {
+        Action::RunIfInstalled { command, install: "pip install it" }.perform(Path::new(".")).unwrap()
+    }
+
+    #[test]
+    fn a_missing_optional_program_skips_and_a_failing_one_fails() {
+        match run_if_installed(&["no-program-has-this-name"]) {
+            Outcome::Skipped(reason) => assert!(reason.contains("pip install it"), "{reason}"),
+            Outcome::Passed | Outcome::Failed => panic!("it cannot have run"),
+        }
+        assert!(matches!(run_if_installed(&["cargo", "--version"]), Outcome::Passed));
+        assert!(matches!(run_if_installed(&["cargo", "--no-such-flag"]), Outcome::Failed));
+        let missing = Action::Run { command: &["no-program-has-this-name"], variables: &[] };
+        assert!(missing.perform(Path::new(".")).is_err());
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_step_and_the_sum() {
+        let timings = [
+            (&STEPS[0], Outcome::Passed, Duration::from_millis(1500)),
+            (&STEPS[1], Outcome::Skipped("no typos".into()), Duration::ZERO),
+            (&STEPS[2], Outcome::Failed, Duration::from_millis(500)),
+        ];
+        let table = table(&timings);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[1].ends_with("skipped: no typos") && lines[2].ends_with("FAILED"), "{table}");
+        assert!(lines[3].contains(" 2.0 s"), "{table}");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_typed() {
+        let doc = STEPS.iter().find(|step| step.name == "doc").unwrap();
+        assert!(doc.action.shown().starts_with("RUSTDOCFLAGS='-D warnings' cargo doc"));
+    }
+}

@@ -1,0 +1,114 @@
+//! Makes the small base model that ships with the program: tokenizer, random weights, supervised fine-tuning, stopped early.
+//!
+//! `cargo run --release --example make_base -- --out DIR` with no other option makes the committed one.
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use experiments::base;
+use experiments::evaluation::{Benchmark, Evaluator, metrics};
+use seethink::core::{Capability, Problem};
+use seethink::data::Split;
+use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::models::WeightDtype;
+use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig, Qwen3VlProcessor};
+use seethink::prelude::*;
+use seethink::train::{Decay, Interrupter, MemoryConfig, Schedule, SftData, fine_tune};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Makes the base model of the digits world.
+#[derive(Parser)]
+struct Args {
+    /// Folder to write; it must not exist.
+    #[arg(long)]
+    out: PathBuf,
+    /// Seed of weights, problems and order.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Examples of each capability.
+    #[arg(long, default_value_t = 10_000)]
+    examples: usize,
+    /// Passes over them.
+    #[arg(long, default_value_t = 1)]
+    epochs: usize,
+    /// Peak learning rate, after a short warm-up; it falls along a cosine.
+    #[arg(long, default_value_t = 2e-3)]
+    learning_rate: f64,
+    /// Examples per update.
+    #[arg(long, default_value_t = 32)]
+    batch: usize,
+    /// Test problems of each capability.
+    #[arg(long, default_value_t = 300)]
+    test: usize,
+    /// Where to compute.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    ensure!(!args.out.exists(), "{} exists; nothing is overwritten", args.out.display());
+    let device = device(&args.device)?;
+    let world = DigitsWorld::new(DigitsConfig::default())?;
+    base::write_blank(&world, args.seed, &args.out)?;
+    let processor = Arc::new(Qwen3VlProcessor::from_pretrained(&args.out)?);
+    let model = Qwen3VlConfig::read(&args.out)?.init_seeded(args.seed, &device);
+    println!("{} parameters", burn_params(&model));
+
+    let problems = |split, n: usize| -> Vec<Problem> {
+        Capability::ALL.into_iter().flat_map(|capability| world.problems(split, &capability, args.seed).take(n)).collect()
+    };
+    let memory = MemoryConfig { decode_batch: 512, micro_batch_tokens: 4096, logit_chunk: 4096 };
+    let config = SftConfig {
+        prompt: PromptFormat::default(),
+        batch: args.batch,
+        epochs: args.epochs,
+        optimizer: OptimizerConfig {
+            learning_rate: args.learning_rate,
+            betas: (0.9, 0.99),
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            schedule: Schedule { warmup: 0.05, decay: Decay::Cosine, floor: 0.1 },
+        },
+        memory,
+    };
+    let data = SftData { train: problems(Split::Train, args.examples), validation: problems(Split::Validation, 100) };
+    let started = Instant::now();
+    let mut last = Instant::now();
+    let progress = move |split, done: usize, total: usize, loss: f64| {
+        if last.elapsed().as_secs() >= 5 || done == total {
+            last = Instant::now();
+            println!("{split:?} {done}/{total}  loss {loss:.4}  {:.0} s", started.elapsed().as_secs_f64());
+        }
+    };
+    let log = tempfile::tempdir()?;
+    let model = fine_tune(model, processor.clone(), data, &config, args.seed, log.path(), Interrupter::new(), Box::new(progress))?;
+    model.save_pretrained_as(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
+
+    let evaluator = Evaluator {
+        processor: processor.clone(),
+        reward: Arc::new(ThinkBoxedReward::default()),
+        sampling: Sampling::greedy(96),
+        seed: args.seed,
+        decode_batch: memory.decode_batch,
+        interrupter: Interrupter::new(),
+    };
+    let test = Benchmark::new("test", problems(Split::Test, args.test), &config.prompt, &*processor)?;
+    let started = Instant::now();
+    let answers = evaluator.answer(&Qwen3Vl::from_pretrained(&args.out, &device)?, &test)?;
+    for (key, value) in metrics(&test, &answers) {
+        println!("{key:<40} {value:.3}");
+    }
+    println!("evaluated in {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn burn_params(model: &Qwen3Vl) -> usize {
+    use seethink::burn::module::Module;
+    model.num_params()
+}

@@ -1,0 +1,173 @@
+//! The small base model: how it is made, and the copy that ships with the program.
+//!
+//! A Qwen3-VL of about a million parameters with a byte-level BPE of its own, fine-tuned on solutions of the digits world
+//! and stopped early on purpose: it knows the format and is mediocre at all three capabilities, so that reinforcement
+//! learning has something to do. `cargo run --release --example make_base` makes it again.
+
+use anyhow::{Context, Result, ensure};
+use seethink::core::Capability;
+use seethink::data::digits::DigitsWorld;
+use seethink::data::{Split, THINK_PROMPT};
+use serde_json::json;
+use std::path::Path;
+use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::normalizers::NFC;
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split as SplitAt, SplitPattern};
+use tokenizers::processors::byte_level::ByteLevel as ByteLevelProcessor;
+use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior, TokenizerBuilder};
+
+/// Cuts text into words, single digits and punctuation, as the Qwen tokenizers do.
+const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Added tokens and whether they are special, in the order of their ids.
+const ADDED: [(&str, bool); 10] = [
+    ("<|endoftext|>", true),
+    ("<|im_start|>", true),
+    ("<|im_end|>", true),
+    ("<|vision_start|>", true),
+    ("<|vision_end|>", true),
+    ("<|vision_pad|>", true),
+    ("<|image_pad|>", true),
+    ("<|video_pad|>", true),
+    ("<think>", false),
+    ("</think>", false),
+];
+
+/// Turns of text and images in the form of the Qwen3-VL template, without its tools and videos.
+const CHAT_TEMPLATE: &str = "\
+{%- for message in messages %}
+    {{- '<|im_start|>' + message.role + '\\n' }}
+    {%- if message.content is string %}
+        {{- message.content }}
+    {%- else %}
+        {%- for item in message.content %}
+            {%- if item.type == 'image' %}
+                {{- '<|vision_start|><|image_pad|><|vision_end|>' }}
+            {%- else %}
+                {{- item.text }}
+            {%- endif %}
+        {%- endfor %}
+    {%- endif %}
+    {{- '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\\n' }}
+{%- endif %}
+";
+
+/// Tokens without merges beyond the 256 bytes: single digits, frequent words, `\boxed{`.
+const VOCABULARY: usize = 420;
+
+/// Writes a folder with tokenizer, template, image processor and `config.json`: everything but the weights.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_blank(world: &DigitsWorld, seed: u64, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let write = |name: &str, value: &serde_json::Value| {
+        let path = dir.join(name);
+        std::fs::write(&path, serde_json::to_string_pretty(value)? + "\n").with_context(|| format!("cannot write {}", path.display()))
+    };
+    let tokenizer = train_tokenizer(world, seed)?;
+    tokenizer.save(dir.join("tokenizer.json"), true).map_err(anyhow::Error::from_boxed)?;
+    let id = |token: &str| tokenizer.token_to_id(token).with_context(|| format!("the tokenizer lacks {token}"));
+    let vocab = tokenizer.get_vocab_size(true).next_multiple_of(16);
+    write(
+        "tokenizer_config.json",
+        &json!({
+            "tokenizer_class": "Qwen2Tokenizer",
+            "eos_token": "<|im_end|>",
+            "pad_token": "<|endoftext|>",
+            "add_bos_token": false,
+            "model_max_length": 512,
+        }),
+    )?;
+    write(
+        "generation_config.json",
+        &json!({
+            "do_sample": true, "temperature": 1.0, "top_p": 1.0, "top_k": 0,
+            "eos_token_id": [id("<|im_end|>")?, id("<|endoftext|>")?],
+            "pad_token_id": id("<|endoftext|>")?,
+        }),
+    )?;
+    write(
+        "preprocessor_config.json",
+        &json!({
+            "image_processor_type": "Qwen2VLImageProcessorFast",
+            "processor_class": "Qwen3VLProcessor",
+            "patch_size": 8, "temporal_patch_size": 2, "merge_size": 2,
+            "size": { "shortest_edge": 256, "longest_edge": 9216 },
+            "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5],
+        }),
+    )?;
+    write(
+        "config.json",
+        &json!({
+            "architectures": ["Qwen3VLForConditionalGeneration"],
+            "model_type": "qwen3_vl",
+            "image_token_id": id("<|image_pad|>")?,
+            "video_token_id": id("<|video_pad|>")?,
+            "vision_start_token_id": id("<|vision_start|>")?,
+            "vision_end_token_id": id("<|vision_end|>")?,
+            "tie_word_embeddings": true,
+            "text_config": {
+                "model_type": "qwen3_vl_text",
+                "vocab_size": vocab,
+                "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4,
+                "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32,
+                "hidden_act": "silu", "rms_norm_eps": 1e-6, "attention_bias": false, "attention_dropout": 0.0,
+                "max_position_embeddings": 512, "initializer_range": 0.05, "use_cache": true,
+                "rope_theta": 10000.0,
+                "rope_scaling": { "rope_type": "default", "mrope_section": [6, 5, 5], "mrope_interleaved": true },
+                "tie_word_embeddings": true, "dtype": "bfloat16",
+                "eos_token_id": id("<|im_end|>")?, "pad_token_id": id("<|endoftext|>")?,
+            },
+            "vision_config": {
+                "model_type": "qwen3_vl",
+                "depth": 3, "hidden_size": 64, "intermediate_size": 192, "num_heads": 4, "hidden_act": "gelu_pytorch_tanh",
+                "in_channels": 3, "patch_size": 8, "temporal_patch_size": 2, "spatial_merge_size": 2,
+                "out_hidden_size": 128, "num_position_embeddings": 36, "deepstack_visual_indexes": [0, 1],
+                "initializer_range": 0.05,
+            },
+        }),
+    )?;
+    let path = dir.join("chat_template.jinja");
+    std::fs::write(&path, CHAT_TEMPLATE).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// A byte-level BPE over questions and solutions of the training split.
+fn train_tokenizer(world: &DigitsWorld, seed: u64) -> Result<tokenizers::Tokenizer> {
+    let texts = Capability::ALL.iter().flat_map(|capability| {
+        world.problems(Split::Train, capability, seed).take(2000).flat_map(|problem| {
+            [problem.prompt.replace(seethink::core::Problem::IMAGE_PLACEHOLDER, ""), problem.solution.unwrap_or_default()]
+        })
+    });
+    // The instruction is part of every prompt; the tags are tokens of their own and take no part in the merges.
+    let texts = texts.map(|text| format!("{text}\n{THINK_PROMPT}\nuser\nassistant\n").replace("<think>", "\n").replace("</think>", "\n"));
+    let split = SplitAt::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Isolated, false).map_err(anyhow::Error::from_boxed)?;
+    let bytes = ByteLevel::new(false, false, false);
+    let mut tokenizer = TokenizerBuilder::new()
+        .with_model(BPE::default())
+        .with_normalizer(Some(NFC))
+        .with_pre_tokenizer(Some(Sequence::new(vec![PreTokenizerWrapper::Split(split), PreTokenizerWrapper::ByteLevel(bytes)])))
+        .with_post_processor(Some(ByteLevelProcessor::new(false, false, false)))
+        .with_decoder(Some(ByteLevelDecoder::new(false, false, false)))
+        .build()
+        .map_err(anyhow::Error::from_boxed)?;
+    let mut trainer = BpeTrainerBuilder::new()
+        .show_progress(false)
+        .vocab_size(VOCABULARY)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    tokenizer.train(&mut trainer, texts).map_err(anyhow::Error::from_boxed)?;
+    let mut tokenizer: tokenizers::Tokenizer = tokenizer.into();
+    for (token, special) in ADDED {
+        let added = AddedToken::from(token, special).normalized(false);
+        let n_added = if special { tokenizer.add_special_tokens(&[added]) } else { tokenizer.add_tokens(&[added]) };
+        ensure!(n_added == 1, "the token {token} is in the vocabulary already");
+    }
+    Ok(tokenizer)
+}

@@ -1,0 +1,211 @@
+//! The main job: staged GRPO of a Qwen3-VL, from a configuration to a report.
+
+use crate::evaluation::{Benchmark, Evaluator};
+use crate::live::Live;
+use crate::report::{self, SampleFile};
+use crate::stages::StageEvaluation;
+use crate::base;
+use anyhow::{Context, Result, bail, ensure};
+use seethink::core::{Capability, Problem};
+use seethink::curriculum::{Corpus, CorpusEntry};
+use seethink::data::digits::DigitsWorld;
+use seethink::data::{ProblemReader, Split};
+use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlProcessor};
+use seethink::prelude::*;
+use seethink::train::{CheckpointFolder, Interrupter, Problems};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Configurations that ship with the program, by the name that `--curriculum` takes.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("staged", include_str!("../../configs/micro/qwen3_vl/staged.ron")),
+    ("merged", include_str!("../../configs/micro/qwen3_vl/merged.ron")),
+    ("reversed", include_str!("../../configs/micro/qwen3_vl/reversed.ron")),
+];
+
+/// Options of the main job.
+#[derive(Debug, Clone, clap::Args)]
+pub struct JobArgs {
+    /// A curriculum that ships with the program: staged, merged or reversed.
+    #[arg(long, default_value = "staged", conflicts_with = "config")]
+    pub curriculum: String,
+    /// A configuration file instead (see configs/).
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// Overrides of the configuration, such as grpo.group_size=16; may be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Seed of the run.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A Hugging Face folder to start from instead of the embedded model.
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// Run folder; a new one under runs/ if not given.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Continue the run in --out from its last checkpoint.
+    #[arg(long, requires = "out", conflicts_with_all = ["config", "set", "seed", "model"])]
+    pub resume: bool,
+    /// Where to compute, for example flex, cuda:1 or auto.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Show burn's dashboard instead of a line of progress.
+    #[arg(long)]
+    pub dashboard: bool,
+}
+
+/// Runs the job. Returns the run folder.
+///
+/// # Errors
+/// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
+pub fn run(args: &JobArgs) -> Result<PathBuf> {
+    let device = device(&args.device)?;
+    let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
+    let model_dir = match &config.model {
+        ModelConfig::Pretrained(dir) => dir.clone(),
+        ModelConfig::DigitsBase => base::unpack(&folder.join("base"))?,
+    };
+    let processor = Arc::new(Qwen3VlProcessor::from_pretrained(&model_dir)?);
+    let model = Qwen3Vl::from_pretrained(&model_dir, &device)?;
+    let reward = Arc::new(ThinkBoxedReward::default());
+    let interrupter = Interrupter::new();
+    let stop = interrupter.clone();
+    // A second handler in one process is refused; tests run several jobs.
+    let _ = ctrlc::set_handler(move || {
+        if stop.should_stop() {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping with a checkpoint; press Ctrl-C again to stop at once");
+        stop.stop(Some("interrupted"));
+    });
+
+    let train = problems(&config.data, Split::Train, None)?;
+    let corpus = Corpus::new(train.iter().map(CorpusEntry::from))?;
+    let resumed_step = if args.resume { Some(CheckpointFolder::new(&folder)?.latest()?.step) } else { None };
+    let benchmark = |name, split, n| {
+        Benchmark::new(name, problems(&config.data, split, Some(n))?, &config.grpo.prompt, &*processor)
+    };
+    let n_test = config.evaluation.problems_per_capability;
+    let evaluation = StageEvaluation {
+        evaluator: Evaluator {
+            processor: processor.clone(),
+            reward: reward.clone(),
+            sampling: config.evaluation.sampling,
+            seed: config.seed,
+            decode_batch: config.grpo.memory.decode_batch,
+            interrupter: interrupter.clone(),
+        },
+        test: benchmark("test", Split::Test, n_test)?,
+        validation: benchmark("validation", Split::Validation, n_test.div_ceil(4))?,
+        samples: SampleFile::open(&folder.join("samples.jsonl"), resumed_step)?,
+        n_samples: 12,
+    };
+    println!("{}", Live::headline(&config, train.len(), &folder));
+    let curriculum = config.curriculum.build(&corpus, config.seed)?;
+    let live = Live::new(curriculum.planned_steps(config.grpo.rollout_batch), !args.dashboard);
+    let grpo = Grpo {
+        config: config.grpo.clone(),
+        seed: config.seed,
+        processor: processor.clone(),
+        reward,
+        problems: train.into_iter().collect::<Problems>(),
+        corpus,
+        curriculum,
+        validate: Some(Box::new(evaluation)),
+        observer: live.observer(),
+        dashboard: args.dashboard && std::io::stdout().is_terminal(),
+    };
+    let trained = grpo.train(model, &folder, args.resume, interrupter)?;
+    if trained.interrupted {
+        println!("stopped after {} steps; continue with --resume --out {}", trained.steps, folder.display());
+        return Ok(folder);
+    }
+    let model_folder = folder.join("model");
+    processor.save_pretrained(&model_folder)?;
+    trained.model.save_pretrained(&model_folder).context("cannot save the trained model")?;
+    let summary = report::write(&folder, &title(args))?;
+    println!("\n{}", report::table(&summary));
+    println!("report  {}", folder.join("report.html").display());
+    println!("model   {}", model_folder.display());
+    Ok(folder)
+}
+
+fn title(args: &JobArgs) -> String {
+    match &args.config {
+        Some(path) => format!("GRPO of a Qwen3-VL: {}", path.display()),
+        None => format!("GRPO of a Qwen3-VL: {}", args.curriculum),
+    }
+}
+
+/// Configuration and folder of a new run; the folder is made and the resolved configuration written into it.
+fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
+    let mut set = args.set.clone();
+    set.extend(args.seed.map(|seed| format!("seed={seed}")));
+    let mut config = match &args.config {
+        Some(path) => RunConfig::load(path, &set)?,
+        None => {
+            let names = || BUILT_IN.map(|(name, _)| name).join(", ");
+            let built_in = BUILT_IN.iter().find(|(name, _)| *name == args.curriculum);
+            let (name, text) = built_in.with_context(|| format!("no curriculum {:?} ships with the program; there are {}", args.curriculum, names()))?;
+            RunConfig::parse(text, format!("{name}.ron"), &set)?
+        }
+    };
+    if let Some(dir) = &args.model {
+        config.model = ModelConfig::Pretrained(dir.clone());
+    }
+    let folder = match &args.out {
+        Some(folder) => {
+            let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+            ensure!(!occupied, "{} is not empty: resume the run in it with --resume, or choose another folder (nothing was overwritten)", folder.display());
+            folder.clone()
+        }
+        None => free_folder(&format!("runs/{}-seed{}", args.curriculum, config.seed)),
+    };
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create the run folder {}", folder.display()))?;
+    let path = folder.join("config.ron");
+    std::fs::write(&path, config.to_ron()).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok((config, folder))
+}
+
+/// `name`, or `name-2`, `name-3`, … where a run is there already.
+fn free_folder(name: &str) -> PathBuf {
+    let candidates = std::iter::once(PathBuf::from(name)).chain((2..).map(|n| PathBuf::from(format!("{name}-{n}"))));
+    candidates.into_iter().find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// Configuration and folder of a run to be continued.
+fn resumed(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
+    let Some(folder) = &args.out else { bail!("--resume needs --out") };
+    let config = RunConfig::load(folder.join("config.ron"), &[]).with_context(|| format!("{} holds no run to resume", folder.display()))?;
+    Ok((config, folder.clone()))
+}
+
+/// The problems of a split, capability by capability; `limit` is per capability.
+fn problems(data: &DataConfig, split: Split, limit: Option<usize>) -> Result<Vec<Problem>> {
+    match data {
+        DataConfig::Digits { world, problems_per_capability, seed } => {
+            let world = DigitsWorld::new(world.clone())?;
+            let n = limit.unwrap_or(*problems_per_capability);
+            Ok(Capability::ALL.iter().flat_map(|capability| world.problems(split, capability, *seed).take(n)).collect())
+        }
+        DataConfig::Folder(dir) => folder_problems(dir, split, limit),
+    }
+}
+
+/// The problems of `DIR/train`, `DIR/validation` or `DIR/test`.
+fn folder_problems(dir: &Path, split: Split, limit: Option<usize>) -> Result<Vec<Problem>> {
+    let mut counts = BTreeMap::<Capability, usize>::new();
+    let mut kept = Vec::new();
+    for problem in ProblemReader::open(dir.join(split.as_str()))? {
+        let problem = problem?;
+        let count = counts.entry(problem.capability.clone()).or_default();
+        *count += 1;
+        if limit.is_none_or(|limit| *count <= limit) {
+            kept.push(problem);
+        }
+    }
+    Ok(kept)
+}

@@ -1,0 +1,229 @@
+//! A drawing as a list of shapes in pixels, and plotters as the machine that turns it into SVG and PNG.
+//!
+//! Charts only push shapes, which cannot fail; the one generic, fallible function is the one that renders them.
+
+use crate::report::ReportError;
+use plotters::coord::Shift;
+use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
+use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, WHITE};
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::style::{Color, FontFamily, FontStyle, ShapeStyle, TextStyle, register_font};
+use std::sync::Once;
+
+/// Dark enough to read, not black.
+pub(super) const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
+/// Axis labels and everything that is not data.
+pub(super) const QUIET: RGBColor = RGBColor(0x5f, 0x67, 0x73);
+/// Grid lines.
+pub(super) const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
+/// The colours of M. Okabe and K. Ito, which colour-blind readers can tell apart.
+pub(super) const PALETTE: [RGBColor; 6] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xd5, 0x5e, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0xcc, 0x79, 0xa7),
+    RGBColor(0x56, 0xb4, 0xe9),
+    RGBColor(0xe6, 0x9f, 0x00),
+];
+
+/// The SVG asks the browser for these; in a PNG the embedded Ubuntu Light stands in for them.
+const FONTS: &str = "Helvetica, Arial, sans-serif";
+/// plotters has integer coordinates, so shapes are placed on a grid this much finer than a pixel.
+const SUBPIXELS: f64 = 4.0;
+/// PNGs have this many dots per pixel, each the mean of `SUBPIXELS / DOTS` squared.
+const DOTS: u32 = 2;
+/// plotters divides a font size by this on the way to the size of an em.
+const SIZE_OF_EM: f64 = 1.24;
+/// Ubuntu Light sits this fraction of the font size too high in a bitmap, compared with the same text in a browser.
+const BITMAP_DROP: f64 = 0.11;
+
+/// Colour with opacity.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paint(pub(super) RGBColor, pub(super) f64);
+
+/// The end of a text that its position gives.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+#[derive(Debug, Clone)]
+enum Shape {
+    Rectangle { from: (f64, f64), to: (f64, f64), fill: Paint },
+    Line { points: Vec<(f64, f64)>, width: f64, paint: Paint },
+    Polygon { points: Vec<(f64, f64)>, fill: Paint },
+    Circle { center: (f64, f64), radius: f64, fill: Paint },
+    Text { at: (f64, f64), text: String, size: f64, color: RGBColor, anchor: Anchor },
+}
+
+/// Shapes on a white page, later ones above earlier ones. Lengths are pixels, the origin is the upper left corner.
+#[derive(Debug, Clone)]
+pub(crate) struct Drawing {
+    name: String,
+    width: f64,
+    height: f64,
+    shapes: Vec<Shape>,
+}
+
+impl Drawing {
+    /// An empty page; `name` tells those who cannot see it what it shows.
+    pub(super) fn new(name: &str, width: f64, height: f64) -> Self {
+        Self { name: name.to_owned(), width, height, shapes: Vec::new() }
+    }
+
+    pub(super) fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), fill: Paint) {
+        self.shapes.push(Shape::Rectangle { from, to, fill });
+    }
+
+    pub(super) fn line(&mut self, points: &[(f64, f64)], width: f64, paint: Paint) {
+        self.shapes.push(Shape::Line { points: points.to_vec(), width, paint });
+    }
+
+    pub(super) fn polygon(&mut self, points: &[(f64, f64)], fill: Paint) {
+        self.shapes.push(Shape::Polygon { points: points.to_vec(), fill });
+    }
+
+    pub(super) fn circle(&mut self, center: (f64, f64), radius: f64, fill: Paint) {
+        self.shapes.push(Shape::Circle { center, radius, fill });
+    }
+
+    /// Text with its middle line at `at.1`.
+    pub(super) fn text(&mut self, at: (f64, f64), text: &str, size: f64, color: RGBColor, anchor: Anchor) {
+        self.shapes.push(Shape::Text { at, text: text.to_owned(), size, color, anchor });
+    }
+
+    /// The document, whose text the browser sets in its own sans-serif face.
+    pub(crate) fn svg(&self) -> Result<String, ReportError> {
+        let mut svg = String::new();
+        self.render(SVGBackend::with_string(&mut svg, self.grid_size()), 0.0)?;
+        // The canvas is SUBPIXELS too large, and joints of a jagged line should not become spikes.
+        let (width, height) = self.grid_size();
+        let shown = format!(
+            "width=\"{}\" height=\"{}\" stroke-linejoin=\"round\" role=\"img\" aria-label=\"{}\"",
+            self.width,
+            self.height,
+            crate::report::html::escape(&self.name)
+        );
+        Ok(svg.replacen(&format!("width=\"{width}\" height=\"{height}\""), &shown, 1))
+    }
+
+    /// The picture with `DOTS` dots per pixel.
+    pub(crate) fn png(&self) -> Result<Vec<u8>, ReportError> {
+        let (width, height) = self.grid_size();
+        let mut fine = image::RgbImage::new(width, height);
+        self.render(BitMapBackend::with_buffer(&mut fine, (width, height)), BITMAP_DROP)?;
+        let shrink = SUBPIXELS as u32 / DOTS;
+        let picture = image::imageops::thumbnail(&fine, width / shrink, height / shrink);
+        let mut png = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut png, image::ImageFormat::Png).map_err(|source| self.error(source))?;
+        Ok(png.into_inner())
+    }
+
+    fn grid_size(&self) -> (u32, u32) {
+        ((self.width * SUBPIXELS) as u32, (self.height * SUBPIXELS) as u32)
+    }
+
+    /// Draws all shapes, texts lowered by `drop` times their size.
+    fn render<B: DrawingBackend>(&self, backend: B, drop: f64) -> Result<(), ReportError>
+    where
+        B::ErrorType: 'static,
+    {
+        register_fonts();
+        let area = backend.into_drawing_area();
+        area.fill(&WHITE).map_err(|source| self.error(source))?;
+        for shape in &self.shapes {
+            draw(&area, shape, drop).map_err(|source| self.error(source))?;
+        }
+        area.present().map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: impl std::error::Error + Send + Sync + 'static) -> ReportError {
+        ReportError::Plot { figure: self.name.clone(), source: Box::new(source) }
+    }
+}
+
+/// Width of `text` in pixels, as the PNG will have it; browsers differ by a few percent.
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
+    register_fonts();
+    let font = (FontFamily::Name(FONTS), size * SUBPIXELS * SIZE_OF_EM).into_font();
+    // Without the embedded font nothing can be drawn, and drawing says so.
+    font.box_size(text).map_or(0.0, |(width, _)| f64::from(width) / SUBPIXELS)
+}
+
+fn register_fonts() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // A font that cannot be parsed is one that drawing does not find, which it reports.
+        let _ = register_font(FONTS, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
+    });
+}
+
+fn draw<B: DrawingBackend>(
+    area: &DrawingArea<B, Shift>,
+    shape: &Shape,
+    drop: f64,
+) -> Result<(), plotters::drawing::DrawingAreaErrorKind<B::ErrorType>> {
+    let length = |pixels: f64| (pixels * SUBPIXELS).round() as i32;
+    let place = |&(x, y): &(f64, f64)| (length(x), length(y));
+    let places = |points: &[(f64, f64)]| points.iter().map(place).collect::<Vec<_>>();
+    let filled = |Paint(color, opacity): Paint| ShapeStyle { color: color.mix(opacity), filled: true, stroke_width: 0 };
+    match shape {
+        Shape::Rectangle { from, to, fill } => area.draw(&Rectangle::new([place(from), place(to)], filled(*fill))),
+        Shape::Polygon { points, fill } => area.draw(&Polygon::new(places(points), filled(*fill))),
+        Shape::Circle { center, radius, fill } => area.draw(&Circle::new(place(center), length(*radius), filled(*fill))),
+        Shape::Line { points, width, paint: Paint(color, opacity) } => {
+            let style = ShapeStyle { color: color.mix(*opacity), filled: false, stroke_width: length(*width).max(1) as u32 };
+            area.draw(&PathElement::new(places(points), style))
+        }
+        Shape::Text { at: (x, y), text, size, color, anchor } => {
+            let horizontal = match anchor {
+                Anchor::Start => HPos::Left,
+                Anchor::Middle => HPos::Center,
+                Anchor::End => HPos::Right,
+            };
+            let font = (FontFamily::Name(FONTS), size * SUBPIXELS * SIZE_OF_EM).into_font();
+            let style = TextStyle::from(font).color(color).pos(Pos::new(horizontal, VPos::Center));
+            area.draw(&Text::new(text.as_str(), place(&(*x, y + drop * size)), style))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::check_markup;
+
+    fn drawing() -> Drawing {
+        let mut drawing = Drawing::new("a < b & \"c\"", 40.0, 30.0);
+        drawing.text((20.0, 15.0), "<7 & 'x'", 10.0, INK, Anchor::Middle);
+        drawing.rectangle((0.0, 0.0), (10.0, 10.0), Paint(PALETTE[0], 1.0));
+        drawing.line(&[(0.0, 29.0), (39.0, 20.0)], 1.5, Paint(PALETTE[1], 0.5));
+        drawing
+    }
+
+    #[test]
+    fn an_svg_is_well_formed_and_scales() {
+        let svg = drawing().svg().unwrap();
+        check_markup(&svg);
+        assert!(svg.starts_with("<svg width=\"40\" height=\"30\""), "{svg}");
+        assert!(svg.contains("viewBox=\"0 0 160 120\"") && svg.contains("&lt;7 &amp; &apos;x&apos;"), "{svg}");
+        assert!(svg.contains("sans-serif"));
+    }
+
+    #[test]
+    fn a_png_has_two_dots_per_pixel_and_shows_the_shapes_and_the_text() {
+        let picture = image::load_from_memory(&drawing().png().unwrap()).unwrap().into_rgb8();
+        assert_eq!(picture.dimensions(), (80, 60));
+        let RGBColor(r, g, b) = PALETTE[0];
+        assert_eq!(picture.get_pixel(5, 5).0, [r, g, b]);
+        assert_eq!(picture.get_pixel(79, 0).0, [255; 3]);
+        assert!(picture.enumerate_pixels().any(|(x, _, pixel)| x > 40 && pixel.0.iter().all(|&value| value < 120)), "no text");
+    }
+
+    #[test]
+    fn longer_texts_are_wider() {
+        assert!(text_width("visual", 12.0) > 1.5 * text_width("vis", 12.0) && text_width("vis", 12.0) > 8.0);
+    }
+}
