@@ -60,7 +60,7 @@ fn main() -> Result<()> {
     println!("{} parameters", burn_params(&model));
 
     let problems = |split, n: usize| -> Vec<Problem> {
-        Capability::ALL.into_iter().flat_map(|capability| world.problems(split, &capability, args.seed).take(n)).collect()
+        Capability::ALL.iter().flat_map(|capability| world.problems(split, capability, args.seed).take(n)).collect()
     };
     let memory = MemoryConfig { decode_batch: 512, micro_batch_tokens: 4096, logit_chunk: 4096 };
     let config = SftConfig {

@@ -104,10 +104,11 @@ fn micro_arms_take_equally_many_steps() {
 #[test]
 fn reversed_is_staged_backwards() {
     for family in ["micro/qwen3_vl", "paper/qwen3_vl_8b"] {
-        let [staged, reversed] = ["staged", "reversed"].map(|arm| match config(&format!("{family}/{arm}.ron")).curriculum {
-            CurriculumConfig::Staged(staged) => staged.stages,
-            other => panic!("{other:?}"),
-        });
+        let [staged, reversed] =
+            ["staged", "reversed"].map(|arm| match config(&format!("{family}/{arm}.ron")).curriculum {
+                CurriculumConfig::Staged(staged) => staged.stages,
+                other => panic!("{other:?}"),
+            });
         assert_eq!(reversed, staged.iter().rev().cloned().collect::<Vec<_>>(), "{family}");
     }
 }

@@ -72,7 +72,7 @@ pub enum LoadImageError {
         /// The picture.
         origin: ImageOrigin,
         /// What the decoder says.
-        source: image::ImageError,
+        source: Box<image::ImageError>,
     },
     /// The picture has no pixels.
     #[error("{origin} has no pixels")]
@@ -115,7 +115,7 @@ impl ImageLoader {
             Opened::Pixels(image) => return Ok(image.clone()),
             Opened::Header { decoder, orientation } => (decoder, orientation),
         };
-        let failed = |error| LoadImageError::Decode { origin: origin(source), source: error };
+        let failed = |error| LoadImageError::Decode { origin: origin(source), source: Box::new(error) };
         let mut decoded = DynamicImage::from_decoder(decoder).map_err(failed)?;
         decoded.apply_orientation(orientation);
         let (width, height) = (decoded.width(), decoded.height());
@@ -161,7 +161,7 @@ impl ImageLoader {
         // Room for the pixels at 16 bits per channel, and as much again for the decoder.
         limits.max_alloc = Some(self.max_pixels.saturating_mul(16).saturating_add(1 << 24));
         reader.limits(limits);
-        let failed = |error| LoadImageError::Decode { origin: origin(source), source: error };
+        let failed = |error| LoadImageError::Decode { origin: origin(source), source: Box::new(error) };
         let mut decoder = reader.into_decoder().map_err(failed)?;
         let (width, height) = decoder.dimensions();
         if width == 0 || height == 0 {

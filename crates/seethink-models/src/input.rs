@@ -36,7 +36,7 @@ impl Pixels {
     /// If there is no image, or the values do not divide into the patches of the grids.
     pub fn to_tensor(&self, device: &Device) -> PixelTensor {
         let n_patches = self.n_patches();
-        assert!(n_patches > 0 && self.values.len() % n_patches == 0, "patch values do not match the grids");
+        assert!(n_patches > 0 && self.values.len().is_multiple_of(n_patches), "patch values do not match the grids");
         let shape = [n_patches, self.values.len() / n_patches];
         let patches = Tensor::from_data(TensorData::new(self.values.clone(), shape), device);
         PixelTensor { patches, grids: self.grids.clone() }

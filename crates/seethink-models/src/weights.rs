@@ -305,12 +305,13 @@ impl WeightFiles {
             });
         }
         let bytes = file.bytes(info).map_err(|source| LoadError::Read { path: file.path.clone(), source })?;
-        let values = to_f32(&bytes, info.dtype).ok_or_else(|| LoadError::Dtype {
+        let rows = if tensor.transposed { tensor.shape[0] } else { 0 };
+        let values = to_f32(&bytes, info.dtype, rows).ok_or_else(|| LoadError::Dtype {
             path: file.path.clone(),
             name: tensor.name.clone(),
             found: info.dtype,
         })?;
-        Ok(Some(if tensor.transposed { transpose(&values, tensor.shape[0]) } else { values }))
+        Ok(Some(values))
     }
 }
 
@@ -333,7 +334,7 @@ impl WeightFile {
         file.read_exact(&mut header).map_err(unreadable)?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|source| LoadError::Header { path: path.clone(), source })?;
-        let expected = data_start + metadata.data_len() as u64;
+        let expected = data_start.saturating_add(metadata.data_len() as u64);
         if expected != found {
             return Err(damaged(expected));
         }
@@ -350,27 +351,29 @@ impl WeightFile {
     }
 }
 
-/// Little-endian floats, widened; `None` for other kinds of numbers.
-fn to_f32(bytes: &[u8], dtype: Dtype) -> Option<Vec<f32>> {
-    let pair = |b: &[u8]| [b[0], b[1]];
+/// Little-endian floats, widened, and transposed if they are a matrix of `rows > 0` rows; `None` for other kinds of numbers.
+fn to_f32(bytes: &[u8], dtype: Dtype, rows: usize) -> Option<Vec<f32>> {
     Some(match dtype {
-        Dtype::F32 => bytes.par_chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-        Dtype::F16 => bytes.par_chunks_exact(2).map(|b| f16::from_le_bytes(pair(b)).to_f32()).collect(),
-        Dtype::BF16 => bytes.par_chunks_exact(2).map(|b| bf16::from_le_bytes(pair(b)).to_f32()).collect(),
+        Dtype::F32 => decode(bytes.as_chunks().0, rows, f32::from_le_bytes),
+        Dtype::F16 => decode(bytes.as_chunks().0, rows, |b| f16::from_le_bytes(b).to_f32()),
+        Dtype::BF16 => decode(bytes.as_chunks().0, rows, |b| bf16::from_le_bytes(b).to_f32()),
         _ => return None,
     })
 }
 
-/// A matrix of `rows` rows, transposed, in strips that fit the caches.
-fn transpose(values: &[f32], rows: usize) -> Vec<f32> {
+/// One pass, so that of a big tensor there is never more than the bytes and the floats; in strips that fit the caches.
+fn decode<const N: usize>(values: &[[u8; N]], rows: usize, decode: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
     const STRIP: usize = 16;
-    let columns = values.len() / rows.max(1);
+    if rows == 0 {
+        return values.par_iter().map(|&value| decode(value)).collect();
+    }
+    let columns = values.len() / rows;
     let mut out = vec![0.0; values.len()];
-    out.par_chunks_mut((STRIP * rows).max(1)).enumerate().for_each(|(strip, out)| {
+    out.par_chunks_mut(STRIP * rows).enumerate().for_each(|(strip, out)| {
         for row in 0..rows {
             let source = &values[row * columns + strip * STRIP..];
-            for (column, out) in out.chunks_exact_mut(rows).enumerate() {
-                out[row] = source[column];
+            for (out, &value) in out.chunks_exact_mut(rows).zip(source) {
+                out[row] = decode(value);
             }
         }
     });
@@ -589,16 +592,22 @@ impl View for Stored {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let data = (self.values)();
-        let values = data.iter::<f32>();
-        Cow::Owned(match self.dtype {
-            WeightDtype::F32 => values.flat_map(f32::to_le_bytes).collect(),
-            WeightDtype::Bf16 => values.flat_map(|x| bf16::from_f32(x).to_le_bytes()).collect(),
-        })
+        let values = data.as_slice::<f32>().expect("converted to f32");
+        let mut bytes = vec![0; self.data_len()];
+        match self.dtype {
+            WeightDtype::F32 => encode(values, &mut bytes, f32::to_le_bytes),
+            WeightDtype::Bf16 => encode(values, &mut bytes, |x| bf16::from_f32(x).to_le_bytes()),
+        }
+        Cow::Owned(bytes)
     }
 
     fn data_len(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype().bitsize() / 8
     }
+}
+
+fn encode<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) -> [u8; N] + Sync) {
+    bytes.as_chunks_mut().0.par_iter_mut().zip(values).for_each(|(bytes, &value)| *bytes = encode(value));
 }
 
 #[cfg(test)]
@@ -618,7 +627,9 @@ mod tests {
     fn matrices_are_transposed_across_strips() {
         let (rows, columns) = (3, 37);
         let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
-        let transposed = transpose(&values, rows);
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        assert_eq!(to_f32(&bytes, Dtype::F32, 0), Some(values.clone()));
+        let transposed = to_f32(&bytes, Dtype::F32, rows).expect("floats");
         for row in 0..rows {
             for column in 0..columns {
                 assert_eq!(transposed[column * rows + row], values[row * columns + column]);
@@ -628,10 +639,8 @@ mod tests {
 
     #[test]
     fn halves_are_widened() {
-        let bytes = [0x80, 0x3f, 0x20, 0xc0];
-        assert_eq!(to_f32(&bytes, Dtype::BF16), Some(vec![1.0, -2.5]));
-        let bytes = [0x00, 0x3c, 0x00, 0xc1];
-        assert_eq!(to_f32(&bytes, Dtype::F16), Some(vec![1.0, -2.5]));
-        assert_eq!(to_f32(&bytes, Dtype::I32), None);
+        assert_eq!(to_f32(&[0x80, 0x3f, 0x20, 0xc0], Dtype::BF16, 0), Some(vec![1.0, -2.5]));
+        assert_eq!(to_f32(&[0x00, 0x3c, 0x00, 0xc1], Dtype::F16, 0), Some(vec![1.0, -2.5]));
+        assert_eq!(to_f32(&[0; 4], Dtype::I32, 0), None);
     }
 }

@@ -1,17 +1,20 @@
 //! What most programs import.
 
 pub use crate::config::{ConfigError, DataConfig, EvaluationConfig, ModelConfig, RunConfig};
-pub use crate::device::{DeviceError, backends, device};
 pub use crate::core::{
-    Capability, Completion, FinishReason, Group, Image, ImageSource, PassRate, Problem, ProblemId, Purpose, Rng, Trainable,
+    Capability, Completion, FinishReason, Group, Image, ImageSource, PassRate, Problem, ProblemId, Purpose, Rng,
+    Trainable,
 };
 pub use crate::curriculum::{
-    BatchPlan, Corpus, CorpusEntry, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, Epochs, GroupOutcome,
-    LastBatch, Length, Merged, Order, Stage, StageOverrides, Staged,
+    BatchPlan, Corpus, CorpusEntry, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, Epochs,
+    GroupOutcome, LastBatch, Length, Merged, Order, Stage, StageOverrides, Staged,
 };
 pub use crate::data::{DataError, Split};
+pub use crate::device::{DeviceError, backends, device};
 pub use crate::models::{Processor, VisionLanguageModel};
 pub use crate::reward::{Reward, Score, ThinkBoxedReward};
 pub use crate::rollout::{Generator, Sampling};
-pub use crate::train::{Grpo, GrpoConfig, Moment, OptimizerConfig, PolicyLoss, PromptFormat, SftConfig, Trained, Validate};
+pub use crate::train::{
+    Grpo, GrpoConfig, Moment, OptimizerConfig, PolicyLoss, PromptFormat, SftConfig, Trained, Validate,
+};
 pub use burn::tensor::{Device, Tensor};

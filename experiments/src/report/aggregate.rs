@@ -140,7 +140,10 @@ impl Arm {
         let stages = longest.map_or(&[][..], |run| &run.checkpoints).iter().map(|checkpoint| &checkpoint.stage);
         let checkpoint = |(i, stage): (usize, &String)| {
             // A run whose stage of this number has another name did something else.
-            let reached = || runs.iter().filter_map(move |(&seed, run)| Some((seed, run.checkpoints.get(i).filter(|c| c.stage == *stage)?)));
+            let reached = || {
+                runs.iter()
+                    .filter_map(move |(&seed, run)| Some((seed, run.checkpoints.get(i).filter(|c| c.stage == *stage)?)))
+            };
             ArmCheckpoint {
                 stage: stage.clone(),
                 accuracy: by_capability(&capabilities, |capability| {
@@ -157,7 +160,9 @@ impl Arm {
             // Only a run that went through every stage has a gain to speak of.
             let [first, .., last] = &run.checkpoints[..] else { return None };
             let comparable = first.is_base() && run.checkpoints.len() == checkpoints.len();
-            comparable.then(|| Some(last.test.get(capability)?.accuracy - first.test.get(capability)?.accuracy)).flatten()
+            comparable
+                .then(|| Some(last.test.get(capability)?.accuracy - first.test.get(capability)?.accuracy))
+                .flatten()
         };
         let gain = by_capability(&capabilities, |capability| {
             Spread::over(runs.iter().filter_map(|(&seed, run)| Some((seed, gain(run, capability)?))))
@@ -197,21 +202,26 @@ pub fn aggregate_markdown(results: &Aggregate) -> String {
     let capabilities = results.capabilities();
     let header = |first: &[&str], last: &[&str]| {
         let names = capabilities.iter().map(|name| words(name));
-        let cells: Vec<_> = first.iter().map(|s| s.to_string()).chain(names).chain(last.iter().map(|s| s.to_string())).collect();
+        let cells: Vec<_> =
+            first.iter().map(|s| s.to_string()).chain(names).chain(last.iter().map(|s| s.to_string())).collect();
         let rule = "---|".repeat(first.len()) + &"---:|".repeat(cells.len() - first.len());
         format!("| {} |\n|{rule}\n", cells.join(" | "))
     };
     let row = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let cell = |spread: Option<&Spread>, format: &dyn Fn(f64) -> String| spread.map_or_else(|| "-".to_owned(), |s| s.show(format));
+    let cell = |spread: Option<&Spread>, format: &dyn Fn(f64) -> String| {
+        spread.map_or_else(|| "-".to_owned(), |s| s.show(format))
+    };
 
     let mut text = header(&["arm", "after"], &["length", "time", "tokens", "seeds"]);
     for arm in &results.arms {
         for (i, checkpoint) in arm.checkpoints.iter().enumerate() {
-            let mut cells = vec![if i == 0 { escape(&arm.name) } else { String::new() }, escape(&words(&checkpoint.stage))];
+            let mut cells =
+                vec![if i == 0 { escape(&arm.name) } else { String::new() }, escape(&words(&checkpoint.stage))];
             cells.extend(capabilities.iter().map(|name| cell(checkpoint.accuracy.get(name), &percent)));
             cells.push(cell(checkpoint.length.as_ref(), &|length| format!("{length:.1}")));
             cells.push(cell(checkpoint.wall_secs.as_ref(), &duration));
-            cells.push(cell(checkpoint.tokens_trained.as_ref(), &count));
+            // The base model was not trained: a zero would only look like a measurement.
+            cells.push(cell(checkpoint.tokens_trained.as_ref().filter(|tokens| tokens.mean > 0.0), &count));
             let n_seeds = checkpoint.accuracy.values().map(|spread| spread.values.len()).max().unwrap_or(0);
             cells.push(n_seeds.to_string());
             text += &row(&cells);

@@ -25,7 +25,8 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportErr
 pub(super) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
     let bytes = read(path)?;
     // Split as bytes: a crash may cut a character in two.
-    let lines: Vec<_> = bytes.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
+    let lines: Vec<_> =
+        bytes.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
     let mut values = Vec::with_capacity(lines.len());
     for (i, &(line, bytes_of_line)) in lines.iter().enumerate() {
         match serde_json::from_slice(bytes_of_line) {

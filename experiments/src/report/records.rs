@@ -1,7 +1,7 @@
 //! The metrics of a run, and where its stages begin and end.
 
 use super::{ReportError, files};
-use seethink_train::StepRecord;
+use seethink::train::StepRecord;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::records::{capabilities, stages};
 use super::{Interval, wilson};
-use seethink_train::StepRecord;
+use seethink::train::StepRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn a_stage_is_measured_at_its_end_and_pays_for_itself() {
         let summary = RunSummary::new("staged", &records());
-        let stages: Vec<_> = summary.checkpoints.iter().map(|checkpoint| (checkpoint.stage.as_str(), checkpoint.step)).collect();
+        let stages: Vec<_> =
+            summary.checkpoints.iter().map(|checkpoint| (checkpoint.stage.as_str(), checkpoint.step)).collect();
         assert_eq!(stages, [("base", 0), ("perception", 20), ("textual_reasoning", 40), ("visual_reasoning", 60)]);
         let spent: f64 = summary.checkpoints.iter().filter_map(|checkpoint| checkpoint.spent.tokens_trained).sum();
         assert_eq!(Some(spent), summary.total.tokens_trained);
@@ -188,7 +189,8 @@ mod tests {
 
     #[test]
     fn missing_keys_leave_gaps() {
-        let summary = RunSummary::new("", &[record(0, "base", &[]), record(1, "all", &[("test/perception/accuracy", 0.5)])]);
+        let summary =
+            RunSummary::new("", &[record(0, "base", &[]), record(1, "all", &[("test/perception/accuracy", 0.5)])]);
         assert_eq!(summary.total, Ledger::default());
         assert_eq!(summary.capabilities, ["perception"]);
         assert!(summary.checkpoints[0].test.is_empty());

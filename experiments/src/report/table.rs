@@ -40,7 +40,8 @@ pub fn table(summary: &RunSummary) -> String {
 /// The same table in Markdown, without a heading.
 pub fn markdown(summary: &RunSummary) -> String {
     let rows = rows(summary);
-    let line = |row: &[String]| format!("| {} |\n", row.iter().map(|cell| escape(cell)).collect::<Vec<_>>().join(" | "));
+    let line =
+        |row: &[String]| format!("| {} |\n", row.iter().map(|cell| escape(cell)).collect::<Vec<_>>().join(" | "));
     let mut text = line(&rows[0]);
     text += &format!("|---|{}\n", "---:|".repeat(rows[0].len() - 1));
     rows[1..].iter().for_each(|row| text += &line(row));
@@ -55,7 +56,11 @@ fn rows(summary: &RunSummary) -> Vec<Vec<String>> {
 
     let mut total = vec!["total".to_owned()];
     total.extend(summary.capabilities.iter().map(|_| String::new()));
-    total.extend([String::new(), or_nothing(summary.total.wall_secs, duration), or_nothing(summary.total.tokens_trained, count)]);
+    total.extend([
+        String::new(),
+        or_nothing(summary.total.wall_secs, duration),
+        or_nothing(summary.total.tokens_trained, count),
+    ]);
 
     let checkpoints = summary.checkpoints.iter().map(|checkpoint| row(checkpoint, &summary.capabilities));
     std::iter::once(header).chain(checkpoints).chain([total]).collect()
@@ -159,7 +164,8 @@ Test accuracy in % [95 % Wilson interval]; mean completion length in tokens; tim
 
     #[test]
     fn an_interrupted_stage_says_so_and_missing_numbers_are_dashes() {
-        let summary = RunSummary::new("", &[record(0, "base", &[]), record(1, "vi|sual", &[("validation/a/accuracy", 0.5)])]);
+        let summary =
+            RunSummary::new("", &[record(0, "base", &[]), record(1, "vi|sual", &[("validation/a/accuracy", 0.5)])]);
         let table = table(&summary);
         assert!(table.contains("vi|sual (unfinished)  -       -     -       -\n"), "{table}");
         assert!(markdown(&summary).contains("| vi\\|sual (unfinished) | - | - | - | - |"));

@@ -2,11 +2,15 @@
 
 use super::Sample;
 use base64::Engine;
-use seethink_train::StepRecord;
+use seethink::train::StepRecord;
 
 /// A record with these metrics.
 pub(super) fn record(step: usize, stage: &str, metrics: &[(&str, f64)]) -> StepRecord {
-    StepRecord { step, stage: stage.to_owned(), metrics: metrics.iter().map(|&(key, value)| (key.to_owned(), value)).collect() }
+    StepRecord {
+        step,
+        stage: stage.to_owned(),
+        metrics: metrics.iter().map(|&(key, value)| (key.to_owned(), value)).collect(),
+    }
 }
 
 /// Numbers in [-1, 1) that look random and never change.
@@ -21,13 +25,16 @@ pub(super) fn records() -> Vec<StepRecord> {
     let capabilities = ["perception", "textual_reasoning", "visual_reasoning"];
     let skill = |capability: usize, step: usize| {
         let of_own_stage = (step as f64 / 20.0 - capability as f64).clamp(0.0, 1.0);
-        [0.45, 0.40, 0.22][capability] + [0.35, 0.30, 0.45][capability] * of_own_stage.sqrt() + 0.02 * (step as f64 / 60.0)
+        [0.45, 0.40, 0.22][capability]
+            + [0.35, 0.30, 0.45][capability] * of_own_stage.sqrt()
+            + 0.02 * (step as f64 / 60.0)
     };
     let length = |step: usize| 24.0 + 10.0 * (step as f64 / 60.0);
     let measure = |record: &mut StepRecord, split: &str, n: f64| {
         for (i, capability) in capabilities.iter().enumerate() {
             let accuracy = ((skill(i, record.step) + 0.02 * noise(7 * record.step + i)) * n).round() / n;
-            let values = [("accuracy", accuracy), ("n", n), ("length", length(record.step) + i as f64), ("format", 0.97)];
+            let values =
+                [("accuracy", accuracy), ("n", n), ("length", length(record.step) + i as f64), ("format", 0.97)];
             for (quantity, value) in values {
                 record.metrics.insert(format!("{split}/{capability}/{quantity}"), value);
             }
@@ -143,29 +150,4 @@ fn the_check_of_markup_can_fail() {
     for broken in ["<p>", "<p></q>", "<p>a & b</p>", "<p title=\"a & b\"></p>", "a < b", "<p><script>x</p>"] {
         assert!(std::panic::catch_unwind(|| check_markup(broken)).is_err(), "{broken}");
     }
-}
-
-#[test]
-fn demo() {
-    let Ok(dir) = std::env::var("DEMO") else { return };
-    let run = std::path::Path::new(&dir);
-    let lines: Vec<_> = records().iter().map(|record| serde_json::to_string(record).unwrap()).collect();
-    super::files::write(&run.join("metrics.jsonl"), lines.join("\n").as_bytes()).unwrap();
-    let mut file = super::SampleFile::open(&run.join("samples.jsonl"), None).unwrap();
-    samples().iter().for_each(|sample| file.push(sample).unwrap());
-    super::files::write(&run.join("config.ron"), b"Run(\n    seed: 0,\n    title: \"<x>\",\n)\n").unwrap();
-    println!("{}", super::table(&super::write(run, "Staged GRPO of qwen3_vl on digits, seed 0").unwrap()));
-    for (arm, shift) in [("staged", 0.0), ("merged", -0.04), ("reversed_order", -0.08)] {
-        for seed in 0..3 {
-            let mut records = records();
-            for record in records.iter_mut().skip(1) {
-                for (key, value) in &mut record.metrics {
-                    if key.ends_with("accuracy") { *value += shift + 0.02 * noise(seed * 17 + key.len() + arm.len()) }
-                }
-            }
-            let path = run.join(format!("results/{arm}/seed-{seed}/summary.json"));
-            super::files::write_json(&path, &super::RunSummary::new(arm, &records)).unwrap();
-        }
-    }
-    super::write_aggregate(&run.join("results")).unwrap();
 }

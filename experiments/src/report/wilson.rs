@@ -45,9 +45,13 @@ mod tests {
     /// form `n / (n + z²)`.
     #[test]
     fn known_intervals() {
-        for (k, n, low, high) in
-            [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718), (10, 10, 0.7225, 1.0)]
-        {
+        for (k, n, low, high) in [
+            (81, 263, 0.2553, 0.3662),
+            (15, 148, 0.0624, 0.1605),
+            (0, 20, 0.0, 0.1611),
+            (1, 29, 0.0061, 0.1718),
+            (10, 10, 0.7225, 1.0),
+        ] {
             let interval = wilson(f64::from(k) / n as f64, n).unwrap();
             assert!((interval.low - low).abs() < 5.1e-5, "{k}/{n}: {interval:?}");
             assert!((interval.high - high).abs() < 5.1e-5, "{k}/{n}: {interval:?}");

@@ -158,6 +158,36 @@ fn cached_steps_equal_one_pass() {
 }
 
 #[test]
+fn a_repeated_prompt_equals_rows_of_their_own() {
+    let model = other();
+    let features = model.encode_images(random_pixels(&model, &[[1, 2, 4], [1, 4, 4]], 3));
+    let prompts = [row([1, 2], 2, 1), row([2, 2], 3, 2)];
+    let prefill = batch(&prompts, Side::Left).with_features(features.clone());
+    let seq = prefill.input_ids.dims()[1];
+    let mut cache = model.empty_cache(2, seq + 1);
+    model.hidden_states_cached(prefill, &mut cache);
+    cache.repeat(2);
+    // The last row is finished: it leaves.
+    cache.select(&[0, 1, 2]);
+    let next = |row: usize, token| {
+        let mut next = TokenRow::default();
+        next.push_branch(0, 100 + row as i64, &[token]);
+        next
+    };
+    let tokens: [u32; 3] = [7, 8, 9];
+    let new: Vec<TokenRow> = (0..3).map(|i| next(i / 2, tokens[i])).collect();
+    let found = model.hidden_states_cached(batch(&new, Side::Left), &mut cache);
+
+    let levels = [features.rows(0..2), features.rows(2..6)];
+    for (i, &token) in tokens.iter().enumerate() {
+        let mut alone = prompts[i / 2].clone();
+        let last = alone.push_branch(0, 100 + (i / 2) as i64, &[token]);
+        let alone = model.hidden_states(batch(&[alone], Side::Left).with_features(levels[i / 2].clone()));
+        close("row", &values(found.clone().narrow(0, i, 1)), &values(alone.narrow(1, last, 1)), SAME);
+    }
+}
+
+#[test]
 fn branches_of_one_row_equal_rows_of_their_own() {
     let model = other();
     let features = model.encode_images(random_pixels(&model, &[[1, 2, 4]], 3));

@@ -102,7 +102,6 @@ pub(crate) struct Case {
     /// 1 where a token stands, 0 for padding; `[batch · seq]`.
     pub(crate) mask: Vec<i64>,
     pub(crate) pixels: Option<PixelTensor>,
-    pub(crate) images: Vec<String>,
 }
 
 impl Case {
@@ -124,7 +123,6 @@ impl Case {
             seq: tensors.shape(&format!("{name}.input_ids"))[1],
             mask: tensors.ints(&format!("{name}.attention_mask")).to_vec(),
             pixels: (!images.is_empty()).then(|| pixels.to_tensor(&Device::default())),
-            images,
             tensors,
         }
     }

@@ -99,7 +99,8 @@ impl RunConfig {
     /// is out of range.
     pub fn load(path: impl AsRef<Path>, overrides: &[String]) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path, overrides)
     }
 
@@ -320,7 +321,10 @@ mod tests {
             ("curriculum.Staged.stages.3.name=x", "no `3` in `stages`; expected one of `0`, `1`, `2`"),
             ("seed.x=1", "no `x` in `seed`; it has no parts"),
             ("grpo.group_size=16.5", "grpo.group_size: invalid type: floating point `16.5`, expected usize"),
-            ("grpo.loss=(clip_low: 0.2, clip: 0.3)", "grpo.loss.clip: unknown field `clip`, expected one of `clip_low`"),
+            (
+                "grpo.loss=(clip_low: 0.2, clip: 0.3)",
+                "grpo.loss.clip: unknown field `clip`, expected one of `clip_low`",
+            ),
             ("curriculum.Staged.order=Sideways", "unknown variant `Sideways`, expected one of `Shuffled`"),
             ("seed", "expected path=value"),
             ("=1", "expected path=value"),

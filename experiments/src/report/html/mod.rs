@@ -6,7 +6,7 @@ use super::number::{count, duration, percent, words};
 use super::records::{series, stages};
 use super::table::{self, NOTHING};
 use super::{Checkpoint, Measurement, ReportError, RunSummary, Sample, plot};
-use seethink_train::StepRecord;
+use seethink::train::StepRecord;
 use std::fmt::Write;
 
 /// What the page is made of.
@@ -32,11 +32,20 @@ impl Page<'_> {
         page += &self.facts();
         page += &self.table();
         for figure in self.figures {
-            let _ = write!(page, "<figure>\n{}<figcaption>{}</figcaption>\n</figure>\n", figure.drawing.svg()?, escape(figure.caption));
+            let _ = write!(
+                page,
+                "<figure>\n{}<figcaption>{}</figcaption>\n</figure>\n",
+                figure.drawing.svg()?,
+                escape(figure.caption)
+            );
         }
         page += &samples::section(self.samples);
         if !self.config.is_empty() {
-            let _ = write!(page, "<details>\n<summary>Configuration</summary>\n<pre>{}</pre>\n</details>\n", escape(self.config));
+            let _ = write!(
+                page,
+                "<details>\n<summary>Configuration</summary>\n<pre>{}</pre>\n</details>\n",
+                escape(self.config)
+            );
         }
         let _ = write!(page, "<script>\n{}</script>\n</body>\n</html>\n", include_str!("report.js"));
         Ok(page)
@@ -50,31 +59,35 @@ impl Page<'_> {
         let facts = [
             ("Stages", Some(plan.collect::<Vec<_>>().join(" → ")).filter(|plan| !plan.is_empty())),
             ("Steps", Some(self.summary.steps.to_string())),
-            ("Wall time", total.wall_secs.map(duration)),
-            ("of which", self.time_shares()),
+            ("Wall time", total.wall_secs.map(|secs| duration(secs) + &self.time_shares(secs))),
             ("Completions", total.completions.map(count)),
             ("Tokens generated", total.tokens_generated.map(count)),
             ("Tokens trained", total.tokens_trained.map(count)),
         ];
         let known = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let rows: String = known.map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value))).collect();
+        let rows: String =
+            known.map(|(name, value)| format!("<div><dt>{name}</dt><dd>{}</dd></div>\n", escape(&value))).collect();
         format!("<dl class=\"facts\">\n{rows}</dl>\n")
     }
 
-    /// Where the time went, in percent of the wall time.
-    fn time_shares(&self) -> Option<String> {
-        let elapsed = self.summary.total.wall_secs.filter(|&secs| secs > 0.0)?;
+    /// Where a wall time of `elapsed` seconds went, in percent, as far as the metrics say.
+    fn time_shares(&self, elapsed: f64) -> String {
         let parts = [("rollout", "rollouts"), ("reference", "reference"), ("update", "updates")];
         let shares = parts.into_iter().filter_map(|(key, name)| {
-            let values = series(self.records, &format!("time/{key}_secs"));
-            let secs: f64 = values.iter().map(|(_, secs)| secs).sum();
-            (!values.is_empty()).then(|| format!("{name} {:.0} %", 100.0 * secs / elapsed))
+            let secs: f64 = series(self.records, &format!("time/{key}_secs")).iter().map(|(_, secs)| secs).sum();
+            (secs > 0.0 && elapsed > 0.0).then(|| format!("{name} {:.0} %", 100.0 * secs / elapsed))
         });
-        Some(shares.collect::<Vec<_>>().join(", ")).filter(|shares| !shares.is_empty())
+        let shares: Vec<_> = shares.collect();
+        if shares.is_empty() { String::new() } else { format!(" ({})", shares.join(", ")) }
     }
 
     fn table(&self) -> String {
-        let heads = self.summary.capabilities.iter().map(|name| words(name)).chain(["length", "time", "tokens"].map(str::to_owned));
+        let heads = self
+            .summary
+            .capabilities
+            .iter()
+            .map(|name| words(name))
+            .chain(["length", "time", "tokens"].map(str::to_owned));
         let heads: String = heads.map(|head| format!("<th scope=\"col\">{}</th>", escape(&head))).collect();
         let rows: String = self.summary.checkpoints.iter().map(|checkpoint| self.row(checkpoint)).collect();
         format!(
@@ -162,8 +175,7 @@ mod tests {
     fn the_page_says_what_was_run() {
         let page = page("run", &records(), &[], "");
         assert!(page.contains("perception (20 steps) → textual reasoning (20 steps) → visual reasoning (20 steps)"));
-        assert!(page.contains("rollouts 55 %, updates 37 %"), "shares of 492 s");
-        assert!(page.contains("<dt>Wall time</dt><dd>8:12</dd>"));
+        assert!(page.contains("<dt>Wall time</dt><dd>8:12 (rollouts 55 %, updates 37 %)</dd>"));
     }
 
     #[test]

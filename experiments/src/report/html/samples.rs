@@ -21,7 +21,10 @@ pub(super) fn section(samples: &[Sample]) -> String {
     let mut section = String::from("<section id=\"samples\">\n<h2>Completions</h2>\n");
     section += "<p class=\"quiet\">The same problems at each checkpoint. The boxed answer is marked.";
     if n_left_out > 0 {
-        let _ = write!(section, " The first {MAX_PROBLEMS} of each capability; {n_left_out} more are in <code>samples.jsonl</code>.");
+        let _ = write!(
+            section,
+            " The first {MAX_PROBLEMS} of each capability; {n_left_out} more are in <code>samples.jsonl</code>."
+        );
     }
     section += "</p>\n";
     section += &filters(samples);
@@ -61,9 +64,13 @@ fn choose(samples: &[Sample]) -> (Vec<Vec<&Sample>>, usize) {
 /// Hidden until the script shows them.
 fn filters(samples: &[Sample]) -> String {
     let select = |name: &str, label: &str, values: Vec<(&str, String)>| {
-        let options: String =
-            values.iter().map(|(value, text)| format!("<option value=\"{}\">{}</option>", escape(value), escape(text))).collect();
-        format!("<label>{label} <select data-filter=\"{name}\"><option value=\"\">all</option>{options}</select></label>\n")
+        let options: String = values
+            .iter()
+            .map(|(value, text)| format!("<option value=\"{}\">{}</option>", escape(value), escape(text)))
+            .collect();
+        format!(
+            "<label>{label} <select data-filter=\"{name}\"><option value=\"\">all</option>{options}</select></label>\n"
+        )
     };
     let distinct = |get: fn(&Sample) -> &str| {
         let mut values: Vec<(&str, String)> = Vec::new();
@@ -86,11 +93,20 @@ fn filters(samples: &[Sample]) -> String {
 fn card(attempts: &[&Sample]) -> String {
     let problem = attempts[0];
     let mut card = format!("<article data-capability=\"{}\">\n", escape(&problem.capability));
-    let _ = writeln!(card, "<header>{} <span class=\"quiet\">{}</span></header>", escape(&words(&problem.capability)), escape(&problem.problem));
+    let _ = writeln!(
+        card,
+        "<header>{} <span class=\"quiet\">{}</span></header>",
+        escape(&words(&problem.capability)),
+        escape(&problem.problem)
+    );
     card += "<div class=\"problem\">\n";
     problem.images.iter().for_each(|image| card += &picture(image));
     let _ = writeln!(card, "<div class=\"prompt\">{}</div>", escape(&problem.prompt));
-    let _ = writeln!(card, "<div class=\"answer\">Answer: <b>{}</b></div>\n</div>\n<div class=\"attempts\">", escape(&problem.answer));
+    let _ = writeln!(
+        card,
+        "<div class=\"answer\">Answer: <b>{}</b></div>\n</div>\n<div class=\"attempts\">",
+        escape(&problem.answer)
+    );
     attempts.iter().for_each(|sample| card += &attempt(sample));
     card + "</div>\n</article>\n"
 }
@@ -110,11 +126,16 @@ fn attempt(sample: &Sample) -> String {
 
 /// The completion with its last box, which is the one that was scored, marked.
 fn highlight(completion: &str) -> String {
-    let Some(content) = seethink_reward::last_boxed(completion) else { return escape(completion) };
+    let Some(content) = seethink::reward::last_boxed(completion) else { return escape(completion) };
     // The content is a slice of the completion: the box is it, the seven bytes before it and the brace after it.
     let from = content.as_ptr() as usize - completion.as_ptr() as usize;
     let (start, end) = (from - r"\boxed{".len(), from + content.len() + 1);
-    format!("{}<mark>{}</mark>{}", escape(&completion[..start]), escape(&completion[start..end]), escape(&completion[end..]))
+    format!(
+        "{}<mark>{}</mark>{}",
+        escape(&completion[..start]),
+        escape(&completion[start..end]),
+        escape(&completion[end..])
+    )
 }
 
 /// A picture, magnified by a whole number so that its pixels stay square; a note if it is no PNG.
@@ -161,7 +182,10 @@ mod tests {
 
     #[test]
     fn the_last_box_is_marked_and_escaped() {
-        assert_eq!(highlight(r"\boxed{1} or \boxed{\frac{a}{b<c}}."), r"\boxed{1} or <mark>\boxed{\frac{a}{b&lt;c}}</mark>.");
+        assert_eq!(
+            highlight(r"\boxed{1} or \boxed{\frac{a}{b<c}}."),
+            r"\boxed{1} or <mark>\boxed{\frac{a}{b&lt;c}}</mark>."
+        );
         assert_eq!(highlight(r"no & \boxed{1"), r"no &amp; \boxed{1");
         assert_eq!(highlight(r"é\boxed{é}é"), r"é<mark>\boxed{é}</mark>é");
     }

@@ -1,14 +1,14 @@
 //! The comparison of arms: one panel per capability, one row per arm, a dot per seed.
 
-use super::chart::{Marker, error_bar, fit, round_range, tick_label, ticks};
+use super::chart::{error_bar, fit, round_range, tick_label, ticks};
 use super::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
 use crate::report::number::{percent, words};
-use crate::report::{Aggregate, Spread};
+use crate::report::{Aggregate, Arm, ArmCheckpoint, Spread};
 
 const PANEL: f64 = 232.0;
 const GAP: f64 = 22.0;
 const TOP: f64 = 58.0;
-const ROW: f64 = 46.0;
+const ROW: f64 = 50.0;
 const BOTTOM: f64 = 64.0;
 const LABEL_SIZE: f64 = 12.5;
 
@@ -16,7 +16,8 @@ const LABEL_SIZE: f64 = 12.5;
 /// the base model as a dashed line.
 pub(crate) fn arms(results: &Aggregate) -> Drawing {
     let capabilities = results.capabilities();
-    let widest = results.arms.iter().map(|arm| text_width(&words(&arm.name), LABEL_SIZE)).fold(60.0, f64::max).min(200.0);
+    let widest =
+        results.arms.iter().map(|arm| text_width(&words(&arm.name), LABEL_SIZE)).fold(60.0, f64::max).min(200.0);
     let left = 20.0 + widest;
     let n_panels = capabilities.len().max(1) as f64;
     let width = left + n_panels * (PANEL + GAP) + 8.0;
@@ -29,22 +30,20 @@ pub(crate) fn arms(results: &Aggregate) -> Drawing {
         let name = fit(&words(&arm.name), LABEL_SIZE, widest);
         page.text((left - 2.0, middle(row)), &name, LABEL_SIZE, INK, Anchor::End);
     }
-    let range = range(results);
     for (i, capability) in capabilities.iter().enumerate() {
         let from = left + GAP / 2.0 + i as f64 * (PANEL + GAP);
-        let panel = Panel { from, bottom: height - BOTTOM, range };
+        let panel = Panel { from, bottom: height - BOTTOM, range: range(results, capability) };
         panel.draw_frame(&mut page, &words(capability));
         if let Some(base) = mean_base(results, capability) {
             panel.draw_base(&mut page, base);
         }
         for (row, arm) in results.arms.iter().enumerate() {
-            let trained = arm.checkpoints.iter().skip(1).rev();
-            if let Some(spread) = trained.filter_map(|checkpoint| checkpoint.accuracy.get(capability)).next() {
+            if let Some(spread) = last(arm, capability).and_then(|checkpoint| checkpoint.accuracy.get(capability)) {
                 panel.draw_arm(&mut page, middle(row), spread, row);
             }
         }
     }
-    let note = "dot: mean; bar: ± sample standard deviation; light: seeds; dashed: base model";
+    let note = "mark: mean; bar: ± sample standard deviation over seeds; dots: seeds; dashed: base model";
     page.text((12.0, height - 14.0), note, 11.5, QUIET, Anchor::Start);
     page
 }
@@ -80,28 +79,27 @@ impl Panel {
     }
 
     fn draw_arm(&self, page: &mut Drawing, y: f64, spread: &Spread, row: usize) {
-        let y = y + 6.0;
         let color = PALETTE[row % PALETTE.len()];
         for seed in &spread.values {
-            page.circle((self.x(seed.value), y), 3.2, Paint(color, 0.3));
+            page.circle((self.x(seed.value), y + 14.0), 3.2, Paint(color, 0.45));
         }
+        let y = y + 3.0;
         if let Some(sd) = spread.sd {
             error_bar(page, (self.x(spread.mean - sd), y), (self.x(spread.mean + sd), y), Paint(color, 1.0));
         }
         let x = self.x(spread.mean);
-        Marker { shape: row, hollow: false }.draw(page, (x, y), Paint(color, 1.0));
+        page.line(&[(x, y - 7.0), (x, y + 7.0)], 3.0, Paint(color, 1.0));
         let label = spread.show(percent);
         let half = text_width(&label, 11.5) / 2.0;
         let x = x.clamp(self.from + half, (self.from + PANEL - half).max(self.from + half));
-        page.text((x, y - 15.0), &label, 11.5, INK, Anchor::Middle);
+        page.text((x, y - 16.0), &label, 11.5, INK, Anchor::Middle);
     }
 }
 
-/// A round range in percent that holds everything that is drawn, the same for all panels so that they can be compared.
-fn range(results: &Aggregate) -> (f64, f64) {
-    let checkpoints = results.arms.iter().flat_map(|arm| &arm.checkpoints);
-    let spreads = checkpoints.flat_map(|checkpoint| checkpoint.accuracy.values());
-    let ends = spreads.flat_map(|spread| {
+/// A round range in percent that holds everything that is drawn of a capability.
+fn range(results: &Aggregate, capability: &str) -> (f64, f64) {
+    let drawn = results.arms.iter().flat_map(|arm| arm.checkpoints.first().into_iter().chain(last(arm, capability)));
+    let ends = drawn.filter_map(|checkpoint| checkpoint.accuracy.get(capability)).flat_map(|spread| {
         let sd = spread.sd.unwrap_or(0.0);
         let seeds = spread.values.iter().map(|seed| seed.value);
         seeds.chain([spread.mean - sd, spread.mean + sd]).collect::<Vec<_>>()
@@ -110,10 +108,18 @@ fn range(results: &Aggregate) -> (f64, f64) {
     if low > high { (0.0, 100.0) } else { round_range((100.0 * low - 1.0).max(0.0), (100.0 * high + 1.0).min(100.0)) }
 }
 
+/// The last trained checkpoint that was tested.
+fn last<'a>(arm: &'a Arm, capability: &str) -> Option<&'a ArmCheckpoint> {
+    arm.checkpoints.iter().skip(1).rfind(|checkpoint| checkpoint.accuracy.contains_key(capability))
+}
+
 /// Over all arms and seeds: they start from the same model.
 fn mean_base(results: &Aggregate, capability: &str) -> Option<f64> {
     let bases = results.arms.iter().filter_map(|arm| arm.checkpoints.first());
-    let values: Vec<f64> =
-        bases.filter_map(|base| base.accuracy.get(capability)).flat_map(|spread| &spread.values).map(|seed| seed.value).collect();
+    let values: Vec<f64> = bases
+        .filter_map(|base| base.accuracy.get(capability))
+        .flat_map(|spread| &spread.values)
+        .map(|seed| seed.value)
+        .collect();
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }

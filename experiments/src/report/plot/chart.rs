@@ -54,6 +54,8 @@ pub(super) struct Key {
     pub(super) line: Option<f64>,
     /// A marker beside the label, on the line if there is one.
     pub(super) marker: Option<Marker>,
+    /// An error bar through the marker.
+    pub(super) bar: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -88,7 +90,13 @@ impl Chart {
             self.draw_series(&mut page, series);
         }
         if self.series.iter().all(|series| series.data.values().is_empty()) {
-            page.text(((LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0), "not recorded in this run", 14.0, QUIET, Anchor::Middle);
+            page.text(
+                ((LEFT + RIGHT) / 2.0, (TOP + BOTTOM) / 2.0),
+                "not recorded in this run",
+                14.0,
+                QUIET,
+                Anchor::Middle,
+            );
         }
         self.draw_legend(&mut page);
         page
@@ -172,6 +180,9 @@ impl Chart {
             if let Some(width) = key.line {
                 page.line(&[(x, y), (x + 22.0, y)], width, key.paint);
             }
+            if key.bar {
+                error_bar(page, (x + 11.0, y - 8.0), (x + 11.0, y + 8.0), key.paint);
+            }
             if let Some(marker) = key.marker {
                 marker.draw(page, (x + 11.0, y), key.paint);
             }
@@ -187,7 +198,7 @@ impl Series {
             Data::Line { width, .. } => (Some(width), None),
             Data::Markers { marker, joined, .. } => (joined.then_some(JOINT), Some(marker)),
         };
-        Key { label: label.to_owned(), paint: self.paint, line, marker }
+        Key { label: label.to_owned(), paint: self.paint, line, marker, bar: false }
     }
 }
 
@@ -224,7 +235,8 @@ impl Marker {
 
 /// A bar between two points of one column or one row, with a cap at either end.
 pub(super) fn error_bar(page: &mut Drawing, from: (f64, f64), to: (f64, f64), paint: Paint) {
-    let cap = |(x, y): (f64, f64)| if from.0 == to.0 { [(x - 3.0, y), (x + 3.0, y)] } else { [(x, y - 3.0), (x, y + 3.0)] };
+    let cap =
+        |(x, y): (f64, f64)| if from.0 == to.0 { [(x - 3.0, y), (x + 3.0, y)] } else { [(x, y - 3.0), (x, y + 3.0)] };
     for line in [[from, to], cap(from), cap(to)] {
         page.line(&line, 1.25, paint);
     }
@@ -270,7 +282,11 @@ pub(super) fn round_range(low: f64, high: f64) -> (f64, f64) {
 fn tick_step(span: f64, n: usize) -> f64 {
     let rough = span / n as f64;
     let power = 10f64.powf(rough.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| rough <= step * 1.0001).unwrap_or(10.0 * power)
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * power)
+        .into_iter()
+        .find(|step| rough <= step * 1.0001)
+        .unwrap_or(10.0 * power)
 }
 
 pub(super) fn tick_label(value: f64) -> String {

@@ -5,7 +5,9 @@
 use crate::report::ReportError;
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
-use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, WHITE};
+use plotters::prelude::{
+    BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, WHITE,
+};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, ShapeStyle, TextStyle, register_font};
 use std::sync::Once;
@@ -35,7 +37,7 @@ const DOTS: u32 = 2;
 /// plotters divides a font size by this on the way to the size of an em.
 const SIZE_OF_EM: f64 = 1.24;
 /// Ubuntu Light sits this fraction of the font size too high in a bitmap, compared with the same text in a browser.
-const BITMAP_DROP: f64 = 0.11;
+const BITMAP_DROP: f64 = 0.22;
 
 /// Colour with opacity.
 #[derive(Debug, Clone, Copy)]
@@ -172,9 +174,12 @@ fn draw<B: DrawingBackend>(
     match shape {
         Shape::Rectangle { from, to, fill } => area.draw(&Rectangle::new([place(from), place(to)], filled(*fill))),
         Shape::Polygon { points, fill } => area.draw(&Polygon::new(places(points), filled(*fill))),
-        Shape::Circle { center, radius, fill } => area.draw(&Circle::new(place(center), length(*radius), filled(*fill))),
+        Shape::Circle { center, radius, fill } => {
+            area.draw(&Circle::new(place(center), length(*radius), filled(*fill)))
+        }
         Shape::Line { points, width, paint: Paint(color, opacity) } => {
-            let style = ShapeStyle { color: color.mix(*opacity), filled: false, stroke_width: length(*width).max(1) as u32 };
+            let style =
+                ShapeStyle { color: color.mix(*opacity), filled: false, stroke_width: length(*width).max(1) as u32 };
             area.draw(&PathElement::new(places(points), style))
         }
         Shape::Text { at: (x, y), text, size, color, anchor } => {
@@ -219,7 +224,10 @@ mod tests {
         let RGBColor(r, g, b) = PALETTE[0];
         assert_eq!(picture.get_pixel(5, 5).0, [r, g, b]);
         assert_eq!(picture.get_pixel(79, 0).0, [255; 3]);
-        assert!(picture.enumerate_pixels().any(|(x, _, pixel)| x > 40 && pixel.0.iter().all(|&value| value < 120)), "no text");
+        assert!(
+            picture.enumerate_pixels().any(|(x, _, pixel)| x > 40 && pixel.0.iter().all(|&value| value < 120)),
+            "no text"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::drawing::{Drawing, PALETTE, Paint, QUIET};
 use crate::report::number::words;
 use crate::report::records::{series, stages};
 use crate::report::{Measurement, RunSummary};
-use seethink_train::StepRecord;
+use seethink::train::StepRecord;
 
 /// A plot under `plots/`.
 #[derive(Debug, Clone)]
@@ -56,14 +56,14 @@ impl Run<'_> {
         let values = series(self.records, "reward/mean").into_iter().map(|(_, value)| value);
         let (low, high) = values.fold((0.0, 1.0), |(low, high): (f64, f64), value| (low.min(value), high.max(value)));
         let mut legend = self.keys_of_pair(&reward, "reward");
-        legend.push(format.key("format part"));
+        legend.push(format.key(&format!("format, mean of {}", self.window())));
         let [raw, smooth] = reward;
         self.chart("Mean reward", round_range(low, high), vec![format, raw, smooth], legend)
     }
 
     fn accuracy(&self) -> Chart {
         // What training saw is the background of what was measured.
-        let rollouts = self.raw_and_smooth("reward/accuracy", 100.0, Paint(QUIET, 0.7), 0.25);
+        let rollouts = self.raw_and_smooth("reward/accuracy", 100.0, Paint(QUIET, 0.55), 0.25);
         let percent = |value: f64| 100.0 * value;
         let test = self.measured("test", |measurement| {
             let interval = measurement.interval.map(|interval| (percent(interval.low), percent(interval.high)));
@@ -72,8 +72,13 @@ impl Run<'_> {
         let validation = self.measured("validation", |measurement| Some((percent(measurement.accuracy), None)));
 
         let mut legend = self.keys_of_capabilities(&test);
-        for (label, of) in [("test, 95 % interval", &test), ("validation", &validation)] {
-            legend.extend(of.first().map(|series| Key { paint: Paint(QUIET, 1.0), line: None, ..series.key(label) }));
+        for (label, bar, of) in [("test, 95 % interval", true, &test), ("validation", false, &validation)] {
+            legend.extend(of.first().map(|series| Key {
+                paint: Paint(QUIET, 1.0),
+                line: None,
+                bar,
+                ..series.key(label)
+            }));
         }
         legend.extend(self.keys_of_pair(&rollouts, "rollouts"));
         self.chart("Accuracy (%)", (0.0, 100.0), rollouts.into_iter().chain(validation).chain(test).collect(), legend)
@@ -142,7 +147,12 @@ impl Run<'_> {
     }
 
     fn keys_of_pair(&self, [raw, smooth]: &[Series; 2], name: &str) -> Vec<Key> {
-        vec![raw.key(&format!("{name}, each step")), smooth.key(&format!("{name}, mean of {}", 2 * self.half_window + 1))]
+        vec![raw.key(&format!("{name}, each step")), smooth.key(&format!("{name}, mean of {}", self.window()))]
+    }
+
+    /// Steps that a moving average takes in.
+    fn window(&self) -> usize {
+        2 * self.half_window + 1
     }
 }
 
@@ -186,7 +196,9 @@ mod tests {
         let records = records();
         let summary = RunSummary::new("staged", &records);
         let run = Run { summary: &summary, records: &records, half_window: 2 };
-        let series = run.measured("test", |measurement| Some((measurement.accuracy, measurement.interval.map(|i| (i.low, i.high)))));
+        let series = run.measured("test", |measurement| {
+            Some((measurement.accuracy, measurement.interval.map(|i| (i.low, i.high))))
+        });
         let Data::Markers { points, .. } = &series[0].data else { panic!("markers") };
         assert_eq!(points.len(), 4);
         assert!(points.iter().all(|point| point.interval.is_some_and(|(low, high)| low < point.y && point.y < high)));
@@ -194,7 +206,11 @@ mod tests {
 
     #[test]
     fn runs_without_numbers_still_have_figures() {
-        for records in [vec![], vec![record(0, "base", &[])], vec![record(0, "base", &[]), record(1, "all", &[("reward/mean", 2.5)])]] {
+        for records in [
+            vec![],
+            vec![record(0, "base", &[])],
+            vec![record(0, "base", &[]), record(1, "all", &[("reward/mean", 2.5)])],
+        ] {
             for figure in figures(&RunSummary::new("", &records), &records) {
                 check_markup(&figure.drawing.svg().unwrap());
             }
