@@ -57,8 +57,9 @@ impl KeyMetric {
 impl Metric for KeyMetric {
     type Input = Metrics;
 
+    /// The key with a dot for the slash: burn's file logger makes a file of this name.
     fn name(&self) -> MetricName {
-        Arc::new(self.key.to_string())
+        Arc::new(self.key.replace('/', "."))
     }
 
     fn attributes(&self) -> MetricAttributes {

@@ -238,7 +238,7 @@ fn check_solution(problem: &Problem, scene: Option<&Scene>, config: &DigitsConfi
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1500) })]
     #[test]
     fn every_problem_is_right(index: u64, seed: u64, split in 0..3usize, capability in 0..3usize) {
         check(&world(), Split::ALL[split], &Capability::ALL[capability], index, seed);

@@ -45,7 +45,7 @@ fn problems_come_back_equal() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(32) })]
     #[test]
     fn any_text_comes_back_equal(
         texts in proptest::collection::vec(".{0,20}", 4),

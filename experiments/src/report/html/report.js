@@ -21,7 +21,7 @@
       attempts += shown;
       problems += shown ? 1 : 0;
     }
-    form.querySelector("output").textContent = `${attempts} completions of ${problems} problems, ${right} right`;
+    form.querySelector("output").textContent = `right: ${right} of ${attempts} · problems: ${problems}`;
   };
   form.addEventListener("change", apply);
   form.addEventListener("submit", (event) => event.preventDefault());

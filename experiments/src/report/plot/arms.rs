@@ -6,7 +6,7 @@ use crate::report::number::{percent, words};
 use crate::report::{Aggregate, Arm, ArmCheckpoint, Spread};
 
 const PANEL: f64 = 232.0;
-const GAP: f64 = 22.0;
+const GAP: f64 = 34.0;
 const TOP: f64 = 58.0;
 const ROW: f64 = 50.0;
 const BOTTOM: f64 = 64.0;
