@@ -12,6 +12,7 @@ use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
+use burn::module::Module;
 use burn::tensor::Device;
 use burn::train::{ExecutionStrategy, Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use seethink_core::{Problem, Purpose, Rng, Trainable};
@@ -47,6 +48,7 @@ pub fn fine_tune<M: VisionLanguageModel>(
     if config.batch == 0 || config.epochs == 0 {
         return Err(TrainError::Setting { key: "sft.batch and sft.epochs", found: "0".into(), expected: "at least 1".into() });
     }
+    let model = model.valid().train();
     let device = model.device();
     let n_steps = config.epochs * data.train.len().div_ceil(config.batch);
     let loader = |problems: Vec<Problem>, shuffle: bool| Examples {

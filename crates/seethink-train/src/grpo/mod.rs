@@ -120,6 +120,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
         let resumed = if resume { Some(checkpoints.latest()?) } else { None };
         let rate = SharedRate::default();
         let scheduler = ModuleLrScheduler::new(rate.clone());
+        let model = model.valid().train();
         let device = model.device();
         let learner = Learner::new(Policy { model }, self.config.optimizer.init(), scheduler);
         let mut training = SupervisedTraining::<Policy<M>>::new(folder.join("burn"), Arc::new(NoData), Arc::new(NoData))
@@ -169,7 +170,7 @@ impl<M: VisionLanguageModel> SupervisedLearningStrategy<Policy<M>> for Strategy<
         _valid: ValidLoader<Policy<M>>,
         _starting_epoch: usize,
     ) -> (Policy<M>, SupervisedTrainingEventProcessor<Policy<M>>) {
-        learner.fork(&self.device.clone().autodiff());
+        learner.fork(&self.device);
         if let Some(mut run) = self.run.lock().unwrap_or_else(PoisonError::into_inner).take() {
             let outcome = run.train(&mut learner, &mut burn);
             *self.steps.lock().unwrap_or_else(PoisonError::into_inner) = outcome.map(|()| run.steps());
