@@ -87,7 +87,16 @@ fn main() -> Result<()> {
         }
     };
     let log = tempfile::tempdir()?;
-    let model = fine_tune(model, processor.clone(), data, &config, args.seed, log.path(), Interrupter::new(), Box::new(progress))?;
+    let model = fine_tune(
+        model,
+        processor.clone(),
+        data,
+        &config,
+        args.seed,
+        log.path(),
+        Interrupter::new(),
+        Box::new(progress),
+    )?;
     model.save_pretrained_as(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
 
     let evaluator = Evaluator {

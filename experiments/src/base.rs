@@ -20,7 +20,8 @@ use tokenizers::processors::byte_level::ByteLevel as ByteLevelProcessor;
 use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior, TokenizerBuilder};
 
 /// Cuts text into words, single digits and punctuation, as the Qwen tokenizers do.
-const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const WORDS: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Added tokens and whether they are special, in the order of their ids.
 const ADDED: [(&str, bool); 10] = [
@@ -69,7 +70,8 @@ pub fn write_blank(world: &DigitsWorld, seed: u64, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let write = |name: &str, value: &serde_json::Value| {
         let path = dir.join(name);
-        std::fs::write(&path, serde_json::to_string_pretty(value)? + "\n").with_context(|| format!("cannot write {}", path.display()))
+        std::fs::write(&path, serde_json::to_string_pretty(value)? + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))
     };
     let tokenizer = train_tokenizer(world, seed)?;
     tokenizer.save(dir.join("tokenizer.json"), true).map_err(anyhow::Error::from_boxed)?;
@@ -142,17 +144,26 @@ pub fn write_blank(world: &DigitsWorld, seed: u64, dir: &Path) -> Result<()> {
 fn train_tokenizer(world: &DigitsWorld, seed: u64) -> Result<tokenizers::Tokenizer> {
     let texts = Capability::ALL.iter().flat_map(|capability| {
         world.problems(Split::Train, capability, seed).take(2000).flat_map(|problem| {
-            [problem.prompt.replace(seethink::core::Problem::IMAGE_PLACEHOLDER, ""), problem.solution.unwrap_or_default()]
+            [
+                problem.prompt.replace(seethink::core::Problem::IMAGE_PLACEHOLDER, ""),
+                problem.solution.unwrap_or_default(),
+            ]
         })
     });
     // The instruction is part of every prompt; the tags are tokens of their own and take no part in the merges.
-    let texts = texts.map(|text| format!("{text}\n{THINK_PROMPT}\nuser\nassistant\n").replace("<think>", "\n").replace("</think>", "\n"));
-    let split = SplitAt::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Isolated, false).map_err(anyhow::Error::from_boxed)?;
+    let texts = texts.map(|text| {
+        format!("{text}\n{THINK_PROMPT}\nuser\nassistant\n").replace("<think>", "\n").replace("</think>", "\n")
+    });
+    let split = SplitAt::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Isolated, false)
+        .map_err(anyhow::Error::from_boxed)?;
     let bytes = ByteLevel::new(false, false, false);
     let mut tokenizer = TokenizerBuilder::new()
         .with_model(BPE::default())
         .with_normalizer(Some(NFC))
-        .with_pre_tokenizer(Some(Sequence::new(vec![PreTokenizerWrapper::Split(split), PreTokenizerWrapper::ByteLevel(bytes)])))
+        .with_pre_tokenizer(Some(Sequence::new(vec![
+            PreTokenizerWrapper::Split(split),
+            PreTokenizerWrapper::ByteLevel(bytes),
+        ])))
         .with_post_processor(Some(ByteLevelProcessor::new(false, false, false)))
         .with_decoder(Some(ByteLevelDecoder::new(false, false, false)))
         .build()

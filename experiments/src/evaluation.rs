@@ -21,7 +21,12 @@ impl Benchmark {
     ///
     /// # Errors
     /// If a problem cannot be encoded.
-    pub fn new(name: &'static str, problems: Vec<Problem>, format: &PromptFormat, processor: &dyn Processor) -> Result<Self> {
+    pub fn new(
+        name: &'static str,
+        problems: Vec<Problem>,
+        format: &PromptFormat,
+        processor: &dyn Processor,
+    ) -> Result<Self> {
         let prompts = format.encode_all(processor, &problems.iter().collect::<Vec<_>>())?;
         Ok(Self { name, problems, prompts })
     }
@@ -65,7 +70,8 @@ impl Evaluator {
     /// # Errors
     /// If generation fails or is interrupted.
     pub fn answer<'a, M: VisionLanguageModel>(&self, model: &M, benchmark: &'a Benchmark) -> Result<Vec<Answer<'a>>> {
-        let generator = Generator { model, processor: &*self.processor, sampling: self.sampling, max_batch: self.decode_batch };
+        let generator =
+            Generator { model, processor: &*self.processor, sampling: self.sampling, max_batch: self.decode_batch };
         // The draws do not depend on the moment: two measurements of equal weights are equal.
         let key = DrawKey { seed: self.seed, purpose: Purpose::Evaluation, step: 0 };
         let problems = benchmark.problems.iter();
@@ -98,7 +104,8 @@ pub fn metrics(benchmark: &Benchmark, answers: &[Answer<'_>]) -> Metrics {
     for capability in capabilities(answers) {
         let answers: Vec<_> = answers.iter().filter(|answer| answer.problem.capability == capability).collect();
         let n = answers.len() as f64;
-        let mut insert = |key: &str, value: f64| metrics.insert(format!("{}/{capability}/{key}", benchmark.name), value);
+        let mut insert =
+            |key: &str, value: f64| metrics.insert(format!("{}/{capability}/{key}", benchmark.name), value);
         insert("n", n);
         insert("accuracy", answers.iter().map(|answer| f64::from(answer.accuracy)).sum::<f64>() / n);
         insert("format", answers.iter().map(|answer| f64::from(answer.format)).sum::<f64>() / n);

@@ -1,10 +1,10 @@
 //! The main job: staged GRPO of a Qwen3-VL, from a configuration to a report.
 
+use crate::base;
 use crate::evaluation::{Benchmark, Evaluator};
 use crate::live::Live;
 use crate::report::{self, SampleFile};
 use crate::stages::StageEvaluation;
-use crate::base;
 use anyhow::{Context, Result, bail, ensure};
 use seethink::core::{Capability, Problem};
 use seethink::curriculum::{Corpus, CorpusEntry};
@@ -149,7 +149,9 @@ fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
         None => {
             let names = || BUILT_IN.map(|(name, _)| name).join(", ");
             let built_in = BUILT_IN.iter().find(|(name, _)| *name == args.curriculum);
-            let (name, text) = built_in.with_context(|| format!("no curriculum {:?} ships with the program; there are {}", args.curriculum, names()))?;
+            let (name, text) = built_in.with_context(|| {
+                format!("no curriculum {:?} ships with the program; there are {}", args.curriculum, names())
+            })?;
             RunConfig::parse(text, format!("{name}.ron"), &set)?
         }
     };
@@ -159,7 +161,11 @@ fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
     let folder = match &args.out {
         Some(folder) => {
             let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-            ensure!(!occupied, "{} is not empty: resume the run in it with --resume, or choose another folder (nothing was overwritten)", folder.display());
+            ensure!(
+                !occupied,
+                "{} is not empty: resume the run in it with --resume, or choose another folder (nothing was overwritten)",
+                folder.display()
+            );
             folder.clone()
         }
         None => free_folder(&format!("runs/{}-seed{}", args.curriculum, config.seed)),
@@ -179,7 +185,8 @@ fn free_folder(name: &str) -> PathBuf {
 /// Configuration and folder of a run to be continued.
 fn resumed(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
     let Some(folder) = &args.out else { bail!("--resume needs --out") };
-    let config = RunConfig::load(folder.join("config.ron"), &[]).with_context(|| format!("{} holds no run to resume", folder.display()))?;
+    let config = RunConfig::load(folder.join("config.ron"), &[])
+        .with_context(|| format!("{} holds no run to resume", folder.display()))?;
     Ok((config, folder.clone()))
 }
 

@@ -25,7 +25,9 @@ impl Live {
     pub fn new(planned_steps: Option<Vec<usize>>, shown: bool) -> Self {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
         let total = planned_steps.map(|steps| steps.iter().sum());
         Self { bar, total, shown, started: Instant::now(), n_seen: 0, last_line: None }
     }
@@ -102,7 +104,8 @@ fn stage_total(planned: &[usize], step: usize) -> Option<usize> {
 fn step_line(record: &StepRecord, stage_step: usize, of_stage: Option<usize>, secs_left: Option<f64>) -> String {
     let value = |key: &str| record.metrics.get(key).copied().unwrap_or(f64::NAN);
     let of_stage = of_stage.map_or(String::new(), |steps| format!("/{steps}"));
-    let left = secs_left.map_or(String::new(), |secs| format!("  left {:02}:{:02}", secs as u64 / 60, secs as u64 % 60));
+    let left =
+        secs_left.map_or(String::new(), |secs| format!("  left {:02}:{:02}", secs as u64 / 60, secs as u64 % 60));
     format!(
         "{:<18} {stage_step:>3}{of_stage}  reward {:.3}  accuracy {:.3}  length {:>5.1}  kl {:.4}  {:.2} s/step{left}",
         record.stage,

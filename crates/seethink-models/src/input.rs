@@ -188,7 +188,13 @@ impl VlmInput {
     ///
     /// # Panics
     /// If there is no row, or the number of features is not the number of image tokens.
-    pub fn from_rows(rows: &[TokenRow], pad_token: u32, side: Side, features: Option<VisualFeatures>, device: &Device) -> Self {
+    pub fn from_rows(
+        rows: &[TokenRow],
+        pad_token: u32,
+        side: Side,
+        features: Option<VisualFeatures>,
+        device: &Device,
+    ) -> Self {
         let batch = rows.len();
         let seq = rows.iter().map(|row| row.tokens.len()).max().expect("a batch has at least one row");
         let mut ids = vec![i64::from(pad_token); batch * seq];

@@ -16,8 +16,8 @@ mod weights;
 
 pub use chat_template::{ChatTemplate, TemplateOptions};
 pub use image_processor::ImageProcessor;
-pub use input::{Pixels, PixelTensor, PromptInput, Side, TokenRow, VisualFeatures, VisualTokens, VlmInput};
-pub use model::{VisionLanguageModel};
+pub use input::{PixelTensor, Pixels, PromptInput, Side, TokenRow, VisualFeatures, VisualTokens, VlmInput};
+pub use model::VisionLanguageModel;
 pub use processor::{Content, Message, Processor, ProcessorError, Role};
 pub use resize::resize_bicubic;
 pub use tokenizer::Tokenizer;

@@ -95,13 +95,17 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     ) -> Result<Rollouts, RolloutError> {
         self.sampling.check()?;
         let wanted = prompts.len() * n;
-        let mut rollouts = Rollouts { groups: Vec::with_capacity(prompts.len()), features: Vec::with_capacity(prompts.len()) };
+        let mut rollouts =
+            Rollouts { groups: Vec::with_capacity(prompts.len()), features: Vec::with_capacity(prompts.len()) };
         for batch in prompts.chunks((self.max_batch / n.max(1)).max(1)) {
             let finished = rollouts.groups.len() * n;
             let features = self.encode_images(batch);
             let sequences = self.decode(batch, n, key, &features, &mut |done| progress(finished + done, wanted))?;
             for (prompt, sequences) in batch.iter().zip(sequences.chunks(n)) {
-                let completions = sequences.iter().map(|sequence| self.completion(prompt.problem, sequence)).collect::<Result<_, _>>()?;
+                let completions = sequences
+                    .iter()
+                    .map(|sequence| self.completion(prompt.problem, sequence))
+                    .collect::<Result<_, _>>()?;
                 rollouts.groups.push(Group { problem: prompt.problem, completions });
             }
             rollouts.features.extend(features);
@@ -140,7 +144,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         let pad = self.processor.pad_token_id();
         let rows: Vec<TokenRow> = prompts.iter().map(|prompt| TokenRow::prompt(prompt.input)).collect();
         let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
-        let input = VlmInput::from_rows(&rows, pad, Side::Left, VisualFeatures::concat(features.iter().flatten()), &device);
+        let input =
+            VlmInput::from_rows(&rows, pad, Side::Left, VisualFeatures::concat(features.iter().flatten()), &device);
 
         let mut cache = self.model.empty_cache(prompts.len(), longest + self.sampling.max_tokens);
         let hidden = self.model.hidden_states_cached(input, &mut cache);
@@ -155,7 +160,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         let vocab = self.model.vocab_size();
         // Row `i` of the cache belongs to sequence `active[i]`.
         let mut active: Vec<usize> = (0..sequences.len()).collect();
-        let mut logits: Vec<f32> = prompt_logits.chunks(vocab).flat_map(|row| std::iter::repeat_n(row, n)).flatten().copied().collect();
+        let mut logits: Vec<f32> =
+            prompt_logits.chunks(vocab).flat_map(|row| std::iter::repeat_n(row, n)).flatten().copied().collect();
         loop {
             let draws: Vec<(u32, f32)> = logits
                 .par_chunks_mut(vocab)
@@ -202,7 +208,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     }
 
     fn completion(&self, problem: ProblemId, sequence: &Sequence) -> Result<Completion, RolloutError> {
-        let text = self.processor.decode(&sequence.tokens).map_err(|source| RolloutError::Decode { problem, source })?;
+        let text =
+            self.processor.decode(&sequence.tokens).map_err(|source| RolloutError::Decode { problem, source })?;
         Ok(Completion {
             tokens: sequence.tokens.clone(),
             log_probs: sequence.log_probs.clone(),

@@ -60,7 +60,12 @@ pub struct GroupInput<'a> {
 
 impl<'a> GroupInput<'a> {
     /// A group of rollouts.
-    pub fn of_group(prompt: &'a PromptInput, features: Option<&'a VisualFeatures>, group: &'a Group, advantages: Vec<f32>) -> Self {
+    pub fn of_group(
+        prompt: &'a PromptInput,
+        features: Option<&'a VisualFeatures>,
+        group: &'a Group,
+        advantages: Vec<f32>,
+    ) -> Self {
         let completions = group.completions.iter().map(|c| (c.tokens.as_slice(), c.log_probs.as_slice())).collect();
         Self { prompt, features, completions, advantages }
     }

@@ -5,7 +5,9 @@
 
 use crate::TrainError;
 use burn::store::ModuleRecord;
-use burn::train::checkpoint::{Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy};
+use burn::train::checkpoint::{
+    Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
+};
 use seethink_curriculum::CurriculumRecord;
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -75,7 +77,11 @@ impl CheckpointFolder {
     /// If it cannot be made.
     pub fn new(run: &Path) -> Result<Self, TrainError> {
         let path = run.join("checkpoint");
-        std::fs::create_dir_all(&path).map_err(|source| TrainError::File { doing: "cannot create", path: path.clone(), source })?;
+        std::fs::create_dir_all(&path).map_err(|source| TrainError::File {
+            doing: "cannot create",
+            path: path.clone(),
+            source,
+        })?;
         Ok(Self(path))
     }
 
@@ -86,8 +92,11 @@ impl CheckpointFolder {
     pub fn save_state(&self, state: &RunState) -> Result<(), TrainError> {
         let path = self.state_path(state.step);
         let text = serde_json::to_string_pretty(state).map_err(std::io::Error::from);
-        text.and_then(|text| write_atomic(&path, text.as_bytes()))
-            .map_err(|source| TrainError::File { doing: "cannot write", path, source })
+        text.and_then(|text| write_atomic(&path, text.as_bytes())).map_err(|source| TrainError::File {
+            doing: "cannot write",
+            path,
+            source,
+        })
     }
 
     /// The state of the last complete checkpoint.
@@ -95,15 +104,28 @@ impl CheckpointFolder {
     /// # Errors
     /// If there is none, or its state cannot be read.
     pub fn latest(&self) -> Result<RunState, TrainError> {
-        let entries = std::fs::read_dir(&self.0).map_err(|source| TrainError::File { doing: "cannot list", path: self.0.clone(), source })?;
+        let entries = std::fs::read_dir(&self.0).map_err(|source| TrainError::File {
+            doing: "cannot list",
+            path: self.0.clone(),
+            source,
+        })?;
         let step = entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("state-")?.strip_suffix(".json")?.parse::<usize>().ok())
+            .filter_map(|entry| {
+                entry.ok()?.file_name().to_str()?.strip_prefix("state-")?.strip_suffix(".json")?.parse::<usize>().ok()
+            })
             .filter(|&step| RECORDS.iter().all(|name| self.record_path(name, step).exists()))
             .max()
             .ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?;
         let path = self.state_path(step);
-        let text = std::fs::read_to_string(&path).map_err(|source| TrainError::File { doing: "cannot read", path: path.clone(), source })?;
-        let state: RunState = serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint { path: path.clone(), problem: format!("cannot be read: {error}") })?;
+        let text = std::fs::read_to_string(&path).map_err(|source| TrainError::File {
+            doing: "cannot read",
+            path: path.clone(),
+            source,
+        })?;
+        let state: RunState = serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint {
+            path: path.clone(),
+            problem: format!("cannot be read: {error}"),
+        })?;
         if state.version != RunState::VERSION {
             let problem = format!("is of version {}, expected {}", state.version, RunState::VERSION);
             return Err(TrainError::Checkpoint { path, problem });
@@ -119,7 +141,8 @@ impl CheckpointFolder {
         let mut states = Vec::new();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let number = |prefix: &str, suffix: &str| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse::<usize>().ok();
+            let number =
+                |prefix: &str, suffix: &str| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse::<usize>().ok();
             if let Some(old) = number("state-", ".json").filter(|&old| old < step) {
                 states.push((old, path));
             } else if number("reference-", ".bpk").is_some_and(|old| old + 1 < reference_step) {
@@ -138,7 +161,11 @@ impl CheckpointFolder {
     /// # Errors
     /// If the file cannot be written.
     pub fn save_reference(&self, step: usize, record: ModuleRecord) -> Result<(), TrainError> {
-        AtomicCheckpointer::new(self, "reference").save(step, record).map_err(|error| TrainError::Record { name: "reference", step, source: error })
+        AtomicCheckpointer::new(self, "reference").save(step, record).map_err(|error| TrainError::Record {
+            name: "reference",
+            step,
+            source: error,
+        })
     }
 
     /// Reads the reference policy that was taken at `step`.
@@ -146,7 +173,11 @@ impl CheckpointFolder {
     /// # Errors
     /// If the file cannot be read.
     pub fn load_reference(&self, step: usize) -> Result<ModuleRecord, TrainError> {
-        AtomicCheckpointer::new(self, "reference").restore(step).map_err(|error| TrainError::Record { name: "reference", step, source: error })
+        AtomicCheckpointer::new(self, "reference").restore(step).map_err(|error| TrainError::Record {
+            name: "reference",
+            step,
+            source: error,
+        })
     }
 
     /// A checkpointer of burn that writes here.
@@ -206,7 +237,11 @@ pub(crate) struct KeepLast {
 }
 
 impl CheckpointingStrategy for KeepLast {
-    fn checkpointing(&mut self, step: usize, _: &burn::train::metric::store::EventStoreClient) -> Vec<CheckpointingAction> {
+    fn checkpointing(
+        &mut self,
+        step: usize,
+        _: &burn::train::metric::store::EventStoreClient,
+    ) -> Vec<CheckpointingAction> {
         self.saved.push(step);
         let n_old = self.saved.len().saturating_sub(self.n);
         let old = self.saved.drain(..n_old).map(CheckpointingAction::Delete);

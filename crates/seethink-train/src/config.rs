@@ -46,9 +46,14 @@ impl GrpoConfig {
     /// # Errors
     /// If a value is out of range; the error names it.
     pub fn check(&self) -> Result<(), TrainError> {
-        let wrong = |key, found: String, expected: &str| Err(TrainError::Setting { key, found, expected: expected.into() });
+        let wrong =
+            |key, found: String, expected: &str| Err(TrainError::Setting { key, found, expected: expected.into() });
         if self.group_size < 2 {
-            return wrong("grpo.group_size", self.group_size.to_string(), "at least 2: advantages compare completions of a group");
+            return wrong(
+                "grpo.group_size",
+                self.group_size.to_string(),
+                "at least 2: advantages compare completions of a group",
+            );
         }
         if self.rollout_batch == 0 {
             return wrong("grpo.rollout_batch", "0".into(), "at least 1");
@@ -60,7 +65,11 @@ impl GrpoConfig {
             return wrong("grpo.checkpoint_every", "0".into(), "at least 1");
         }
         if !(0.0..1.0).contains(&self.loss.clip_low) || self.loss.clip_high < 0.0 || self.loss.dual_clip <= 1.0 {
-            return wrong("grpo.loss", format!("{:?}", self.loss), "clip_low in [0, 1), clip_high at least 0, dual_clip above 1");
+            return wrong(
+                "grpo.loss",
+                format!("{:?}", self.loss),
+                "clip_low in [0, 1), clip_high at least 0, dual_clip above 1",
+            );
         }
         self.sampling.check().map_err(|error| TrainError::Rollout(error.into()))
     }

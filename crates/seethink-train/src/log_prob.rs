@@ -29,7 +29,14 @@ impl LogProbs {
         let bias = self.bias(model, &hidden);
         let parts = self
             .chunks(ids.dims()[0])
-            .map(|(start, len)| self.chunk_log_probs(model, hidden.clone().narrow(0, start, len), ids.clone().narrow(0, start, len), &bias))
+            .map(|(start, len)| {
+                self.chunk_log_probs(
+                    model,
+                    hidden.clone().narrow(0, start, len),
+                    ids.clone().narrow(0, start, len),
+                    &bias,
+                )
+            })
             .collect();
         Tensor::cat(parts, 0)
     }
@@ -65,7 +72,13 @@ impl LogProbs {
         Tensor::cat(parts, 0)
     }
 
-    fn chunk_log_probs<M: VisionLanguageModel>(&self, model: &M, hidden: Tensor<2>, ids: Tensor<1, Int>, bias: &Tensor<2>) -> Tensor<1> {
+    fn chunk_log_probs<M: VisionLanguageModel>(
+        &self,
+        model: &M,
+        hidden: Tensor<2>,
+        ids: Tensor<1, Int>,
+        bias: &Tensor<2>,
+    ) -> Tensor<1> {
         let logits = model.lm_head(hidden) / self.temperature + bias.clone();
         log_softmax(logits, 1).gather(1, ids.unsqueeze_dim(1)).squeeze_dim(1)
     }

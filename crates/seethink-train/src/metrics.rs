@@ -1,11 +1,12 @@
 //! Numbers of a step: as burn's metrics, and as lines of a JSONL file.
 
 use burn::tensor::{ExecutionError, TensorReadError};
+use burn::train::ItemLazy;
 use burn::train::metric::state::{FormatOptions, NumericMetricState};
 use burn::train::metric::{
-    Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry, SerializedEntry,
+    Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
+    SerializedEntry,
 };
-use burn::train::ItemLazy;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -172,7 +173,11 @@ mod tests {
     use super::*;
 
     fn record(step: usize) -> StepRecord {
-        StepRecord { step, stage: "perception".into(), metrics: Metrics::from([("reward/mean".into(), 0.1 * step as f64)]) }
+        StepRecord {
+            step,
+            stage: "perception".into(),
+            metrics: Metrics::from([("reward/mean".into(), 0.1 * step as f64)]),
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The model as burn's learner sees it: one update step and one evaluation step.
 
 use crate::batch::{MicroBatch, Vision};
-use crate::log_prob::LogProbs;
 use crate::grpo::{PolicyLoss, PolicyTerms, k3};
+use crate::log_prob::LogProbs;
 use crate::metrics::{Metrics, StepOutput};
 use crate::optim::clip_global_norm;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
@@ -93,7 +93,12 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
                 let grad = batch.log_probs.backward(&model, hidden, ids, grad, &mut |gradients| {
                     of_head.accumulate(&model, GradientsParams::from_grads(gradients, &model));
                 });
-                let whole = Tensor::zeros([rows * seq, width], &device).select_assign(0, sources, grad, burn::tensor::IndexingUpdateOp::Add);
+                let whole = Tensor::zeros([rows * seq, width], &device).select_assign(
+                    0,
+                    sources,
+                    grad,
+                    burn::tensor::IndexingUpdateOp::Add,
+                );
                 (whole.reshape([rows, seq, width]), of_head.grads())
             };
             gradients.accumulate(&model, model.backward(input, pixels, &mut head));
@@ -142,7 +147,8 @@ fn token_gradients(objective: &Objective, batch: &MicroBatch, log_probs: Tensor<
             log_probs.ones_like().neg()
         }
         Objective::Policy(loss) => {
-            let vector = |values: &[f32]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device);
+            let vector =
+                |values: &[f32]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device);
             let log_probs = log_probs.autodiff().require_grad();
             let old = vector(&batch.targets.old_log_probs).autodiff();
             let PolicyTerms { policy, log_ratio, clipped_high, clipped_low } =
@@ -177,7 +183,8 @@ fn model_input(batch: &MicroBatch, pad_token: u32, device: &Device) -> (VlmInput
 /// Flat index of the hidden state that predicts each trained token.
 fn source_indices(batch: &MicroBatch, seq: usize, device: &Device) -> Tensor<1, Int> {
     let targets = &batch.targets;
-    let flat: Vec<i64> = targets.rows.iter().zip(&targets.columns).map(|(row, column)| (row * seq + column) as i64).collect();
+    let flat: Vec<i64> =
+        targets.rows.iter().zip(&targets.columns).map(|(row, column)| (row * seq + column) as i64).collect();
     let n = flat.len();
     Tensor::from_data(TensorData::new(flat, [n]), device)
 }

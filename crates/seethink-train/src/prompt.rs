@@ -110,7 +110,10 @@ mod tests {
             format.messages(&problem),
             [
                 Message { role: Role::System, content: vec![text("Be brief.")] },
-                Message { role: Role::User, content: vec![Content::Image, text("Left of "), Content::Image, text("? Think.")] },
+                Message {
+                    role: Role::User,
+                    content: vec![Content::Image, text("Left of "), Content::Image, text("? Think.")]
+                },
             ]
         );
     }

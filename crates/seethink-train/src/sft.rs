@@ -18,8 +18,8 @@ use burn::train::{ExecutionStrategy, Interrupter, Learner, SupervisedTraining, T
 use seethink_core::{Problem, Purpose, Rng, Trainable};
 use seethink_models::{Processor, VisionLanguageModel};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The examples of a fine-tuning run.
 pub struct SftData {
@@ -46,7 +46,11 @@ pub fn fine_tune<M: VisionLanguageModel>(
     progress: Box<SftProgress>,
 ) -> Result<M, TrainError> {
     if config.batch == 0 || config.epochs == 0 {
-        return Err(TrainError::Setting { key: "sft.batch and sft.epochs", found: "0".into(), expected: "at least 1".into() });
+        return Err(TrainError::Setting {
+            key: "sft.batch and sft.epochs",
+            found: "0".into(),
+            expected: "at least 1".into(),
+        });
     }
     let model = model.valid().train();
     let device = model.device();
@@ -118,9 +122,12 @@ impl Examples {
     }
 
     fn solution(&self, problem: &Problem) -> Result<Vec<u32>, TrainError> {
-        let solution = problem.solution.as_ref().ok_or(TrainError::Incomplete { problem: problem.id, missing: "solution" })?;
-        let mut tokens =
-            self.processor.encode_text(solution).map_err(|source| TrainError::Prompt { problem: problem.id, source })?;
+        let solution =
+            problem.solution.as_ref().ok_or(TrainError::Incomplete { problem: problem.id, missing: "solution" })?;
+        let mut tokens = self
+            .processor
+            .encode_text(solution)
+            .map_err(|source| TrainError::Prompt { problem: problem.id, source })?;
         tokens.extend(self.processor.eos_token_ids().first());
         Ok(tokens)
     }

@@ -24,8 +24,8 @@ use crate::{GrpoConfig, Problems, TrainError};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::tensor::Device;
 use burn::train::{
-    Interrupter, Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor, TrainLoader,
-    TrainingComponents, TrainingStrategy, ValidLoader,
+    Interrupter, Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor,
+    TrainLoader, TrainingComponents, TrainingStrategy, ValidLoader,
 };
 use run::Run;
 use seethink_core::Trainable;
@@ -110,7 +110,13 @@ impl<M: VisionLanguageModel> Grpo<M> {
     ///
     /// # Errors
     /// If a setting is out of range, a problem cannot be encoded, or a file cannot be read or written.
-    pub fn train(self, model: M, folder: &Path, resume: bool, interrupter: Interrupter) -> Result<Trained<M>, TrainError> {
+    pub fn train(
+        self,
+        model: M,
+        folder: &Path,
+        resume: bool,
+        interrupter: Interrupter,
+    ) -> Result<Trained<M>, TrainError> {
         self.config.check()?;
         const NOTHING: Trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
         if let Some(stage) = self.curriculum.stages().iter().find(|stage| stage.trainable == NOTHING) {
@@ -123,15 +129,16 @@ impl<M: VisionLanguageModel> Grpo<M> {
         let model = model.valid().train();
         let device = model.device();
         let learner = Learner::new(Policy { model }, self.config.optimizer.init(), scheduler);
-        let mut training = SupervisedTraining::<Policy<M>>::new(folder.join("burn"), Arc::new(NoData), Arc::new(NoData))
-            .with_custom_checkpointers(
-                checkpoints.checkpointer("model"),
-                checkpoints.checkpointer("optim"),
-                checkpoints.checkpointer("scheduler"),
-            )
-            .with_checkpointing_strategy(KeepLast { n: 2, saved: resumed.iter().map(|state| state.step).collect() })
-            .with_interrupter(interrupter)
-            .num_epochs(self.curriculum.stages().len());
+        let mut training =
+            SupervisedTraining::<Policy<M>>::new(folder.join("burn"), Arc::new(NoData), Arc::new(NoData))
+                .with_custom_checkpointers(
+                    checkpoints.checkpointer("model"),
+                    checkpoints.checkpointer("optim"),
+                    checkpoints.checkpointer("scheduler"),
+                )
+                .with_checkpointing_strategy(KeepLast { n: 2, saved: resumed.iter().map(|state| state.step).collect() })
+                .with_interrupter(interrupter)
+                .num_epochs(self.curriculum.stages().len());
         for (key, higher_is_better) in SHOWN {
             training = training.metric_train_numeric(KeyMetric::new(key, higher_is_better));
         }

@@ -63,7 +63,18 @@ impl<M: VisionLanguageModel> Run<M> {
             .map_err(|source| TrainError::File { doing: "cannot open", path, source })?;
         let (saved, elapsed_before) = (state.step, state.elapsed_secs);
         let started = Instant::now();
-        Ok(Self { grpo, checkpoints, metrics, rate, state, resumed: is_resumed, reference: None, saved, started, elapsed_before })
+        Ok(Self {
+            grpo,
+            checkpoints,
+            metrics,
+            rate,
+            state,
+            resumed: is_resumed,
+            reference: None,
+            saved,
+            started,
+            elapsed_before,
+        })
     }
 
     /// Steps done.
@@ -72,7 +83,11 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 
     /// The algorithm: ask the curriculum, roll out, score, compare within groups, update, tell the curriculum.
-    pub(super) fn train(&mut self, learner: &mut Learner<Policy<M>>, burn: &mut TrainingComponents<Policy<M>>) -> Result<(), TrainError> {
+    pub(super) fn train(
+        &mut self,
+        learner: &mut Learner<Policy<M>>,
+        burn: &mut TrainingComponents<Policy<M>>,
+    ) -> Result<(), TrainError> {
         if self.resumed {
             self.restore(learner, burn)?;
         } else {
@@ -169,9 +184,15 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 
     /// Samples and scores a group of completions for each problem.
-    fn roll_out(&mut self, learner: &Learner<Policy<M>>, batch: &BatchPlan, interrupter: &Interrupter) -> Result<Step, TrainError> {
+    fn roll_out(
+        &mut self,
+        learner: &Learner<Policy<M>>,
+        batch: &BatchPlan,
+        interrupter: &Interrupter,
+    ) -> Result<Step, TrainError> {
         let Grpo { config, processor, problems, observer, reward, seed, .. } = &mut self.grpo;
-        let problems: Vec<Problem> = batch.problems.iter().map(|&id| problems.get(id).cloned()).collect::<Result<_, _>>()?;
+        let problems: Vec<Problem> =
+            batch.problems.iter().map(|&id| problems.get(id).cloned()).collect::<Result<_, _>>()?;
         let prompts = config.prompt.encode_all(&**processor, &problems.iter().collect::<Vec<_>>())?;
         let policy = learner.model().valid();
         let generator = Generator {
@@ -257,7 +278,12 @@ impl<M: VisionLanguageModel> Run<M> {
         self.state.elapsed_secs = self.elapsed_before + self.started.elapsed().as_secs_f64();
     }
 
-    fn validate(&mut self, learner: &Learner<Policy<M>>, stage: Option<&str>, end_of_stage: bool) -> Result<Metrics, TrainError> {
+    fn validate(
+        &mut self,
+        learner: &Learner<Policy<M>>,
+        stage: Option<&str>,
+        end_of_stage: bool,
+    ) -> Result<Metrics, TrainError> {
         let Some(validate) = &mut self.grpo.validate else { return Ok(Metrics::new()) };
         (self.grpo.observer)(Event::Validating);
         let moment = Moment { step: self.state.step, stage, end_of_stage };
@@ -272,7 +298,9 @@ impl<M: VisionLanguageModel> Run<M> {
         learner: &Learner<Policy<M>>,
         burn: &mut TrainingComponents<Policy<M>>,
     ) -> Result<(), TrainError> {
-        metrics.extend(self.grpo.curriculum.metrics().into_iter().map(|(key, value)| (format!("curriculum/{key}"), value)));
+        metrics.extend(
+            self.grpo.curriculum.metrics().into_iter().map(|(key, value)| (format!("curriculum/{key}"), value)),
+        );
         let planned = self.planned_steps();
         let total = planned.as_ref().zip(self.state.stage).map_or(0, |(steps, stage)| steps[stage]);
         let progress = Progress::new(self.state.stage_step, total, Some("steps".into()));
@@ -280,7 +308,8 @@ impl<M: VisionLanguageModel> Run<M> {
         let item = TrainingItem::new(output, progress, Some(self.state.step), Some(learner.lr_current()));
         burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::ProcessedItem(item)));
         let record = self.write(&stage.name, metrics)?;
-        let event = Event::Step { record: &record, stage_step: self.state.stage_step, planned_steps: planned.as_deref() };
+        let event =
+            Event::Step { record: &record, stage_step: self.state.stage_step, planned_steps: planned.as_deref() };
         (self.grpo.observer)(event);
         Ok(())
     }
@@ -299,7 +328,11 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 
     /// Saves everything, unless this step is saved already.
-    fn checkpoint(&mut self, learner: &Learner<Policy<M>>, burn: &mut TrainingComponents<Policy<M>>) -> Result<(), TrainError> {
+    fn checkpoint(
+        &mut self,
+        learner: &Learner<Policy<M>>,
+        burn: &mut TrainingComponents<Policy<M>>,
+    ) -> Result<(), TrainError> {
         if self.saved == self.state.step {
             return Ok(());
         }
@@ -314,7 +347,11 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 
     /// Puts weights, moments and reference back to where the checkpoint was.
-    fn restore(&mut self, learner: &mut Learner<Policy<M>>, burn: &mut TrainingComponents<Policy<M>>) -> Result<(), TrainError> {
+    fn restore(
+        &mut self,
+        learner: &mut Learner<Policy<M>>,
+        burn: &mut TrainingComponents<Policy<M>>,
+    ) -> Result<(), TrainError> {
         let step = self.state.step;
         let wrong = |name: &'static str| move |error| TrainError::Record { name, step, source: error };
         learner.load_model(self.checkpoints.checkpointer("model").restore(step).map_err(wrong("model"))?);

@@ -21,7 +21,12 @@ impl Step {
     /// Micro-batches of each mini-batch, in order; advantages are computed here and only here.
     ///
     /// `frozen_vision`: whether the image features of the rollouts are still those of the update.
-    pub(super) fn mini_batches(&self, mini_batch: usize, max_tokens: usize, frozen_vision: bool) -> Vec<Vec<MicroBatch>> {
+    pub(super) fn mini_batches(
+        &self,
+        mini_batch: usize,
+        max_tokens: usize,
+        frozen_vision: bool,
+    ) -> Vec<Vec<MicroBatch>> {
         let groups: Vec<GroupInput<'_>> = self
             .prompts
             .iter()
@@ -62,11 +67,16 @@ impl Step {
             ),
             (
                 "rollout/zero_variance".into(),
-                mean(self.scores.iter().map(|group| f64::from(u8::from(group.iter().all(|score| score.value == group[0].value))))),
+                mean(
+                    self.scores
+                        .iter()
+                        .map(|group| f64::from(u8::from(group.iter().all(|score| score.value == group[0].value)))),
+                ),
             ),
         ]);
         for (part, _) in scores().next().map_or(&[][..], |score| &score.parts) {
-            metrics.insert(format!("reward/{part}"), mean(scores().filter_map(|score| score.part(part)).map(f64::from)));
+            metrics
+                .insert(format!("reward/{part}"), mean(scores().filter_map(|score| score.part(part)).map(f64::from)));
         }
         metrics
     }
