@@ -28,6 +28,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
+/// Edges that tests add: the crate, and what its development dependencies may name beyond its row.
+///
+/// The solutions of the digits world must be right in the eyes of the reward that trains on them.
+const TEST_EDGES: &[(&str, &str)] = &[("seethink-data", "seethink-reward")];
+
 /// These stand on top of everything and may use any crate of the workspace.
 const ON_TOP: &[&str] = &["seethink", "experiments", "seethink-tests"];
 
@@ -40,15 +45,18 @@ pub(super) fn parse_metadata(json: &str) -> Result<Vec<Crate>> {
     let name = |value: &Value| value["name"].as_str().map(str::to_owned).context("a package without a name");
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let package = |package: &Value| {
-        let dependencies = list(&package["dependencies"]).iter().map(name).collect::<Result<_>>()?;
-        Ok(Crate { name: name(package)?, dependencies })
+        let all = list(&package["dependencies"]);
+        let (tests, others): (Vec<&Value>, Vec<&Value>) =
+            all.iter().partition(|dependency| dependency["kind"] == "dev");
+        let names = |dependencies: Vec<&Value>| dependencies.into_iter().map(name).collect::<Result<_>>();
+        Ok(Crate { name: name(package)?, dependencies: names(others)?, test_dependencies: names(tests)? })
     };
     list(&metadata["packages"]).iter().map(package).collect()
 }
 
-/// Dependencies point the way of the architecture, also in tests, and only the tensor crates know burn.
+/// Dependencies point the way of the architecture, in tests too but for [`TEST_EDGES`], and only the tensor crates know burn.
 pub(super) fn edges(tree: &Tree) -> Vec<Finding> {
-    let ours = |name: &&String| tree.crates.iter().any(|package| package.name == **name);
+    let is_ours = |name: &str| tree.crates.iter().any(|package| package.name == name);
     let mut findings = Vec::new();
     for package in tree.crates.iter().filter(|package| !ON_TOP.contains(&package.name.as_str())) {
         let mut report = |message: String| {
@@ -58,12 +66,16 @@ pub(super) fn edges(tree: &Tree) -> Vec<Finding> {
             report("the crate is not in the table of crates/xtask/src/tidy/crates.rs; add it there and to docs/architecture.md".into());
             continue;
         };
-        for dependency in package.dependencies.iter().filter(ours).filter(|name| !allowed.contains(&name.as_str())) {
+        let in_row = |dependency: &str| !is_ours(dependency) || allowed.contains(&dependency);
+        let for_tests = |dependency: &str| TEST_EDGES.contains(&(package.name.as_str(), dependency));
+        let wrong = package.dependencies.iter().filter(|name| !in_row(name));
+        let wrong_in_tests = package.test_dependencies.iter().filter(|name| !in_row(name) && !for_tests(name));
+        for dependency in wrong.chain(wrong_in_tests) {
             report(format!("`{}` may not depend on `{dependency}`; allowed: {allowed:?}", package.name));
         }
         let is_burn = |name: &&String| *name == "burn" || name.starts_with("burn-");
         if WITHOUT_BURN.contains(&package.name.as_str())
-            && let Some(burn) = package.dependencies.iter().find(is_burn)
+            && let Some(burn) = package.dependencies.iter().chain(&package.test_dependencies).find(is_burn)
         {
             report(format!("`{}` is free of tensors and may not depend on `{burn}`", package.name));
         }
@@ -87,13 +99,17 @@ mod tests {
     use super::*;
     use crate::tidy::places;
 
+    fn package(name: &str, dependencies: &[&str], test_dependencies: &[&str]) -> Crate {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.into()).collect();
+        Crate { name: name.into(), dependencies: owned(dependencies), test_dependencies: owned(test_dependencies) }
+    }
+
+    fn messages_of(crates: Vec<Crate>) -> Vec<String> {
+        edges(&Tree { files: Vec::new(), crates }).into_iter().map(|finding| finding.message).collect()
+    }
+
     fn messages(crates: &[(&str, &[&str])]) -> Vec<String> {
-        let package = |&(name, dependencies): &(&str, &[&str])| Crate {
-            name: name.into(),
-            dependencies: dependencies.iter().map(|&name| name.into()).collect(),
-        };
-        let tree = Tree { files: Vec::new(), crates: crates.iter().map(package).collect() };
-        edges(&tree).into_iter().map(|finding| finding.message).collect()
+        messages_of(crates.iter().map(|(name, dependencies)| package(name, dependencies, &[])).collect())
     }
 
     #[test]
@@ -130,6 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn tests_may_go_further_where_the_table_says() {
+        let with = |normal: &[&str], tests: &[&str]| {
+            messages_of(vec![package("seethink-reward", &[], &[]), package("seethink-data", normal, tests)])
+        };
+        assert_eq!(with(&[], &["seethink-reward", "proptest"]), [] as [&str; 0]);
+        assert_eq!(with(&["seethink-reward"], &[]).len(), 1);
+        let core = vec![package("seethink-reward", &[], &[]), package("seethink-core", &[], &["seethink-reward"])];
+        assert_eq!(messages_of(core).len(), 1);
+        assert!(with(&[], &["burn"])[0].contains("free of tensors"));
+    }
+
+    #[test]
     fn pure_crates_do_not_know_burn_and_every_crate_has_a_row() {
         assert!(messages(&[("seethink-curriculum", &["burn-core"])])[0].contains("burn-core"));
         assert_eq!(messages(&[("seethink-nn", &["burn"])]), [] as [&str; 0]);
@@ -137,14 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn metadata_gives_all_kinds_of_dependencies() {
+    fn metadata_tells_dependencies_of_tests_apart() {
         let json = r#"{"packages": [{"name": "a", "dependencies": [
-            {"name": "b", "kind": null}, {"name": "c", "kind": "dev"}]}]}"#;
+            {"name": "b", "kind": null}, {"name": "c", "kind": "dev"},
+            {"name": "d", "kind": "build"}]}]}"#;
         let crates = parse_metadata(json).unwrap();
-        assert_eq!(
-            (crates[0].name.as_str(), crates[0].dependencies.as_slice()),
-            ("a", &["b".to_owned(), "c".into()][..])
-        );
+        assert_eq!(crates, [package("a", &["b", "d"], &["c"])]);
         assert!(parse_metadata("{").is_err());
     }
 

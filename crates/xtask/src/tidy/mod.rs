@@ -30,10 +30,13 @@ pub(crate) struct File {
 }
 
 /// A package of the workspace.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Crate {
     pub(crate) name: String,
-    /// Names of the packages it depends on in any way: normal, development, build.
+    /// Names of the packages that it is built from.
     pub(crate) dependencies: Vec<String>,
+    /// Names of the packages that its tests use in addition.
+    pub(crate) test_dependencies: Vec<String>,
 }
 
 /// Something to put right.
