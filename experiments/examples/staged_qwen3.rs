@@ -17,6 +17,6 @@ struct Args {
 }
 
 fn main() -> anyhow::Result<()> {
-    job::run(&Args::parse().job)?;
+    job::run(&Args::parse().job, &job::interrupter())?;
     Ok(())
 }

@@ -62,6 +62,36 @@ const CHAT_TEMPLATE: &str = "\
 /// Tokens without merges beyond the 256 bytes: single digits, frequent words, `\boxed{`.
 const VOCABULARY: usize = 420;
 
+
+macro_rules! embedded {
+    ($($name:literal),+ $(,)?) => {
+        [$(($name, include_bytes!(concat!("../assets/digits-base/", $name)).as_slice())),+]
+    };
+}
+
+const EMBEDDED: [(&str, &[u8]); 7] = embedded![
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+];
+
+/// Writes the model that ships with the program as a Hugging Face folder; files of an earlier call are replaced.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn unpack(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    for (name, bytes) in EMBEDDED {
+        let path = dir.join(name);
+        std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Writes a folder with tokenizer, template, image processor and `config.json`: everything but the weights.
 ///
 /// # Errors

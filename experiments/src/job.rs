@@ -26,7 +26,7 @@ const BUILT_IN: [(&str, &str); 3] = [
 ];
 
 /// Options of the main job.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct JobArgs {
     /// A curriculum that ships with the program: staged, merged or reversed.
     #[arg(long, default_value = "staged", conflicts_with = "config")]
@@ -57,31 +57,48 @@ pub struct JobArgs {
     pub dashboard: bool,
 }
 
-/// Runs the job. Returns the run folder.
+/// What stops a job cleanly: the first Ctrl-C asks for a checkpoint, the second ends the program.
 ///
-/// # Errors
-/// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
-pub fn run(args: &JobArgs) -> Result<PathBuf> {
-    let device = device(&args.device)?;
-    let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
-    let model_dir = match &config.model {
-        ModelConfig::Pretrained(dir) => dir.clone(),
-        ModelConfig::DigitsBase => base::unpack(&folder.join("base"))?,
-    };
-    let processor = Arc::new(Qwen3VlProcessor::from_pretrained(&model_dir)?);
-    let model = Qwen3Vl::from_pretrained(&model_dir, &device)?;
-    let reward = Arc::new(ThinkBoxedReward::default());
+/// To be called once per program.
+pub fn interrupter() -> Interrupter {
     let interrupter = Interrupter::new();
     let stop = interrupter.clone();
-    // A second handler in one process is refused; tests run several jobs.
-    let _ = ctrlc::set_handler(move || {
+    let handler = move || {
         if stop.should_stop() {
             std::process::exit(130);
         }
         eprintln!("\nstopping with a checkpoint; press Ctrl-C again to stop at once");
         stop.stop(Some("interrupted"));
-    });
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("Ctrl-C will not leave a checkpoint: {error}");
+    }
+    interrupter
+}
 
+/// Whether `folder` holds a run that was stopped and can go on.
+pub fn can_resume(folder: &Path) -> bool {
+    folder.join("checkpoint").exists() && CheckpointFolder::new(folder).and_then(|folder| folder.latest()).is_ok()
+}
+
+/// Runs the job until it is done or `interrupter` stops it. Returns the run folder.
+///
+/// # Errors
+/// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
+pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
+    let device = device(&args.device)?;
+    let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
+    let model_dir = match &config.model {
+        ModelConfig::Pretrained(dir) => dir.clone(),
+        ModelConfig::DigitsBase => {
+            let dir = folder.join("base");
+            base::unpack(&dir)?;
+            dir
+        }
+    };
+    let processor = Arc::new(Qwen3VlProcessor::from_pretrained(&model_dir)?);
+    let model = Qwen3Vl::from_pretrained(&model_dir, &device)?;
+    let reward = Arc::new(ThinkBoxedReward::default());
     let train = problems(&config.data, Split::Train, None)?;
     let corpus = Corpus::new(train.iter().map(CorpusEntry::from))?;
     let resumed_step = if args.resume { Some(CheckpointFolder::new(&folder)?.latest()?.step) } else { None };
@@ -118,7 +135,7 @@ pub fn run(args: &JobArgs) -> Result<PathBuf> {
         observer: live.observer(),
         dashboard: args.dashboard && std::io::stdout().is_terminal(),
     };
-    let trained = grpo.train(model, &folder, args.resume, interrupter)?;
+    let trained = grpo.train(model, &folder, args.resume, interrupter.clone())?;
     if trained.interrupted {
         println!("stopped after {} steps; continue with --resume --out {}", trained.steps, folder.display());
         return Ok(folder);
