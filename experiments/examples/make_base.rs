@@ -12,7 +12,7 @@ use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::WeightDtype;
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig, Qwen3VlProcessor};
 use seethink::prelude::*;
-use seethink::train::{Decay, Interrupter, MemoryConfig, Schedule, SftData, fine_tune};
+use seethink::train::{Decay, Interrupter, MemoryConfig, Schedule, Sft, SftData};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -87,16 +87,9 @@ fn main() -> Result<()> {
         }
     };
     let log = tempfile::tempdir()?;
-    let model = fine_tune(
-        model,
-        processor.clone(),
-        data,
-        &config,
-        args.seed,
-        log.path(),
-        Interrupter::new(),
-        Box::new(progress),
-    )?;
+    let prompt = config.prompt.clone();
+    let sft = Sft { config, seed: args.seed, processor: processor.clone(), data, progress: Box::new(progress) };
+    let model = sft.train(model, log.path(), Interrupter::new())?;
     model.save_pretrained_as(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
 
     let evaluator = Evaluator {
@@ -107,7 +100,7 @@ fn main() -> Result<()> {
         decode_batch: memory.decode_batch,
         interrupter: Interrupter::new(),
     };
-    let test = Benchmark::new("test", problems(Split::Test, args.test), &config.prompt, &*processor)?;
+    let test = Benchmark::new("test", problems(Split::Test, args.test), &prompt, &*processor)?;
     let started = Instant::now();
     let answers = evaluator.answer(&Qwen3Vl::from_pretrained(&args.out, &device)?, &test)?;
     for (key, value) in metrics(&test, &answers) {

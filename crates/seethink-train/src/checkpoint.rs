@@ -3,7 +3,8 @@
 //! burn's checkpointer writes model, optimiser and scheduler; [`RunState`] holds the rest. Every file is written under a
 //! temporary name and renamed, so a file that exists is whole, and a checkpoint counts only when all its files exist.
 
-use crate::TrainError;
+use crate::metrics::Metrics;
+use crate::{GrpoConfig, TrainError};
 use burn::store::ModuleRecord;
 use burn::train::checkpoint::{
     Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
@@ -22,12 +23,16 @@ pub struct RunState {
     pub version: u32,
     /// Seed of the run.
     pub seed: u64,
+    /// Settings of the run.
+    pub config: GrpoConfig,
     /// Steps done.
     pub step: usize,
     /// Index of the stage of the last step.
     pub stage: Option<usize>,
-    /// Steps done in that stage.
-    pub stage_step: usize,
+    /// Steps done in each stage, over all visits to it.
+    pub stage_steps: Vec<usize>,
+    /// What is still to be done about the last step.
+    pub unmeasured: Option<Unmeasured>,
     /// State of the curriculum.
     pub curriculum: CurriculumRecord,
     /// Step at which the reference policy was taken.
@@ -42,18 +47,30 @@ pub struct RunState {
     pub elapsed_secs: f64,
 }
 
+/// A step whose validation is due: it is measured and reported before the next step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unmeasured {
+    /// Its metrics so far.
+    pub metrics: Metrics,
+    /// Whether its stage ended with it.
+    pub end_of_stage: bool,
+}
+
 impl RunState {
     /// Written and read by this build.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
-    /// The state before the first step.
-    pub fn new(seed: u64, curriculum: CurriculumRecord) -> Self {
+    /// The state before the first step, with the base model still to be measured.
+    pub fn new(seed: u64, config: GrpoConfig, n_stages: usize, curriculum: CurriculumRecord) -> Self {
         Self {
             version: Self::VERSION,
             seed,
+            config,
             step: 0,
             stage: None,
-            stage_step: 0,
+            stage_steps: vec![0; n_stages],
+            unmeasured: Some(Unmeasured::default()),
             curriculum,
             reference_step: 0,
             tokens_trained: 0,
@@ -62,6 +79,26 @@ impl RunState {
             elapsed_secs: 0.0,
         }
     }
+
+    /// Steps done in the stage of the last step.
+    pub fn stage_step(&self) -> usize {
+        self.stage.map_or(0, |stage| self.stage_steps[stage])
+    }
+
+    /// The first setting that makes this another run than one with this seed and these settings, and both its values.
+    /// Settings that change no step may differ.
+    pub(crate) fn difference(&self, seed: u64, config: &GrpoConfig) -> serde_json::Result<Option<String>> {
+        const FREE: [&str; 3] = ["memory", "checkpoint_every", "validate_every"];
+        if self.seed != seed {
+            return Ok(Some(format!("seed {}, not {seed}", self.seed)));
+        }
+        // JSON may round: both go the same way.
+        let config: GrpoConfig = serde_json::from_str(&serde_json::to_string(config)?)?;
+        let (then, now) = (serde_json::to_value(&self.config)?, serde_json::to_value(&config)?);
+        let keys = then.as_object().into_iter().flat_map(|settings| settings.keys());
+        let key = keys.filter(|key| !FREE.contains(&key.as_str())).find(|key| then[*key] != now[*key]);
+        Ok(key.map(|key| format!("grpo.{key} {}, not {}", then[key], now[key])))
+    }
 }
 
 /// The checkpoint folder of a run.
@@ -69,6 +106,7 @@ impl RunState {
 pub struct CheckpointFolder(PathBuf);
 
 const RECORDS: [&str; 3] = ["model", "optim", "scheduler"];
+const REFERENCE: &str = "reference";
 
 impl CheckpointFolder {
     /// The folder `checkpoint` in the folder of a run, made if it is not there.
@@ -83,6 +121,11 @@ impl CheckpointFolder {
             source,
         })?;
         Ok(Self(path))
+    }
+
+    /// Whether nothing was ever saved here.
+    pub(crate) fn is_empty(&self) -> bool {
+        std::fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     /// Writes the state of `state.step`.
@@ -110,49 +153,54 @@ impl CheckpointFolder {
             source,
         })?;
         let step = entries
-            .filter_map(|entry| {
-                entry.ok()?.file_name().to_str()?.strip_prefix("state-")?.strip_suffix(".json")?.parse::<usize>().ok()
-            })
+            .filter_map(|entry| numbered(&entry.ok()?.path()))
+            .filter_map(|(name, step)| (name == "state").then_some(step))
             .filter(|&step| RECORDS.iter().all(|name| self.record_path(name, step).exists()))
             .max()
             .ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?;
+        self.state(step)
+    }
+
+    fn state(&self, step: usize) -> Result<RunState, TrainError> {
         let path = self.state_path(step);
         let text = std::fs::read_to_string(&path).map_err(|source| TrainError::File {
             doing: "cannot read",
             path: path.clone(),
             source,
         })?;
-        let state: RunState = serde_json::from_str(&text).map_err(|error| TrainError::Checkpoint {
+        let unreadable = |error: serde_json::Error| TrainError::Checkpoint {
             path: path.clone(),
             problem: format!("cannot be read: {error}"),
-        })?;
-        if state.version != RunState::VERSION {
-            let problem = format!("is of version {}, expected {}", state.version, RunState::VERSION);
+        };
+        // Of another version it need not have the same fields.
+        let json: serde_json::Value = serde_json::from_str(&text).map_err(unreadable)?;
+        if json["version"] != RunState::VERSION {
+            let problem = format!("is of version {}, expected {}", json["version"], RunState::VERSION);
             return Err(TrainError::Checkpoint { path, problem });
         }
-        Ok(state)
+        serde_json::from_value(json).map_err(unreadable)
     }
 
-    /// Deletes states and references that no checkpoint up to `step` needs any more.
+    /// Deletes what neither the checkpoint of `state` nor the one before it needs.
     ///
-    /// A file that stays behind only takes room, so failures are passed over.
-    pub(crate) fn prune(&self, step: usize, reference_step: usize) {
+    /// The one before is kept because burn may still be writing the newer one. A file that stays behind only takes room, so
+    /// failures are passed over.
+    pub(crate) fn prune(&self, state: &RunState) {
         let Ok(entries) = std::fs::read_dir(&self.0) else { return };
-        let mut states = Vec::new();
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let number =
-                |prefix: &str, suffix: &str| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse::<usize>().ok();
-            if let Some(old) = number("state-", ".json").filter(|&old| old < step) {
-                states.push((old, path));
-            } else if number("reference-", ".bpk").is_some_and(|old| old + 1 < reference_step) {
+        let files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let steps = files.iter().filter_map(|path| numbered(path)).filter(|(name, _)| name == "state");
+        let before = steps.map(|(_, step)| step).filter(|&step| step < state.step).max();
+        let Ok(before) = before.map(|step| self.state(step)).transpose() else { return };
+        let kept = || before.iter().chain([state]);
+        for path in files {
+            let Some((name, step)) = numbered(&path) else { continue };
+            let needed = match name.as_str() {
+                REFERENCE => kept().any(|state| state.reference_step == step),
+                _ => kept().any(|state| state.step == step),
+            };
+            if !needed {
                 let _ = std::fs::remove_file(path);
             }
-        }
-        states.sort();
-        states.pop();
-        for (_, path) in states {
-            let _ = std::fs::remove_file(path);
         }
     }
 
@@ -161,8 +209,8 @@ impl CheckpointFolder {
     /// # Errors
     /// If the file cannot be written.
     pub fn save_reference(&self, step: usize, record: ModuleRecord) -> Result<(), TrainError> {
-        AtomicCheckpointer::new(self, "reference").save(step, record).map_err(|error| TrainError::Record {
-            name: "reference",
+        AtomicCheckpointer::new(self, REFERENCE).save(step, record).map_err(|error| TrainError::Record {
+            name: REFERENCE,
             step,
             source: error,
         })
@@ -173,8 +221,8 @@ impl CheckpointFolder {
     /// # Errors
     /// If the file cannot be read.
     pub fn load_reference(&self, step: usize) -> Result<ModuleRecord, TrainError> {
-        AtomicCheckpointer::new(self, "reference").restore(step).map_err(|error| TrainError::Record {
-            name: "reference",
+        AtomicCheckpointer::new(self, REFERENCE).restore(step).map_err(|error| TrainError::Record {
+            name: REFERENCE,
             step,
             source: error,
         })
@@ -229,24 +277,23 @@ impl<R: Checkpoint> Checkpointer<R> for AtomicCheckpointer<R> {
     }
 }
 
-/// Saves whenever it is asked and keeps the last few.
-#[derive(Debug)]
-pub(crate) struct KeepLast {
-    pub(crate) n: usize,
-    pub(crate) saved: Vec<usize>,
+/// Name and step of a file `name-step.extension`.
+fn numbered(path: &Path) -> Option<(String, usize)> {
+    let (name, step) = path.file_stem()?.to_str()?.rsplit_once('-')?;
+    Some((name.to_owned(), step.parse().ok()?))
 }
 
-impl CheckpointingStrategy for KeepLast {
+/// Saves whenever it is asked; [`CheckpointFolder`] deletes, because it knows which files belong together.
+#[derive(Debug)]
+pub(crate) struct SaveAlways;
+
+impl CheckpointingStrategy for SaveAlways {
     fn checkpointing(
         &mut self,
-        step: usize,
+        _: usize,
         _: &burn::train::metric::store::EventStoreClient,
     ) -> Vec<CheckpointingAction> {
-        self.saved.push(step);
-        let n_old = self.saved.len().saturating_sub(self.n);
-        let old = self.saved.drain(..n_old).map(CheckpointingAction::Delete);
-        // Saved first: there is never a moment without a checkpoint.
-        std::iter::once(CheckpointingAction::Save).chain(old).collect()
+        vec![CheckpointingAction::Save]
     }
 }
 

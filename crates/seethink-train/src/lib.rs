@@ -1,7 +1,7 @@
 //! SFT and GRPO on burn's Learner.
 //!
 //! [`Grpo`] post-trains a backbone by reinforcement learning from verifiable rewards, in the order that a curriculum says;
-//! [`fine_tune`] imitates solutions. Both compute gradients in the same step ([`Policy`]): rows that hold a whole group,
+//! [`Sft`] imitates solutions. Both compute gradients in the same step ([`Policy`]): rows that hold a whole group,
 //! decoder blocks recomputed in the backward pass, the vocabulary taken in chunks.
 
 mod batch;
@@ -19,7 +19,7 @@ mod sft;
 
 pub use batch::{GroupInput, MicroBatch, Targets, Vision};
 pub use burn::train::Interrupter;
-pub use checkpoint::{CheckpointFolder, RunState};
+pub use checkpoint::{CheckpointFolder, RunState, Unmeasured};
 pub use config::{GrpoConfig, MemoryConfig, SftConfig};
 pub use error::TrainError;
 pub use grpo::{Grpo, Moment, PolicyLoss, PolicyTerms, Trained, Validate, group_advantages, k3};
@@ -29,4 +29,4 @@ pub use observe::{Event, Observer, SftProgress, Split};
 pub use optim::{Decay, OptimizerConfig, Schedule, SharedRate, clip_global_norm};
 pub use policy::{Objective, Policy, TrainBatch};
 pub use prompt::{Problems, PromptFormat};
-pub use sft::{SftData, fine_tune};
+pub use sft::{Sft, SftData};

@@ -117,29 +117,31 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the file for appending. Up to `resumed_step` its lines are kept, the later steps will be repeated; a new run
-    /// keeps nothing.
+    /// Opens the file for appending, keeping the lines of steps before `first_step`: it and the later ones will be written
+    /// (again).
     ///
     /// # Errors
     /// If the file cannot be read or written, or a line is no record (the message names the line).
-    pub fn open(path: &Path, resumed_step: Option<usize>) -> std::io::Result<Self> {
-        let kept = if resumed_step.is_some() && path.exists() { Self::read(path)? } else { Vec::new() };
+    pub fn open(path: &Path, first_step: usize) -> std::io::Result<Self> {
+        let lines = if path.exists() { Self::lines(path)? } else { Vec::new() };
         let temporary = path.with_extension("jsonl.tmp");
         let mut file = File::create(&temporary)?;
-        for record in kept.iter().filter(|record| Some(record.step) <= resumed_step) {
-            writeln!(file, "{}", serde_json::to_string(record)?)?;
+        for (_, line) in lines.iter().filter(|(record, _)| record.step < first_step) {
+            writeln!(file, "{line}")?;
         }
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;
         Ok(Self { path: path.to_owned(), file: OpenOptions::new().append(true).open(path)? })
     }
 
-    /// Appends a record.
+    /// Appends a record. Values that are not finite are left out: JSON has none.
     ///
     /// # Errors
     /// If the file cannot be written.
     pub fn push(&mut self, record: &StepRecord) -> std::io::Result<()> {
-        writeln!(self.file, "{}", serde_json::to_string(record)?)
+        let mut record = record.clone();
+        record.metrics.retain(|_, value| value.is_finite());
+        writeln!(self.file, "{}", serde_json::to_string(&record)?)
     }
 
     /// Path of the file.
@@ -152,12 +154,18 @@ impl MetricsFile {
     /// # Errors
     /// If the file cannot be read or a line is no record.
     pub fn read(path: &Path) -> std::io::Result<Vec<StepRecord>> {
+        Ok(Self::lines(path)?.into_iter().map(|(record, _)| record).collect())
+    }
+
+    /// All records with their text: written again, a number could lose its last bit.
+    fn lines(path: &Path) -> std::io::Result<Vec<(StepRecord, String)>> {
         let lines: Vec<String> = BufReader::new(File::open(path)?).lines().collect::<Result<_, _>>()?;
-        let mut records = Vec::with_capacity(lines.len());
-        for (i, line) in lines.iter().enumerate() {
-            match serde_json::from_str(line) {
-                Ok(record) => records.push(record),
-                Err(_) if i + 1 == lines.len() => {}
+        let n_lines = lines.len();
+        let mut records = Vec::with_capacity(n_lines);
+        for (i, line) in lines.into_iter().enumerate() {
+            match serde_json::from_str(&line) {
+                Ok(record) => records.push((record, line)),
+                Err(_) if i + 1 == n_lines => {}
                 Err(error) => {
                     let message = format!("{}, line {}: {error}", path.display(), i + 1);
                     return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
@@ -184,11 +192,21 @@ mod tests {
     fn a_resumed_file_continues_where_the_checkpoint_was() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("metrics.jsonl");
-        let mut file = MetricsFile::open(&path, None).expect("open");
+        let mut file = MetricsFile::open(&path, 0).expect("open");
         (1..=5).for_each(|step| file.push(&record(step)).expect("push"));
-        let mut file = MetricsFile::open(&path, Some(3)).expect("reopen");
+        let mut file = MetricsFile::open(&path, 4).expect("reopen");
         file.push(&record(4)).expect("push");
         assert_eq!(MetricsFile::read(&path).expect("read"), (1..=4).map(record).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_number_that_json_lacks_does_not_break_the_file() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("metrics.jsonl");
+        let mut broken = record(1);
+        broken.metrics.insert("update/grad_norm".into(), f64::NAN);
+        MetricsFile::open(&path, 0).and_then(|mut file| file.push(&broken)).expect("write");
+        assert_eq!(MetricsFile::read(&path).expect("read"), [record(1)]);
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
             grads = GradientsParams::new();
         }
         metrics.insert("update/grad_norm".into(), norm);
+        metrics.insert("update/skipped".into(), f64::from(u8::from(!norm.is_finite())));
         TrainOutput { grads, item: StepOutput { metrics } }
     }
 }

@@ -12,7 +12,6 @@ use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
-use burn::module::Module;
 use burn::tensor::Device;
 use burn::train::{ExecutionStrategy, Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use seethink_core::{Problem, Purpose, Rng, Trainable};
@@ -29,55 +28,65 @@ pub struct SftData {
     pub validation: Vec<Problem>,
 }
 
-/// Fine-tunes `model` on the solutions, each ended by the first end-of-sequence token, and returns it without gradient
-/// tracking.
-///
-/// # Errors
-/// If a problem has no solution or cannot be encoded, or burn's learner stops.
-#[allow(clippy::too_many_arguments)]
-pub fn fine_tune<M: VisionLanguageModel>(
-    model: M,
-    processor: Arc<dyn Processor>,
-    data: SftData,
-    config: &SftConfig,
-    seed: u64,
-    folder: &Path,
-    interrupter: Interrupter,
-    progress: Box<SftProgress>,
-) -> Result<M, TrainError> {
-    if config.batch == 0 || config.epochs == 0 {
-        return Err(TrainError::Setting {
-            key: "sft.batch and sft.epochs",
-            found: "0".into(),
-            expected: "at least 1".into(),
-        });
-    }
-    let model = model.valid().train();
-    let device = model.device();
-    let n_steps = config.epochs * data.train.len().div_ceil(config.batch);
-    let loader = |problems: Vec<Problem>, shuffle: bool| Examples {
-        problems: problems.into(),
-        shuffle,
-        epoch: Arc::default(),
-        processor: processor.clone(),
-        config: config.clone(),
-        seed,
-    };
-    let (train, validation) = (loader(data.train, true), loader(data.validation, false));
-    let rate = SteppedRate { optimizer: config.optimizer, step: 0, n_steps };
-    let learner = Learner::new(Policy { model }, config.optimizer.init(), ModuleLrScheduler::new(rate));
-    let result = SupervisedTraining::<Policy<M>>::new(folder, Arc::new(train), Arc::new(validation))
-        .metric_train_numeric(KeyMetric::new("update/loss", false))
-        .metric_valid_numeric(KeyMetric::new("update/loss", false))
-        .renderer(Box::new(LossListener::new(progress)))
-        .with_application_logger(None)
-        .with_interrupter(interrupter)
-        .num_epochs(config.epochs)
-        .with_training_strategy(TrainingStrategy::Default(ExecutionStrategy::SingleDevice(device)))
-        .launch(learner);
-    match result.error {
-        Some(error) => Err(TrainError::Learner(error)),
-        None => Ok(result.model.model),
+/// A supervised fine-tuning run, ready to start.
+pub struct Sft {
+    /// Settings.
+    pub config: SftConfig,
+    /// Seed of the order of examples.
+    pub seed: u64,
+    /// Text and pictures of the backbone.
+    pub processor: Arc<dyn Processor>,
+    /// The examples.
+    pub data: SftData,
+    /// Hears of progress.
+    pub progress: Box<SftProgress>,
+}
+
+impl Sft {
+    /// Fine-tunes `model` on the solutions, each ended by the first end-of-sequence token, and returns it without gradient
+    /// tracking. burn's metrics go into `folder`. `interrupter` stops it early; what was learnt so far is returned.
+    ///
+    /// # Errors
+    /// If a problem has no solution or cannot be encoded, or burn's learner stops.
+    pub fn train<M: VisionLanguageModel>(
+        self,
+        model: M,
+        folder: &Path,
+        interrupter: Interrupter,
+    ) -> Result<M, TrainError> {
+        let Self { config, seed, processor, data, progress } = self;
+        if let Some((key, _)) =
+            [("sft.batch", config.batch), ("sft.epochs", config.epochs)].into_iter().find(|(_, value)| *value == 0)
+        {
+            return Err(TrainError::Setting { key, found: "0".into(), expected: "at least 1".into() });
+        }
+        let model = model.valid().train();
+        let device = model.device();
+        let n_steps = config.epochs * data.train.len().div_ceil(config.batch);
+        let loader = |problems: Vec<Problem>, shuffle: bool| Examples {
+            problems: problems.into(),
+            shuffle,
+            epoch: Arc::default(),
+            processor: processor.clone(),
+            config: config.clone(),
+            seed,
+        };
+        let (train, validation) = (loader(data.train, true), loader(data.validation, false));
+        let rate = SteppedRate { optimizer: config.optimizer, step: 0, n_steps };
+        let learner = Learner::new(Policy { model }, config.optimizer.init(), ModuleLrScheduler::new(rate));
+        let result = SupervisedTraining::<Policy<M>>::new(folder, Arc::new(train), Arc::new(validation))
+            .metric_train_numeric(KeyMetric::new("update/loss", false))
+            .metric_valid_numeric(KeyMetric::new("update/loss", false))
+            .renderer(Box::new(LossListener::new(progress)))
+            .with_application_logger(None)
+            .with_interrupter(interrupter)
+            .num_epochs(config.epochs)
+            .with_training_strategy(TrainingStrategy::Default(ExecutionStrategy::SingleDevice(device)))
+            .launch(learner);
+        match result.error {
+            Some(error) => Err(TrainError::Learner(error)),
+            None => Ok(result.model.model),
+        }
     }
 }
 

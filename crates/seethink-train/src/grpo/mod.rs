@@ -3,6 +3,10 @@
 //! [`Grpo`] is an extension of burn's learner: it plugs into `SupervisedTraining` as a strategy, so burn's metrics,
 //! dashboard, file logger, checkpointer and interrupter do their work. The loop itself is in `run.rs`.
 //!
+//! A stage may be visited several times ([`Epochs::OverWholePlan`](seethink_curriculum::Epochs), adaptive policies). What is
+//! trained and the overrides hold whenever a batch is the stage's. The optimiser is reset and the reference taken at its first
+//! visit only, and its learning-rate schedule runs over all its visits together.
+//!
 //! # Source
 //! EasyR1 at `b44b311`, as used by arXiv 2605.20177. One engine samples and trains, so the log-probabilities taken while
 //! sampling are the old ones of the update and are not computed again.
@@ -15,7 +19,7 @@ mod step;
 pub use advantage::group_advantages;
 pub use loss::{PolicyLoss, PolicyTerms, k3};
 
-use crate::checkpoint::{CheckpointFolder, KeepLast};
+use crate::checkpoint::{CheckpointFolder, SaveAlways};
 use crate::metrics::{KeyMetric, Metrics};
 use crate::observe::{LossListener, Observer};
 use crate::optim::SharedRate;
@@ -27,7 +31,7 @@ use burn::train::{
     Interrupter, Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor,
     TrainLoader, TrainingComponents, TrainingStrategy, ValidLoader,
 };
-use run::Run;
+use run::{METRICS, Outcome, Run};
 use seethink_core::Trainable;
 use seethink_curriculum::{Corpus, Curriculum};
 use seethink_models::{Processor, VisionLanguageModel};
@@ -86,7 +90,7 @@ pub struct Trained<M> {
     pub model: M,
     /// Steps done, earlier ones of a resumed run included.
     pub steps: usize,
-    /// Whether it was stopped before the curriculum was over; a checkpoint was written.
+    /// Whether it was stopped before the curriculum was over; the run folder holds a checkpoint to resume from.
     pub interrupted: bool,
 }
 
@@ -106,10 +110,11 @@ impl<M: VisionLanguageModel> Grpo<M> {
     /// Trains `model`, writing into the folder `folder`.
     ///
     /// With `resume` it continues from the last checkpoint in the folder, exactly: the same draws, the same updates.
-    /// `interrupter` stops it cleanly, with a checkpoint.
+    /// `interrupter` stops it cleanly, with a checkpoint; a validation that gives up because of it is made up for.
     ///
     /// # Errors
-    /// If a setting is out of range, a problem cannot be encoded, or a file cannot be read or written.
+    /// If a setting is out of range, a problem cannot be encoded, a file cannot be read or written, the folder holds a run and
+    /// `resume` is false, or it holds another run and `resume` is true.
     pub fn train(
         self,
         model: M,
@@ -123,6 +128,9 @@ impl<M: VisionLanguageModel> Grpo<M> {
             return Err(TrainError::NothingTrainable { stage: stage.name.clone(), trainable: stage.trainable });
         }
         let checkpoints = CheckpointFolder::new(folder)?;
+        if !resume && !(checkpoints.is_empty() && !folder.join(METRICS).exists()) {
+            return Err(TrainError::OccupiedFolder(folder.to_owned()));
+        }
         let resumed = if resume { Some(checkpoints.latest()?) } else { None };
         let rate = SharedRate::default();
         let scheduler = ModuleLrScheduler::new(rate.clone());
@@ -136,7 +144,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
                     checkpoints.checkpointer("optim"),
                     checkpoints.checkpointer("scheduler"),
                 )
-                .with_checkpointing_strategy(KeepLast { n: 2, saved: resumed.iter().map(|state| state.step).collect() })
+                .with_checkpointing_strategy(SaveAlways)
                 .with_interrupter(interrupter)
                 .num_epochs(self.curriculum.stages().len());
         for (key, higher_is_better) in SHOWN {
@@ -148,14 +156,14 @@ impl<M: VisionLanguageModel> Grpo<M> {
         let strategy = Arc::new(Strategy {
             run: Mutex::new(Some(Run::new(self, folder, checkpoints, rate, resumed)?)),
             device,
-            steps: Mutex::new(Ok(0)),
+            outcome: Mutex::new(Ok(Outcome::default())),
         });
         let result = training.with_training_strategy(TrainingStrategy::Custom(strategy.clone())).launch(learner);
-        let mut steps = strategy.steps.lock().unwrap_or_else(PoisonError::into_inner);
-        let steps = std::mem::replace(&mut *steps, Ok(0))?;
+        let mut outcome = strategy.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let Outcome { steps, finished } = std::mem::replace(&mut *outcome, Ok(Outcome::default()))?;
         match result.error {
             Some(error) => Err(TrainError::Learner(error)),
-            None => Ok(Trained { model: result.model.model, steps, interrupted: result.interrupted.is_some() }),
+            None => Ok(Trained { model: result.model.model, steps, interrupted: !finished }),
         }
     }
 }
@@ -164,7 +172,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
 struct Strategy<M: VisionLanguageModel> {
     run: Mutex<Option<Run<M>>>,
     device: Device,
-    steps: Mutex<Result<usize, TrainError>>,
+    outcome: Mutex<Result<Outcome, TrainError>>,
 }
 
 impl<M: VisionLanguageModel> SupervisedLearningStrategy<Policy<M>> for Strategy<M> {
@@ -179,8 +187,7 @@ impl<M: VisionLanguageModel> SupervisedLearningStrategy<Policy<M>> for Strategy<
     ) -> (Policy<M>, SupervisedTrainingEventProcessor<Policy<M>>) {
         learner.fork(&self.device);
         if let Some(mut run) = self.run.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let outcome = run.train(&mut learner, &mut burn);
-            *self.steps.lock().unwrap_or_else(PoisonError::into_inner) = outcome.map(|()| run.steps());
+            *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = run.train(&mut learner, &mut burn);
         }
         // The checkpointer writes in the background; dropping it waits until it is done.
         drop(burn.checkpointer.take());

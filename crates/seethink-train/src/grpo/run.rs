@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use super::{Grpo, Moment, PolicyLoss};
-use crate::checkpoint::{CheckpointFolder, RunState};
+use crate::checkpoint::{CheckpointFolder, RunState, Unmeasured};
 use crate::log_prob::LogProbs;
 use crate::metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 use crate::observe::Event;
@@ -22,6 +22,18 @@ use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError};
 use std::path::Path;
 use std::time::Instant;
 
+/// Name of the metrics file in the folder of a run.
+pub(super) const METRICS: &str = "metrics.jsonl";
+
+/// How a run ended.
+#[derive(Default)]
+pub(super) struct Outcome {
+    /// Steps done, earlier ones of a resumed run included.
+    pub(super) steps: usize,
+    /// Whether the curriculum is over.
+    pub(super) finished: bool,
+}
+
 /// A run in progress.
 pub(super) struct Run<M: VisionLanguageModel> {
     grpo: Grpo<M>,
@@ -29,11 +41,10 @@ pub(super) struct Run<M: VisionLanguageModel> {
     metrics: MetricsFile,
     rate: SharedRate,
     state: RunState,
-    resumed: bool,
     /// What the KL term holds on to, without gradient tracking; `None` where no stage has a KL term.
     reference: Option<Policy<M>>,
-    /// Step of the last checkpoint.
-    saved: usize,
+    /// Whether the last checkpoint is of this moment.
+    saved: bool,
     started: Instant,
     elapsed_before: f64,
 }
@@ -46,40 +57,26 @@ impl<M: VisionLanguageModel> Run<M> {
         rate: SharedRate,
         resumed: Option<RunState>,
     ) -> Result<Self, TrainError> {
-        let is_resumed = resumed.is_some();
+        let n_stages = grpo.curriculum.stages().len();
+        let saved = resumed.is_some();
         let state = match resumed {
-            Some(state) if state.seed != grpo.seed => {
-                let problem = format!("is of a run with seed {}, not {}", state.seed, grpo.seed);
-                return Err(TrainError::Checkpoint { path: folder.to_owned(), problem });
-            }
             Some(state) => {
+                check_same_run(&state, &grpo, folder)?;
                 grpo.curriculum.load_record(state.curriculum.clone())?;
                 state
             }
-            None => RunState::new(grpo.seed, grpo.curriculum.to_record()),
+            None => RunState::new(grpo.seed, grpo.config.clone(), n_stages, grpo.curriculum.to_record()),
         };
-        let path = folder.join("metrics.jsonl");
-        let metrics = MetricsFile::open(&path, is_resumed.then_some(state.step))
-            .map_err(|source| TrainError::File { doing: "cannot open", path, source })?;
-        let (saved, elapsed_before) = (state.step, state.elapsed_secs);
+        let path = folder.join(METRICS);
+        let n_reported = state.step + usize::from(state.unmeasured.is_none());
+        let metrics = MetricsFile::open(&path, n_reported).map_err(|source| TrainError::File {
+            doing: "cannot open",
+            path,
+            source,
+        })?;
+        let elapsed_before = state.elapsed_secs;
         let started = Instant::now();
-        Ok(Self {
-            grpo,
-            checkpoints,
-            metrics,
-            rate,
-            state,
-            resumed: is_resumed,
-            reference: None,
-            saved,
-            started,
-            elapsed_before,
-        })
-    }
-
-    /// Steps done.
-    pub(super) fn steps(&self) -> usize {
-        self.state.step
+        Ok(Self { grpo, checkpoints, metrics, rate, state, reference: None, saved, started, elapsed_before })
     }
 
     /// The algorithm: ask the curriculum, roll out, score, compare within groups, update, tell the curriculum.
@@ -87,21 +84,28 @@ impl<M: VisionLanguageModel> Run<M> {
         &mut self,
         learner: &mut Learner<Policy<M>>,
         burn: &mut TrainingComponents<Policy<M>>,
-    ) -> Result<(), TrainError> {
-        if self.resumed {
-            self.restore(learner, burn)?;
-        } else {
-            let metrics = self.validate(learner, None, false)?;
-            self.write("base", metrics)?;
+    ) -> Result<Outcome, TrainError> {
+        let resumed = self.saved;
+        if resumed {
+            self.restore(learner)?;
         }
         let mut plan = self.next_plan();
-        while let Some(batch) = plan.take().filter(|_| !burn.interrupter.should_stop()) {
+        if let Some(batch) = plan.as_ref().filter(|batch| resumed && self.state.stage == Some(batch.stage)) {
+            self.announce_stage(batch.stage, burn);
+        }
+        // The base model of a new run, or a step whose validation was interrupted.
+        let mut running = match self.state.unmeasured.take() {
+            Some(step) => self.conclude(step, learner, burn)?,
+            None => true,
+        };
+        while running && !burn.interrupter.should_stop() {
+            let Some(batch) = &plan else { break };
             let begun = Instant::now();
             if self.state.stage != Some(batch.stage) {
                 self.enter_stage(batch.stage, learner, burn)?;
             }
             let stage = self.grpo.curriculum.stages()[batch.stage].clone();
-            let step = match self.roll_out(learner, &batch, &burn.interrupter) {
+            let step = match self.roll_out(learner, batch, &burn.interrupter) {
                 Err(TrainError::Rollout(RolloutError::Interrupted)) => break,
                 step => step?,
             };
@@ -109,26 +113,58 @@ impl<M: VisionLanguageModel> Run<M> {
             metrics.insert("time/rollout_secs".into(), begun.elapsed().as_secs_f64());
             metrics.extend(self.update(learner, &stage, &step));
             self.grpo.curriculum.observe(&step.outcomes());
+            let figures = self.grpo.curriculum.metrics().into_iter();
+            metrics.extend(figures.map(|(key, value)| (format!("curriculum/{key}"), value)));
             self.advance(&step);
-
-            plan = self.next_plan();
-            let end_of_stage = plan.as_ref().is_none_or(|next| next.stage != batch.stage);
-            let every = self.grpo.config.validate_every;
-            if end_of_stage || (every > 0 && self.state.stage_step.is_multiple_of(every)) {
-                metrics.extend(self.validate(learner, Some(&stage.name), end_of_stage)?);
-            }
             metrics.insert("time/step_secs".into(), begun.elapsed().as_secs_f64());
-            self.report(&stage, metrics, learner, burn)?;
-            if end_of_stage || self.state.step.is_multiple_of(self.grpo.config.checkpoint_every) {
-                self.checkpoint(learner, burn)?;
-            }
-            if end_of_stage {
-                let epoch = batch.stage + 1;
-                burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::EndSplit(epoch)));
-                burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::EndEpoch(epoch)));
+
+            let trained_stage = batch.stage;
+            plan = self.next_plan();
+            let end_of_stage = plan.as_ref().is_none_or(|next| next.stage != trained_stage);
+            running = self.conclude(Unmeasured { metrics, end_of_stage }, learner, burn)?;
+        }
+        self.checkpoint(learner, burn)?;
+        Ok(Outcome { steps: self.state.step, finished: running && plan.is_none() })
+    }
+
+    /// Measures a finished step where that is due, reports it and saves.
+    ///
+    /// Returns `false` where the validation gave up because of an interruption; a resumed run takes it up again.
+    fn conclude(
+        &mut self,
+        step: Unmeasured,
+        learner: &Learner<Policy<M>>,
+        burn: &mut TrainingComponents<Policy<M>>,
+    ) -> Result<bool, TrainError> {
+        let stage = self.state.stage.map(|index| self.grpo.curriculum.stages()[index].name.clone());
+        let is_multiple = |n: usize, of: usize| of > 0 && n.is_multiple_of(of);
+        let mut metrics = step.metrics.clone();
+        if stage.is_none() || step.end_of_stage || is_multiple(self.state.stage_step(), self.grpo.config.validate_every)
+        {
+            match self.validate(learner, stage.as_deref(), step.end_of_stage) {
+                Err(TrainError::Validation(error)) if burn.interrupter.should_stop() => {
+                    tracing::info!(%error, "validation interrupted");
+                    self.state.unmeasured = Some(step);
+                    return Ok(false);
+                }
+                measured => metrics.extend(measured?),
             }
         }
-        self.checkpoint(learner, burn)
+        self.saved = false;
+        let Some(stage) = stage else {
+            self.write("base", metrics)?;
+            return Ok(true);
+        };
+        self.report(&stage, metrics, learner, burn)?;
+        if step.end_of_stage || is_multiple(self.state.step, self.grpo.config.checkpoint_every) {
+            self.checkpoint(learner, burn)?;
+        }
+        if step.end_of_stage {
+            let epoch = self.state.stage.map_or(0, |index| index + 1);
+            burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::EndSplit(epoch)));
+            burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::EndEpoch(epoch)));
+        }
+        Ok(true)
     }
 
     fn next_plan(&mut self) -> Option<BatchPlan> {
@@ -137,7 +173,7 @@ impl<M: VisionLanguageModel> Run<M> {
         self.grpo.curriculum.next_batch(&self.grpo.corpus, self.grpo.config.rollout_batch)
     }
 
-    /// Applies a stage, and nothing else.
+    /// Applies a stage, and nothing else. At later visits the optimiser and the reference go on as they are.
     fn enter_stage(
         &mut self,
         index: usize,
@@ -146,15 +182,15 @@ impl<M: VisionLanguageModel> Run<M> {
     ) -> Result<(), TrainError> {
         let stage = self.grpo.curriculum.stages()[index].clone();
         let first = self.state.stage.is_none();
-        if stage.reset_optimizer && !first {
+        let first_visit = self.state.stage_steps[index] == 0;
+        if first_visit && stage.reset_optimizer && !first {
             let scheduler = ModuleLrScheduler::new(self.rate.clone());
             *learner = Learner::new(learner.model(), self.grpo.config.optimizer.init(), scheduler);
         }
-        if stage.snapshot_reference || first {
+        if first || (first_visit && stage.snapshot_reference) {
             self.take_reference(learner)?;
         }
         self.state.stage = Some(index);
-        self.state.stage_step = 0;
         self.announce_stage(index, burn);
         Ok(())
     }
@@ -171,10 +207,15 @@ impl<M: VisionLanguageModel> Run<M> {
         self.grpo.curriculum.planned_steps(self.grpo.config.rollout_batch)
     }
 
-    /// Makes the policy of this moment the reference, where any stage has a KL term.
+    /// Whether any stage has a KL term.
+    fn needs_reference(&self) -> bool {
+        let loss = &self.grpo.config.loss;
+        self.grpo.curriculum.stages().iter().any(|stage| stage_loss(loss, stage).kl_coef > 0.0)
+    }
+
+    /// Makes the policy of this moment the reference, where one is needed.
     fn take_reference(&mut self, learner: &Learner<Policy<M>>) -> Result<(), TrainError> {
-        let config = &self.grpo.config.loss;
-        if self.grpo.curriculum.stages().iter().any(|stage| stage_loss(config, stage).kl_coef > 0.0) {
+        if self.needs_reference() {
             let policy = learner.model().valid();
             self.checkpoints.save_reference(self.state.step, policy.clone().into_record())?;
             self.reference = Some(policy);
@@ -267,12 +308,14 @@ impl<M: VisionLanguageModel> Run<M> {
         let peak = stage.overrides.learning_rate.unwrap_or(optimizer.learning_rate);
         let total = self.planned_steps().zip(self.state.stage).map(|(steps, stage)| steps[stage]);
         // Without a plan there is no end to decay towards.
-        peak * total.map_or(1.0, |total| optimizer.schedule.factor(self.state.stage_step, total))
+        peak * total.map_or(1.0, |total| optimizer.schedule.factor(self.state.stage_step(), total))
     }
 
     fn advance(&mut self, step: &Step) {
         self.state.step += 1;
-        self.state.stage_step += 1;
+        if let Some(stage) = self.state.stage {
+            self.state.stage_steps[stage] += 1;
+        }
         self.state.completions += step.scores.iter().map(|scores| scores.len() as u64).sum::<u64>();
         self.state.tokens_generated += step.rollouts.n_tokens() as u64;
         self.state.elapsed_secs = self.elapsed_before + self.started.elapsed().as_secs_f64();
@@ -293,23 +336,20 @@ impl<M: VisionLanguageModel> Run<M> {
     /// Tells the metrics file, burn and the observer of a finished step.
     fn report(
         &mut self,
-        stage: &Stage,
-        mut metrics: Metrics,
+        stage: &str,
+        metrics: Metrics,
         learner: &Learner<Policy<M>>,
         burn: &mut TrainingComponents<Policy<M>>,
     ) -> Result<(), TrainError> {
-        metrics.extend(
-            self.grpo.curriculum.metrics().into_iter().map(|(key, value)| (format!("curriculum/{key}"), value)),
-        );
         let planned = self.planned_steps();
         let total = planned.as_ref().zip(self.state.stage).map_or(0, |(steps, stage)| steps[stage]);
-        let progress = Progress::new(self.state.stage_step, total, Some("steps".into()));
+        let progress = Progress::new(self.state.stage_step(), total, Some("steps".into()));
         let output = StepOutput { metrics: metrics.clone() };
         let item = TrainingItem::new(output, progress, Some(self.state.step), Some(learner.lr_current()));
         burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::ProcessedItem(item)));
-        let record = self.write(&stage.name, metrics)?;
+        let record = self.write(stage, metrics)?;
         let event =
-            Event::Step { record: &record, stage_step: self.state.stage_step, planned_steps: planned.as_deref() };
+            Event::Step { record: &record, stage_step: self.state.stage_step(), planned_steps: planned.as_deref() };
         (self.grpo.observer)(event);
         Ok(())
     }
@@ -333,38 +373,44 @@ impl<M: VisionLanguageModel> Run<M> {
         learner: &Learner<Policy<M>>,
         burn: &mut TrainingComponents<Policy<M>>,
     ) -> Result<(), TrainError> {
-        if self.saved == self.state.step {
+        if self.saved {
             return Ok(());
         }
         if let Some(checkpointer) = &mut burn.checkpointer {
             checkpointer.checkpoint(learner, self.state.step, &burn.event_store);
             self.checkpoints.save_state(&self.state)?;
-            self.checkpoints.prune(self.state.step, self.state.reference_step);
-            self.saved = self.state.step;
+            self.checkpoints.prune(&self.state);
+            self.saved = true;
             (self.grpo.observer)(Event::Checkpoint { step: self.state.step });
         }
         Ok(())
     }
 
     /// Puts weights, moments and reference back to where the checkpoint was.
-    fn restore(
-        &mut self,
-        learner: &mut Learner<Policy<M>>,
-        burn: &mut TrainingComponents<Policy<M>>,
-    ) -> Result<(), TrainError> {
+    fn restore(&mut self, learner: &mut Learner<Policy<M>>) -> Result<(), TrainError> {
         let step = self.state.step;
         let wrong = |name: &'static str| move |error| TrainError::Record { name, step, source: error };
         learner.load_model(self.checkpoints.checkpointer("model").restore(step).map_err(wrong("model"))?);
         learner.load_optim(self.checkpoints.checkpointer("optim").restore(step).map_err(wrong("optim"))?);
-        if let Some(index) = self.state.stage {
-            let config = &self.grpo.config.loss;
-            if self.grpo.curriculum.stages().iter().any(|stage| stage_loss(config, stage).kl_coef > 0.0) {
-                let record = self.checkpoints.load_reference(self.state.reference_step)?;
-                self.reference = Some(learner.model().valid().load_record(record));
-            }
-            self.announce_stage(index, burn);
+        if self.state.stage.is_some() && self.needs_reference() {
+            let record = self.checkpoints.load_reference(self.state.reference_step)?;
+            self.reference = Some(learner.model().valid().load_record(record));
         }
         Ok(())
+    }
+}
+
+/// Refuses the checkpoint of another run; what a curriculum draws from it checks itself.
+fn check_same_run<M>(state: &RunState, grpo: &Grpo<M>, folder: &Path) -> Result<(), TrainError> {
+    let wrong = |problem| Err(TrainError::Checkpoint { path: folder.to_owned(), problem });
+    let n_stages = grpo.curriculum.stages().len();
+    match state.difference(grpo.seed, &grpo.config) {
+        Err(error) => wrong(format!("has settings that cannot be compared: {error}")),
+        Ok(Some(difference)) => wrong(format!("is of a run with {difference}")),
+        Ok(None) if state.stage_steps.len() != n_stages => {
+            wrong(format!("is of a run with {} stages, not {n_stages}", state.stage_steps.len()))
+        }
+        Ok(None) => Ok(()),
     }
 }
 
