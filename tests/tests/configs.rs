@@ -1,5 +1,8 @@
 //! Every file under `configs/` is read, survives being written, and makes a curriculum.
 
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
 use seethink::data::THINK_PROMPT;
 use seethink::prelude::*;
 use std::fs;

@@ -15,7 +15,7 @@ fn load(dir: &Path) -> Result<Qwen3Vl, LoadError> {
 }
 
 fn refused(dir: &Path) -> String {
-    let error = load(dir).err().expect("this checkpoint must be refused");
+    let error = load(dir).expect_err("this checkpoint must be refused");
     let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
     format!("{error}{}", source.unwrap_or_default())
 }

@@ -1,0 +1,115 @@
+//! How many completion tokens per second are sampled, scored and trained on.
+//!
+//! `cargo bench -p seethink-tests --bench throughput [-- --quick]` measures one training step of
+//! `configs/micro/qwen3_vl/staged.ron` on the visual problems: the same prompts, completions and settings for all three
+//! figures. The weights are random, so that the amount of work does not depend on what a model has learned; nearly all
+//! completions are then as long as they may be.
+//!
+//! - `rollout`: images encoded, prompts prefilled, completions sampled;
+//! - `log_probs`: one forward pass without gradients, as for the reference;
+//! - `update`: loss, gradients, clipping and the optimiser.
+//!
+//! The unit is tokens of completions: prompts and images are work but are not counted.
+
+// A benchmark fails as tests do.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::Module;
+use burn::train::Learner;
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use seethink::data::digits::DigitsWorld;
+use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig, Qwen3VlProcessor};
+use seethink::prelude::*;
+use seethink::rollout::{DrawKey, Prompt};
+use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, SharedRate, TrainBatch, group_advantages};
+use std::path::Path;
+use std::time::Duration;
+
+/// The programs run with it, so the figures are theirs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn throughput(criterion: &mut Criterion) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let config = RunConfig::load(root.join("configs/micro/qwen3_vl/staged.ron"), &[]).unwrap();
+    let grpo = config.grpo;
+    let base = root.join("experiments/assets/digits-base");
+    let processor = Qwen3VlProcessor::from_pretrained(&base).unwrap();
+    let model = Qwen3VlConfig::read(&base).unwrap().init_seeded(config.seed, &device("auto").unwrap());
+
+    let DataConfig::Digits { world, seed, .. } = config.data else { panic!("the configuration has the digits world") };
+    let world = DigitsWorld::new(world).unwrap();
+    let problems: Vec<Problem> =
+        world.problems(Split::Train, &Capability::VISUAL_REASONING, seed).take(grpo.rollout_batch).collect();
+    let inputs = grpo.prompt.encode_all(&processor, &problems.iter().collect::<Vec<_>>()).unwrap();
+    let prompts: Vec<Prompt<'_>> =
+        problems.iter().zip(&inputs).map(|(problem, input)| Prompt { problem: problem.id, input }).collect();
+    let generator = Generator {
+        model: &model,
+        processor: &processor,
+        sampling: grpo.sampling,
+        max_batch: grpo.memory.decode_batch,
+    };
+    let key = DrawKey { seed: config.seed, purpose: Purpose::Rollout, step: 0 };
+    let roll_out = || generator.generate(&prompts, grpo.group_size, key, &mut |_, _| true).unwrap();
+
+    let rollouts = roll_out();
+    // Random weights solve nothing; every other completion is called right.
+    let rewards: Vec<f32> = (0..grpo.group_size).map(|completion| (completion % 2) as f32).collect();
+    // The vision side learns, so image features are computed again instead of being kept from the rollout.
+    let groups: Vec<GroupInput<'_>> = inputs
+        .iter()
+        .zip(&rollouts.groups)
+        .map(|(prompt, group)| GroupInput::of_group(prompt, None, group, group_advantages(&rewards)))
+        .collect();
+    let mut micro_batches = MicroBatch::pack(&groups, grpo.memory.micro_batch_tokens);
+    let log_probs = LogProbs {
+        temperature: grpo.sampling.log_prob_temperature(),
+        forbidden: processor.forbidden_token_ids().to_vec(),
+        chunk: grpo.memory.logit_chunk,
+    };
+    let pad_token = processor.pad_token_id();
+    let policy = Policy { model: model.clone() };
+    let score = |micro_batch: &MicroBatch| policy.log_probs(micro_batch, &log_probs, pad_token);
+
+    let mut group = criterion.benchmark_group("throughput");
+    group.throughput(Throughput::Elements(rollouts.n_tokens() as u64));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10).warm_up_time(Duration::from_secs(1));
+    group.measurement_time(Duration::from_secs(1));
+    group.bench_function("rollout", |bencher| bencher.iter(roll_out));
+    group.bench_function("log_probs", |bencher| bencher.iter(|| micro_batches.iter().map(score).collect::<Vec<_>>()));
+    for micro_batch in &mut micro_batches {
+        micro_batch.targets.reference_log_probs = score(micro_batch);
+    }
+    let batch = TrainBatch {
+        micro_batches,
+        objective: Objective::Policy(grpo.loss),
+        trainable: Trainable::ALL,
+        log_probs: log_probs.clone(),
+        pad_token,
+        max_grad_norm: grpo.optimizer.max_grad_norm,
+    };
+    let mut learner = learner(model, &grpo.optimizer);
+    group.bench_function("update", |bencher| {
+        bencher.iter(|| {
+            let output = learner.train_step(batch.clone());
+            learner.optimizer_step(output.grads);
+        });
+    });
+    group.finish();
+}
+
+fn learner(model: Qwen3Vl, optimizer: &OptimizerConfig) -> Learner<Policy<Qwen3Vl>> {
+    let model = model.train();
+    let device = model.device();
+    let rate = SharedRate::default();
+    rate.set(optimizer.learning_rate);
+    let mut learner = Learner::new(Policy { model }, optimizer.init(), ModuleLrScheduler::new(rate));
+    learner.fork(&device);
+    learner.lr_step();
+    learner
+}
+
+criterion_group!(benches, throughput);
+criterion_main!(benches);
