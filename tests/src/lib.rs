@@ -1,1 +1,3 @@
-//! tests
+//! What tests of several files share; the tests themselves are in `tests/`.
+
+pub mod tiny;

@@ -1,0 +1,113 @@
+//! A Qwen3-VL with random weights that is small enough to train in a test, and problems for it.
+
+use seethink::burn::tensor::Device;
+use seethink::core::{Capability, Image, Problem};
+use seethink::data::Split;
+use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig, Qwen3VlProcessor};
+use seethink::models::{Message, Processor, ProcessorError, PromptInput};
+use seethink::reward::{Reward, Score};
+use std::path::{Path, PathBuf};
+
+/// The folder with the tiny tokenizer, template and image settings.
+pub fn checkpoint() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/qwen3_vl/checkpoint")
+}
+
+/// The configuration of the fixture with a smaller model: two decoder layers, two vision blocks, one DeepStack level.
+///
+/// # Panics
+/// If the fixture cannot be read.
+pub fn config(vocab: usize, hidden: usize) -> Qwen3VlConfig {
+    let mut config = Qwen3VlConfig::read(&checkpoint()).expect("the fixture is whole");
+    let text = &mut config.text_config;
+    (text.vocab_size, text.hidden_size, text.intermediate_size, text.num_hidden_layers) = (vocab, hidden, 48, 2);
+    (text.num_attention_heads, text.num_key_value_heads, text.initializer_range) = (2, 1, 0.2);
+    let vision = &mut config.vision_config;
+    (vision.hidden_size, vision.intermediate_size, vision.depth, vision.num_heads) = (16, 24, 2, 2);
+    (vision.out_hidden_size, vision.initializer_range) = (hidden, 0.2);
+    vision.deepstack_visual_indexes = vec![0];
+    config
+}
+
+/// A model for the fixture's tokenizer.
+pub fn model(seed: u64) -> Qwen3Vl {
+    config(1072, 32).init_seeded(seed, &Device::default())
+}
+
+/// The fixture's processor, except that every sixteenth token ends a completion: a random model then writes some of any
+/// length.
+#[derive(Debug)]
+pub struct TinyProcessor {
+    inner: Qwen3VlProcessor,
+    eos: Vec<u32>,
+}
+
+impl TinyProcessor {
+    /// Reads it.
+    ///
+    /// # Panics
+    /// If the fixture cannot be read.
+    pub fn new() -> Self {
+        let inner = Qwen3VlProcessor::from_pretrained(&checkpoint()).expect("the fixture is whole");
+        let eos = (0..1000).step_by(16).chain(inner.eos_token_ids().iter().copied()).collect();
+        Self { inner, eos }
+    }
+}
+
+impl Default for TinyProcessor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Processor for TinyProcessor {
+    fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError> {
+        self.inner.encode(messages, images)
+    }
+
+    fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
+        self.inner.encode_text(text)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Result<String, ProcessorError> {
+        self.inner.decode(tokens)
+    }
+
+    fn eos_token_ids(&self) -> &[u32] {
+        &self.eos
+    }
+
+    fn pad_token_id(&self) -> u32 {
+        self.inner.pad_token_id()
+    }
+
+    fn forbidden_token_ids(&self) -> &[u32] {
+        self.inner.forbidden_token_ids()
+    }
+}
+
+/// Problems of the digits world, `n` of each capability.
+///
+/// # Panics
+/// Never: the default world is valid.
+pub fn problems(n: usize) -> Vec<Problem> {
+    let world = DigitsWorld::new(DigitsConfig::default()).expect("the default is valid");
+    Capability::ALL.iter().flat_map(|capability| world.problems(Split::Train, capability, 1).take(n)).collect()
+}
+
+/// The share of letters in a completion: a random model earns some of it, and differs within a group.
+#[derive(Debug, Clone, Copy)]
+pub struct LetterReward;
+
+impl Reward for LetterReward {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn score(&self, _: &Problem, completion: &str) -> Score {
+        let n_letters = completion.chars().filter(char::is_ascii_alphabetic).count();
+        let share = n_letters as f32 / completion.chars().count().max(1) as f32;
+        Score { value: share, parts: vec![("accuracy", share.round())] }
+    }
+}
