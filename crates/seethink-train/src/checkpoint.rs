@@ -37,6 +37,8 @@ pub struct RunState {
     pub curriculum: CurriculumRecord,
     /// Step at which the reference policy was taken.
     pub reference_step: usize,
+    /// Whether the vision side may have learnt since.
+    pub vision_changed: bool,
     /// Tokens that went through updates so far, prompts included.
     pub tokens_trained: u64,
     /// Tokens sampled so far.
@@ -73,6 +75,7 @@ impl RunState {
             unmeasured: Some(Unmeasured::default()),
             curriculum,
             reference_step: 0,
+            vision_changed: false,
             tokens_trained: 0,
             tokens_generated: 0,
             completions: 0,

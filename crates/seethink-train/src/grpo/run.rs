@@ -221,6 +221,7 @@ impl<M: VisionLanguageModel> Run<M> {
             self.reference = Some(policy);
         }
         self.state.reference_step = self.state.step;
+        self.state.vision_changed = false;
         Ok(())
     }
 
@@ -268,13 +269,17 @@ impl<M: VisionLanguageModel> Run<M> {
             chunk: config.memory.logit_chunk,
         };
         let pad_token = processor.pad_token_id();
-        let frozen_vision = !stage.trainable.sees_gradients_in_vision();
-        let mut batches = step.mini_batches(config.mini_batch, config.memory.micro_batch_tokens, frozen_vision);
+        let vision_learns = stage.trainable.sees_gradients_in_vision();
+        let cut = |keep_features| step.mini_batches(config.mini_batch, config.memory.micro_batch_tokens, keep_features);
+        let mut batches = cut(!vision_learns);
         if let Some(reference) = self.reference.as_ref().filter(|_| loss.kl_coef > 0.0) {
-            for micro_batch in batches.iter_mut().flatten() {
-                micro_batch.targets.reference_log_probs = reference.log_probs(micro_batch, &log_probs, pad_token);
+            // The same rows in the same order; the reference looks for itself where its vision side is another.
+            let seen = cut(!self.state.vision_changed);
+            for (micro_batch, seen) in batches.iter_mut().flatten().zip(seen.iter().flatten()) {
+                micro_batch.targets.reference_log_probs = reference.log_probs(seen, &log_probs, pad_token);
             }
         }
+        self.state.vision_changed |= vision_learns;
         let reference_secs = begun.elapsed().as_secs_f64();
 
         let learning_rate = self.learning_rate(stage);

@@ -20,12 +20,12 @@ pub(super) struct Step {
 impl Step {
     /// Micro-batches of each mini-batch, in order; advantages are computed here and only here.
     ///
-    /// `frozen_vision`: whether the image features of the rollouts are still those of the update.
+    /// `keep_features`: whether to use the image features of the rollouts, instead of the pixels again.
     pub(super) fn mini_batches(
         &self,
         mini_batch: usize,
         max_tokens: usize,
-        frozen_vision: bool,
+        keep_features: bool,
     ) -> Vec<Vec<MicroBatch>> {
         let groups: Vec<GroupInput<'_>> = self
             .prompts
@@ -34,7 +34,7 @@ impl Step {
             .zip(self.rollouts.features.iter().zip(&self.scores))
             .map(|((prompt, group), (features, scores))| {
                 let rewards: Vec<f32> = scores.iter().map(|score| score.value).collect();
-                let features = features.as_ref().filter(|_| frozen_vision);
+                let features = features.as_ref().filter(|_| keep_features);
                 GroupInput::of_group(prompt, features, group, group_advantages(&rewards))
             })
             .collect();
