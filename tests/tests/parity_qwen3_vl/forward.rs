@@ -7,8 +7,10 @@ use seethink_models::VisionLanguageModel;
 
 /// The reference's own noise is up to 1.8e-5 here.
 const VISION: f32 = 2e-4;
-/// The reference's own noise is up to 6.2e-5, on values of up to about 10.
+/// The reference's own noise is up to 6.2e-5, on values of up to about 30.
 const HIDDEN: f32 = 5e-4;
+/// The reference's own noise is up to 7.7e-6; an epsilon of 1e-5 instead of 1e-6 in the norms would be 1.6e-4.
+const FINAL_NORM: f32 = 1e-4;
 /// The reference's own noise is up to 2.5e-5.
 const LOGITS: f32 = 1e-4;
 
@@ -43,7 +45,7 @@ fn check(name: &str) {
         case.compare(&format!("hidden_{index}"), x.clone(), HIDDEN);
     });
     assert_eq!(observed, model.config().text_config.num_hidden_layers + 1);
-    case.compare("final_norm", hidden.clone(), HIDDEN);
+    case.compare("final_norm", hidden.clone(), FINAL_NORM);
     check_logits(&case, model.lm_head(hidden.flatten(0, 1)));
 }
 
