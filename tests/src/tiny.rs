@@ -1,6 +1,7 @@
 //! A Qwen3-VL with random weights that is small enough to train in a test, and problems for it.
 
-use seethink::burn::tensor::Device;
+use seethink::burn::module::{Module, ModuleVisitor, Param};
+use seethink::burn::tensor::{Device, Tensor};
 use seethink::core::{Capability, Image, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
@@ -110,4 +111,18 @@ impl Reward for LetterReward {
         let share = n_letters as f32 / completion.chars().count().max(1) as f32;
         Score { value: share, parts: vec![("accuracy", share.round())] }
     }
+}
+
+/// The bits of all weights, parameter by parameter.
+pub fn weights(model: &impl Module) -> Vec<Vec<u32>> {
+    #[derive(Default)]
+    struct Collect(Vec<Vec<u32>>);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().into_data().iter::<f32>().map(f32::to_bits).collect());
+        }
+    }
+    let mut collect = Collect::default();
+    model.visit(&mut collect);
+    collect.0
 }

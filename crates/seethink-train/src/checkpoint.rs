@@ -1,17 +1,17 @@
 //! What a run leaves behind to continue from.
 //!
 //! burn's checkpointer writes model, optimiser and scheduler; [`RunState`] holds the rest. Every file is written under a
-//! temporary name and renamed, so a file that exists is whole, and a checkpoint counts only when all its files exist.
+//! temporary name and renamed, by burn as by us, so a file that exists is whole, and a checkpoint counts only when all its
+//! files exist.
 
 use crate::metrics::Metrics;
 use crate::{GrpoConfig, TrainError};
 use burn::store::ModuleRecord;
 use burn::train::checkpoint::{
-    Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy,
+    Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy, FileCheckpointer,
 };
 use seethink_curriculum::CurriculumRecord;
 use serde::{Deserialize, Serialize};
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 /// Everything beside weights and moments that a resumed run needs. All draws are functions of the step, so no generator
@@ -109,6 +109,7 @@ impl RunState {
 pub struct CheckpointFolder(PathBuf);
 
 const RECORDS: [&str; 3] = ["model", "optim", "scheduler"];
+const STATE: &str = "state";
 const REFERENCE: &str = "reference";
 
 impl CheckpointFolder {
@@ -135,7 +136,7 @@ impl CheckpointFolder {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn save_state(&self, state: &RunState) -> Result<(), TrainError> {
+    pub(crate) fn save_state(&self, state: &RunState) -> Result<(), TrainError> {
         let path = self.state_path(state.step);
         let text = serde_json::to_string_pretty(state).map_err(std::io::Error::from);
         text.and_then(|text| write_atomic(&path, text.as_bytes())).map_err(|source| TrainError::File {
@@ -156,8 +157,10 @@ impl CheckpointFolder {
             source,
         })?;
         let step = entries
-            .filter_map(|entry| numbered(&entry.ok()?.path()))
-            .filter_map(|(name, step)| (name == "state").then_some(step))
+            .filter_map(|entry| match numbered(&entry.ok()?.path()) {
+                Some((STATE, step)) => Some(step),
+                _ => None,
+            })
             .filter(|&step| RECORDS.iter().all(|name| self.record_path(name, step).exists()))
             .max()
             .ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?;
@@ -191,13 +194,13 @@ impl CheckpointFolder {
     pub(crate) fn prune(&self, state: &RunState) {
         let Ok(entries) = std::fs::read_dir(&self.0) else { return };
         let files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        let steps = files.iter().filter_map(|path| numbered(path)).filter(|(name, _)| name == "state");
+        let steps = files.iter().filter_map(|path| numbered(path)).filter(|(name, _)| *name == STATE);
         let before = steps.map(|(_, step)| step).filter(|&step| step < state.step).max();
         let Ok(before) = before.map(|step| self.state(step)).transpose() else { return };
         let kept = || before.iter().chain([state]);
         for path in files {
             let Some((name, step)) = numbered(&path) else { continue };
-            let needed = match name.as_str() {
+            let needed = match name {
                 REFERENCE => kept().any(|state| state.reference_step == step),
                 _ => kept().any(|state| state.step == step),
             };
@@ -211,34 +214,42 @@ impl CheckpointFolder {
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn save_reference(&self, step: usize, record: ModuleRecord) -> Result<(), TrainError> {
-        AtomicCheckpointer::new(self, REFERENCE).save(step, record).map_err(|error| TrainError::Record {
-            name: REFERENCE,
-            step,
-            source: error,
-        })
+    pub(crate) fn save_reference(&self, step: usize, record: ModuleRecord) -> Result<(), TrainError> {
+        self.record(REFERENCE, step, self.checkpointer(REFERENCE).save(step, record))
     }
 
     /// Reads the reference policy that was taken at `step`.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub fn load_reference(&self, step: usize) -> Result<ModuleRecord, TrainError> {
-        AtomicCheckpointer::new(self, REFERENCE).restore(step).map_err(|error| TrainError::Record {
-            name: REFERENCE,
-            step,
-            source: error,
-        })
+    pub(crate) fn load_reference(&self, step: usize) -> Result<ModuleRecord, TrainError> {
+        self.load(REFERENCE, step)
+    }
+
+    /// Reads a record of the checkpoint at `step`.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn load<R: Checkpoint>(&self, name: &'static str, step: usize) -> Result<R, TrainError> {
+        self.record(name, step, self.checkpointer(name).restore(step))
     }
 
     /// A checkpointer of burn that writes here.
-    pub fn checkpointer<R: Checkpoint>(&self, name: &'static str) -> AtomicCheckpointer<R> {
-        debug_assert!(RECORDS.contains(&name));
-        AtomicCheckpointer::new(self, name)
+    pub(crate) fn checkpointer(&self, name: &'static str) -> FileCheckpointer {
+        FileCheckpointer::new(&self.0, name)
+    }
+
+    fn record<T>(
+        &self,
+        name: &'static str,
+        step: usize,
+        result: Result<T, CheckpointerError>,
+    ) -> Result<T, TrainError> {
+        result.map_err(|source| TrainError::Record { name, step, source })
     }
 
     fn state_path(&self, step: usize) -> PathBuf {
-        self.0.join(format!("state-{step}.json"))
+        self.0.join(format!("{STATE}-{step}.json"))
     }
 
     fn record_path(&self, name: &str, step: usize) -> PathBuf {
@@ -246,44 +257,11 @@ impl CheckpointFolder {
     }
 }
 
-/// Writes records under a temporary name and renames them.
-#[derive(Debug)]
-pub struct AtomicCheckpointer<R> {
-    folder: CheckpointFolder,
-    name: &'static str,
-    record: PhantomData<fn(R)>,
-}
-
-impl<R> AtomicCheckpointer<R> {
-    fn new(folder: &CheckpointFolder, name: &'static str) -> Self {
-        Self { folder: folder.clone(), name, record: PhantomData }
-    }
-}
-
-impl<R: Checkpoint> Checkpointer<R> for AtomicCheckpointer<R> {
-    fn save(&self, step: usize, record: R) -> Result<(), CheckpointerError> {
-        let path = self.folder.record_path(self.name, step);
-        let temporary = self.folder.record_path(&format!("tmp-{}", self.name), step);
-        record.save(temporary.clone())?;
-        std::fs::rename(temporary, path).map_err(CheckpointerError::IOError)
-    }
-
-    fn delete(&self, step: usize) -> Result<(), CheckpointerError> {
-        match std::fs::remove_file(self.folder.record_path(self.name, step)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CheckpointerError::IOError(error)),
-            _ => Ok(()),
-        }
-    }
-
-    fn restore(&self, step: usize) -> Result<R, CheckpointerError> {
-        R::load(self.folder.record_path(self.name, step))
-    }
-}
-
-/// Name and step of a file `name-step.extension`.
-fn numbered(path: &Path) -> Option<(String, usize)> {
-    let (name, step) = path.file_stem()?.to_str()?.rsplit_once('-')?;
-    Some((name.to_owned(), step.parse().ok()?))
+/// Name and step of a file that belongs to a checkpoint.
+fn numbered(path: &Path) -> Option<(&str, usize)> {
+    let (name, step) = path.file_name()?.to_str()?.split_once('-')?;
+    let extension = if name == STATE { ".json" } else { ".bpk" };
+    Some((name, step.strip_suffix(extension)?.parse().ok()?))
 }
 
 /// Saves whenever it is asked; [`CheckpointFolder`] deletes, because it knows which files belong together.

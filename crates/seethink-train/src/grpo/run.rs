@@ -12,7 +12,6 @@ use crate::{MicroBatch, TrainError};
 use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
-use burn::train::checkpoint::Checkpointer;
 use burn::train::{EventProcessorTraining, Interrupter, Learner, LearnerEvent, TrainingComponents, TrainingItem};
 use seethink_core::{Problem, Purpose};
 use seethink_curriculum::{BatchPlan, Stage};
@@ -393,10 +392,8 @@ impl<M: VisionLanguageModel> Run<M> {
 
     /// Puts weights, moments and reference back to where the checkpoint was.
     fn restore(&mut self, learner: &mut Learner<Policy<M>>) -> Result<(), TrainError> {
-        let step = self.state.step;
-        let wrong = |name: &'static str| move |error| TrainError::Record { name, step, source: error };
-        learner.load_model(self.checkpoints.checkpointer("model").restore(step).map_err(wrong("model"))?);
-        learner.load_optim(self.checkpoints.checkpointer("optim").restore(step).map_err(wrong("optim"))?);
+        learner.load_model(self.checkpoints.load("model", self.state.step)?);
+        learner.load_optim(self.checkpoints.load("optim", self.state.step)?);
         if self.state.stage.is_some() && self.needs_reference() {
             let record = self.checkpoints.load_reference(self.state.reference_step)?;
             self.reference = Some(learner.model().valid().load_record(record));

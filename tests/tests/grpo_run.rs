@@ -1,0 +1,446 @@
+//! Whole GRPO runs of a tiny random model: the same again, interrupted and resumed, damaged, refused.
+
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
+use seethink::core::{Capability, Trainable};
+use seethink::curriculum::{Corpus, CorpusEntry, Epochs, LastBatch, Order, Stage, Staged};
+use seethink::models::qwen3_vl::Qwen3Vl;
+use seethink::rollout::Sampling;
+use seethink::train::{
+    CheckpointFolder, Decay, Event, Grpo, GrpoConfig, Interrupter, MemoryConfig, Metrics, MetricsFile, Moment,
+    Observer, OptimizerConfig, PolicyLoss, PromptFormat, Schedule, StepRecord, TrainError, Trained, Validate,
+};
+use seethink_tests::tiny::{self, LetterReward, TinyProcessor};
+use std::error::Error;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// Six steps: three that train everything on pictures, then three of the language model with a fresh optimiser and reference.
+fn plan() -> Staged {
+    let mut second = Stage::of(Capability::VISUAL_REASONING);
+    second.trainable = Trainable::LANGUAGE_MODEL;
+    Staged {
+        stages: vec![Stage::of(Capability::PERCEPTION), second],
+        order: Order::Shuffled,
+        epochs: Epochs::AsNeeded { steps: 3 },
+        last_batch: LastBatch::Keep,
+    }
+}
+
+fn config() -> GrpoConfig {
+    GrpoConfig {
+        prompt: PromptFormat { system: None, suffix: String::new() },
+        rollout_batch: 4,
+        group_size: 3,
+        mini_batch: 2,
+        sampling: Sampling::plain(8),
+        loss: PolicyLoss { kl_coef: 0.05, ..PolicyLoss::default() },
+        optimizer: OptimizerConfig {
+            learning_rate: 3e-3,
+            betas: (0.9, 0.99),
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            max_grad_norm: 1.0,
+            schedule: Schedule { warmup: 0.0, decay: Decay::Cosine, floor: 0.1 },
+        },
+        memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 64 },
+        checkpoint_every: 2,
+        validate_every: 0,
+    }
+}
+
+/// One run and how it is started.
+struct Job {
+    plan: Staged,
+    config: GrpoConfig,
+    seed: u64,
+    resume: bool,
+    interrupter: Interrupter,
+    validate: Option<Box<dyn Validate<Qwen3Vl>>>,
+    observer: Box<Observer>,
+}
+
+impl Job {
+    fn new() -> Self {
+        Self {
+            plan: plan(),
+            config: config(),
+            seed: 11,
+            resume: false,
+            interrupter: Interrupter::new(),
+            validate: None,
+            observer: Box::new(|_| {}),
+        }
+    }
+
+    fn resumed() -> Self {
+        Self { resume: true, ..Self::new() }
+    }
+
+    /// Stops where `when` says so.
+    fn stopped(mut self, mut when: impl FnMut(&Event<'_>) -> bool + Send + 'static) -> Self {
+        let interrupter = self.interrupter.clone();
+        self.observer = Box::new(move |event| {
+            if when(&event) {
+                interrupter.stop(None);
+            }
+        });
+        self
+    }
+
+    /// A resumed run starts from other weights, so that all that matter come from the checkpoint.
+    fn run(self, folder: &Path) -> Result<Trained<Qwen3Vl>, TrainError> {
+        let model = tiny::model(if self.resume { 99 } else { 3 });
+        let problems = tiny::problems(6);
+        let corpus = Corpus::new(problems.iter().map(CorpusEntry::from))?;
+        let grpo = Grpo {
+            config: self.config,
+            seed: self.seed,
+            processor: Arc::new(TinyProcessor::new()),
+            reward: Arc::new(LetterReward),
+            curriculum: self.plan.build(&corpus, self.seed)?,
+            problems: problems.into_iter().collect(),
+            corpus,
+            validate: self.validate,
+            observer: self.observer,
+            dashboard: false,
+        };
+        grpo.train(model, folder, self.resume, self.interrupter)
+    }
+
+    fn error(self, folder: &Path) -> String {
+        let error = self.run(folder).expect_err("the run must be refused");
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            message += &format!(": {error}");
+            source = error.source();
+        }
+        println!("{message}");
+        message
+    }
+}
+
+/// The metrics of a run, without times.
+fn records(folder: &Path) -> Vec<StepRecord> {
+    let mut records = MetricsFile::read(&folder.join("metrics.jsonl")).unwrap();
+    for record in &mut records {
+        record.metrics.retain(|key, _| !key.starts_with("time/"));
+    }
+    records
+}
+
+fn assert_same_run(found: (&Trained<Qwen3Vl>, &Path), expected: (&Trained<Qwen3Vl>, &Path)) {
+    assert_eq!((found.0.steps, found.0.interrupted), (expected.0.steps, expected.0.interrupted));
+    assert_eq!(records(found.1), records(expected.1));
+    assert!(tiny::weights(&found.0.model) == tiny::weights(&expected.0.model), "the weights differ");
+}
+
+/// The run that nothing disturbs.
+fn whole() -> (Trained<Qwen3Vl>, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (Job::new().run(folder.path()).unwrap(), folder)
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let (first, first_folder) = whole();
+    let (second, second_folder) = whole();
+    assert_same_run((&second, second_folder.path()), (&first, first_folder.path()));
+    assert_eq!((first.steps, first.interrupted), (6, false));
+    let records = records(first_folder.path());
+    let stages: Vec<&str> = records.iter().map(|record| record.stage.as_str()).collect();
+    assert_eq!(
+        stages,
+        ["base", "perception", "perception", "perception", "visual_reasoning", "visual_reasoning", "visual_reasoning"]
+    );
+    assert!(records[1..].iter().all(|record| record.metrics["update/grad_norm"] > 0.0));
+
+    let folder = tempfile::tempdir().unwrap();
+    let other = Job { seed: 12, ..Job::new() }.run(folder.path()).unwrap();
+    assert!(tiny::weights(&other.model) != tiny::weights(&first.model));
+}
+
+#[test]
+fn a_resumed_run_is_the_run_that_was_not_interrupted() {
+    let (expected, expected_folder) = whole();
+    // Off a checkpoint, at the end of a stage, after it; and in the middle of sampling.
+    for step in [1, 3, 4] {
+        for while_sampling in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut done = 0;
+            let job = Job::new().stopped(move |event| match event {
+                Event::Step { record, .. } => {
+                    done = record.step;
+                    done == step && !while_sampling
+                }
+                Event::Generating { done: finished, .. } => while_sampling && done == step && *finished > 0,
+                _ => false,
+            });
+            let stopped = job.run(folder.path()).unwrap();
+            assert_eq!((stopped.steps, stopped.interrupted), (step, true));
+            let resumed = Job::resumed().run(folder.path()).unwrap();
+            assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
+        }
+    }
+}
+
+#[test]
+fn a_run_that_is_stopped_before_its_first_step_can_be_resumed() {
+    let (expected, expected_folder) = whole();
+    let stop_at_once: fn(&Event<'_>) -> bool = |event| matches!(event, Event::Generating { .. });
+    let before = Job::new();
+    before.interrupter.stop(None);
+    for job in [before, Job::new().stopped(stop_at_once)] {
+        let folder = tempfile::tempdir().unwrap();
+        let stopped = job.run(folder.path()).unwrap();
+        assert_eq!((stopped.steps, stopped.interrupted), (0, true));
+        assert!(tiny::weights(&stopped.model) == tiny::weights(&tiny::model(3)));
+        let resumed = Job::resumed().run(folder.path()).unwrap();
+        assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
+    }
+}
+
+#[test]
+fn a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else() {
+    let (expected, expected_folder) = whole();
+    let folder = tempfile::tempdir().unwrap();
+    let stopped = Job::new().stopped(|event| matches!(event, Event::Step { record, .. } if record.step == 4));
+    stopped.run(folder.path()).unwrap();
+    // Step 4 began with a reference of its own; the checkpoint of step 3 still has the one before.
+    std::fs::remove_file(folder.path().join("checkpoint/optim-4.bpk")).unwrap();
+    assert_eq!(CheckpointFolder::new(folder.path()).unwrap().latest().unwrap().step, 3);
+    let resumed = Job::resumed().run(folder.path()).unwrap();
+    assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
+}
+
+#[test]
+fn two_checkpoints_are_kept_with_all_that_they_need() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("checkpoint");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (heard, listed) = (seen.clone(), checkpoints.clone());
+    let observer = Box::new(move |event: Event<'_>| {
+        if let Event::Checkpoint { step } = event {
+            let files: Vec<String> = std::fs::read_dir(&listed)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| name.starts_with("state") || name.starts_with("reference"))
+                .collect();
+            heard.lock().unwrap().push((step, std::collections::BTreeSet::from_iter(files)));
+        }
+    });
+    Job { observer, ..Job::new() }.run(folder.path()).unwrap();
+    let expected: [(usize, &[&str]); 4] = [
+        (2, &["reference-0.bpk", "state-2.json"]),
+        (3, &["reference-0.bpk", "state-2.json", "state-3.json"]),
+        (4, &["reference-0.bpk", "reference-3.bpk", "state-3.json", "state-4.json"]),
+        (6, &["reference-3.bpk", "state-4.json", "state-6.json"]),
+    ];
+    let expected = expected.map(|(step, files)| (step, files.iter().map(|&name| name.to_owned()).collect()));
+    assert_eq!(*seen.lock().unwrap(), expected);
+    assert_eq!(std::fs::read_dir(checkpoints).unwrap().count(), 3 + 2 * 3, "nothing else is left");
+}
+
+/// Counts its calls, and gives up at one of them because the run is to stop.
+struct Measure {
+    stop_at: Option<usize>,
+    interrupter: Interrupter,
+}
+
+impl Validate<Qwen3Vl> for Measure {
+    fn validate(&mut self, model: &Qwen3Vl, moment: Moment<'_>) -> Result<Metrics, Box<dyn Error + Send + Sync>> {
+        if self.stop_at == Some(moment.step) {
+            self.interrupter.stop(None);
+            return Err("interrupted".into());
+        }
+        let weight = f32::from_bits(tiny::weights(&model.text.norm)[0][0]);
+        Ok(Metrics::from([
+            ("test/weight".into(), f64::from(weight)),
+            ("test/end".into(), f64::from(moment.end_of_stage)),
+        ]))
+    }
+}
+
+#[test]
+fn an_interrupted_validation_is_made_up_for() {
+    let job = |resume, stop_at| {
+        let mut job = Job { resume, ..Job::new() };
+        job.validate = Some(Box::new(Measure { stop_at, interrupter: job.interrupter.clone() }));
+        job.config.validate_every = 2;
+        job
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let expected = job(false, None).run(folder.path()).unwrap();
+    let measured: Vec<usize> = records(folder.path())
+        .iter()
+        .filter(|record| record.metrics.contains_key("test/weight"))
+        .map(|record| record.step)
+        .collect();
+    assert_eq!(measured, [0, 2, 3, 5, 6], "the base model, every second step of a stage, and its end");
+    for step in [0, 2, 3] {
+        let interrupted = tempfile::tempdir().unwrap();
+        let stopped = job(false, Some(step)).run(interrupted.path()).unwrap();
+        assert_eq!((stopped.steps, stopped.interrupted), (step, true));
+        let resumed = job(true, None).run(interrupted.path()).unwrap();
+        assert_same_run((&resumed, interrupted.path()), (&expected, folder.path()));
+    }
+}
+
+#[test]
+fn a_frozen_vision_encoder_does_not_move_by_a_bit() {
+    let mut plan = plan();
+    plan.stages.remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    let trained = Job { plan, ..Job::new() }.run(folder.path()).unwrap().model;
+    let start = tiny::model(3);
+    assert!(tiny::weights(&trained.vision) == tiny::weights(&start.vision));
+    assert!(tiny::weights(&trained.projector) == tiny::weights(&start.projector));
+    let moved = tiny::weights(&trained.text).iter().zip(tiny::weights(&start.text)).filter(|(a, b)| *a != b).count();
+    assert_eq!(moved, tiny::weights(&start.text).len(), "every parameter of the language model learns");
+
+    let (trained, _folder) = whole();
+    assert!(tiny::weights(&trained.model.vision) != tiny::weights(&start.vision));
+}
+
+/// The vision side learns, then rests: a reference from before must not be shown the features of after.
+#[test]
+fn the_reference_sees_with_its_own_eyes() {
+    let mut plan = plan();
+    plan.stages[0].trainable = Trainable { vision_encoder: true, projector: true, language_model: false };
+    plan.stages[1].snapshot_reference = false;
+    plan.stages[1].overrides.learning_rate = Some(0.0);
+    let folder = tempfile::tempdir().unwrap();
+    let mut job = Job { plan, ..Job::new() };
+    job.config.mini_batch = 4;
+    job.run(folder.path()).unwrap();
+    let records = records(folder.path());
+    assert!(records[1].metrics["grpo/kl"] < 1e-8, "at first the policy is the reference");
+    assert!(records[4].metrics["grpo/kl"] > 1e-6, "{:?}", records[4]);
+}
+
+#[test]
+fn a_stage_that_is_visited_again_goes_on_where_it_was() {
+    let mut plan = plan();
+    plan.epochs = Epochs::OverWholePlan(2);
+    let folder = tempfile::tempdir().unwrap();
+    let job = |resume| {
+        let mut job = Job { plan: plan.clone(), resume, ..Job::new() };
+        // One update a step, so that the divergence of a step is that before its update.
+        (job.config.mini_batch, job.config.checkpoint_every) = (4, 1);
+        job
+    };
+    let expected = job(false).run(folder.path()).unwrap();
+    // Six problems in batches of four: two steps a visit, two visits to each of two stages.
+    let all = records(folder.path());
+    let peak = config().optimizer.learning_rate;
+    let rate = |step| peak * config().optimizer.schedule.factor(step, 4);
+    let rates: Vec<f64> = all[1..].iter().map(|record| record.metrics["update/learning_rate"]).collect();
+    let expected_rates = [0, 1, 0, 1, 2, 3, 2, 3].map(rate);
+    assert!(rates.iter().zip(expected_rates).all(|(a, b)| (a - b).abs() < 1e-12), "{rates:?}");
+    let state = CheckpointFolder::new(folder.path()).unwrap().latest().unwrap();
+    assert_eq!((state.step, state.stage_steps), (8, vec![4, 4]));
+    assert_eq!(state.reference_step, 2, "the reference is of the first visit to the second stage");
+    // The first update of a first visit starts at the reference, that of a later one does not.
+    for (step, fresh) in [(1, true), (3, true), (5, false), (7, false)] {
+        assert_eq!(all[step].metrics["grpo/kl"] < 1e-8, fresh, "step {step}: {:?}", all[step]);
+    }
+
+    let interrupted = tempfile::tempdir().unwrap();
+    job(false)
+        .stopped(|event| matches!(event, Event::Step { record, .. } if record.step == 4))
+        .run(interrupted.path())
+        .unwrap();
+    let resumed = job(true).run(interrupted.path()).unwrap();
+    assert_same_run((&resumed, interrupted.path()), (&expected, folder.path()));
+}
+
+#[test]
+fn a_folder_with_a_run_is_not_overwritten_and_another_run_is_not_continued() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(Job::resumed().error(empty.path()).contains("no complete checkpoint"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let two_steps = |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == 2);
+    Job::new().stopped(two_steps).run(folder.path()).unwrap();
+    let before = std::fs::read(folder.path().join("metrics.jsonl")).unwrap();
+    assert!(Job::new().error(folder.path()).contains("already holds a run"));
+    assert!(Job { seed: 12, ..Job::resumed() }.error(folder.path()).contains("seed 11, not 12"));
+    let mut job = Job::resumed();
+    job.config.group_size = 4;
+    assert!(job.error(folder.path()).contains("grpo.group_size 3, not 4"));
+    let mut job = Job::resumed();
+    job.plan.stages.reverse();
+    assert!(job.error(folder.path()).contains("settings"));
+    assert_eq!(std::fs::read(folder.path().join("metrics.jsonl")).unwrap(), before, "nothing was touched");
+
+    // What changes no result may differ.
+    let mut job = Job::resumed();
+    job.config.memory.decode_batch = 5;
+    job.config.checkpoint_every = 100;
+    let (expected, _folder) = whole();
+    assert_eq!(job.run(folder.path()).unwrap().steps, expected.steps);
+}
+
+#[test]
+fn damage_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let two_steps = |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == 2);
+    Job::new().stopped(two_steps).run(folder.path()).unwrap();
+    for (name, expected) in [
+        ("checkpoint/state-2.json", "state-2.json cannot be read"),
+        ("checkpoint/model-2.bpk", "`model` of the checkpoint at step 2"),
+        ("checkpoint/optim-2.bpk", "`optim` of the checkpoint at step 2"),
+        ("checkpoint/reference-0.bpk", "`reference` of the checkpoint at step 0"),
+    ] {
+        let path = folder.path().join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for damaged in [&whole[..whole.len() / 2], &[], b"nonsense"] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(Job::resumed().error(folder.path()).contains(expected), "{name}");
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    let state = folder.path().join("checkpoint/state-2.json");
+    let text = std::fs::read_to_string(&state).unwrap();
+    std::fs::write(&state, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
+    assert!(Job::resumed().error(folder.path()).contains("is of version 1, expected 2"));
+    std::fs::write(&state, text).unwrap();
+
+    let metrics = folder.path().join("metrics.jsonl");
+    let text = std::fs::read_to_string(&metrics).unwrap();
+    std::fs::write(&metrics, format!("nonsense\n{text}")).unwrap();
+    assert!(Job::resumed().error(folder.path()).contains("metrics.jsonl, line 1"));
+    std::fs::write(&metrics, text).unwrap();
+    assert_eq!(Job::resumed().run(folder.path()).unwrap().steps, 6, "repaired, it goes on");
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut job = Job::new();
+    job.config.mini_batch = 5;
+    assert!(job.error(&run).contains("grpo.mini_batch is 5"));
+    let mut job = Job::new();
+    job.plan.stages[1].trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
+    assert!(job.error(&run).contains("`visual_reasoning` trains no part"));
+    assert!(!run.exists());
+}
+
+#[test]
+fn what_is_rewarded_becomes_more_frequent() {
+    let mut job = Job::new();
+    job.plan.stages.truncate(1);
+    job.plan.epochs = Epochs::AsNeeded { steps: 16 };
+    job.config.group_size = 8;
+    job.config.optimizer.learning_rate = 1e-2;
+    let folder = tempfile::tempdir().unwrap();
+    job.run(folder.path()).unwrap();
+    let rewards: Vec<f64> = records(folder.path())[1..].iter().map(|record| record.metrics["reward/mean"]).collect();
+    let mean = |rewards: &[f64]| rewards.iter().sum::<f64>() / rewards.len() as f64;
+    let (first, last) = (mean(&rewards[..4]), mean(&rewards[12..]));
+    println!("reward {first:.3}, later {last:.3}");
+    assert!(last > first + 0.1, "{rewards:?}");
+}
