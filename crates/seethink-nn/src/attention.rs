@@ -1,15 +1,13 @@
 //! Softmax attention with shared key-value heads, and who may see whom.
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{DType, Int, Tensor};
+use burn::tensor::{Bool, DType, Int, Tensor};
 
 /// What is added to the scores of keys that a query must not see.
 ///
-/// Finite, so that a query that sees nothing (padding) gets an average instead of NaN; `exp` of it is exactly zero beside any
-/// key that is seen.
-fn hidden_score(dtype: DType) -> f64 {
-    if dtype == DType::F16 { -6e4 } else { -1e30 }
-}
+/// Infinite, because `exp` of it is zero at once: C libraries take a slow path for finite numbers below −104. No row of scores
+/// may then be hidden altogether, so every query sees itself.
+const HIDDEN: f64 = f64::NEG_INFINITY;
 
 /// Which keys each query sees, as a term that is added to the scores. Made once per forward pass and used by every layer.
 #[derive(Debug, Clone)]
@@ -20,7 +18,7 @@ pub struct AttentionMask {
 
 impl AttentionMask {
     /// The rule of a batch without cache: token `q` sees token `k` iff `k <= q` and `k` is of segment 0 or of the segment of
-    /// `q`; nobody sees padding (−1).
+    /// `q`; padding (−1) is seen by itself alone.
     ///
     /// `groups`: query heads per key-value head.
     ///
@@ -40,7 +38,7 @@ impl AttentionMask {
         let n_cached = cached.dims()[1];
         let dtype = cached.dtype();
         if seq == 1 {
-            let new = visibility_bias(segments, dtype);
+            let new = Tensor::zeros([batch, 1], (&segments.device(), dtype));
             return Self { bias: Tensor::cat(vec![cached, new], 1).reshape([batch, 1, 1, n_cached + 1]) };
         }
         let cached = cached.reshape([batch, 1, 1, n_cached]).expand([batch, 1, seq, n_cached]);
@@ -49,13 +47,13 @@ impl AttentionMask {
     }
 }
 
-/// Zero for tokens that later ones may see, the score of the hidden for padding.
+/// Zero for tokens that later ones may see, [`HIDDEN`] for padding.
 ///
 /// # Shapes
 /// - segments, output: `[batch, seq]`
 pub(crate) fn visibility_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<2> {
     let zeros = Tensor::zeros(segments.dims(), (&segments.device(), dtype));
-    zeros.mask_fill(segments.lower_scalar(0), hidden_score(dtype))
+    zeros.mask_fill(segments.lower_scalar(0), HIDDEN)
 }
 
 /// The segment rule as a bias.
@@ -70,10 +68,11 @@ fn causal_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<4> {
     let queries = segments.reshape([batch, seq, 1]).expand(square);
     let shared = keys.clone().equal_scalar(0).expand(square);
     let same = keys.clone().greater_scalar(0).expand(square).bool_and(queries.equal(keys.expand(square)));
-    // The triangle masks of burn are true outside of the triangle.
-    let later = Tensor::<2, burn::tensor::Bool>::tril_mask([seq, seq], 0, &device).unsqueeze::<3>().expand(square);
-    let hidden = shared.bool_or(same).bool_not().bool_or(later);
-    Tensor::zeros(square, (&device, dtype)).mask_fill(hidden, hidden_score(dtype)).unsqueeze_dim(1)
+    // burn's masks of a triangle or the diagonal are true outside of it.
+    let later = Tensor::<2, Bool>::tril_mask([seq, seq], 0, &device).unsqueeze::<3>().expand(square);
+    let others = Tensor::<2, Bool>::diag_mask([seq, seq], 0, &device).unsqueeze::<3>().expand(square);
+    let hidden = shared.bool_or(same).bool_not().bool_and(others).bool_or(later);
+    Tensor::zeros(square, (&device, dtype)).mask_fill(hidden, HIDDEN).unsqueeze_dim(1)
 }
 
 /// `softmax(q·kᵀ/√d + bias)·v`, each key-value head serving `n_heads / n_kv_heads` query heads.
@@ -120,14 +119,15 @@ mod tests {
 
     #[test]
     fn segments_decide_who_sees_whom() {
-        let rows = visible(&[-1, 0, 0, 1, 1, 2]);
+        let rows = visible(&[-1, -1, 0, 0, 1, 1, 2]);
         let expected = [
-            [0, 0, 0, 0, 0, 0],
-            [0, 1, 0, 0, 0, 0],
-            [0, 1, 1, 0, 0, 0],
-            [0, 1, 1, 1, 0, 0],
-            [0, 1, 1, 1, 1, 0],
-            [0, 1, 1, 0, 0, 1],
+            [1, 0, 0, 0, 0, 0, 0],
+            [0, 1, 0, 0, 0, 0, 0],
+            [0, 0, 1, 0, 0, 0, 0],
+            [0, 0, 1, 1, 0, 0, 0],
+            [0, 0, 1, 1, 1, 0, 0],
+            [0, 0, 1, 1, 1, 1, 0],
+            [0, 0, 1, 1, 0, 0, 1],
         ];
         for (row, expected) in rows.iter().zip(expected) {
             assert_eq!(row, &expected.map(|v| v == 1));
@@ -190,5 +190,11 @@ mod tests {
             assert!(out.iter().all(|x| x.is_finite()), "{out:?}");
             assert_eq!(out[2..], [5.0, 7.0]);
         }
+        // A single new token of padding after nothing but padding.
+        let ids = Tensor::<2, Int>::from_ints([[-1]], &device);
+        let mask = AttentionMask::after_cache(visibility_bias(ids.clone(), DType::F32), ids, 1);
+        let kv = Tensor::<4>::from_floats([[[[3.0, 3.0], [5.0, 7.0]]]], &device);
+        let out = attention(Tensor::ones([1, 1, 1, 2], &device), kv.clone(), kv, Some(&mask));
+        assert_eq!(out.try_into_vec_as::<f32>().expect("f32"), [5.0, 7.0]);
     }
 }
