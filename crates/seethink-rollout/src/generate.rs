@@ -75,7 +75,8 @@ pub struct Generator<'a, M> {
     pub processor: &'a dyn Processor,
     /// How tokens are chosen.
     pub sampling: Sampling,
-    /// Most sequences that decode together. Memory grows with it; results do not depend on it.
+    /// Most sequences that decode together, except that all completions of a prompt do. Memory grows with it; results do not
+    /// depend on it beyond the rounding of log-probabilities.
     pub max_batch: usize,
 }
 
@@ -86,6 +87,9 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     ///
     /// # Errors
     /// If the settings are out of range, a completion cannot be decoded, or `progress` returns `false`.
+    ///
+    /// # Panics
+    /// If `n` is zero.
     pub fn generate(
         &self,
         prompts: &[Prompt<'_>],
@@ -93,11 +97,12 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         key: DrawKey,
         progress: &mut Progress<'_>,
     ) -> Result<Rollouts, RolloutError> {
+        assert!(n > 0, "at least one completion per prompt");
         self.sampling.check()?;
         let wanted = prompts.len() * n;
         let mut rollouts =
             Rollouts { groups: Vec::with_capacity(prompts.len()), features: Vec::with_capacity(prompts.len()) };
-        for batch in prompts.chunks((self.max_batch / n.max(1)).max(1)) {
+        for batch in prompts.chunks((self.max_batch / n).max(1)) {
             let finished = rollouts.groups.len() * n;
             let features = self.encode_images(batch);
             let sequences = self.decode(batch, n, key, &features, &mut |done| progress(finished + done, wanted))?;

@@ -160,9 +160,9 @@ mod tests {
         let mut counts = vec![0.0; logits.len()];
         for i in 0..n {
             let uniform = (f64::from(i) + 0.5) / f64::from(n);
-            counts[sampler.sample(&mut logits.to_vec(), uniform).0 as usize] += 1.0 / f64::from(n);
+            counts[sampler.sample(&mut logits.to_vec(), uniform).0 as usize] += 1.0;
         }
-        counts
+        counts.into_iter().map(|count: f64| count / f64::from(n)).collect()
     }
 
     #[test]

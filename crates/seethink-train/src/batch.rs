@@ -10,7 +10,7 @@ pub enum Vision {
     #[default]
     None,
     /// The vision side is frozen: its features are constants, computed once.
-    Features(VisualFeatures),
+    Features(Box<VisualFeatures>),
     /// The vision side learns: it is run again under gradient tracking.
     Pixels(Pixels),
 }
@@ -118,7 +118,7 @@ impl MicroBatch {
         batch.vision = if groups.iter().all(|group| group.prompt.image_tokens.is_empty()) {
             Vision::None
         } else if let Some(features) = VisualFeatures::concat(groups.iter().filter_map(|group| group.features)) {
-            Vision::Features(features)
+            Vision::Features(Box::new(features))
         } else {
             Vision::Pixels(Pixels::concat(groups.iter().map(|group| &group.prompt.pixels)))
         };

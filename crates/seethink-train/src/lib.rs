@@ -24,7 +24,7 @@ pub use config::{GrpoConfig, MemoryConfig, SftConfig};
 pub use error::TrainError;
 pub use grpo::{Grpo, Moment, PolicyLoss, PolicyTerms, Trained, Validate, group_advantages, k3};
 pub use log_prob::LogProbs;
-pub use metrics::{KeyMetric, Metrics, MetricsFile, StepOutput, StepRecord};
+pub use metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 pub use observe::{Event, Observer, SftProgress, Split};
 pub use optim::{Decay, OptimizerConfig, Schedule, SharedRate, clip_global_norm};
 pub use policy::{Objective, Policy, TrainBatch};

@@ -38,7 +38,7 @@ impl Adaptor<Metrics> for StepOutput {
 
 /// One key of [`Metrics`] as a burn metric, for its dashboard and file logger.
 #[derive(Clone)]
-pub struct KeyMetric {
+pub(crate) struct KeyMetric {
     key: &'static str,
     higher_is_better: bool,
     state: NumericMetricState,
@@ -46,7 +46,7 @@ pub struct KeyMetric {
 
 impl KeyMetric {
     /// The metric that reads `key`.
-    pub fn new(key: &'static str, higher_is_better: bool) -> Self {
+    pub(crate) fn new(key: &'static str, higher_is_better: bool) -> Self {
         Self { key, higher_is_better, state: NumericMetricState::default() }
     }
 

@@ -175,7 +175,7 @@ fn token_gradients(objective: &Objective, batch: &MicroBatch, log_probs: Tensor<
 fn model_input(batch: &MicroBatch, pad_token: u32, device: &Device) -> (VlmInput, Option<PixelTensor>) {
     let (features, pixels) = match &batch.vision {
         Vision::None => (None, None),
-        Vision::Features(features) => (Some(features.clone()), None),
+        Vision::Features(features) => (Some((**features).clone()), None),
         Vision::Pixels(pixels) => (None, Some(pixels.to_tensor(device))),
     };
     (VlmInput::from_rows(&batch.rows, pad_token, Side::Right, features, device), pixels)

@@ -128,7 +128,8 @@ impl<M: VisionLanguageModel> Grpo<M> {
             return Err(TrainError::NothingTrainable { stage: stage.name.clone(), trainable: stage.trainable });
         }
         let checkpoints = CheckpointFolder::new(folder)?;
-        if !resume && !(checkpoints.is_empty() && !folder.join(METRICS).exists()) {
+        let occupied = !checkpoints.is_empty() || folder.join(METRICS).exists();
+        if occupied && !resume {
             return Err(TrainError::OccupiedFolder(folder.to_owned()));
         }
         let resumed = if resume { Some(checkpoints.latest()?) } else { None };
