@@ -10,7 +10,6 @@ const MAY_TOUCH_FILES: &[&str] = &[
     "crates/seethink-data/src/",
     "crates/seethink-models/src/files.rs",
     "crates/seethink-models/src/tokenizer.rs",
-    "crates/seethink-models/src/weights.rs",
     "crates/seethink-models/src/weights/",
     "crates/seethink-train/src/checkpoint.rs",
     "crates/seethink-train/src/metrics.rs",
