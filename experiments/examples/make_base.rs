@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use experiments::base;
 use experiments::evaluation::{Benchmark, Evaluator, metrics};
+use seethink::burn::module::Module;
 use seethink::core::{Capability, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
@@ -30,16 +31,22 @@ struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Examples of each capability.
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 9_000)]
     examples: usize,
+    /// Pictures with captions among them.
+    #[arg(long, default_value_t = 10_000)]
+    captions: usize,
+    /// Options to find the letters of among them.
+    #[arg(long, default_value_t = 8_000)]
+    lookups: usize,
     /// Passes over them.
     #[arg(long, default_value_t = 1)]
     epochs: usize,
     /// Peak learning rate, after a short warm-up; it falls along a cosine.
-    #[arg(long, default_value_t = 2e-3)]
+    #[arg(long, default_value_t = 6e-4)]
     learning_rate: f64,
     /// Examples per update.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 8)]
     batch: usize,
     /// Test problems of each capability.
     #[arg(long, default_value_t = 300)]
@@ -57,7 +64,7 @@ fn main() -> Result<()> {
     base::write_blank(&world, args.seed, &args.out)?;
     let processor = Arc::new(Qwen3VlProcessor::from_pretrained(&args.out)?);
     let model = Qwen3VlConfig::read(&args.out)?.init_seeded(args.seed, &device);
-    println!("{} parameters", burn_params(&model));
+    println!("{} parameters", model.num_params());
 
     let problems = |split, n: usize| -> Vec<Problem> {
         Capability::ALL.iter().flat_map(|capability| world.problems(split, capability, args.seed).take(n)).collect()
@@ -77,7 +84,10 @@ fn main() -> Result<()> {
         },
         memory,
     };
-    let data = SftData { train: problems(Split::Train, args.examples), validation: problems(Split::Validation, 100) };
+    let mut train = problems(Split::Train, args.examples);
+    train.extend(base::captions(&world, args.seed).take(args.captions));
+    train.extend(base::lookups(&world, args.seed).take(args.lookups));
+    let data = SftData { train, validation: problems(Split::Validation, 100) };
     let started = Instant::now();
     let mut last = Instant::now();
     let progress = move |split, done: usize, total: usize, loss: f64| {
@@ -108,9 +118,4 @@ fn main() -> Result<()> {
     }
     println!("evaluated in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
-}
-
-fn burn_params(model: &Qwen3Vl) -> usize {
-    use seethink::burn::module::Module;
-    model.num_params()
 }

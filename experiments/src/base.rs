@@ -5,7 +5,7 @@
 //! learning has something to do. `cargo run --release --example make_base` makes it again.
 
 use anyhow::{Context, Result, ensure};
-use seethink::core::Capability;
+use seethink::core::{Capability, Problem, Purpose, Rng};
 use seethink::data::digits::DigitsWorld;
 use seethink::data::{Split, THINK_PROMPT};
 use serde_json::json;
@@ -60,7 +60,7 @@ const CHAT_TEMPLATE: &str = "\
 ";
 
 /// Tokens without merges beyond the 256 bytes: single digits, frequent words, `\boxed{`.
-const VOCABULARY: usize = 420;
+const VOCABULARY: usize = 768;
 
 
 macro_rules! embedded {
@@ -168,6 +168,42 @@ pub fn write_blank(world: &DigitsWorld, seed: u64, dir: &Path) -> Result<()> {
     )?;
     let path = dir.join("chat_template.jinja");
     std::fs::write(&path, CHAT_TEMPLATE).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Pictures of the training split with the question what they show; the solution names place, ink and digit of every cell.
+///
+/// The stage of captions comes before the questions, as in the making of larger models: it ties the vision encoder to
+/// words, one supervised digit per cell.
+pub fn captions(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
+    let picture = move |index| {
+        let capability = &Capability::PERCEPTION;
+        let scene = world.scene(Split::Train, capability, index, seed)?;
+        let cells = scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)));
+        let problem = world.problem(Split::Train, capability, index, seed);
+        Some(Problem {
+            prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
+            solution: Some(cells.collect::<Vec<_>>().join(" ")),
+            ..problem
+        })
+    };
+    (0..).map_while(picture)
+}
+
+/// Four options and which letter each has: what a multiple-choice question needs beside its picture.
+pub fn lookups(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
+    (0..).filter_map(move |index| {
+        let problem = world.problem(Split::Train, &Capability::PERCEPTION, index, seed);
+        let (_, options) = problem.prompt.split_once("\nOptions:\n")?;
+        let mut letters: Vec<(&str, &str)> = options.lines().filter_map(|option| option.split_once(": ")).collect();
+        Rng::new(seed, Purpose::FineTuning, &[index]).shuffle(&mut letters);
+        let found = letters.iter().map(|(letter, option)| format!("{option} is {letter}."));
+        Some(Problem {
+            prompt: format!("Find each.\nOptions:\n{options}"),
+            solution: Some(found.collect::<Vec<_>>().join(" ")),
+            images: Vec::new(),
+            ..problem
+        })
+    })
 }
 
 /// A byte-level BPE over questions and solutions of the training split.

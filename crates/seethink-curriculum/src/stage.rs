@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 /// A stretch of training with one pool of problems and one set of training settings.
 ///
-/// A stage is data: the trainer applies these fields when the stage of a batch differs from the batch before, and
-/// nothing else changes.
+/// A stage is data: the trainer reads these fields for every batch of the stage, resets the optimiser and takes the
+/// reference at its first batch only, and nothing else changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
