@@ -30,20 +30,17 @@ struct Args {
     /// Seed of weights, problems and order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Examples of each capability.
-    #[arg(long, default_value_t = 9_000)]
-    examples: usize,
-    /// Pictures with captions among them.
+    /// Pictures with captions, which come first.
     #[arg(long, default_value_t = 10_000)]
     captions: usize,
-    /// Options to find the letters of among them.
+    /// Lists of options among them.
     #[arg(long, default_value_t = 8_000)]
     lookups: usize,
-    /// Passes over them.
-    #[arg(long, default_value_t = 1)]
-    epochs: usize,
+    /// Examples of each capability.
+    #[arg(long, default_value_t = 7_000)]
+    examples: usize,
     /// Peak learning rate, after a short warm-up; it falls along a cosine.
-    #[arg(long, default_value_t = 6e-4)]
+    #[arg(long, default_value_t = 5e-4)]
     learning_rate: f64,
     /// Examples per update.
     #[arg(long, default_value_t = 8)]
@@ -73,7 +70,7 @@ fn main() -> Result<()> {
     let config = SftConfig {
         prompt: PromptFormat::default(),
         batch: args.batch,
-        epochs: args.epochs,
+        epochs: 1,
         optimizer: OptimizerConfig {
             learning_rate: args.learning_rate,
             betas: (0.9, 0.99),
@@ -84,22 +81,20 @@ fn main() -> Result<()> {
         },
         memory,
     };
-    let mut train = problems(Split::Train, args.examples);
-    train.extend(base::captions(&world, args.seed).take(args.captions));
-    train.extend(base::lookups(&world, args.seed).take(args.lookups));
-    let data = SftData { train, validation: problems(Split::Validation, 100) };
-    let started = Instant::now();
-    let mut last = Instant::now();
-    let progress = move |split, done: usize, total: usize, loss: f64| {
-        if last.elapsed().as_secs() >= 5 || done == total {
-            last = Instant::now();
-            println!("{split:?} {done}/{total}  loss {loss:.4}  {:.0} s", started.elapsed().as_secs_f64());
-        }
+    let captions = base::captions(&world, args.seed).take(args.captions);
+    let words = captions.chain(base::lookups(&world, args.seed).take(args.lookups)).collect();
+    let model = {
+        let config = SftConfig { prompt: PromptFormat { system: None, suffix: String::new() }, ..config.clone() };
+        fine_tune(model, &processor, config, args.seed, words, problems(Split::Validation, 30))?
     };
-    let log = tempfile::tempdir()?;
-    let prompt = config.prompt.clone();
-    let sft = Sft { config, seed: args.seed, processor: processor.clone(), data, progress: Box::new(progress) };
-    let model = sft.train(model, log.path(), Interrupter::new())?;
+    let model = fine_tune(
+        model,
+        &processor,
+        config.clone(),
+        args.seed,
+        problems(Split::Train, args.examples),
+        problems(Split::Validation, 100),
+    )?;
     model.save_pretrained_as(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
 
     let evaluator = Evaluator {
@@ -110,7 +105,7 @@ fn main() -> Result<()> {
         decode_batch: memory.decode_batch,
         interrupter: Interrupter::new(),
     };
-    let test = Benchmark::new("test", problems(Split::Test, args.test), &prompt, &*processor)?;
+    let test = Benchmark::new("test", problems(Split::Test, args.test), &config.prompt, &*processor)?;
     let started = Instant::now();
     let answers = evaluator.answer(&Qwen3Vl::from_pretrained(&args.out, &device)?, &test)?;
     for (key, value) in metrics(&test, &answers) {
@@ -118,4 +113,27 @@ fn main() -> Result<()> {
     }
     println!("evaluated in {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// One stage of imitation, with a line of progress every few seconds.
+fn fine_tune(
+    model: Qwen3Vl,
+    processor: &Arc<Qwen3VlProcessor>,
+    config: SftConfig,
+    seed: u64,
+    train: Vec<Problem>,
+    validation: Vec<Problem>,
+) -> Result<Qwen3Vl> {
+    let started = Instant::now();
+    let mut last = started;
+    let progress = move |split, done: usize, total: usize, loss: f64| {
+        if last.elapsed().as_secs() >= 5 || done == total {
+            last = Instant::now();
+            println!("{split:?} {done}/{total}  loss {loss:.4}  {:.0} s", started.elapsed().as_secs_f64());
+        }
+    };
+    let log = tempfile::tempdir()?;
+    let data = SftData { train, validation };
+    let sft = Sft { config, seed, processor: processor.clone(), data, progress: Box::new(progress) };
+    Ok(sft.train(model, log.path(), Interrupter::new())?)
 }

@@ -59,9 +59,8 @@ const CHAT_TEMPLATE: &str = "\
 {%- endif %}
 ";
 
-/// Tokens without merges beyond the 256 bytes: single digits, frequent words, `\boxed{`.
+/// Tokens before the added ones: the 256 bytes, single digits, frequent words and parts of words.
 const VOCABULARY: usize = 768;
-
 
 macro_rules! embedded {
     ($($name:literal),+ $(,)?) => {
@@ -69,6 +68,7 @@ macro_rules! embedded {
     };
 }
 
+/// The files of the model that ships with the program.
 const EMBEDDED: [(&str, &[u8]); 7] = embedded![
     "chat_template.jinja",
     "config.json",
@@ -189,17 +189,16 @@ pub fn captions(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem>
     (0..).map_while(picture)
 }
 
-/// Four options and which letter each has: what a multiple-choice question needs beside its picture.
+/// Four options and the letter of each: what a multiple-choice question needs beside its picture.
 pub fn lookups(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
     (0..).filter_map(move |index| {
         let problem = world.problem(Split::Train, &Capability::PERCEPTION, index, seed);
         let (_, options) = problem.prompt.split_once("\nOptions:\n")?;
-        let mut letters: Vec<(&str, &str)> = options.lines().filter_map(|option| option.split_once(": ")).collect();
-        Rng::new(seed, Purpose::FineTuning, &[index]).shuffle(&mut letters);
-        let found = letters.iter().map(|(letter, option)| format!("{option} is {letter}."));
+        let mut found: Vec<&str> = options.lines().collect();
+        Rng::new(seed, Purpose::FineTuning, &[index]).shuffle(&mut found);
         Some(Problem {
-            prompt: format!("Find each.\nOptions:\n{options}"),
-            solution: Some(found.collect::<Vec<_>>().join(" ")),
+            prompt: format!("Options:\n{options}"),
+            solution: Some(format!("{}.", found.join(". "))),
             images: Vec::new(),
             ..problem
         })

@@ -184,6 +184,9 @@ fn other_inks(right: Ink) -> Vec<String> {
 }
 
 /// Puts the options into a random order, each letter equally likely to be the right one.
+///
+/// The letter follows its option: a model of a million parameters soon learns to continue a copied option with what came
+/// after it, and does not learn in as many examples to look back for what stood before.
 fn finish(rng: &mut Rng, family: &'static str, question: Question, scene: Scene) -> Item {
     let Question { text, right, wrong, thought } = question;
     let mut options = wrong;
@@ -192,11 +195,11 @@ fn finish(rng: &mut Rng, family: &'static str, question: Question, scene: Scene)
     let mut prompt = format!("{text}\nOptions:");
     let mut answer = String::new();
     for (letter, option) in ["A", "B", "C", "D"].into_iter().zip(&options) {
-        prompt.push_str(&format!("\n{letter}: {option}"));
+        prompt.push_str(&format!("\n{option}({letter})"));
         if *option == right {
             answer = letter.into();
         }
     }
-    let thought = format!("{thought} {right} is {answer}.");
+    let thought = format!("{thought} {right}({answer}).");
     Item { question: prompt, answer, thought, family, operations: 0, scene: Some(scene) }
 }

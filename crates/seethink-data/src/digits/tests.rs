@@ -177,12 +177,13 @@ fn check(world: &DigitsWorld, split: Split, capability: &Capability, index: u64,
         }
         Some(scene) => {
             let (text, options) = question(&problem).split_once("\nOptions:\n").unwrap();
-            let options: Vec<(&str, &str)> = options.lines().map(|line| line.split_once(": ").unwrap()).collect();
-            assert_eq!(options.iter().map(|(letter, _)| *letter).collect::<String>(), "ABCD");
-            let texts: BTreeSet<&str> = options.iter().map(|(_, text)| *text).collect();
+            let options: Vec<(&str, &str)> =
+                options.lines().map(|line| line.strip_suffix(')').unwrap().split_once('(').unwrap()).collect();
+            assert_eq!(options.iter().map(|(_, letter)| *letter).collect::<String>(), "ABCD");
+            let texts: BTreeSet<&str> = options.iter().map(|(text, _)| *text).collect();
             assert_eq!(texts.len(), 4, "{}", problem.prompt);
             let right = solve_perception(scene, text);
-            let (letter, _) = options.iter().find(|(_, text)| *text == right).unwrap();
+            let (_, letter) = options.iter().find(|(text, _)| *text == right).unwrap();
             assert_eq!(problem.answer, *letter, "{} {scene:?}", problem.prompt);
         }
     }
