@@ -50,7 +50,8 @@ pub enum Event<'a> {
 /// Hears of every event of a run.
 pub type Observer = dyn FnMut(Event<'_>) + Send;
 
-/// Hears of fine-tuning: examples seen in this epoch, examples in an epoch, and the loss of the last batch (nats a token).
+/// Hears of fine-tuning: examples seen in this epoch, examples in an epoch, and the loss in nats a token: the mean over the
+/// last batches of training, or over the whole validation so far.
 pub type SftProgress = dyn FnMut(Split, usize, usize, f64) + Send + Sync;
 
 /// What a loss was measured on.
@@ -62,17 +63,21 @@ pub enum Split {
     Validation,
 }
 
+/// Batches that the training loss is averaged over.
+const RECENT: usize = 32;
+
 /// A burn renderer that hands the loss on, and shows nothing itself.
 pub(crate) struct LossListener {
     listener: Box<SftProgress>,
     split: Split,
     n_items: usize,
-    loss: f64,
+    /// Of the batches of this split so far.
+    losses: Vec<f64>,
 }
 
 impl LossListener {
     pub(crate) fn new(listener: Box<SftProgress>) -> Self {
-        Self { listener, split: Split::Train, n_items: 0, loss: f64::NAN }
+        Self { listener, split: Split::Train, n_items: 0, losses: Vec::new() }
     }
 
     /// Shows nothing at all: the observer of a GRPO run does.
@@ -82,7 +87,7 @@ impl LossListener {
 
     fn update(&mut self, state: MetricState) {
         if let MetricState::Numeric(_, Some(entry)) = state {
-            self.loss = entry.current();
+            self.losses.push(entry.current());
         }
     }
 }
@@ -108,10 +113,16 @@ impl TrainingProgressLogger for LossListener {
     fn start_split(&mut self, split: &str, n_items: usize) {
         self.split = if split == "train" { Split::Train } else { Split::Validation };
         self.n_items = n_items;
+        self.losses.clear();
     }
 
     fn update_split(&mut self, n_done: usize) {
-        (self.listener)(self.split, n_done, self.n_items, self.loss);
+        let recent = match self.split {
+            Split::Train => &self.losses[self.losses.len().saturating_sub(RECENT)..],
+            Split::Validation => &self.losses,
+        };
+        let loss = recent.iter().sum::<f64>() / recent.len() as f64;
+        (self.listener)(self.split, n_done, self.n_items, loss);
     }
 
     fn end_split(&mut self) {}
