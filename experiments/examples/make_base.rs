@@ -30,14 +30,14 @@ struct Args {
     /// Seed of weights, problems and order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Pictures with captions, which come first.
-    #[arg(long, default_value_t = 10_000)]
-    captions: usize,
-    /// Lists of options among them.
-    #[arg(long, default_value_t = 8_000)]
-    lookups: usize,
-    /// Examples of each capability.
+    /// Captions, and as many lists of options, which come first.
     #[arg(long, default_value_t = 7_000)]
+    words: usize,
+    /// Of both among the examples of the capabilities, so that nothing is forgotten.
+    #[arg(long, default_value_t = 3_500)]
+    replay: usize,
+    /// Examples of each capability.
+    #[arg(long, default_value_t = 8_000)]
     examples: usize,
     /// Peak learning rate, after a short warm-up; it falls along a cosine.
     #[arg(long, default_value_t = 5e-4)]
@@ -81,20 +81,17 @@ fn main() -> Result<()> {
         },
         memory,
     };
-    let captions = base::captions(&world, args.seed).take(args.captions);
-    let words = captions.chain(base::lookups(&world, args.seed).take(args.lookups)).collect();
-    let model = {
-        let config = SftConfig { prompt: PromptFormat { system: None, suffix: String::new() }, ..config.clone() };
-        fine_tune(model, &processor, config, args.seed, words, problems(Split::Validation, 30))?
+    let words = |first, n| -> Vec<Problem> {
+        let captions = base::captions(&world, args.seed).skip(first).take(n);
+        captions.chain(base::lookups(&world, args.seed).skip(first).take(n)).collect()
     };
-    let model = fine_tune(
-        model,
-        &processor,
-        config.clone(),
-        args.seed,
-        problems(Split::Train, args.examples),
-        problems(Split::Validation, 100),
-    )?;
+    let mut examples = problems(Split::Train, args.examples);
+    examples.extend(words(args.words, args.replay));
+    let mut model = model;
+    for train in [words(0, args.words), examples] {
+        let data = SftData { train, validation: problems(Split::Validation, 100) };
+        model = fine_tune(model, &processor, config.clone(), args.seed, data)?;
+    }
     model.save_pretrained_as(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
 
     let evaluator = Evaluator {
@@ -121,8 +118,7 @@ fn fine_tune(
     processor: &Arc<Qwen3VlProcessor>,
     config: SftConfig,
     seed: u64,
-    train: Vec<Problem>,
-    validation: Vec<Problem>,
+    data: SftData,
 ) -> Result<Qwen3Vl> {
     let started = Instant::now();
     let mut last = started;
@@ -133,7 +129,6 @@ fn fine_tune(
         }
     };
     let log = tempfile::tempdir()?;
-    let data = SftData { train, validation };
     let sft = Sft { config, seed, processor: processor.clone(), data, progress: Box::new(progress) };
     Ok(sft.train(model, log.path(), Interrupter::new())?)
 }

@@ -182,7 +182,7 @@ pub fn captions(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem>
         let problem = world.problem(Split::Train, capability, index, seed);
         Some(Problem {
             prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
-            solution: Some(cells.collect::<Vec<_>>().join(" ")),
+            solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
             ..problem
         })
     };
@@ -198,7 +198,7 @@ pub fn lookups(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> 
         Rng::new(seed, Purpose::FineTuning, &[index]).shuffle(&mut found);
         Some(Problem {
             prompt: format!("Options:\n{options}"),
-            solution: Some(format!("{}.", found.join(". "))),
+            solution: Some(format!("<think>{}.</think>", found.join(". "))),
             images: Vec::new(),
             ..problem
         })
