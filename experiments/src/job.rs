@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
 
 /// Configurations that ship with the program, by the name that `--curriculum` takes.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -86,6 +87,11 @@ pub fn can_resume(folder: &Path) -> bool {
 /// # Errors
 /// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
 pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
+    if !args.dashboard {
+        // The dashboard has burn's log file instead. Only the first job of a program can do it.
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
     let device = device(&args.device)?;
     let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
     let model_dir = match &config.model {

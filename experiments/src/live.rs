@@ -78,11 +78,10 @@ impl Live {
     }
 
     fn line(&self, text: &str) {
-        if !self.shown {
-        } else if self.bar.is_hidden() {
-            println!("{text}");
-        } else {
-            self.bar.println(text);
+        match (self.shown, self.bar.is_hidden()) {
+            (false, _) => {}
+            (true, true) => println!("{text}"),
+            (true, false) => self.bar.println(text),
         }
     }
 

@@ -26,7 +26,7 @@ fn small(out: &Path) -> JobArgs {
 }
 
 fn refused(args: &JobArgs) -> String {
-    format!("{:#}", job::run(args, &Interrupter::new()).unwrap_err())
+    format!("{:#}", job::run(args, &Interrupter::new()).expect_err("this job is refused"))
 }
 
 #[test]

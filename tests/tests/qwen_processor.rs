@@ -1,18 +1,18 @@
 //! The processor of the Qwen families beyond the reference: any size of image, hostile text, broken folders.
 
 use proptest::prelude::*;
-use seethink_core::Image;
-use seethink_models::qwen3_vl::Qwen3VlProcessor;
-use seethink_models::{Content, Message, Processor, ProcessorError, Role, TemplateOptions};
-use std::path::{Path, PathBuf};
+use seethink::core::{Capability, Image, Problem};
+use seethink::data::Split;
+use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::models::qwen3_vl::Qwen3VlProcessor;
+use seethink::models::{Content, Message, Processor, ProcessorError, Role, TemplateOptions};
+use seethink::train::PromptFormat;
+use seethink_tests::tiny::checkpoint;
+use std::path::Path;
 use std::sync::LazyLock;
 
 static PROCESSOR: LazyLock<Qwen3VlProcessor> =
     LazyLock::new(|| Qwen3VlProcessor::from_pretrained(&checkpoint()).expect("the tiny checkpoint is whole"));
-
-fn checkpoint() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/qwen3_vl/checkpoint")
-}
 
 fn text(text: &str) -> Content {
     Content::Text { text: text.to_owned() }
@@ -112,6 +112,16 @@ fn placeholders_and_images_are_counted() {
     assert_eq!(error.to_string(), "image placeholders in the rendered prompt: 0, images given: 1");
     let thin = PROCESSOR.encode(&one, &[grey(1, 300)]).expect_err("a thin image");
     assert!(matches!(thin, ProcessorError::AspectRatio { width: 1, height: 300, limit: 200 }));
+}
+
+#[test]
+fn a_problem_whose_placeholders_do_not_match_is_named() {
+    let world = DigitsWorld::new(DigitsConfig::default()).expect("the defaults are in range");
+    let problem = Problem { images: Vec::new(), ..world.problem(Split::Train, &Capability::PERCEPTION, 0, 1) };
+    let error = PromptFormat::default().encode(&*PROCESSOR, &problem).expect_err("a placeholder without an image");
+    assert!(error.to_string().contains(&problem.id.to_string()), "{error}");
+    let source = std::error::Error::source(&error).expect("what the processor said").to_string();
+    assert_eq!(source, "image placeholders in the rendered prompt: 1, images given: 0");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Log-probabilities of given tokens, without ever holding `[batch, seq, vocab]`.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Gradients, Int, Tensor, TensorData};
 use seethink_models::VisionLanguageModel;
+use std::ops::Range;
 
 /// Stands for minus infinity: far below any logit, and finite so that its gradient is zero instead of undefined.
 const FORBIDDEN: f32 = -1e9;
@@ -41,20 +42,23 @@ impl LogProbs {
         Tensor::cat(parts, 0)
     }
 
-    /// Pulls a gradient with respect to log-probabilities back to the hidden states, chunk by chunk.
+    /// Pulls a gradient with respect to log-probabilities back to the hidden states, chunk by chunk, so that each chunk's logits
+    /// are computed once.
     ///
-    /// `visit` gets the gradients that each chunk leaves on `model` (its head). `model` tracks gradients; the other tensors do not.
+    /// `gradient` gets the range of a chunk and its log-probabilities (nats, no gradient tracking), and returns the derivative of
+    /// the loss with respect to them, both `[len]`. `visit` gets the gradients that each chunk leaves on `model` (its head).
+    /// `model` tracks gradients; the other tensors do not.
     ///
     /// # Shapes
     /// - hidden, output: `[n, hidden]`
-    /// - ids, grad: `[n]`
+    /// - ids: `[n]`
     pub fn backward<M: VisionLanguageModel>(
         &self,
         model: &M,
         hidden: Tensor<2>,
         ids: Tensor<1, Int>,
-        grad: Tensor<1>,
-        visit: &mut dyn FnMut(burn::tensor::Gradients),
+        gradient: &mut dyn FnMut(Range<usize>, Tensor<1>) -> Tensor<1>,
+        visit: &mut dyn FnMut(Gradients),
     ) -> Tensor<2> {
         let ids = ids.autodiff();
         let bias = self.bias(model, &hidden).autodiff();
@@ -63,7 +67,8 @@ impl LogProbs {
             .map(|(start, len)| {
                 let rows = hidden.clone().narrow(0, start, len).autodiff().require_grad();
                 let log_probs = self.chunk_log_probs(model, rows.clone(), ids.clone().narrow(0, start, len), &bias);
-                let mut gradients = (log_probs * grad.clone().narrow(0, start, len).autodiff()).sum().backward();
+                let grad = gradient(start..start + len, log_probs.clone().inner());
+                let mut gradients = (log_probs * grad.autodiff()).sum().backward();
                 let rows_grad = rows.grad_remove(&mut gradients).expect("the head reads every hidden state");
                 visit(gradients);
                 rows_grad

@@ -1,6 +1,6 @@
 //! The model as burn's learner sees it: one update step and one evaluation step.
 
-use crate::batch::{MicroBatch, Vision};
+use crate::batch::{MicroBatch, Targets, Vision};
 use crate::grpo::{PolicyLoss, PolicyTerms, k3};
 use crate::log_prob::LogProbs;
 use crate::metrics::{Metrics, StepOutput};
@@ -13,6 +13,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use seethink_core::Trainable;
 use seethink_models::{PixelTensor, Side, VisionLanguageModel, VlmInput};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What an update minimises, averaged over all trained tokens of the mini-batch.
@@ -76,7 +77,6 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
     fn step(&self, batch: TrainBatch) -> TrainOutput<StepOutput> {
         let n_tokens = batch.micro_batches.iter().map(MicroBatch::n_targets).sum::<usize>();
         let device = self.model.device().inner();
-        let plain = self.model.valid();
         let model = self.model.clone().set_trainable(batch.trainable);
         let mut gradients = GradientsAccumulator::new();
         let mut sums = Metrics::new();
@@ -87,12 +87,17 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
                 let sources = source_indices(micro_batch, seq, &device);
                 let hidden = hidden.reshape([rows * seq, width]).select(0, sources.clone());
                 let ids = ids(micro_batch, &device);
-                let log_probs = batch.log_probs.of(&plain, hidden.clone(), ids.clone());
-                let grad = token_gradients(&batch.objective, micro_batch, log_probs, &mut sums) / n_tokens as f64;
                 let mut of_head = GradientsAccumulator::new();
-                let grad = batch.log_probs.backward(&model, hidden, ids, grad, &mut |gradients| {
-                    of_head.accumulate(&model, GradientsParams::from_grads(gradients, &model));
-                });
+                let grad = batch.log_probs.backward(
+                    &model,
+                    hidden,
+                    ids,
+                    &mut |tokens, log_probs| {
+                        let targets = &micro_batch.targets;
+                        token_gradients(&batch.objective, targets, tokens, log_probs, &mut sums) / n_tokens as f64
+                    },
+                    &mut |gradients| of_head.accumulate(&model, GradientsParams::from_grads(gradients, &model)),
+                );
                 let whole = Tensor::zeros([rows * seq, width], &device).select_assign(
                     0,
                     sources,
@@ -132,11 +137,17 @@ impl<M: VisionLanguageModel> InferenceStep for Policy<M> {
     }
 }
 
-/// Derivative of the summed loss with respect to each token's log-probability; adds the sums of the metrics.
+/// Derivative of the summed loss with respect to the log-probability of some of the targets; adds the sums of the metrics.
 ///
 /// # Shapes
 /// - log_probs, output: `[n_tokens]`, no gradient tracking
-fn token_gradients(objective: &Objective, batch: &MicroBatch, log_probs: Tensor<1>, sums: &mut Metrics) -> Tensor<1> {
+fn token_gradients(
+    objective: &Objective,
+    targets: &Targets,
+    tokens: Range<usize>,
+    log_probs: Tensor<1>,
+    sums: &mut Metrics,
+) -> Tensor<1> {
     let device = log_probs.device();
     let mut add = |key: &str, tensor: Tensor<1>| {
         *sums.entry(key.into()).or_default() += f64::from(tensor.sum().into_scalar::<f32>());
@@ -148,19 +159,21 @@ fn token_gradients(objective: &Objective, batch: &MicroBatch, log_probs: Tensor<
             log_probs.ones_like().neg()
         }
         Objective::Policy(loss) => {
-            let vector =
-                |values: &[f32]| Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device);
+            let vector = |values: &[f32]| {
+                let values = values[tokens.clone()].to_vec();
+                Tensor::<1>::from_data(TensorData::new(values, [tokens.len()]), &device).autodiff()
+            };
             let log_probs = log_probs.autodiff().require_grad();
-            let old = vector(&batch.targets.old_log_probs).autodiff();
+            let old = vector(&targets.old_log_probs);
             let PolicyTerms { policy, log_ratio, clipped_high, clipped_low } =
-                loss.terms(log_probs.clone(), old, vector(&batch.targets.advantages).autodiff());
+                loss.terms(log_probs.clone(), old, vector(&targets.advantages));
             add("grpo/clip_fraction_high", clipped_high.inner());
             add("grpo/clip_fraction_low", clipped_low.inner());
             add("grpo/old_kl", log_ratio.inner().neg());
-            let total = if batch.targets.reference_log_probs.is_empty() {
+            let total = if targets.reference_log_probs.is_empty() {
                 policy
             } else {
-                let kl = k3(log_probs.clone(), vector(&batch.targets.reference_log_probs).autodiff());
+                let kl = k3(log_probs.clone(), vector(&targets.reference_log_probs));
                 add("grpo/kl", kl.clone().inner());
                 policy + kl * loss.kl_coef
             };
