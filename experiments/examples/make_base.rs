@@ -34,11 +34,14 @@ struct Args {
     #[arg(long, default_value_t = 7_000)]
     words: usize,
     /// Of both among the examples of the capabilities, so that nothing is forgotten.
-    #[arg(long, default_value_t = 3_500)]
+    #[arg(long, default_value_t = 4_000)]
     replay: usize,
-    /// Examples of each capability.
-    #[arg(long, default_value_t = 8_000)]
+    /// Examples of each capability, every one worked out.
+    #[arg(long, default_value_t = 16_000)]
     examples: usize,
+    /// Examples of each capability that come last, many of them answered at a glance.
+    #[arg(long, default_value_t = 1_500)]
+    habits: usize,
     /// Peak learning rate, after a short warm-up; it falls along a cosine.
     #[arg(long, default_value_t = 5e-4)]
     learning_rate: f64,
@@ -63,8 +66,9 @@ fn main() -> Result<()> {
     let model = Qwen3VlConfig::read(&args.out)?.init_seeded(args.seed, &device);
     println!("{} parameters", model.num_params());
 
-    let problems = |split, n: usize| -> Vec<Problem> {
-        Capability::ALL.iter().flat_map(|capability| world.problems(split, capability, args.seed).take(n)).collect()
+    let problems = |split, first: usize, n: usize| -> Vec<Problem> {
+        let of = |capability| world.problems(split, capability, args.seed).skip(first).take(n);
+        Capability::ALL.iter().flat_map(of).collect()
     };
     let memory = MemoryConfig { decode_batch: 512, micro_batch_tokens: 4096, logit_chunk: 4096 };
     let config = SftConfig {
@@ -85,11 +89,13 @@ fn main() -> Result<()> {
         let captions = base::captions(&world, args.seed).skip(first).take(n);
         captions.chain(base::lookups(&world, args.seed).skip(first).take(n)).collect()
     };
-    let mut examples = problems(Split::Train, args.examples);
+    let mut examples = problems(Split::Train, 0, args.examples);
     examples.extend(words(args.words, args.replay));
+    let habits = problems(Split::Train, args.examples, args.habits).into_iter();
+    let habits = base::of_mixed_habits(habits, args.seed).collect();
     let mut model = model;
-    for train in [words(0, args.words), examples] {
-        let data = SftData { train, validation: problems(Split::Validation, 100) };
+    for train in [words(0, args.words), examples, habits] {
+        let data = SftData { train, validation: problems(Split::Validation, 0, 100) };
         model = fine_tune(model, &processor, config.clone(), args.seed, data)?;
     }
     model.save_pretrained_as(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
@@ -102,7 +108,7 @@ fn main() -> Result<()> {
         decode_batch: memory.decode_batch,
         interrupter: Interrupter::new(),
     };
-    let test = Benchmark::new("test", problems(Split::Test, args.test), &config.prompt, &*processor)?;
+    let test = Benchmark::new("test", problems(Split::Test, 0, args.test), &config.prompt, &*processor)?;
     let started = Instant::now();
     let answers = evaluator.answer(&Qwen3Vl::from_pretrained(&args.out, &device)?, &test)?;
     for (key, value) in metrics(&test, &answers) {

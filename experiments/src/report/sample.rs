@@ -2,6 +2,7 @@
 
 use super::{ReportError, files};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -73,12 +74,16 @@ impl SampleFile {
         self.file.write_all(&Self::line(&self.path, sample)?).map_err(ReportError::write(&self.path))
     }
 
-    /// All samples of a file. A last line that was cut off by a crash is left out.
+    /// All samples of a file. A last line that was cut off by a crash is left out, and so are repetitions: a run that was killed
+    /// between an evaluation and the next checkpoint evaluates again, with the same result.
     ///
     /// # Errors
     /// If the file cannot be read or a line before the last is no sample.
     pub fn read(path: &Path) -> Result<Vec<Sample>, ReportError> {
-        files::read_jsonl(path)
+        let mut samples: Vec<Sample> = files::read_jsonl(path)?;
+        let mut seen = BTreeSet::new();
+        samples.retain(|sample| seen.insert((sample.step, sample.problem.clone())));
+        Ok(samples)
     }
 
     fn line(path: &Path, sample: &Sample) -> Result<Vec<u8>, ReportError> {
@@ -103,6 +108,10 @@ mod tests {
         all.iter().for_each(|sample| file.push(sample).unwrap());
         drop(file);
         assert_eq!(SampleFile::read(&path).unwrap(), all);
+
+        let mut file = SampleFile::open(&path, Some(usize::MAX)).unwrap();
+        file.push(&all[0]).unwrap();
+        assert_eq!(SampleFile::read(&path).unwrap(), all, "a repeated evaluation counts once");
 
         drop(SampleFile::open(&path, Some(0)).unwrap());
         let kept = SampleFile::read(&path).unwrap();

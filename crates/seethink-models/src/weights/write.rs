@@ -63,12 +63,16 @@ pub(crate) fn save<M: Module>(
 /// Writes a file under a temporary name, then gives it its own.
 fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), SaveError>) -> Result<(), SaveError> {
     let temporary = path.with_extension("partial");
+    let failed = |source| SaveError::Write { path: path.to_owned(), source };
+    // A writer may make a file of its own that only its owner can read: the permissions are those of a plain file.
+    let permissions = File::create(&temporary).and_then(|file| file.metadata()).map_err(failed)?.permissions();
     write(&temporary)?;
     let settle = || {
+        std::fs::set_permissions(&temporary, permissions)?;
         File::open(&temporary)?.sync_all()?;
         std::fs::rename(&temporary, path)
     };
-    settle().map_err(|source| SaveError::Write { path: path.to_owned(), source })
+    settle().map_err(failed)
 }
 
 /// Collects the parameters of a module as tensors of the file; their values are only fetched when they are written.
