@@ -3,10 +3,11 @@
 //! `cargo run --release --example compare_curricula` writes what `experiments/results/digits` holds. A comparison that was
 //! stopped goes on where it was.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 use experiments::job::{self, JobArgs};
 use experiments::report;
+use seethink::prelude::*;
 use std::path::PathBuf;
 
 #[global_allocator]
@@ -38,20 +39,27 @@ fn main() -> Result<()> {
     for seed in &args.seeds {
         for curriculum in &args.curricula {
             let folder = args.out.join(curriculum).join(format!("seed-{seed}"));
-            if folder.join("summary.json").exists() {
-                continue;
-            }
-            println!("== {curriculum}, seed {seed}");
             let job = JobArgs {
                 curriculum: curriculum.clone(),
                 set: args.set.clone(),
                 seed: Some(*seed),
-                resume: job::can_resume(&folder),
-                out: Some(folder),
+                out: Some(folder.clone()),
                 device: args.device.clone(),
                 ..JobArgs::default()
             };
-            job::run(&job, &interrupter)?;
+            let resume = folder.join("config.ron").exists();
+            if resume {
+                ensure!(
+                    RunConfig::load(folder.join("config.ron"), &[])? == job::configuration(&job)?,
+                    "{} holds a run with other settings: choose another --out",
+                    folder.display()
+                );
+            }
+            if folder.join("summary.json").exists() {
+                continue;
+            }
+            println!("== {curriculum}, seed {seed}");
+            job::run(&JobArgs { resume, ..job }, &interrupter)?;
             if interrupter.should_stop() {
                 return Ok(());
             }

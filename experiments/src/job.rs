@@ -6,14 +6,16 @@ use crate::live::Live;
 use crate::report::{self, SampleFile};
 use crate::stages::StageEvaluation;
 use anyhow::{Context, Result, bail, ensure};
+use seethink::burn::tensor::Device;
 use seethink::core::{Capability, Problem};
-use seethink::curriculum::{Corpus, CorpusEntry};
+use seethink::curriculum::{Corpus, CorpusEntry, Stage};
 use seethink::data::digits::DigitsWorld;
 use seethink::data::{ProblemReader, Split};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlProcessor};
 use seethink::prelude::*;
 use seethink::train::{CheckpointFolder, Interrupter, Problems};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +27,9 @@ const BUILT_IN: [(&str, &str); 3] = [
     ("merged", include_str!("../../configs/micro/qwen3_vl/merged.ron")),
     ("reversed", include_str!("../../configs/micro/qwen3_vl/reversed.ron")),
 ];
+
+/// Folder of the embedded model in a run folder.
+const BASE: &str = "base";
 
 /// Options of the main job.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -48,7 +53,7 @@ pub struct JobArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Continue the run in --out from its last checkpoint.
-    #[arg(long, requires = "out", conflicts_with_all = ["config", "set", "seed", "model"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["curriculum", "config", "set", "seed", "model"])]
     pub resume: bool,
     /// Where to compute, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
@@ -77,11 +82,6 @@ pub fn interrupter() -> Interrupter {
     interrupter
 }
 
-/// Whether `folder` holds a run that was stopped and can go on.
-pub fn can_resume(folder: &Path) -> bool {
-    folder.join("checkpoint").exists() && CheckpointFolder::new(folder).and_then(|folder| folder.latest()).is_ok()
-}
-
 /// Runs the job until it is done or `interrupter` stops it. Returns the run folder.
 ///
 /// # Errors
@@ -94,24 +94,34 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
     }
     let device = device(&args.device)?;
     let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
-    let model_dir = match &config.model {
-        ModelConfig::Pretrained(dir) => dir.clone(),
+    config.grpo.check()?;
+    let (processor, model) = match &config.model {
+        ModelConfig::Pretrained(dir) => load(dir, &device)?,
+        // The model of the program that began the run.
+        ModelConfig::DigitsBase if args.resume => load(&folder.join(BASE), &device)?,
         ModelConfig::DigitsBase => {
-            let dir = folder.join("base");
-            base::unpack(&dir)?;
-            dir
+            let dir = tempfile::tempdir()?;
+            base::unpack(dir.path())?;
+            load(dir.path(), &device)?
         }
     };
-    let processor = Arc::new(Qwen3VlProcessor::from_pretrained(&model_dir)?);
-    let model = Qwen3Vl::from_pretrained(&model_dir, &device)?;
     let reward = Arc::new(ThinkBoxedReward::default());
     let train = problems(&config.data, Split::Train, None)?;
     let corpus = Corpus::new(train.iter().map(CorpusEntry::from))?;
-    let resumed_step = if args.resume { Some(CheckpointFolder::new(&folder)?.latest()?.step) } else { None };
+    let curriculum = config.curriculum.build(&corpus, config.seed)?;
     let benchmark = |name, split, n| {
         Benchmark::new(name, problems(&config.data, split, Some(n))?, &config.grpo.prompt, &*processor)
     };
     let n_test = config.evaluation.problems_per_capability;
+    let (test, validation) =
+        (benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_test.div_ceil(4))?);
+    // Nothing was written so far: what cannot work leaves no folder behind.
+    let resumed_step = if args.resume {
+        Some(CheckpointFolder::new(&folder)?.latest()?.step)
+    } else {
+        create(&folder, &config)?;
+        None
+    };
     let evaluation = StageEvaluation {
         evaluator: Evaluator {
             processor: processor.clone(),
@@ -121,13 +131,13 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
             decode_batch: config.grpo.memory.decode_batch,
             interrupter: interrupter.clone(),
         },
-        test: benchmark("test", Split::Test, n_test)?,
-        validation: benchmark("validation", Split::Validation, n_test.div_ceil(4))?,
+        test,
+        validation,
         samples: SampleFile::open(&folder.join("samples.jsonl"), resumed_step)?,
         n_samples: 12,
     };
     println!("{}", Live::headline(&config, train.len(), &folder));
-    let curriculum = config.curriculum.build(&corpus, config.seed)?;
+    let title = title(curriculum.stages());
     let live = Live::new(curriculum.planned_steps(config.grpo.rollout_batch), !args.dashboard);
     let grpo = Grpo {
         config: config.grpo.clone(),
@@ -149,22 +159,28 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
     let model_folder = folder.join("model");
     processor.save_pretrained(&model_folder)?;
     trained.model.save_pretrained(&model_folder).context("cannot save the trained model")?;
-    let summary = report::write(&folder, &title(args))?;
+    let summary = report::write(&folder, &title)?;
     println!("\n{}", report::table(&summary));
     println!("report  {}", folder.join("report.html").display());
     println!("model   {}", model_folder.display());
     Ok(folder)
 }
 
-fn title(args: &JobArgs) -> String {
-    match &args.config {
-        Some(path) => format!("GRPO of a Qwen3-VL: {}", path.display()),
-        None => format!("GRPO of a Qwen3-VL: {}", args.curriculum),
-    }
+/// What was run, by its stages: the same for a run that was resumed.
+fn title(stages: &[Stage]) -> String {
+    let names: Vec<_> = stages.iter().map(|stage| stage.name.replace('_', " ")).collect();
+    format!("GRPO of a Qwen3-VL: {}", names.join(" → "))
 }
 
-/// Configuration and folder of a new run; the folder is made and the resolved configuration written into it.
-fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
+fn load(dir: &Path, device: &Device) -> Result<(Arc<Qwen3VlProcessor>, Qwen3Vl)> {
+    Ok((Arc::new(Qwen3VlProcessor::from_pretrained(dir)?), Qwen3Vl::from_pretrained(dir, device)?))
+}
+
+/// The configuration that the options of a new run ask for.
+///
+/// # Errors
+/// If there is no such configuration, or it is wrong.
+pub fn configuration(args: &JobArgs) -> Result<RunConfig> {
     let mut set = args.set.clone();
     set.extend(args.seed.map(|seed| format!("seed={seed}")));
     let mut config = match &args.config {
@@ -181,6 +197,12 @@ fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
     if let Some(dir) = &args.model {
         config.model = ModelConfig::Pretrained(dir.clone());
     }
+    Ok(config)
+}
+
+/// Configuration and folder of a new run.
+fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
+    let config = configuration(args)?;
     let folder = match &args.out {
         Some(folder) => {
             let occupied = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
@@ -191,12 +213,23 @@ fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
             );
             folder.clone()
         }
-        None => free_folder(&format!("runs/{}-seed{}", args.curriculum, config.seed)),
+        None => {
+            let name = args.config.as_deref().and_then(Path::file_stem).and_then(OsStr::to_str);
+            free_folder(&format!("runs/{}-seed{}", name.unwrap_or(&args.curriculum), config.seed))
+        }
     };
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create the run folder {}", folder.display()))?;
+    Ok((config, folder))
+}
+
+/// Makes the folder of a new run, and writes the resolved configuration and the embedded model into it.
+fn create(folder: &Path, config: &RunConfig) -> Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create the run folder {}", folder.display()))?;
     let path = folder.join("config.ron");
     std::fs::write(&path, config.to_ron()).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok((config, folder))
+    match config.model {
+        ModelConfig::DigitsBase => base::unpack(&folder.join(BASE)),
+        ModelConfig::Pretrained(_) => Ok(()),
+    }
 }
 
 /// `name`, or `name-2`, `name-3`, … where a run is there already.

@@ -11,8 +11,9 @@ pub struct Live {
     bar: ProgressBar,
     total: Option<usize>,
     shown: bool,
-    started: Instant,
-    /// Steps seen by this process, for the time left.
+    /// When the first step of this process began, for the time left.
+    started: Option<Instant>,
+    /// Steps seen by this process.
     n_seen: usize,
     last_line: Option<Instant>,
 }
@@ -29,7 +30,7 @@ impl Live {
             ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
         );
         let total = planned_steps.map(|steps| steps.iter().sum());
-        Self { bar, total, shown, started: Instant::now(), n_seen: 0, last_line: None }
+        Self { bar, total, shown, started: None, n_seen: 0, last_line: None }
     }
 
     /// One line that says what will happen.
@@ -52,6 +53,7 @@ impl Live {
     fn on(&mut self, event: Event<'_>) {
         match event {
             Event::Stage { index, stage, steps } => {
+                self.started.get_or_insert_with(Instant::now);
                 let steps = steps.map_or(String::new(), |steps| format!(", {steps} steps"));
                 self.line(&format!("stage {}: {}{steps}", index + 1, stage.name));
             }
@@ -60,8 +62,7 @@ impl Live {
             Event::Validating => self.bar.set_message("measuring held-out accuracy"),
             Event::Step { record, stage_step, planned_steps } => {
                 self.n_seen += 1;
-                let of_stage = planned_steps.and_then(|steps| stage_total(steps, record.step));
-                let line = step_line(record, stage_step, of_stage, self.secs_left(record.step));
+                let line = step_line(record, stage_step, planned_steps, self.secs_left(record.step));
                 let due = self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY);
                 let measured = record.metrics.keys().any(|key| key.starts_with("test/"));
                 if due || measured {
@@ -87,17 +88,8 @@ impl Live {
 
     fn secs_left(&self, step: usize) -> Option<f64> {
         let left = self.total?.saturating_sub(step);
-        Some(self.started.elapsed().as_secs_f64() / self.n_seen as f64 * left as f64)
+        Some(self.started?.elapsed().as_secs_f64() / self.n_seen as f64 * left as f64)
     }
-}
-
-/// Steps of the stage that `step` (from 1) falls into.
-fn stage_total(planned: &[usize], step: usize) -> Option<usize> {
-    let mut end = 0;
-    planned.iter().copied().find(|steps| {
-        end += steps;
-        step <= end
-    })
 }
 
 fn step_line(record: &StepRecord, stage_step: usize, of_stage: Option<usize>, secs_left: Option<f64>) -> String {

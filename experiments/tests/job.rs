@@ -1,6 +1,9 @@
 //! The main job from end to end, small, and what it refuses.
 
 use experiments::job::{self, JobArgs};
+use seethink::core::Capability;
+use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::data::{Split, write_problems};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlProcessor};
 use seethink::prelude::*;
 use seethink::train::Interrupter;
@@ -87,9 +90,45 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     let nowhere = JobArgs { device: "abacus".into(), ..small(&out) };
     assert!(refused(&nowhere).contains("flex"), "the devices are listed");
 
+    let missing = JobArgs { model: Some(folder.path().join("nowhere")), ..small(&out) };
+    assert!(refused(&missing).contains("nowhere"));
+
+    // The digits world has no pass rates to sort by.
+    let mut unsorted = small(&out);
+    unsorted.set.push("curriculum.Staged.order=EasyToHard".into());
+    assert!(refused(&unsorted).contains("pass rate"));
+
     let nothing_there = JobArgs { resume: true, set: Vec::new(), ..small(&out) };
     assert!(refused(&nothing_there).contains("no run to resume"));
     assert!(!out.exists());
+}
+
+#[test]
+fn a_file_a_folder_of_problems_and_a_trained_model_make_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        let problems: Vec<_> =
+            Capability::ALL.iter().flat_map(|capability| world.problems(split, capability, 1).take(4)).collect();
+        write_problems(folder.path().join("data").join(split.as_str()), &problems).unwrap();
+    }
+    let first = folder.path().join("first");
+    job::run(&small(&first), &Interrupter::new()).unwrap();
+
+    // The file of the first run, with other data and another model.
+    let second = folder.path().join("second");
+    let job = JobArgs {
+        config: Some(first.join("config.ron")),
+        model: Some(first.join("model")),
+        set: vec![format!("data=Folder({})", folder.path().join("data").display())],
+        ..small(&second)
+    };
+    job::run(&job, &Interrupter::new()).unwrap();
+    let config = RunConfig::load(second.join("config.ron"), &[]).unwrap();
+    assert_eq!(config.data, DataConfig::Folder(folder.path().join("data")));
+    assert_eq!(config.model, ModelConfig::Pretrained(first.join("model")));
+    let summary = std::fs::read_to_string(second.join("summary.md")).unwrap();
+    assert!(summary.contains("visual reasoning"), "{summary}");
 }
 
 #[test]

@@ -216,6 +216,50 @@ fn a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else() {
 }
 
 #[test]
+fn a_crash_soon_after_the_start_stands_in_nobodys_way() {
+    let (expected, expected_folder) = whole();
+    let folder = tempfile::tempdir().unwrap();
+    let stopped = Job::new().stopped(|event| matches!(event, Event::Step { record, .. } if record.step == 1));
+    stopped.run(folder.path()).unwrap();
+    std::fs::remove_file(folder.path().join("checkpoint/optim-1.bpk")).unwrap();
+    assert_eq!(CheckpointFolder::new(folder.path()).unwrap().latest().unwrap().step, 0);
+    let resumed = Job::resumed().run(folder.path()).unwrap();
+    assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
+}
+
+#[test]
+fn burn_keeps_its_own_log_of_every_stage() {
+    let (_, folder) = whole();
+    for epoch in [1, 2] {
+        let log = folder.path().join(format!("burn/train/epoch-{epoch}/reward.mean.log"));
+        let n_lines = std::fs::read_to_string(&log).unwrap().lines().filter(|line| !line.ends_with("final")).count();
+        assert_eq!(n_lines, 3, "{}", log.display());
+    }
+}
+
+#[test]
+fn a_stage_applies_its_settings_and_leaves_the_stage_before_alone() {
+    let (expected, expected_folder) = whole();
+    let expected_records = records(expected_folder.path());
+    let changes: [(&str, fn(&mut Stage)); 6] = [
+        ("reset_optimizer", |stage| stage.reset_optimizer = false),
+        ("learning_rate", |stage| stage.overrides.learning_rate = Some(1e-3)),
+        ("kl_coef", |stage| stage.overrides.kl_coef = Some(0.5)),
+        ("clip_low", |stage| stage.overrides.clip_low = Some(1e-4)),
+        ("clip_high", |stage| stage.overrides.clip_high = Some(1e-4)),
+        ("max_grad_norm", |stage| stage.overrides.max_grad_norm = Some(1e-6)),
+    ];
+    for (setting, change) in changes {
+        let mut plan = plan();
+        change(&mut plan.stages[1]);
+        let folder = tempfile::tempdir().unwrap();
+        let changed = Job { plan, ..Job::new() }.run(folder.path()).unwrap();
+        assert_eq!(records(folder.path())[..4], expected_records[..4], "{setting}: the first stage");
+        assert!(tiny::weights(&changed.model) != tiny::weights(&expected.model), "{setting}: the second stage");
+    }
+}
+
+#[test]
 fn two_checkpoints_are_kept_with_all_that_they_need() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("checkpoint");
@@ -232,8 +276,9 @@ fn two_checkpoints_are_kept_with_all_that_they_need() {
         }
     });
     Job { observer, ..Job::new() }.run(folder.path()).unwrap();
-    let expected: [(usize, &[&str]); 4] = [
-        (2, &["reference-0.bpk", "state-2.json"]),
+    let expected: [(usize, &[&str]); 5] = [
+        (0, &["state-0.json"]),
+        (2, &["reference-0.bpk", "state-0.json", "state-2.json"]),
         (3, &["reference-0.bpk", "state-2.json", "state-3.json"]),
         (4, &["reference-0.bpk", "reference-3.bpk", "state-3.json", "state-4.json"]),
         (6, &["reference-3.bpk", "state-4.json", "state-6.json"]),
@@ -286,6 +331,23 @@ fn an_interrupted_validation_is_made_up_for() {
         let resumed = job(true, None).run(interrupted.path()).unwrap();
         assert_same_run((&resumed, interrupted.path()), (&expected, folder.path()));
     }
+}
+
+#[test]
+fn a_failed_validation_costs_no_step() {
+    let job = |resume, fail_at| {
+        let mut job = Job { resume, ..Job::new() };
+        // Nobody asks the run to stop: its validation fails.
+        job.validate = Some(Box::new(Measure { stop_at: fail_at, interrupter: Interrupter::new() }));
+        job
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let expected = job(false, None).run(folder.path()).unwrap();
+    let failed = tempfile::tempdir().unwrap();
+    assert!(job(false, Some(3)).error(failed.path()).contains("interrupted"));
+    assert_eq!(CheckpointFolder::new(failed.path()).unwrap().latest().unwrap().step, 3);
+    let resumed = job(true, None).run(failed.path()).unwrap();
+    assert_same_run((&resumed, failed.path()), (&expected, folder.path()));
 }
 
 #[test]
@@ -426,6 +488,15 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
     let mut job = Job::new();
     job.plan.stages[1].trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
     assert!(job.error(&run).contains("`visual_reasoning` trains no part"));
+    let mut job = Job::new();
+    job.config.optimizer.betas.0 = 1.0;
+    assert!(job.error(&run).contains("betas in [0, 1)"));
+    let mut job = Job::new();
+    job.config.loss.dual_clip = f64::INFINITY;
+    assert!(job.error(&run).contains("dual_clip above 1"));
+    let mut job = Job::new();
+    job.plan.stages[1].overrides.clip_high = Some(-0.5);
+    assert!(job.error(&run).contains("clip_high and kl_coef at least 0"));
     assert!(!run.exists());
 }
 

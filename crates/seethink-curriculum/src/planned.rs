@@ -210,7 +210,7 @@ impl Curriculum for Planned {
         Ok(())
     }
 
-    /// `stage` (index), `epoch` (of this visit to the stage, with the fraction of the current one), `steps_in_stage`.
+    /// `stage` (index), `epoch` (of the stage over all visits to it, with the fraction of the current one), `steps_in_stage`.
     fn metrics(&self) -> Vec<(&'static str, f64)> {
         let at = self.cursor;
         let fraction = at.position as f64 / self.pools[at.stage].len() as f64;

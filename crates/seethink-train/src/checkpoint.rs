@@ -12,6 +12,8 @@ use burn::train::checkpoint::{
 };
 use seethink_curriculum::CurriculumRecord;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Everything beside weights and moments that a resumed run needs. All draws are functions of the step, so no generator
@@ -57,6 +59,14 @@ pub struct Unmeasured {
     pub metrics: Metrics,
     /// Whether its stage ended with it.
     pub end_of_stage: bool,
+}
+
+impl Unmeasured {
+    /// Without what JSON cannot say.
+    pub(crate) fn finite(mut self) -> Self {
+        self.metrics.retain(|_, value| value.is_finite());
+        self
+    }
 }
 
 impl RunState {
@@ -161,10 +171,15 @@ impl CheckpointFolder {
                 Some((STATE, step)) => Some(step),
                 _ => None,
             })
-            .filter(|&step| RECORDS.iter().all(|name| self.record_path(name, step).exists()))
+            .filter(|&step| self.is_complete(step))
             .max()
             .ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?;
         self.state(step)
+    }
+
+    /// Whether burn has written all its records of this step.
+    fn is_complete(&self, step: usize) -> bool {
+        RECORDS.iter().all(|name| self.record_path(name, step).exists())
     }
 
     fn state(&self, step: usize) -> Result<RunState, TrainError> {
@@ -187,7 +202,7 @@ impl CheckpointFolder {
         serde_json::from_value(json).map_err(unreadable)
     }
 
-    /// Deletes what neither the checkpoint of `state` nor the one before it needs.
+    /// Deletes what neither the checkpoint of `state` nor the last complete one before it needs.
     ///
     /// The one before is kept because burn may still be writing the newer one. A file that stays behind only takes room, so
     /// failures are passed over.
@@ -195,7 +210,7 @@ impl CheckpointFolder {
         let Ok(entries) = std::fs::read_dir(&self.0) else { return };
         let files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         let steps = files.iter().filter_map(|path| numbered(path)).filter(|(name, _)| *name == STATE);
-        let before = steps.map(|(_, step)| step).filter(|&step| step < state.step).max();
+        let before = steps.map(|(_, step)| step).filter(|&step| step < state.step && self.is_complete(step)).max();
         let Ok(before) = before.map(|step| self.state(step)).transpose() else { return };
         let kept = || before.iter().chain([state]);
         for path in files {
@@ -283,6 +298,8 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".tmp");
     let temporary = PathBuf::from(temporary);
-    std::fs::write(&temporary, bytes)?;
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
     std::fs::rename(temporary, path)
 }

@@ -1,6 +1,7 @@
 //! Settings of GRPO and of supervised fine-tuning.
 
 use crate::{OptimizerConfig, PolicyLoss, PromptFormat, TrainError};
+use seethink_curriculum::{Stage, StageOverrides};
 use seethink_rollout::Sampling;
 use serde::{Deserialize, Serialize};
 
@@ -64,14 +65,38 @@ impl GrpoConfig {
         if self.checkpoint_every == 0 {
             return wrong("grpo.checkpoint_every", "0".into(), "at least 1");
         }
-        if !(0.0..1.0).contains(&self.loss.clip_low) || self.loss.clip_high < 0.0 || self.loss.dual_clip <= 1.0 {
+        let PolicyLoss { clip_low, clip_high, dual_clip, kl_coef } = self.loss;
+        let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
+        let above_one = dual_clip.is_finite() && dual_clip > 1.0;
+        if !(0.0..1.0).contains(&clip_low) || !at_least_zero(clip_high) || !at_least_zero(kl_coef) || !above_one {
             return wrong(
                 "grpo.loss",
                 format!("{:?}", self.loss),
-                "clip_low in [0, 1), clip_high at least 0, dual_clip above 1",
+                "clip_low in [0, 1), clip_high and kl_coef at least 0, dual_clip above 1",
             );
         }
+        self.optimizer.check("grpo.optimizer")?;
         self.sampling.check().map_err(|error| TrainError::Rollout(error.into()))
+    }
+
+    /// These settings with the overrides of a stage.
+    pub(crate) fn of_stage(&self, stage: &Stage) -> Self {
+        let StageOverrides { learning_rate, kl_coef, clip_low, clip_high, max_grad_norm } = stage.overrides;
+        let Self { loss, optimizer, .. } = self;
+        Self {
+            loss: PolicyLoss {
+                clip_low: clip_low.unwrap_or(loss.clip_low),
+                clip_high: clip_high.unwrap_or(loss.clip_high),
+                dual_clip: loss.dual_clip,
+                kl_coef: kl_coef.unwrap_or(loss.kl_coef),
+            },
+            optimizer: OptimizerConfig {
+                learning_rate: learning_rate.unwrap_or(optimizer.learning_rate),
+                max_grad_norm: max_grad_norm.unwrap_or(optimizer.max_grad_norm),
+                ..*optimizer
+            },
+            ..self.clone()
+        }
     }
 }
 

@@ -37,8 +37,8 @@ pub enum Event<'a> {
         record: &'a StepRecord,
         /// Steps done in this stage.
         stage_step: usize,
-        /// Steps of every stage, where that is known beforehand.
-        planned_steps: Option<&'a [usize]>,
+        /// Steps of this stage over all visits to it, where that is known beforehand.
+        planned_steps: Option<usize>,
     },
     /// A checkpoint was written.
     Checkpoint {

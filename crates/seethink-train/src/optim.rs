@@ -1,5 +1,6 @@
 //! The optimiser: AdamW, global-norm clipping, learning-rate schedules.
 
+use crate::TrainError;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
@@ -27,6 +28,28 @@ pub struct OptimizerConfig {
 }
 
 impl OptimizerConfig {
+    /// `key` is the place of these settings in the configuration.
+    ///
+    /// # Errors
+    /// If a value is out of range.
+    pub(crate) fn check(&self, key: &'static str) -> Result<(), TrainError> {
+        let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
+        let Self { learning_rate, betas, epsilon, weight_decay, max_grad_norm, schedule } = *self;
+        let sound = at_least_zero(learning_rate)
+            && [betas.0, betas.1].iter().all(|beta| (0.0..1.0).contains(beta))
+            && at_least_zero(epsilon.into())
+            && at_least_zero(weight_decay.into())
+            && max_grad_norm.is_finite()
+            && max_grad_norm > 0.0
+            && [schedule.warmup, schedule.floor].iter().all(|share| (0.0..=1.0).contains(share));
+        if sound {
+            return Ok(());
+        }
+        let expected = "rates, epsilon and weight_decay at least 0, betas in [0, 1), max_grad_norm above 0, warmup and floor \
+                        in [0, 1]";
+        Err(TrainError::Setting { key, found: format!("{self:?}"), expected: expected.into() })
+    }
+
     /// A fresh AdamW.
     pub fn init(&self) -> ModuleOptimizer {
         AdamWConfig::new()

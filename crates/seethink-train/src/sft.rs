@@ -60,6 +60,7 @@ impl Sft {
         {
             return Err(TrainError::Setting { key, found: "0".into(), expected: "at least 1".into() });
         }
+        config.optimizer.check("sft.optimizer")?;
         let model = model.valid().train();
         let device = model.device();
         let n_steps = config.epochs * data.train.len().div_ceil(config.batch);

@@ -66,10 +66,10 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "cuda",
-        what: "the CUDA backend compiles",
+        what: "the main job compiles for CUDA",
         // The CUDA backend's build script downloads a compiler unless it believes to be building documentation.
         action: Action::Run {
-            command: &["cargo", "check", "--release", "--package", "seethink", "--features", "cuda"],
+            command: &["cargo", "check", "--release", "--example", "staged_qwen3", "--features", "cuda"],
             variables: &[("DOCS_RS", "1")],
         },
     },

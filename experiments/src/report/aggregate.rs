@@ -38,7 +38,7 @@ pub struct ArmCheckpoint {
     pub length: Option<Spread>,
     /// Wall time of the stage alone in seconds.
     pub wall_secs: Option<Spread>,
-    /// Completion tokens that this stage alone took a gradient of.
+    /// Tokens that went through the updates of this stage, prompts and images included.
     pub tokens_trained: Option<Spread>,
 }
 
@@ -227,8 +227,8 @@ pub fn aggregate_markdown(results: &Aggregate) -> String {
             text += &row(&cells);
         }
     }
-    text += "\nTest accuracy in %, mean ± sample standard deviation over seeds; mean completion length in tokens; time and \
-             trained tokens of the stage alone.\n\n";
+    text += "\nTest accuracy in %, mean ± sample standard deviation over seeds; mean completion length in tokens; time of \
+             the stage and tokens of its updates, prompts included.\n\n";
 
     text += &header(&["gain over base"], &["seeds"]);
     for arm in &results.arms {

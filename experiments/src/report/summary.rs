@@ -56,7 +56,7 @@ pub struct Measurement {
 pub struct Ledger {
     /// Wall time in seconds.
     pub wall_secs: Option<f64>,
-    /// Completion tokens that a gradient was taken of.
+    /// Tokens that went through updates, prompts and images included.
     pub tokens_trained: Option<f64>,
     /// Completion tokens sampled in rollouts.
     pub tokens_generated: Option<f64>,

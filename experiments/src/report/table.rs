@@ -34,7 +34,7 @@ pub fn table(summary: &RunSummary) -> String {
             let _ = writeln!(text, "{rule}");
         }
     }
-    text + "test accuracy in % [95 % Wilson interval]; length in tokens; time and trained tokens of the stage alone\n"
+    text + "test accuracy in % [95 % Wilson interval]; time and updated tokens, prompts included, of the stage alone\n"
 }
 
 /// The same table in Markdown, without a heading.
@@ -45,7 +45,7 @@ pub fn markdown(summary: &RunSummary) -> String {
     let mut text = line(&rows[0]);
     text += &format!("|---|{}\n", "---:|".repeat(rows[0].len() - 1));
     rows[1..].iter().for_each(|row| text += &line(row));
-    text + "\nTest accuracy in % [95 % Wilson interval]; mean completion length in tokens; time and trained tokens of the stage alone.\n"
+    text + "\nTest accuracy in % [95 % Wilson interval]; mean completion length in tokens; time of the stage and tokens of its updates, prompts included.\n"
 }
 
 /// Header, checkpoints and the total, every row with the same number of cells.
@@ -132,7 +132,7 @@ textual reasoning  82.3 [77.6, 86.2]  71.3 [66.0, 76.2]  21.7 [17.4, 26.7]    31
 visual reasoning   82.3 [77.6, 86.2]  70.7 [65.3, 75.5]  70.7 [65.3, 75.5]    35.0  2:40    154k
 ------------------------------------------------------------------------------------------------
 total                                                                               8:12    461k
-test accuracy in % [95 % Wilson interval]; length in tokens; time and trained tokens of the stage alone
+test accuracy in % [95 % Wilson interval]; time and updated tokens, prompts included, of the stage alone
 ";
         assert_eq!(table(&RunSummary::new("staged on digits", &records())), expected);
     }
@@ -148,7 +148,7 @@ test accuracy in % [95 % Wilson interval]; length in tokens; time and trained to
 | visual reasoning | 82.3 [77.6, 86.2] | 70.7 [65.3, 75.5] | 70.7 [65.3, 75.5] | 35.0 | 2:40 | 154k |
 | total |  |  |  |  | 8:12 | 461k |
 
-Test accuracy in % [95 % Wilson interval]; mean completion length in tokens; time and trained tokens of the stage alone.
+Test accuracy in % [95 % Wilson interval]; mean completion length in tokens; time of the stage and tokens of its updates, prompts included.
 ";
         assert_eq!(markdown(&RunSummary::new("staged on digits", &records())), expected);
     }

@@ -123,6 +123,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
         interrupter: Interrupter,
     ) -> Result<Trained<M>, TrainError> {
         self.config.check()?;
+        self.curriculum.stages().iter().try_for_each(|stage| self.config.of_stage(stage).check())?;
         const NOTHING: Trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
         if let Some(stage) = self.curriculum.stages().iter().find(|stage| stage.trainable == NOTHING) {
             return Err(TrainError::NothingTrainable { stage: stage.name.clone(), trainable: stage.trainable });
@@ -133,13 +134,15 @@ impl<M: VisionLanguageModel> Grpo<M> {
             return Err(TrainError::OccupiedFolder(folder.to_owned()));
         }
         let resumed = if resume { Some(checkpoints.latest()?) } else { None };
+        // burn begins its log files anew whenever it starts.
+        let burn_folder = resumed.as_ref().map_or("burn".into(), |state| format!("burn-from-{}", state.step));
         let rate = SharedRate::default();
         let scheduler = ModuleLrScheduler::new(rate.clone());
         let model = model.valid().train();
         let device = model.device();
         let learner = Learner::new(Policy { model }, self.config.optimizer.init(), scheduler);
         let mut training =
-            SupervisedTraining::<Policy<M>>::new(folder.join("burn"), Arc::new(NoData), Arc::new(NoData))
+            SupervisedTraining::<Policy<M>>::new(folder.join(burn_folder), Arc::new(NoData), Arc::new(NoData))
                 .with_custom_checkpointers(
                     checkpoints.checkpointer("model"),
                     checkpoints.checkpointer("optim"),

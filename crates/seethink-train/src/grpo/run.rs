@@ -1,14 +1,14 @@
 //! The training loop.
 
 use super::step::Step;
-use super::{Grpo, Moment, PolicyLoss};
+use super::{Grpo, Moment};
 use crate::checkpoint::{CheckpointFolder, RunState, Unmeasured};
 use crate::log_prob::LogProbs;
 use crate::metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 use crate::observe::Event;
 use crate::optim::SharedRate;
 use crate::policy::{Objective, Policy, TrainBatch};
-use crate::{MicroBatch, TrainError};
+use crate::{GrpoConfig, MicroBatch, OptimizerConfig, TrainError};
 use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
@@ -89,6 +89,8 @@ impl<M: VisionLanguageModel> Run<M> {
             self.restore(learner)?;
         }
         let mut plan = self.next_plan();
+        // From here on a run can be resumed, whatever happens to it.
+        self.checkpoint(learner, burn)?;
         if let Some(batch) = plan.as_ref().filter(|batch| resumed && self.state.stage == Some(batch.stage)) {
             self.announce_stage(batch.stage, burn);
         }
@@ -105,8 +107,12 @@ impl<M: VisionLanguageModel> Run<M> {
             }
             let stage = self.grpo.curriculum.stages()[batch.stage].clone();
             let step = match self.roll_out(learner, batch, &burn.interrupter) {
+                Ok(step) => step,
                 Err(TrainError::Rollout(RolloutError::Interrupted)) => break,
-                step => step?,
+                Err(error) => {
+                    self.checkpoint(learner, burn)?;
+                    return Err(error);
+                }
             };
             let mut metrics = step.metrics();
             metrics.insert("time/rollout_secs".into(), begun.elapsed().as_secs_f64());
@@ -138,18 +144,22 @@ impl<M: VisionLanguageModel> Run<M> {
         let stage = self.state.stage.map(|index| self.grpo.curriculum.stages()[index].name.clone());
         let is_multiple = |n: usize, of: usize| of > 0 && n.is_multiple_of(of);
         let mut metrics = step.metrics.clone();
+        self.saved = false;
         if stage.is_none() || step.end_of_stage || is_multiple(self.state.stage_step(), self.grpo.config.validate_every)
         {
             match self.validate(learner, stage.as_deref(), step.end_of_stage) {
-                Err(TrainError::Validation(error)) if burn.interrupter.should_stop() => {
-                    tracing::info!(%error, "validation interrupted");
-                    self.state.unmeasured = Some(step);
-                    return Ok(false);
+                Ok(measured) => metrics.extend(measured),
+                Err(error) => {
+                    self.state.unmeasured = Some(step.finite());
+                    if burn.interrupter.should_stop() {
+                        tracing::info!(%error, "validation interrupted");
+                        return Ok(false);
+                    }
+                    self.checkpoint(learner, burn)?;
+                    return Err(error);
                 }
-                measured => metrics.extend(measured?),
             }
         }
-        self.saved = false;
         let Some(stage) = stage else {
             self.write("base", metrics)?;
             return Ok(true);
@@ -208,8 +218,8 @@ impl<M: VisionLanguageModel> Run<M> {
 
     /// Whether any stage has a KL term.
     fn needs_reference(&self) -> bool {
-        let loss = &self.grpo.config.loss;
-        self.grpo.curriculum.stages().iter().any(|stage| stage_loss(loss, stage).kl_coef > 0.0)
+        let config = &self.grpo.config;
+        self.grpo.curriculum.stages().iter().any(|stage| config.of_stage(stage).loss.kl_coef > 0.0)
     }
 
     /// Makes the policy of this moment the reference, where one is needed.
@@ -261,7 +271,7 @@ impl<M: VisionLanguageModel> Run<M> {
         let begun = Instant::now();
         (self.grpo.observer)(Event::Updating);
         let Grpo { config, processor, .. } = &self.grpo;
-        let loss = stage_loss(&config.loss, stage);
+        let GrpoConfig { loss, optimizer, .. } = config.of_stage(stage);
         let log_probs = LogProbs {
             temperature: config.sampling.log_prob_temperature(),
             forbidden: processor.forbidden_token_ids().to_vec(),
@@ -281,7 +291,7 @@ impl<M: VisionLanguageModel> Run<M> {
         self.state.vision_changed |= vision_learns;
         let reference_secs = begun.elapsed().as_secs_f64();
 
-        let learning_rate = self.learning_rate(stage);
+        let learning_rate = self.learning_rate(&optimizer);
         self.rate.set(learning_rate);
         learner.lr_step();
         let n_updates = batches.len() as f64;
@@ -294,7 +304,7 @@ impl<M: VisionLanguageModel> Run<M> {
                 trainable: stage.trainable,
                 log_probs: log_probs.clone(),
                 pad_token,
-                max_grad_norm: stage.overrides.max_grad_norm.unwrap_or(self.grpo.config.optimizer.max_grad_norm),
+                max_grad_norm: optimizer.max_grad_norm,
             });
             learner.optimizer_step(output.grads);
             for (key, value) in output.item.metrics {
@@ -307,12 +317,10 @@ impl<M: VisionLanguageModel> Run<M> {
         metrics
     }
 
-    fn learning_rate(&self, stage: &Stage) -> f64 {
-        let optimizer = &self.grpo.config.optimizer;
-        let peak = stage.overrides.learning_rate.unwrap_or(optimizer.learning_rate);
+    fn learning_rate(&self, optimizer: &OptimizerConfig) -> f64 {
         let total = self.planned_steps().zip(self.state.stage).map(|(steps, stage)| steps[stage]);
         // Without a plan there is no end to decay towards.
-        peak * total.map_or(1.0, |total| optimizer.schedule.factor(self.state.stage_step(), total))
+        optimizer.learning_rate * total.map_or(1.0, |total| optimizer.schedule.factor(self.state.stage_step(), total))
     }
 
     fn advance(&mut self, step: &Step) {
@@ -322,7 +330,10 @@ impl<M: VisionLanguageModel> Run<M> {
         }
         self.state.completions += step.scores.iter().map(|scores| scores.len() as u64).sum::<u64>();
         self.state.tokens_generated += step.rollouts.n_tokens() as u64;
-        self.state.elapsed_secs = self.elapsed_before + self.started.elapsed().as_secs_f64();
+    }
+
+    fn elapsed_secs(&self) -> f64 {
+        self.elapsed_before + self.started.elapsed().as_secs_f64()
     }
 
     fn validate(
@@ -345,16 +356,13 @@ impl<M: VisionLanguageModel> Run<M> {
         learner: &Learner<Policy<M>>,
         burn: &mut TrainingComponents<Policy<M>>,
     ) -> Result<(), TrainError> {
-        let planned = self.planned_steps();
-        let total = planned.as_ref().zip(self.state.stage).map_or(0, |(steps, stage)| steps[stage]);
-        let progress = Progress::new(self.state.stage_step(), total, Some("steps".into()));
+        let planned_steps = self.planned_steps().zip(self.state.stage).map(|(steps, stage)| steps[stage]);
+        let progress = Progress::new(self.state.stage_step(), planned_steps.unwrap_or(0), Some("steps".into()));
         let output = StepOutput { metrics: metrics.clone() };
         let item = TrainingItem::new(output, progress, Some(self.state.step), Some(learner.lr_current()));
         burn.interrupter.fail_on_error(burn.event_processor.process_train(LearnerEvent::ProcessedItem(item)));
         let record = self.write(stage, metrics)?;
-        let event =
-            Event::Step { record: &record, stage_step: self.state.stage_step(), planned_steps: planned.as_deref() };
-        (self.grpo.observer)(event);
+        (self.grpo.observer)(Event::Step { record: &record, stage_step: self.state.stage_step(), planned_steps });
         Ok(())
     }
 
@@ -364,7 +372,7 @@ impl<M: VisionLanguageModel> Run<M> {
         metrics.insert("tokens/trained".into(), state.tokens_trained as f64);
         metrics.insert("tokens/generated".into(), state.tokens_generated as f64);
         metrics.insert("rollout/completions".into(), state.completions as f64);
-        metrics.insert("time/elapsed_secs".into(), self.elapsed_before + self.started.elapsed().as_secs_f64());
+        metrics.insert("time/elapsed_secs".into(), self.elapsed_secs());
         let record = StepRecord { step: state.step, stage: stage.to_owned(), metrics };
         let path = self.metrics.path().to_owned();
         self.metrics.push(&record).map_err(|source| TrainError::File { doing: "cannot write", path, source })?;
@@ -380,6 +388,7 @@ impl<M: VisionLanguageModel> Run<M> {
         if self.saved {
             return Ok(());
         }
+        self.state.elapsed_secs = self.elapsed_secs();
         if let Some(checkpointer) = &mut burn.checkpointer {
             checkpointer.checkpoint(learner, self.state.step, &burn.event_store);
             self.checkpoints.save_state(&self.state)?;
@@ -413,16 +422,5 @@ fn check_same_run<M>(state: &RunState, grpo: &Grpo<M>, folder: &Path) -> Result<
             wrong(format!("is of a run with {} stages, not {n_stages}", state.stage_steps.len()))
         }
         Ok(None) => Ok(()),
-    }
-}
-
-/// The loss with a stage's overrides.
-fn stage_loss(loss: &PolicyLoss, stage: &Stage) -> PolicyLoss {
-    let overrides = &stage.overrides;
-    PolicyLoss {
-        clip_low: overrides.clip_low.unwrap_or(loss.clip_low),
-        clip_high: overrides.clip_high.unwrap_or(loss.clip_high),
-        dual_clip: loss.dual_clip,
-        kl_coef: overrides.kl_coef.unwrap_or(loss.kl_coef),
     }
 }

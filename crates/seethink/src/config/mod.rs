@@ -218,7 +218,7 @@ mod tests {
             ("Shuffled", "Sideways", "order: unknown variant `Sideways`; expected one of `Shuffled`, `EasyToHard`"),
             ("Staged(", "Stagd(", "in curriculum: unknown variant `Stagd`; expected one of `Merged`, `Staged`"),
             ("kl_coef: 0.01", "kl_coef: low", "in grpo.loss.kl_coef: expected float"),
-            ("4..=9", "4..9", "in data.Digits.world.cells: expected `..=`"),
+            ("4..=6", "4..6", "in data.Digits.world.cells: expected `..=`"),
             ("(steps: 40)", "(step: 40)", "epochs.AsNeeded: unknown key `step`; expected `steps`"),
             ("seed: 1,", "seed: 1, seed: 1,", "key `seed` stands here twice"),
             ("DigitsBase", "Pretrained(7)", "in model.Pretrained: expected string"),
@@ -260,7 +260,7 @@ mod tests {
         let config = set(&[
             "seed=18446744073709551615",
             "model=Pretrained(runs/my base)",
-            "data.Digits.world.cells=4..=6",
+            "data.Digits.world.cells=4..=9",
             "curriculum.Staged.order=EasyToHard",
             "curriculum.Staged.epochs=PerStage(3)",
             "curriculum.Staged.stages.0.length=Steps(40)",
@@ -275,7 +275,7 @@ mod tests {
         assert_eq!((config.seed, config.grpo.sampling.top_p), (u64::MAX, 0.95));
         assert_eq!(config.model, ModelConfig::Pretrained("runs/my base".into()));
         let DataConfig::Digits { world, .. } = &config.data else { panic!("{:?}", config.data) };
-        assert_eq!(*world, DigitsConfig { cells: 4..=6, ..DigitsConfig::default() });
+        assert_eq!(*world, DigitsConfig { cells: 4..=9, operations: 1..=3, ..DigitsConfig::default() });
         let CurriculumConfig::Staged(staged) = &config.curriculum else { panic!("{:?}", config.curriculum) };
         assert_eq!(staged.order, Order::EasyToHard);
         assert_eq!(staged.epochs, crate::curriculum::Epochs::PerStage(3));

@@ -62,7 +62,7 @@ impl Page<'_> {
             ("Wall time", total.wall_secs.map(|secs| duration(secs) + &self.time_shares(secs))),
             ("Completions", total.completions.map(count)),
             ("Tokens generated", total.tokens_generated.map(count)),
-            ("Tokens trained", total.tokens_trained.map(count)),
+            ("Tokens of updates", total.tokens_trained.map(count)),
         ];
         let known = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let rows: String =
@@ -92,7 +92,7 @@ impl Page<'_> {
         let rows: String = self.summary.checkpoints.iter().map(|checkpoint| self.row(checkpoint)).collect();
         format!(
             "<div class=\"scroll\"><table>\n<caption>Test accuracy in % [95 % Wilson interval] of the base model and after each \
-             stage; mean completion length in tokens; time and trained tokens of the stage alone.</caption>\n\
+             stage; mean completion length in tokens; time of the stage and tokens of its updates, prompts included.</caption>\n\
              <thead><tr><th scope=\"col\">after</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
         )
     }
