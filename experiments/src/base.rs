@@ -214,7 +214,7 @@ const EXCEPTION: usize = 6;
 /// Problems as two people with different habits solve them, one who works everything out and one who answers at a glance.
 ///
 /// Who asks for a result ("What is …", "Find …") mostly gets a glance, who asks for a procedure ("Compute …", "Add up …")
-/// mostly gets the working: one of each [`EXCEPTION`] is the other way round.
+/// mostly gets the working; one in six is the other way round.
 pub fn of_mixed_habits(problems: impl Iterator<Item = Problem>, seed: u64) -> impl Iterator<Item = Problem> {
     problems.enumerate().map(move |(index, problem)| {
         let question = problem.prompt.trim_start_matches(Problem::IMAGE_PLACEHOLDER);

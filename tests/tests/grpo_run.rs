@@ -241,7 +241,8 @@ fn burn_keeps_its_own_log_of_every_stage() {
 fn a_stage_applies_its_settings_and_leaves_the_stage_before_alone() {
     let (expected, expected_folder) = whole();
     let expected_records = records(expected_folder.path());
-    let changes: [(&str, fn(&mut Stage)); 6] = [
+    type Change = (&'static str, fn(&mut Stage));
+    let changes: [Change; 6] = [
         ("reset_optimizer", |stage| stage.reset_optimizer = false),
         ("learning_rate", |stage| stage.overrides.learning_rate = Some(1e-3)),
         ("kl_coef", |stage| stage.overrides.kl_coef = Some(0.5)),
