@@ -10,12 +10,15 @@
 //! - `update`: loss, gradients, clipping and the optimiser.
 //!
 //! The unit is tokens of completions: prompts and images are work but are not counted.
+//!
+//! `-- matmul` measures one wide matrix product, in floating-point operations.
 
 // A benchmark fails as tests do.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
+use burn::tensor::{Distribution, Tensor};
 use burn::train::Learner;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use seethink::data::digits::DigitsWorld;
@@ -111,5 +114,18 @@ fn learner(model: Qwen3Vl, optimizer: &OptimizerConfig) -> Learner<Policy<Qwen3V
     learner
 }
 
-criterion_group!(benches, throughput);
+/// A matrix product of the width of a published backbone, which the small model does not have.
+fn wide_matmul(criterion: &mut Criterion) {
+    const WIDTH: usize = 2048;
+    let device = device("auto").unwrap();
+    let matrix = || Tensor::<2>::random([WIDTH, WIDTH], Distribution::Normal(0.0, 1.0), &device);
+    let (left, right) = (matrix(), matrix());
+    let mut group = criterion.benchmark_group("matmul");
+    group.throughput(Throughput::Elements(2 * (WIDTH as u64).pow(3)));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10).measurement_time(Duration::from_secs(3));
+    group.bench_function("2048", |bencher| bencher.iter(|| left.clone().matmul(right.clone()).into_data()));
+    group.finish();
+}
+
+criterion_group!(benches, throughput, wide_matmul);
 criterion_main!(benches);
