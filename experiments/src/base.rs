@@ -4,6 +4,7 @@
 //! and stopped early on purpose: it knows the format and is mediocre at all three capabilities, so that reinforcement
 //! learning has something to do. `cargo run --release --example make_base` makes it again.
 
+use crate::report::write_file;
 use anyhow::{Context, Result, ensure};
 use seethink::core::{Capability, Problem, Purpose, Rng};
 use seethink::data::digits::DigitsWorld;
@@ -86,8 +87,7 @@ const EMBEDDED: [(&str, &[u8]); 7] = embedded![
 pub fn unpack(dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     for (name, bytes) in EMBEDDED {
-        let path = dir.join(name);
-        std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        write_file(&dir.join(name), bytes)?;
     }
     Ok(())
 }

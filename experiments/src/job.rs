@@ -94,7 +94,6 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
     }
     let device = device(&args.device)?;
     let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
-    config.grpo.check()?;
     let (processor, model) = match &config.model {
         ModelConfig::Pretrained(dir) => load(dir, &device)?,
         // The model of the program that began the run.
@@ -224,8 +223,7 @@ fn fresh(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
 /// Makes the folder of a new run, and writes the resolved configuration and the embedded model into it.
 fn create(folder: &Path, config: &RunConfig) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create the run folder {}", folder.display()))?;
-    let path = folder.join("config.ron");
-    std::fs::write(&path, config.to_ron()).with_context(|| format!("cannot write {}", path.display()))?;
+    report::write_file(&folder.join("config.ron"), config.to_ron().as_bytes())?;
     match config.model {
         ModelConfig::DigitsBase => base::unpack(&folder.join(BASE)),
         ModelConfig::Pretrained(_) => Ok(()),

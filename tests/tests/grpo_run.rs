@@ -205,26 +205,17 @@ fn a_run_that_is_stopped_before_its_first_step_can_be_resumed() {
 #[test]
 fn a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else() {
     let (expected, expected_folder) = whole();
-    let folder = tempfile::tempdir().unwrap();
-    let stopped = Job::new().stopped(|event| matches!(event, Event::Step { record, .. } if record.step == 4));
-    stopped.run(folder.path()).unwrap();
-    // Step 4 began with a reference of its own; the checkpoint of step 3 still has the one before.
-    std::fs::remove_file(folder.path().join("checkpoint/optim-4.bpk")).unwrap();
-    assert_eq!(CheckpointFolder::new(folder.path()).unwrap().latest().unwrap().step, 3);
-    let resumed = Job::resumed().run(folder.path()).unwrap();
-    assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
-}
-
-#[test]
-fn a_crash_soon_after_the_start_stands_in_nobodys_way() {
-    let (expected, expected_folder) = whole();
-    let folder = tempfile::tempdir().unwrap();
-    let stopped = Job::new().stopped(|event| matches!(event, Event::Step { record, .. } if record.step == 1));
-    stopped.run(folder.path()).unwrap();
-    std::fs::remove_file(folder.path().join("checkpoint/optim-1.bpk")).unwrap();
-    assert_eq!(CheckpointFolder::new(folder.path()).unwrap().latest().unwrap().step, 0);
-    let resumed = Job::resumed().run(folder.path()).unwrap();
-    assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
+    // Soon after the start; and at step 4, which began with a reference of its own, when the checkpoint of step 3 still has the
+    // one before.
+    for (crash, before) in [(1, 0), (4, 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = move |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == crash);
+        Job::new().stopped(at).run(folder.path()).unwrap();
+        std::fs::remove_file(folder.path().join(format!("checkpoint/optim-{crash}.bpk"))).unwrap();
+        assert_eq!(CheckpointFolder::new(folder.path()).unwrap().latest().unwrap().step, before);
+        let resumed = Job::resumed().run(folder.path()).unwrap();
+        assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The policies by name, as a configuration file chooses one.
 
-use crate::{Corpus, Curriculum, CurriculumError, Merged, Staged};
+use crate::{Corpus, Curriculum, CurriculumError, Merged, Stage, Staged};
 use serde::{Deserialize, Serialize};
 
 /// Which policy, with its settings.
@@ -38,6 +38,14 @@ pub enum CurriculumConfig {
 }
 
 impl CurriculumConfig {
+    /// Its stages, as they were written.
+    pub fn stages(&self) -> &[Stage] {
+        match self {
+            Self::Merged(merged) => std::slice::from_ref(&merged.stage),
+            Self::Staged(staged) => &staged.stages,
+        }
+    }
+
     /// The policy over a corpus. Equal arguments give equal draws.
     ///
     /// # Errors

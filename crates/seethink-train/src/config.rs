@@ -1,6 +1,7 @@
 //! Settings of GRPO and of supervised fine-tuning.
 
 use crate::{OptimizerConfig, PolicyLoss, PromptFormat, TrainError};
+use seethink_core::Trainable;
 use seethink_curriculum::{Stage, StageOverrides};
 use seethink_rollout::Sampling;
 use serde::{Deserialize, Serialize};
@@ -44,9 +45,23 @@ pub struct MemoryConfig {
 }
 
 impl GrpoConfig {
+    /// Checks these settings, and what becomes of them in each stage.
+    ///
     /// # Errors
-    /// If a value is out of range; the error names it.
-    pub fn check(&self) -> Result<(), TrainError> {
+    /// If a value is out of range, or a stage trains nothing; the error names it.
+    pub fn check(&self, stages: &[Stage]) -> Result<(), TrainError> {
+        const NOTHING: Trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
+        self.check_values()?;
+        stages.iter().try_for_each(|stage| {
+            if stage.trainable == NOTHING {
+                return Err(TrainError::NothingTrainable { stage: stage.name.clone(), trainable: stage.trainable });
+            }
+            let overridden = self.of_stage(stage).check_values();
+            overridden.map_err(|error| TrainError::Overrides { stage: stage.name.clone(), error: Box::new(error) })
+        })
+    }
+
+    fn check_values(&self) -> Result<(), TrainError> {
         let wrong =
             |key, found: String, expected: &str| Err(TrainError::Setting { key, found, expected: expected.into() });
         if self.group_size < 2 {

@@ -20,6 +20,14 @@ pub enum TrainError {
         /// What would work.
         expected: String,
     },
+    /// A setting is out of range once a stage has overridden some.
+    #[error("with the overrides of stage `{stage}`, {error}")]
+    Overrides {
+        /// Name of the stage.
+        stage: String,
+        /// Which setting.
+        error: Box<TrainError>,
+    },
     /// A stage that trains nothing.
     #[error("stage `{stage}` trains no part of the model ({trainable:?}), expected at least one")]
     NothingTrainable {

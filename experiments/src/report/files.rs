@@ -39,7 +39,7 @@ pub(super) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Rep
 }
 
 /// Writes `bytes` to `path` under a temporary name first, so that no reader ever sees half a file. Makes the folder.
-pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let temporary = path.with_added_extension("tmp");
     let whole = || {
         if let Some(folder) = path.parent() {

@@ -28,6 +28,7 @@ pub use aggregate::{
     Aggregate, Arm, ArmCheckpoint, SeedValue, Spread, aggregate, aggregate_markdown, find_summaries, write_aggregate,
 };
 pub use error::ReportError;
+pub(crate) use files::write as write_file;
 pub use sample::{Sample, SampleFile};
 pub use summary::{Checkpoint, Ledger, Measurement, RunSummary};
 pub use table::{markdown, table};

@@ -32,7 +32,6 @@ use burn::train::{
     TrainLoader, TrainingComponents, TrainingStrategy, ValidLoader,
 };
 use run::{METRICS, Outcome, Run};
-use seethink_core::Trainable;
 use seethink_curriculum::{Corpus, Curriculum};
 use seethink_models::{Processor, VisionLanguageModel};
 use seethink_reward::Reward;
@@ -122,12 +121,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
         resume: bool,
         interrupter: Interrupter,
     ) -> Result<Trained<M>, TrainError> {
-        self.config.check()?;
-        self.curriculum.stages().iter().try_for_each(|stage| self.config.of_stage(stage).check())?;
-        const NOTHING: Trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
-        if let Some(stage) = self.curriculum.stages().iter().find(|stage| stage.trainable == NOTHING) {
-            return Err(TrainError::NothingTrainable { stage: stage.name.clone(), trainable: stage.trainable });
-        }
+        self.config.check(self.curriculum.stages())?;
         let checkpoints = CheckpointFolder::new(folder)?;
         let occupied = !checkpoints.is_empty() || folder.join(METRICS).exists();
         if occupied && !resume {

@@ -151,7 +151,7 @@ impl RunConfig {
             move |error| ConfigError::Setting { section, error: error.into() }
         }
         const NO_PROBLEMS: &str = "problems_per_capability is 0, expected at least 1";
-        self.grpo.check().map_err(wrong("grpo"))?;
+        self.grpo.check(self.curriculum.stages()).map_err(wrong("grpo"))?;
         self.evaluation.sampling.check().map_err(wrong("evaluation"))?;
         if self.evaluation.problems_per_capability == 0 {
             return Err(wrong("evaluation")(NO_PROBLEMS));
@@ -340,12 +340,19 @@ mod tests {
         let cases = [
             ("grpo.group_size=1", "group_size"),
             ("grpo.mini_batch=33", "mini_batch"),
+            ("grpo.optimizer.betas=(1.0, 0.9)", "betas"),
             ("evaluation.sampling.top_p=0", "top_p"),
             ("evaluation.problems_per_capability=0", "problems_per_capability"),
             ("data.Digits.problems_per_capability=0", "problems_per_capability"),
             ("data.Digits.world.cells=1..=9", "cells"),
         ];
         assert!(read(FILE).unwrap().check().is_ok());
+        let stage = set(&["curriculum.Staged.stages[1].overrides.clip_low=Some(1.2)"]).unwrap();
+        let message = stage.check().unwrap_err().to_string();
+        assert!(
+            message.contains("stage `textual_reasoning`, grpo.loss") && message.contains("clip_low in [0, 1)"),
+            "{message}"
+        );
         for (assignment, name) in cases {
             let message = set(&[assignment]).unwrap().check().unwrap_err().to_string();
             let section = assignment.split('.').next().unwrap();
