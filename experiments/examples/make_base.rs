@@ -1,17 +1,17 @@
-//! Makes the small base model that ships with the program: tokenizer, random weights, supervised fine-tuning, stopped early.
+//! Makes a small base model that ships with the programs: tokenizer, random weights, supervised fine-tuning, stopped early.
 //!
-//! `cargo run --release --example make_base -- --out DIR` with no other option makes the committed one.
+//! `cargo run --release --example make_base -- --family FAMILY --out DIR` with no other option makes the committed one.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use experiments::base;
 use experiments::evaluation::{Benchmark, Evaluator, metrics};
 use seethink::burn::module::Module;
+use seethink::config::BaseFamily;
 use seethink::core::{Capability, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
-use seethink::models::WeightDtype;
-use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig, Qwen3VlProcessor};
+use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::train::{Decay, Interrupter, MemoryConfig, Schedule, Sft, SftData};
 use std::path::PathBuf;
@@ -27,6 +27,9 @@ struct Args {
     /// Folder to write; it must not exist.
     #[arg(long)]
     out: PathBuf,
+    /// Which family: qwen2_5_vl, qwen3_vl, internvl3 or internvl3_5.
+    #[arg(long, default_value = "qwen3_vl")]
+    family: BaseFamily,
     /// Seed of weights, problems and order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -61,9 +64,10 @@ fn main() -> Result<()> {
     ensure!(!args.out.exists(), "{} exists; nothing is overwritten", args.out.display());
     let device = device(&args.device)?;
     let world = DigitsWorld::new(DigitsConfig::default())?;
-    base::write_blank(&world, args.seed, &args.out)?;
-    let processor = Arc::new(Qwen3VlProcessor::from_pretrained(&args.out)?);
-    let model = Qwen3VlConfig::read(&args.out)?.init_seeded(args.seed, &device);
+    base::write_blank(args.family, &world, args.seed, &args.out)?;
+    let processor = Arc::new(VlmProcessor::from_pretrained(&args.out)?);
+    let json = serde_json::from_slice(&std::fs::read(args.out.join("config.json"))?)?;
+    let model = AnyBackbone::init_seeded(json, args.seed, &device)?;
     println!("{} parameters", model.num_params());
 
     let problems = |split, first: usize, n: usize| -> Vec<Problem> {
@@ -98,7 +102,7 @@ fn main() -> Result<()> {
         let data = SftData { train, validation: problems(Split::Validation, 0, 100) };
         model = fine_tune(model, &processor, config.clone(), args.seed, data)?;
     }
-    model.save_pretrained_as(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
+    model.save_pretrained_with(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
 
     let evaluator = Evaluator {
         processor: processor.clone(),
@@ -110,7 +114,7 @@ fn main() -> Result<()> {
     };
     let test = Benchmark::new("test", problems(Split::Test, 0, args.test), &config.prompt, &*processor)?;
     let started = Instant::now();
-    let answers = evaluator.answer(&Qwen3Vl::from_pretrained(&args.out, &device)?, &test)?;
+    let answers = evaluator.answer(&AnyBackbone::from_pretrained(&args.out, &device)?, &test)?;
     for (key, value) in metrics(&test, &answers) {
         println!("{key:<40} {value:.3}");
     }
@@ -120,12 +124,12 @@ fn main() -> Result<()> {
 
 /// One stage of imitation, with a line of progress every few seconds.
 fn fine_tune(
-    model: Qwen3Vl,
-    processor: &Arc<Qwen3VlProcessor>,
+    model: AnyBackbone,
+    processor: &Arc<VlmProcessor>,
     config: SftConfig,
     seed: u64,
     data: SftData,
-) -> Result<Qwen3Vl> {
+) -> Result<AnyBackbone> {
     let started = Instant::now();
     let mut last = started;
     let progress = move |split, done: usize, total: usize, loss: f64| {

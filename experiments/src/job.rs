@@ -1,4 +1,4 @@
-//! The main job: staged GRPO of a Qwen3-VL, from a configuration to a report.
+//! The main job: staged GRPO of a vision-language model, from a configuration to a report.
 
 use crate::base;
 use crate::evaluation::{Benchmark, Evaluator};
@@ -7,11 +7,12 @@ use crate::report::{self, SampleFile};
 use crate::stages::StageEvaluation;
 use anyhow::{Context, Result, bail, ensure};
 use seethink::burn::tensor::Device;
+use seethink::config::BaseFamily;
 use seethink::core::{Capability, Problem};
 use seethink::curriculum::{Corpus, CorpusEntry, Stage};
 use seethink::data::digits::DigitsWorld;
 use seethink::data::{ProblemReader, Split};
-use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlProcessor};
+use seethink::models::{AnyBackbone, VlmProcessor};
 use seethink::prelude::*;
 use seethink::train::{CheckpointFolder, Interrupter, Problems};
 use std::collections::BTreeMap;
@@ -34,6 +35,9 @@ const BASE: &str = "base";
 /// Options of the main job.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct JobArgs {
+    /// Family of the embedded model; every program has its own.
+    #[arg(skip)]
+    pub family: BaseFamily,
     /// A curriculum that ships with the program: staged, merged or reversed.
     #[arg(long, default_value = "staged", conflicts_with = "config")]
     pub curriculum: String,
@@ -97,10 +101,10 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
     let (processor, model) = match &config.model {
         ModelConfig::Pretrained(dir) => load(dir, &device)?,
         // The model of the program that began the run.
-        ModelConfig::DigitsBase if args.resume => load(&folder.join(BASE), &device)?,
-        ModelConfig::DigitsBase => {
+        ModelConfig::DigitsBase(_) if args.resume => load(&folder.join(BASE), &device)?,
+        ModelConfig::DigitsBase(family) => {
             let dir = tempfile::tempdir()?;
-            base::unpack(dir.path())?;
+            base::unpack(*family, dir.path())?;
             load(dir.path(), &device)?
         }
     };
@@ -136,7 +140,7 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
         n_samples: 12,
     };
     println!("{}", Live::headline(&config, train.len(), &folder));
-    let title = title(curriculum.stages());
+    let title = title(&model, curriculum.stages());
     let live = Live::new(curriculum.planned_steps(config.grpo.rollout_batch), !args.dashboard);
     let grpo = Grpo {
         config: config.grpo.clone(),
@@ -166,13 +170,13 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
 }
 
 /// What was run, by its stages: the same for a run that was resumed.
-fn title(stages: &[Stage]) -> String {
+fn title(model: &AnyBackbone, stages: &[Stage]) -> String {
     let names: Vec<_> = stages.iter().map(|stage| stage.name.replace('_', " ")).collect();
-    format!("GRPO of a Qwen3-VL: {}", names.join(" → "))
+    format!("GRPO of {}: {}", model.display_name(), names.join(" → "))
 }
 
-fn load(dir: &Path, device: &Device) -> Result<(Arc<Qwen3VlProcessor>, Qwen3Vl)> {
-    Ok((Arc::new(Qwen3VlProcessor::from_pretrained(dir)?), Qwen3Vl::from_pretrained(dir, device)?))
+fn load(dir: &Path, device: &Device) -> Result<(Arc<VlmProcessor>, AnyBackbone)> {
+    Ok((Arc::new(VlmProcessor::from_pretrained(dir)?), AnyBackbone::from_pretrained(dir, device)?))
 }
 
 /// The configuration that the options of a new run ask for.
@@ -195,6 +199,8 @@ pub fn configuration(args: &JobArgs) -> Result<RunConfig> {
     };
     if let Some(dir) = &args.model {
         config.model = ModelConfig::Pretrained(dir.clone());
+    } else if args.config.is_none() {
+        config.model = ModelConfig::DigitsBase(args.family);
     }
     Ok(config)
 }
@@ -225,7 +231,7 @@ fn create(folder: &Path, config: &RunConfig) -> Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create the run folder {}", folder.display()))?;
     report::write_file(&folder.join("config.ron"), config.to_ron().as_bytes())?;
     match config.model {
-        ModelConfig::DigitsBase => base::unpack(&folder.join(BASE)),
+        ModelConfig::DigitsBase(family) => base::unpack(family, &folder.join(BASE)),
         ModelConfig::Pretrained(_) => Ok(()),
     }
 }

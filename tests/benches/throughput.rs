@@ -22,7 +22,8 @@ use burn::tensor::{Distribution, Tensor};
 use burn::train::Learner;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use seethink::data::digits::DigitsWorld;
-use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig, Qwen3VlProcessor};
+use seethink::models::VlmProcessor;
+use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
 use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, SharedRate, TrainBatch, group_advantages};
@@ -38,7 +39,7 @@ fn throughput(criterion: &mut Criterion) {
     let config = RunConfig::load(root.join("configs/micro/qwen3_vl/staged.ron"), &[]).unwrap();
     let grpo = config.grpo;
     let base = root.join("experiments/assets/digits-base");
-    let processor = Qwen3VlProcessor::from_pretrained(&base).unwrap();
+    let processor = VlmProcessor::from_pretrained(&base).unwrap();
     let model = Qwen3VlConfig::read(&base).unwrap().init_seeded(config.seed, &device("auto").unwrap());
 
     let DataConfig::Digits { world, seed, .. } = config.data else { panic!("the configuration has the digits world") };

@@ -1,3 +1,5 @@
 //! What tests of several files share; the tests themselves are in `tests/`.
 
+pub mod others;
+pub mod parity;
 pub mod tiny;

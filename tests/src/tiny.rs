@@ -5,9 +5,10 @@ use seethink::burn::tensor::{Device, Tensor};
 use seethink::core::{Capability, Image, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
-use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig, Qwen3VlProcessor};
-use seethink::models::{Message, Processor, ProcessorError, PromptInput};
+use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
+use seethink::models::{Message, Processor, ProcessorError, PromptInput, VlmProcessor};
 use seethink::reward::{Reward, Score};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The folder with the tiny tokenizer, template and image settings.
@@ -20,15 +21,21 @@ pub fn checkpoint() -> PathBuf {
 /// # Panics
 /// If the fixture cannot be read.
 pub fn config(vocab: usize, hidden: usize) -> Qwen3VlConfig {
-    let mut config = Qwen3VlConfig::read(&checkpoint()).expect("the fixture is whole");
-    let text = &mut config.text_config;
-    (text.vocab_size, text.hidden_size, text.intermediate_size, text.num_hidden_layers) = (vocab, hidden, 48, 2);
-    (text.num_attention_heads, text.num_key_value_heads, text.initializer_range) = (2, 1, 0.2);
-    let vision = &mut config.vision_config;
-    (vision.hidden_size, vision.intermediate_size, vision.depth, vision.num_heads) = (16, 24, 2, 2);
-    (vision.out_hidden_size, vision.initializer_range) = (hidden, 0.2);
-    vision.deepstack_visual_indexes = vec![0];
-    config
+    let mut json = Qwen3VlConfig::read(&checkpoint()).expect("the fixture is whole").json().clone();
+    let edit = |part: &mut Value, changes: Value| {
+        part.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+    };
+    let text = json!({
+        "vocab_size": vocab, "hidden_size": hidden, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "initializer_range": 0.2
+    });
+    let vision = json!({
+        "hidden_size": 16, "intermediate_size": 24, "depth": 2, "num_heads": 2, "out_hidden_size": hidden,
+        "initializer_range": 0.2, "deepstack_visual_indexes": [0]
+    });
+    edit(&mut json["text_config"], text);
+    edit(&mut json["vision_config"], vision);
+    Qwen3VlConfig::from_json(json).expect("a consistent configuration")
 }
 
 /// A model for the fixture's tokenizer.
@@ -40,7 +47,7 @@ pub fn model(seed: u64) -> Qwen3Vl {
 /// length.
 #[derive(Debug)]
 pub struct TinyProcessor {
-    inner: Qwen3VlProcessor,
+    inner: VlmProcessor,
     eos: Vec<u32>,
 }
 
@@ -50,7 +57,7 @@ impl TinyProcessor {
     /// # Panics
     /// If the fixture cannot be read.
     pub fn new() -> Self {
-        let inner = Qwen3VlProcessor::from_pretrained(&checkpoint()).expect("the fixture is whole");
+        let inner = VlmProcessor::from_pretrained(&checkpoint()).expect("the fixture is whole");
         let eos = (0..1000).step_by(16).chain(inner.eos_token_ids().iter().copied()).collect();
         Self { inner, eos }
     }

@@ -4,15 +4,14 @@ use proptest::prelude::*;
 use seethink::core::{Capability, Image, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
-use seethink::models::qwen3_vl::Qwen3VlProcessor;
-use seethink::models::{Content, Message, Processor, ProcessorError, Role, TemplateOptions};
+use seethink::models::{Content, Message, Processor, ProcessorError, Role, TemplateOptions, Tokenizer, VlmProcessor};
 use seethink::train::PromptFormat;
 use seethink_tests::tiny::checkpoint;
 use std::path::Path;
 use std::sync::LazyLock;
 
-static PROCESSOR: LazyLock<Qwen3VlProcessor> =
-    LazyLock::new(|| Qwen3VlProcessor::from_pretrained(&checkpoint()).expect("the tiny checkpoint is whole"));
+static PROCESSOR: LazyLock<VlmProcessor> =
+    LazyLock::new(|| VlmProcessor::from_pretrained(&checkpoint()).expect("the tiny checkpoint is whole"));
 
 fn text(text: &str) -> Content {
     Content::Text { text: text.to_owned() }
@@ -44,8 +43,9 @@ proptest! {
         prop_assert_eq!(cells.collect::<Vec<_>>(), counts);
         prop_assert_eq!(prompt.pixels.values.len(), prompt.pixels.n_patches() * 3 * 2 * 16 * 16);
         for &(width, height) in &sizes {
-            let [height, width] = processor.resized_size(width, height).expect("a fine size");
-            prop_assert!(height % 32 == 0 && width % 32 == 0);
+            let [_, rows, columns] = processor.grid(width, height).expect("a fine size");
+            prop_assert!(rows % 2 == 0 && columns % 2 == 0);
+            let [height, width] = [rows, columns].map(|side| 16 * side);
             // The lower bound rounds up and may pass the upper one on thin images; blocks are whole either way.
             prop_assert!(height * width >= 4096, "{}x{}", width, height);
         }
@@ -156,12 +156,12 @@ fn folder(changes: &[(&str, Option<&str>)]) -> tempfile::TempDir {
 
 fn refusal(changes: &[(&str, Option<&str>)]) -> String {
     let folder = folder(changes);
-    Qwen3VlProcessor::from_pretrained(folder.path()).expect_err("this folder is broken").to_string()
+    VlmProcessor::from_pretrained(folder.path()).expect_err("this folder is broken").to_string()
 }
 
 #[test]
 fn broken_folders_are_explained() {
-    let missing = Qwen3VlProcessor::from_pretrained(Path::new("no/such/folder")).expect_err("no folder").to_string();
+    let missing = VlmProcessor::from_pretrained(Path::new("no/such/folder")).expect_err("no folder").to_string();
     assert!(missing.starts_with("cannot read no/such/folder: "), "{missing}");
 
     let message = refusal(&[("preprocessor_config.json", Some("{\n \"patch_size\": 16,,\n}"))]);
@@ -199,7 +199,7 @@ fn files_win_in_their_order() {
     let hello = [user(vec![text("hello")])];
     let rendered = |changes: &[(&str, Option<&str>)]| {
         let folder = folder(changes);
-        let processor = Qwen3VlProcessor::from_pretrained(folder.path()).expect("a whole folder");
+        let processor = VlmProcessor::from_pretrained(folder.path()).expect("a whole folder");
         processor.render(&hello, &TemplateOptions::default()).expect("the template runs")
     };
     let jinja = ("chat_template.jinja", Some("jinja{{ eos_token }}"));
@@ -211,8 +211,8 @@ fn files_win_in_their_order() {
 
     let ends = |changes: &[(&str, Option<&str>)]| {
         let folder = folder(changes);
-        let processor = Qwen3VlProcessor::from_pretrained(folder.path()).expect("a whole folder");
-        (processor.eos_token_ids().to_vec(), processor.pad_token_id())
+        let tokenizer = Tokenizer::from_pretrained(folder.path()).expect("a whole folder");
+        (tokenizer.eos_token_ids().to_vec(), tokenizer.pad_token_id())
     };
     assert_eq!(ends(&[]), (vec![1002, 1000], 1000));
     assert_eq!(ends(&[("generation_config.json", Some(r#"{"eos_token_id": 7}"#))]), (vec![7], 1000));

@@ -25,7 +25,7 @@ const NAMES: [&str; 9] = [
 
 /// Contents of the small files of a checkpoint folder, by name.
 #[derive(Clone)]
-pub(crate) struct CheckpointFiles {
+pub struct CheckpointFiles {
     dir: PathBuf,
     files: BTreeMap<&'static str, Vec<u8>>,
 }

@@ -6,16 +6,35 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 ///
 /// # Shapes
 /// - `values`: `[n_patches, patch_len]`, row-major, normalised; rows of several images follow one another
-/// - `grids`: per image `[frames, rows, columns]` of patches
+/// - `grids`: per image `[frames or tiles, rows, columns]` of patches
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pixels {
     /// Normalised patch values.
     pub values: Vec<f32>,
-    /// Patch grid of each image: frames, rows, columns.
+    /// Patch grid of each image: frames or tiles, rows, columns.
     pub grids: Vec<[usize; 3]>,
 }
 
 impl Pixels {
+    /// Room for the patches of these grids.
+    pub(crate) fn zeros(grids: Vec<[usize; 3]>, patch_len: usize) -> Self {
+        let mut pixels = Self { values: Vec::new(), grids };
+        pixels.values = vec![0.0; pixels.n_patches() * patch_len];
+        pixels
+    }
+
+    /// The values of each image, with its grid.
+    pub(crate) fn parts_mut(&mut self) -> Vec<([usize; 3], &mut [f32])> {
+        let patch_len = self.values.len() / self.n_patches().max(1);
+        let mut rest = self.values.as_mut_slice();
+        let part = |&grid: &[usize; 3]| {
+            let (part, tail) = std::mem::take(&mut rest).split_at_mut(grid.iter().product::<usize>() * patch_len);
+            rest = tail;
+            (grid, part)
+        };
+        self.grids.iter().map(part).collect()
+    }
+
     /// The patches of several prompts, one after the other.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
         parts.into_iter().fold(Self::default(), |mut all, part| {
@@ -51,7 +70,7 @@ impl Pixels {
 pub struct PixelTensor {
     /// Normalised patch values.
     pub patches: Tensor<2>,
-    /// Patch grid of each image: frames, rows, columns.
+    /// Patch grid of each image: frames or tiles, rows, columns.
     pub grids: Vec<[usize; 3]>,
 }
 

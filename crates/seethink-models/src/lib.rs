@@ -3,22 +3,46 @@
 //! A backbone is a [`VisionLanguageModel`] (tensors in, tensors out) with a [`Processor`] (text and pictures in, token ids
 //! and patches out). Nothing here knows of data sets, curricula or training.
 
+mod any;
+mod backward;
 mod chat_template;
+mod config;
 mod files;
+mod generation;
 mod image_processor;
 mod input;
+pub mod internvl3;
 mod model;
+mod native_resolution;
+mod positions;
 mod processor;
+pub mod qwen2_5_vl;
 pub mod qwen3_vl;
 mod resize;
+mod text;
+mod text_config;
 mod tokenizer;
+mod vision;
+mod vlm;
+mod vlm_processor;
 mod weights;
 
+pub use any::AnyBackbone;
 pub use chat_template::{ChatTemplate, TemplateOptions};
+pub use config::{Family, ModelConfig};
+pub use files::CheckpointFiles;
+pub use generation::GenerationConfig;
 pub use image_processor::ImageProcessor;
 pub use input::{PixelTensor, Pixels, PromptInput, Side, TokenRow, VisualFeatures, VisualTokens, VlmInput};
-pub use model::VisionLanguageModel;
+pub use model::{Parameter, Part, VisionLanguageModel};
+pub use native_resolution::NativeResolution;
+pub use positions::Span;
 pub use processor::{Content, Message, Processor, ProcessorError, Role};
 pub use resize::resize_bicubic;
+pub use text::{DecoderLayer, TextAttention, TextDecoder};
+pub use text_config::{RopeConfig, TextConfig, TextKind};
 pub use tokenizer::Tokenizer;
-pub use weights::{LoadError, SaveError, WeightDtype};
+pub use vision::{Learns, Vision, VisionAttention};
+pub use vlm::Vlm;
+pub use vlm_processor::{Pictures, VlmProcessor};
+pub use weights::{Initial, LoadError, Naming, SaveError, SaveOptions, WeightDtype};

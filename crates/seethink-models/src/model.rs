@@ -1,7 +1,7 @@
 //! The model side of a backbone.
 
 use crate::{PixelTensor, VisualFeatures, VlmInput};
-use burn::module::{Module, ModuleDisplay};
+use burn::module::{Module, ModuleDisplay, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use seethink_core::Trainable;
@@ -22,13 +22,31 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
     /// # Shapes
     /// - `pixels.patches`: `[n_patches, patch_len]`
     /// - output: `[n_image_tokens, hidden]`, and the same per DeepStack level
-    fn encode_images(&self, pixels: PixelTensor) -> VisualFeatures;
+    fn encode_images(&self, pixels: PixelTensor) -> VisualFeatures {
+        self.encode_images_traced(pixels, &mut |_, _| {})
+    }
+
+    /// [`encode_images`](Self::encode_images), showing `observe` the input of every block `i` as `i` and the output of the last
+    /// as their number.
+    ///
+    /// # Shapes
+    /// - observed: `[n_rows, width]`, a row per patch and per class token
+    fn encode_images_traced(&self, pixels: PixelTensor, observe: &mut dyn FnMut(usize, &Tensor<2>)) -> VisualFeatures;
 
     /// Hidden states after the final norm.
     ///
     /// # Shapes
     /// - output: `[batch, seq, hidden]`; rows of padding are undefined
-    fn hidden_states(&self, input: VlmInput) -> Tensor<3>;
+    fn hidden_states(&self, input: VlmInput) -> Tensor<3> {
+        self.hidden_states_traced(input, &mut |_, _| {})
+    }
+
+    /// [`hidden_states`](Self::hidden_states), showing `observe` the input of every decoder layer `i` as `i` and that of the
+    /// final norm as their number.
+    ///
+    /// # Shapes
+    /// - observed and output: `[batch, seq, hidden]`
+    fn hidden_states_traced(&self, input: VlmInput, observe: &mut dyn FnMut(usize, &Tensor<3>)) -> Tensor<3>;
 
     /// Unnormalised log-probabilities over the vocabulary. Separate from the trunk, so that callers can take few rows at a time.
     ///
@@ -72,4 +90,33 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
         pixels: Option<PixelTensor>,
         head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
     ) -> GradientsParams;
+
+    /// The parameters, as a checkpoint names them, in the order in which the modules have them.
+    fn parameters(&self) -> Vec<Parameter>;
+}
+
+/// A parameter of a model, without its values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Which one it is, in gradients and optimisers.
+    pub id: ParamId,
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Shape in the checkpoint; matrices are `[out, in]`, where the model has `[in, out]`.
+    pub shape: Vec<usize>,
+    /// Whether the model has the transpose.
+    pub transposed: bool,
+    /// What it belongs to.
+    pub part: Part,
+}
+
+/// The parts that are frozen and counted separately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Patches to patch features.
+    VisionEncoder,
+    /// Patch features to image tokens.
+    Projector,
+    /// Token embeddings, decoder and head.
+    LanguageModel,
 }

@@ -1,6 +1,6 @@
 //! The text and picture side of a backbone.
 
-use crate::PromptInput;
+use crate::{LoadError, PromptInput};
 use seethink_core::Image;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -88,6 +88,9 @@ pub enum ProcessorError {
         /// What the template engine says, with the line.
         source: minijinja::Error,
     },
+    /// The model's own configuration, which says how pictures are treated, cannot be used.
+    #[error(transparent)]
+    Model(#[from] LoadError),
     /// The rendered prompt does not have one placeholder per image.
     #[error("image placeholders in the rendered prompt: {placeholders}, images given: {images}")]
     Placeholders {

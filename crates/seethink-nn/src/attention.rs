@@ -9,7 +9,8 @@ use burn::tensor::{Bool, DType, Int, Tensor};
 /// may then be hidden altogether, so every query sees itself.
 const HIDDEN: f64 = f64::NEG_INFINITY;
 
-/// Which keys each query sees, as a term that is added to the scores. Made once per forward pass and used by every layer.
+/// Which keys each query sees, as a term that is added to the scores, in `f32`. Made once per forward pass and used by every
+/// layer.
 #[derive(Debug, Clone)]
 pub struct AttentionMask {
     /// `[batch, 1, groups · queries, keys]`, or `[batch, 1, 1, keys]` where all queries of a row see the same keys.
@@ -24,8 +25,8 @@ impl AttentionMask {
     ///
     /// # Shapes
     /// - segments: `[batch, seq]`
-    pub fn causal(segments: Tensor<2, Int>, groups: usize, dtype: DType) -> Self {
-        Self { bias: causal_bias(segments, dtype).repeat_dim(2, groups) }
+    pub fn causal(segments: Tensor<2, Int>, groups: usize) -> Self {
+        Self { bias: causal_bias(segments).repeat_dim(2, groups) }
     }
 
     /// The rule of new tokens after cached ones: causal among themselves, and every cached token whose bias is zero is seen.
@@ -36,13 +37,12 @@ impl AttentionMask {
     pub(crate) fn after_cache(cached: Tensor<2>, segments: Tensor<2, Int>, groups: usize) -> Self {
         let [batch, seq] = segments.dims();
         let n_cached = cached.dims()[1];
-        let dtype = cached.dtype();
         if seq == 1 {
-            let new = Tensor::zeros([batch, 1], (&segments.device(), dtype));
+            let new = Tensor::zeros([batch, 1], (&segments.device(), DType::F32));
             return Self { bias: Tensor::cat(vec![cached, new], 1).reshape([batch, 1, 1, n_cached + 1]) };
         }
         let cached = cached.reshape([batch, 1, 1, n_cached]).expand([batch, 1, seq, n_cached]);
-        let bias = Tensor::cat(vec![cached, causal_bias(segments, dtype)], 3);
+        let bias = Tensor::cat(vec![cached, causal_bias(segments)], 3);
         Self { bias: bias.repeat_dim(2, groups) }
     }
 }
@@ -51,8 +51,8 @@ impl AttentionMask {
 ///
 /// # Shapes
 /// - segments, output: `[batch, seq]`
-pub(crate) fn visibility_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<2> {
-    let zeros = Tensor::zeros(segments.dims(), (&segments.device(), dtype));
+pub(crate) fn visibility_bias(segments: Tensor<2, Int>) -> Tensor<2> {
+    let zeros = Tensor::zeros(segments.dims(), (&segments.device(), DType::F32));
     zeros.mask_fill(segments.lower_scalar(0), HIDDEN)
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn visibility_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<
 ///
 /// # Shapes
 /// - output: `[batch, 1, seq, seq]`
-fn causal_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<4> {
+fn causal_bias(segments: Tensor<2, Int>) -> Tensor<4> {
     let [batch, seq] = segments.dims();
     let device = segments.device();
     let square = [batch, seq, seq];
@@ -72,13 +72,13 @@ fn causal_bias(segments: Tensor<2, Int>, dtype: DType) -> Tensor<4> {
     let later = Tensor::<2, Bool>::tril_mask([seq, seq], 0, &device).unsqueeze::<3>().expand(square);
     let others = Tensor::<2, Bool>::diag_mask([seq, seq], 0, &device).unsqueeze::<3>().expand(square);
     let hidden = shared.bool_or(same).bool_not().bool_and(others).bool_or(later);
-    Tensor::zeros(square, (&device, dtype)).mask_fill(hidden, HIDDEN).unsqueeze_dim(1)
+    Tensor::zeros(square, (&device, DType::F32)).mask_fill(hidden, HIDDEN).unsqueeze_dim(1)
 }
 
 /// `softmax(q·kᵀ/√d + bias)·v`, each key-value head serving `n_heads / n_kv_heads` query heads.
 ///
 /// The query heads of a key-value head are laid out as more query rows, so keys and values are never repeated.
-/// Without a mask everything sees everything.
+/// Without a mask everything sees everything. The softmax is taken in `f32` whatever the dtype.
 ///
 /// # Shapes
 /// - q: `[batch, queries, n_heads, d]`
@@ -90,16 +90,18 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&Attenti
     let rows = n_heads / n_kv_heads * queries;
     let q = q.swap_dims(1, 2).reshape([batch, n_kv_heads, rows, d]);
     let bias = mask.map(|mask| mask.bias.clone());
+    let dtype = q.dtype();
     // The fused operator has no backward pass and copies strided keys and values, which costs more than it saves on the one
     // row of a decode step.
     let out = if q.is_autodiff() || queries == 1 {
-        let scores = q.mul_scalar((d as f64).powf(-0.5)).matmul(k.swap_dims(2, 3));
+        let scores = q.mul_scalar((d as f64).powf(-0.5)).matmul(k.swap_dims(2, 3)).cast(DType::F32);
         let scores = match bias {
             Some(bias) => scores + bias,
             None => scores,
         };
-        softmax(scores, 3).matmul(v)
+        softmax(scores, 3).cast(dtype).matmul(v)
     } else {
+        let bias = bias.map(|bias| bias.cast(dtype));
         burn::tensor::module::attention(q, k, v, None, bias, Default::default())
     };
     out.reshape([batch, n_heads, queries, d]).swap_dims(1, 2).reshape([batch, queries, n_heads * d])
@@ -113,7 +115,7 @@ mod tests {
     fn visible(segments: &[i64]) -> Vec<Vec<bool>> {
         let n = segments.len();
         let ids = Tensor::<1, Int>::from_ints(segments, &Device::default()).reshape([1, n]);
-        let bias = AttentionMask::causal(ids, 1, DType::F32).bias.try_into_vec_as::<f32>().expect("f32");
+        let bias = AttentionMask::causal(ids, 1).bias.try_into_vec_as::<f32>().expect("f32");
         bias.chunks(n).map(|row| row.iter().map(|&b| b == 0.0).collect()).collect()
     }
 
@@ -169,7 +171,7 @@ mod tests {
         let segments = [0i64, 0, 1, 1, 2];
         let (q, k, v) = (normal([1, 5, 4, 8]), normal([1, 2, 5, 8]), normal([1, 2, 5, 8]));
         let ids = Tensor::<1, Int>::from_ints(segments, &plain).reshape([1, 5]);
-        let mask = AttentionMask::causal(ids, 2, DType::F32);
+        let mask = AttentionMask::causal(ids, 2);
         let expected = reference(&q, &k, &v, &segments);
         for q in [q.clone(), q.autodiff()] {
             let found = attention(q, k.clone(), v.clone(), Some(&mask)).try_into_vec_as::<f32>().expect("f32");
@@ -183,7 +185,7 @@ mod tests {
     fn padding_is_finite_and_unseen() {
         let device = Device::default();
         let ids = Tensor::<2, Int>::from_ints([[-1, 0]], &device);
-        let mask = AttentionMask::causal(ids, 1, DType::F32);
+        let mask = AttentionMask::causal(ids, 1);
         for q in [Tensor::<4>::ones([1, 2, 1, 2], &device), Tensor::ones([1, 2, 1, 2], &device.clone().autodiff())] {
             let kv = Tensor::<4>::from_floats([[[[1e3, -1e3], [5.0, 7.0]]]], &device);
             let out = attention(q, kv.clone(), kv, Some(&mask)).try_into_vec_as::<f32>().expect("f32");
@@ -192,7 +194,7 @@ mod tests {
         }
         // A single new token of padding after nothing but padding.
         let ids = Tensor::<2, Int>::from_ints([[-1]], &device);
-        let mask = AttentionMask::after_cache(visibility_bias(ids.clone(), DType::F32), ids, 1);
+        let mask = AttentionMask::after_cache(visibility_bias(ids.clone()), ids, 1);
         let kv = Tensor::<4>::from_floats([[[[3.0, 3.0], [5.0, 7.0]]]], &device);
         let out = attention(Tensor::ones([1, 1, 1, 2], &device), kv.clone(), kv, Some(&mask));
         assert_eq!(out.try_into_vec_as::<f32>().expect("f32"), [5.0, 7.0]);

@@ -44,7 +44,7 @@ impl KvCache {
             shape,
             len: 0,
             layers: (0..n_layers).map(|_| Some([zeros(), zeros()])).collect(),
-            visibility: Some(Tensor::zeros([batch, max_seq], (device, dtype))),
+            visibility: Some(Tensor::zeros([batch, max_seq], (device, DType::F32))),
         }
     }
 
@@ -83,11 +83,11 @@ impl KvCache {
         let visibility = self.visibility.take().expect("set outside of this function");
         let groups = n_heads / n_kv_heads;
         let mask = if self.len == 0 {
-            AttentionMask::causal(segments.clone(), groups, visibility.dtype())
+            AttentionMask::causal(segments.clone(), groups)
         } else {
             AttentionMask::after_cache(visibility.clone().narrow(1, 0, self.len), segments.clone(), groups)
         };
-        let new = visibility_bias(segments, visibility.dtype());
+        let new = visibility_bias(segments);
         self.visibility = Some(visibility.slice_assign([0..batch, self.len..self.len + seq], new));
         self.len += seq;
         mask
@@ -188,7 +188,7 @@ mod tests {
         let device = Device::default();
         let segments = Tensor::<2, Int>::from_ints([[-1, -1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]], &device);
         let (q, k, v) = (random([2, 6, 4, 4]), random([2, 2, 6, 4]), random([2, 2, 6, 4]));
-        let mask = AttentionMask::causal(segments.clone(), 2, DType::F32);
+        let mask = AttentionMask::causal(segments.clone(), 2);
         let whole = attention(q.clone(), k.clone(), v.clone(), Some(&mask));
         let mut cache = KvCache::new(SHAPE, DType::F32, &device);
         for chunk in [0..3usize, 3..5, 5..6] {

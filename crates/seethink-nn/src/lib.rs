@@ -14,4 +14,4 @@ pub use cache::{CacheShape, KvCache};
 pub use mlp::SwiGlu;
 pub use norm::RmsNorm;
 pub use recompute::{accumulate, pull, pull_params, tracks_gradients};
-pub use rotary::{Rotary, RotaryFrequencies};
+pub use rotary::{DynamicScaling, Rotary, RotaryFrequencies};

@@ -5,10 +5,27 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 /// Rotation frequencies, each of which reads one of the three position axes (time, height, width).
 ///
 /// `angle_j = position[axis(j)] · θ^(−2j/d)` for channel pair `j < d/2`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RotaryFrequencies {
-    /// `[3, d/2]`: the frequency of each pair in the row of its axis, zero in the other rows.
-    table: Vec<f32>,
+    theta: f64,
+    /// The position axis that each channel pair reads.
+    axes: Vec<usize>,
+    scaling: Option<DynamicScaling>,
+}
+
+/// A base of the frequencies that grows with the context, once that is longer than the model was trained for ("dynamic NTK").
+///
+/// `θ' = θ · (factor · L / max − (factor − 1))^(d / (d − 2))` for a context of `L > max` tokens.
+///
+/// # Source
+/// transformers 4.57, `modeling_rope_utils.py`, rope type `dynamic`. There a base that has grown stays until the context is
+/// short again; here it depends on the context alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DynamicScaling {
+    /// How far contexts may grow.
+    pub factor: f64,
+    /// Longest context that needs no scaling, tokens.
+    pub max_positions: usize,
 }
 
 impl RotaryFrequencies {
@@ -17,12 +34,27 @@ impl RotaryFrequencies {
     /// # Panics
     /// If an axis is not 0, 1 or 2.
     pub fn new(theta: f64, head_dim: usize, axis_of: impl Fn(usize) -> usize) -> Self {
-        let pairs = head_dim / 2;
-        let mut table = vec![0.0; 3 * pairs];
-        for pair in 0..pairs {
-            table[axis_of(pair) * pairs + pair] = theta.powf(-2.0 * pair as f64 / head_dim as f64) as f32;
-        }
-        Self { table }
+        let axes: Vec<usize> = (0..head_dim / 2).map(axis_of).collect();
+        assert!(axes.iter().all(|&axis| axis < 3), "there are three axes");
+        Self { theta, axes, scaling: None }
+    }
+
+    /// One axis of positions: all pairs read the first.
+    pub fn plain(theta: f64, head_dim: usize) -> Self {
+        Self::new(theta, head_dim, |_| 0)
+    }
+
+    /// The axes one after the other: the first `sections[0]` pairs read the time, the next `sections[1]` the height, the others
+    /// the width.
+    ///
+    /// # Source
+    /// Qwen2.5-VL's `apply_multimodal_rotary_pos_emb` in transformers 4.57.
+    pub fn chunked(theta: f64, head_dim: usize, sections: [usize; 3]) -> Self {
+        Self::new(theta, head_dim, |pair| match pair {
+            pair if pair < sections[0] => 0,
+            pair if pair < sections[0] + sections[1] => 1,
+            _ => 2,
+        })
     }
 
     /// The axes take turns: pairs 1, 4, 7, … read the height while there are `sections[1]` of them, pairs 2, 5, 8, … the
@@ -37,16 +69,48 @@ impl RotaryFrequencies {
         })
     }
 
+    /// The same with a base that grows with the context.
+    #[must_use]
+    pub fn with_scaling(self, scaling: DynamicScaling) -> Self {
+        Self { scaling: Some(scaling), ..self }
+    }
+
     /// The rotations at some positions. Made once per forward pass and used by every layer.
+    ///
+    /// `n_read`: columns read so far, these included. Only where they exceed the limit of a [`DynamicScaling`] is the largest
+    /// position looked up.
     ///
     /// # Shapes
     /// - position_ids: `[3, batch, seq]`
-    pub fn at(&self, position_ids: Tensor<3, Int>) -> Rotary {
+    pub fn at(&self, position_ids: Tensor<3, Int>, n_read: usize) -> Rotary {
         let device = position_ids.device();
-        let table = TensorData::new(self.table.clone(), [3, 1, 1, self.table.len() / 3]);
+        let theta = match self.scaling {
+            Some(scaling) if n_read > scaling.max_positions => {
+                let context = position_ids.clone().max().into_scalar::<i64>() as f64 + 1.0;
+                self.scaled_theta(scaling, context)
+            }
+            _ => self.theta,
+        };
+        let table = TensorData::new(self.table(theta), [3, 1, 1, self.axes.len()]);
         let table = Tensor::<4>::from_data(table, (&device, DType::F32));
         let angles = position_ids.float().cast(DType::F32).unsqueeze_dim::<4>(3) * table;
         Rotary::new(angles.sum_dim(0).squeeze_dim(0))
+    }
+
+    fn scaled_theta(&self, DynamicScaling { factor, max_positions }: DynamicScaling, context: f64) -> f64 {
+        let d = 2.0 * self.axes.len() as f64;
+        let excess = (context / max_positions as f64).max(1.0);
+        self.theta * (factor * excess - (factor - 1.0)).powf(d / (d - 2.0))
+    }
+
+    /// `[3, d/2]`: the frequency of each pair in the row of its axis, zero in the other rows.
+    fn table(&self, theta: f64) -> Vec<f32> {
+        let pairs = self.axes.len();
+        let mut table = vec![0.0; 3 * pairs];
+        for (pair, axis) in self.axes.iter().enumerate() {
+            table[axis * pairs + pair] = theta.powf(-(pair as f64) / pairs as f64) as f32;
+        }
+        table
     }
 }
 
@@ -94,8 +158,25 @@ mod tests {
     #[test]
     fn interleaved_axes_end_in_time() {
         let frequencies = RotaryFrequencies::interleaved(1e4, 16, [4, 2, 2]);
-        let axis = |pair: usize| (0..3).find(|axis| frequencies.table[axis * 8 + pair] != 0.0);
-        assert_eq!((0..8).map(axis).collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0, 0].map(Some));
+        assert_eq!(frequencies.axes, [0, 1, 2, 0, 1, 2, 0, 0]);
+        assert_eq!(RotaryFrequencies::chunked(1e4, 16, [2, 3, 3]).axes, [0, 0, 1, 1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn the_base_grows_beyond_the_limit_alone() {
+        let device = Device::default();
+        let scaling = DynamicScaling { factor: 2.0, max_positions: 4 };
+        let [plain, scaled] =
+            [None, Some(scaling)].map(|scaling| RotaryFrequencies { scaling, ..RotaryFrequencies::plain(1e4, 8) });
+        let angle = |frequencies: &RotaryFrequencies, position: i64, n_read| {
+            let ids = Tensor::<3, Int>::from_data(TensorData::new(vec![position; 3], [3, 1, 1]), &device);
+            frequencies.at(ids, n_read).cos.try_into_vec_as::<f32>().expect("f32")
+        };
+        assert_eq!(angle(&scaled, 3, 4), angle(&plain, 3, 4));
+        // Padding makes a batch longer than its positions say.
+        assert_eq!(angle(&scaled, 3, 6), angle(&plain, 3, 6));
+        let grown = RotaryFrequencies::plain(1e4 * 2f64.powf(8.0 / 6.0), 8);
+        assert_eq!(angle(&scaled, 5, 6), angle(&grown, 5, 6));
     }
 
     #[test]
@@ -112,11 +193,11 @@ mod tests {
     #[test]
     fn scores_depend_on_distance_alone() {
         let device = Device::default();
-        let frequencies = RotaryFrequencies::new(1e4, 8, |_| 0);
+        let frequencies = RotaryFrequencies::plain(1e4, 8);
         let at = |position: i64| {
             let ids = Tensor::<3, Int>::from_data(TensorData::new(vec![position; 3], [3, 1, 1]), &device);
             let x = Tensor::<1>::from_floats([0.3, -1.0, 0.2, 0.7, 1.1, -0.4, 0.9, 0.5], &device);
-            frequencies.at(ids).apply(x.reshape([1, 1, 1, 8]))
+            frequencies.at(ids, 1).apply(x.reshape([1, 1, 1, 8]))
         };
         let score = |p, q| (at(p) * at(q)).sum().into_scalar::<f32>();
         assert!((score(3, 5) - score(40, 42)).abs() < 1e-4);

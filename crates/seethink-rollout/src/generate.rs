@@ -162,6 +162,9 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
             .flat_map(|prompt| (0..n).map(|c| Sequence::new(prompt.problem, c, prompt.input.next_position)))
             .collect();
         let sampler = TokenSampler::new(self.sampling, self.processor.forbidden_token_ids());
+        if sampler.penalises() {
+            sequences.iter_mut().enumerate().for_each(|(s, sequence)| sequence.remember(&prompts[s / n].input.tokens));
+        }
         let vocab = self.model.vocab_size();
         // Row `i` of the cache belongs to sequence `active[i]`.
         let mut active: Vec<usize> = (0..sequences.len()).collect();
@@ -171,11 +174,14 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
             let draws: Vec<(u32, f32)> = logits
                 .par_chunks_mut(vocab)
                 .zip(&active)
-                .map(|(row, &s)| sampler.sample(row, sequences[s].uniform(key)))
+                .map(|(row, &s)| sampler.sample(row, &sequences[s].seen, sequences[s].uniform(key)))
                 .collect();
             for (&s, (token, log_prob)) in active.iter().zip(draws) {
                 let stop = self.processor.eos_token_ids().contains(&token);
                 sequences[s].push(token, log_prob, stop, self.sampling.max_tokens);
+                if sampler.penalises() {
+                    sequences[s].remember(&[token]);
+                }
             }
             // Dropping a row copies the cache, so rows leave when a quarter of them can.
             let keep: Vec<usize> = (0..active.len()).filter(|&row| sequences[active[row]].finish.is_none()).collect();
@@ -232,17 +238,35 @@ struct Sequence {
     tokens: Vec<u32>,
     log_probs: Vec<f32>,
     finish: Option<FinishReason>,
+    /// Ids that occurred, in order, each once; kept where they count.
+    seen: Vec<u32>,
 }
 
 impl Sequence {
     fn new(problem: ProblemId, index: usize, first_position: i64) -> Self {
-        Self { problem, index, first_position, tokens: Vec::new(), log_probs: Vec::new(), finish: None }
+        Self {
+            problem,
+            index,
+            first_position,
+            tokens: Vec::new(),
+            log_probs: Vec::new(),
+            finish: None,
+            seen: Vec::new(),
+        }
     }
 
     /// The draw for the next token: a function of the key, the problem, the completion and the position alone.
     fn uniform(&self, key: DrawKey) -> f64 {
         let position = self.tokens.len() as u64;
         Rng::new(key.seed, key.purpose, &[key.step, self.problem.0, self.index as u64, position]).uniform()
+    }
+
+    fn remember(&mut self, tokens: &[u32]) {
+        for token in tokens {
+            if let Err(place) = self.seen.binary_search(token) {
+                self.seen.insert(place, *token);
+            }
+        }
     }
 
     /// Appends a token; a finished sequence that is still in the batch stays as it is.

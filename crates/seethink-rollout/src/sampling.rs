@@ -1,10 +1,11 @@
 //! From logits to a token and its log-probability.
 
+use seethink_models::GenerationConfig;
 use serde::{Deserialize, Serialize};
 
 /// How tokens are chosen.
 ///
-/// Filters apply in the order of the reference: temperature, top-k, top-p.
+/// Filters apply in the order of the reference: repetition penalty, temperature, top-k, top-p.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
@@ -16,6 +17,14 @@ pub struct Sampling {
     pub top_k: usize,
     /// Longest completion, tokens.
     pub max_tokens: usize,
+    /// Positive logits of tokens that occurred, in the prompt as well, are divided by it and negative ones multiplied; 1
+    /// changes nothing.
+    #[serde(default = "no_penalty")]
+    pub repetition_penalty: f32,
+}
+
+fn no_penalty() -> f32 {
+    1.0
 }
 
 /// Settings that cannot be sampled with.
@@ -27,6 +36,9 @@ pub enum SamplingError {
     /// Outside `(0, 1]`.
     #[error("sampling.top_p is {0}, expected a number in (0, 1]")]
     TopP(f32),
+    /// Zero, negative or not finite.
+    #[error("sampling.repetition_penalty is {0}, expected a positive number (1 changes nothing)")]
+    RepetitionPenalty(f32),
     /// Nothing to generate.
     #[error("sampling.max_tokens is 0, expected at least 1")]
     MaxTokens,
@@ -35,12 +47,22 @@ pub enum SamplingError {
 impl Sampling {
     /// The most likely token each time.
     pub fn greedy(max_tokens: usize) -> Self {
-        Self { temperature: 0.0, top_p: 1.0, top_k: 0, max_tokens }
+        Self { temperature: 0.0, ..Self::plain(max_tokens) }
     }
 
     /// The policy's own distribution.
     pub fn plain(max_tokens: usize) -> Self {
-        Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens }
+        Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens, repetition_penalty: 1.0 }
+    }
+
+    /// As the authors of a checkpoint sample from it.
+    pub fn from_config(config: &GenerationConfig, max_tokens: usize) -> Self {
+        let GenerationConfig { do_sample, temperature, top_p, top_k, repetition_penalty } = *config;
+        if do_sample {
+            Self { temperature, top_p, top_k, max_tokens, repetition_penalty }
+        } else {
+            Self { repetition_penalty, ..Self::greedy(max_tokens) }
+        }
     }
 
     /// What log-probabilities are taken at: the temperature, or 1 where decoding is greedy.
@@ -55,6 +77,8 @@ impl Sampling {
             Err(SamplingError::Temperature(self.temperature))
         } else if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             Err(SamplingError::TopP(self.top_p))
+        } else if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
+            Err(SamplingError::RepetitionPenalty(self.repetition_penalty))
         } else if self.max_tokens == 0 {
             Err(SamplingError::MaxTokens)
         } else {
@@ -76,15 +100,21 @@ impl TokenSampler {
         Self { sampling, forbidden: forbidden.iter().map(|&id| id as usize).collect() }
     }
 
+    /// Whether tokens that occurred are treated differently, so that [`sample`](Self::sample) has to know them.
+    pub fn penalises(&self) -> bool {
+        self.sampling.repetition_penalty != 1.0
+    }
+
     /// A token and its log-probability.
     ///
-    /// The log-probability is that of the policy at the sampling temperature over all allowed tokens: top-k and top-p choose
-    /// the token but do not enter it, so that training can recompute it. Nats.
+    /// The log-probability is that of the policy at the sampling temperature over all allowed tokens: penalty, top-k and top-p
+    /// choose the token but do not enter it, so that training can recompute it. Nats.
     ///
     /// # Shapes
     /// - `logits`: `[vocab]`; used as scratch
+    /// - `seen`: ids that occurred in the prompt and the completion so far, each once; read where there is a penalty
     /// - `uniform`: a draw in `[0, 1)`
-    pub fn sample(&self, logits: &mut [f32], uniform: f64) -> (u32, f32) {
+    pub fn sample(&self, logits: &mut [f32], seen: &[u32], uniform: f64) -> (u32, f32) {
         for &id in &self.forbidden {
             if let Some(logit) = logits.get_mut(id) {
                 *logit = f32::NEG_INFINITY;
@@ -92,9 +122,30 @@ impl TokenSampler {
         }
         let temperature = self.sampling.log_prob_temperature();
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let total: f64 = logits.iter().map(|&logit| f64::from((logit - max) / temperature).exp()).sum();
+        let log_prob = |logit: f32| (f64::from((logit - max) / temperature) - total.ln()) as f32;
+        if !self.penalises() {
+            let token = self.choose(logits, max, total, uniform);
+            return (token as u32, log_prob(logits[token]));
+        }
+        let before: Vec<(usize, f32)> =
+            seen.iter().filter_map(|&id| Some((id as usize, *logits.get(id as usize)?))).collect();
+        let penalty = self.sampling.repetition_penalty;
+        for &(id, logit) in &before {
+            logits[id] = if logit > 0.0 { logit / penalty } else { logit * penalty };
+        }
+        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let total: f64 = logits.iter().map(|&logit| f64::from((logit - max) / temperature).exp()).sum();
+        let token = self.choose(logits, max, total, uniform);
+        before.into_iter().for_each(|(id, logit)| logits[id] = logit);
+        (token as u32, log_prob(logits[token]))
+    }
+
+    /// A token, of logits whose largest is `max` and whose weights add up to `total`.
+    fn choose(&self, logits: &[f32], max: f32, total: f64, uniform: f64) -> usize {
+        let temperature = self.sampling.log_prob_temperature();
         let weight = |logit: f32| f64::from((logit - max) / temperature).exp();
-        let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
-        let token = if self.sampling.temperature == 0.0 {
+        if self.sampling.temperature == 0.0 {
             argmax(logits)
         } else if self.sampling.top_k == 0 && self.sampling.top_p >= 1.0 {
             inverse_cdf(logits.iter().map(|&logit| weight(logit)).enumerate(), uniform * total)
@@ -102,9 +153,7 @@ impl TokenSampler {
             let kept = self.nucleus(logits, total, &weight);
             let kept_total: f64 = kept.iter().map(|&id| weight(logits[id])).sum();
             inverse_cdf(kept.iter().map(|&id| (id, weight(logits[id]))), uniform * kept_total)
-        };
-        let log_prob = f64::from((logits[token] - max) / temperature) - total.ln();
-        (token as u32, log_prob as f32)
+        }
     }
 
     /// The tokens that top-k and then top-p leave, most likely first.
@@ -160,7 +209,7 @@ mod tests {
         let mut counts = vec![0.0; logits.len()];
         for i in 0..n {
             let uniform = (f64::from(i) + 0.5) / f64::from(n);
-            counts[sampler.sample(&mut logits.to_vec(), uniform).0 as usize] += 1.0;
+            counts[sampler.sample(&mut logits.to_vec(), &[], uniform).0 as usize] += 1.0;
         }
         counts.into_iter().map(|count: f64| count / f64::from(n)).collect()
     }
@@ -179,7 +228,7 @@ mod tests {
         let logits = [0.0f32, 50.0, 0.0];
         let frequencies = frequencies(Sampling::plain(1), &[1], &logits);
         assert_eq!(frequencies[1], 0.0);
-        let (token, log_prob) = TokenSampler::new(Sampling::greedy(1), &[1]).sample(&mut logits.to_vec(), 0.0);
+        let (token, log_prob) = TokenSampler::new(Sampling::greedy(1), &[1]).sample(&mut logits.to_vec(), &[], 0.0);
         assert_eq!(token, 0);
         assert!((log_prob - 0.5f32.ln()).abs() < 1e-6);
     }
@@ -194,15 +243,35 @@ mod tests {
         assert_eq!(top_p(0.6)[0], 1.0);
         assert!(top_p(0.7)[1] > 0.0 && top_p(0.7)[2] == 0.0);
         let sampler = TokenSampler::new(Sampling { top_k: 1, ..Sampling::plain(1) }, &[]);
-        assert!((sampler.sample(&mut logits.to_vec(), 0.5).1 - 0.6439f32.ln()).abs() < 1e-3);
+        assert!((sampler.sample(&mut logits.to_vec(), &[], 0.5).1 - 0.6439f32.ln()).abs() < 1e-3);
     }
 
     #[test]
     fn log_probability_is_at_the_sampling_temperature() {
         let sampler = TokenSampler::new(Sampling { temperature: 0.5, ..Sampling::plain(1) }, &[]);
-        let (token, log_prob) = sampler.sample(&mut [0.0, 1.0], 0.999);
+        let (token, log_prob) = sampler.sample(&mut [0.0, 1.0], &[], 0.999);
         assert_eq!(token, 1);
         assert!((f64::from(log_prob) - (1.0 / (1.0 + (-2.0f64).exp())).ln()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_occurred_is_penalised_in_the_choice_alone() {
+        let sampler = TokenSampler::new(Sampling { repetition_penalty: 2.0, ..Sampling::greedy(1) }, &[]);
+        // 3 becomes 1.5 and −1 becomes −2; an id beyond the table is nobody's.
+        let (token, log_prob) = sampler.sample(&mut [3.0, 2.0, -1.0], &[0, 2, 9], 0.0);
+        let total = (3f32.exp() + 2f32.exp() + (-1f32).exp()).ln();
+        assert_eq!(token, 1);
+        assert!((log_prob - (2.0 - total)).abs() < 1e-6);
+        assert_eq!(sampler.sample(&mut [3.0, 2.0, -1.0], &[], 0.0).0, 0);
+    }
+
+    #[test]
+    fn a_checkpoints_settings_count_where_it_samples() {
+        let mut config = GenerationConfig { temperature: 0.7, top_p: 0.8, top_k: 20, ..Default::default() };
+        assert_eq!(Sampling::from_config(&config, 5), Sampling::greedy(5));
+        (config.do_sample, config.repetition_penalty) = (true, 1.05);
+        let expected = Sampling { temperature: 0.7, top_p: 0.8, top_k: 20, max_tokens: 5, repetition_penalty: 1.05 };
+        assert_eq!(Sampling::from_config(&config, 5), expected);
     }
 
     #[test]
@@ -210,6 +279,7 @@ mod tests {
         let bad = |sampling: Sampling| sampling.check().expect_err("bad").to_string();
         assert!(bad(Sampling { temperature: -1.0, ..Sampling::plain(1) }).contains("temperature"));
         assert!(bad(Sampling { top_p: 0.0, ..Sampling::plain(1) }).contains("top_p"));
+        assert!(bad(Sampling { repetition_penalty: 0.0, ..Sampling::plain(1) }).contains("repetition_penalty"));
         assert!(bad(Sampling::plain(0)).contains("max_tokens"));
     }
 }

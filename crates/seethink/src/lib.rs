@@ -95,6 +95,7 @@ pub use seethink_train as train;
 
 pub mod config;
 mod device;
+pub mod hub;
 pub mod prelude;
 
 pub use config::{ConfigError, RunConfig};

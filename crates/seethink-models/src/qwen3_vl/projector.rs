@@ -1,7 +1,7 @@
 //! From patch features to image tokens: a merger for the encoder's output and one per DeepStack level.
 
 use super::config::VisionConfig;
-use super::vision::NORM_EPS;
+use super::encoder::NORM_EPS;
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;

@@ -1,44 +1,55 @@
 //! Weights to start from.
 
-use super::{Naming, Trail, fill};
+use super::naming::{Dialect, Naming, Trail};
+use super::read::fill;
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use seethink_core::{Purpose, Rng};
 
-/// Fresh weights: matrices are normal with deviation `std(name)`, biases zero, norms one.
+/// How a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Initial {
+    /// A matrix: normal with this deviation.
+    Normal(f64),
+    /// Anything else.
+    Constant(f32),
+}
+
+/// Fresh weights: matrices are normal with the deviation that `initial(name)` says, biases zero, and everything else is the
+/// constant that it says, else one.
 ///
 /// Every tensor draws from its own stream, keyed by its name in the checkpoint.
-pub(crate) fn initialize<M: Module>(module: M, naming: &Naming, seed: u64, std: impl Fn(&str) -> f64) -> M {
+pub(crate) fn initialize<M: Module>(module: M, naming: &Naming, seed: u64, initial: impl Fn(&str) -> Initial) -> M {
     struct Initialize<'a, F> {
         naming: &'a Naming,
         trail: Trail,
         seed: u64,
-        std: F,
+        initial: F,
     }
-    impl<F: Fn(&str) -> f64> ModuleMapper for Initialize<'_, F> {
+    impl<F: Fn(&str) -> Initial> ModuleMapper for Initialize<'_, F> {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.trail.enter(name, container);
         }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.trail.exit();
+        fn exit_module(&mut self, _: &str, container: &str) {
+            self.trail.exit(container);
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let dims = param.lazy_shape();
-            let name = self.naming.locate(&self.trail, &dims).name;
+            let name = self.naming.locate(&self.trail, &dims, Dialect::Hub).name;
             let n = dims.num_elements();
-            let values = match self.trail.owner() {
-                ("Struct:Linear" | "Struct:Embedding", "weight") => {
+            let values = match (self.trail.owner(), (self.initial)(&name)) {
+                (("Struct:Linear" | "Struct:Embedding", "weight"), Initial::Normal(deviation)) => {
                     let mut rng = Rng::new(self.seed, Purpose::Weights, &[fnv1a(&name)]);
-                    let std = (self.std)(&name);
-                    (0..n).map(|_| (rng.normal() * std) as f32).collect()
+                    (0..n).map(|_| (rng.normal() * deviation) as f32).collect()
                 }
-                (_, "bias" | "beta") => vec![0.0; n],
-                _ => vec![1.0f32; n],
+                ((_, "bias" | "beta"), _) => vec![0.0; n],
+                (_, Initial::Constant(value)) => vec![value; n],
+                _ => vec![1.0; n],
             };
-            fill(param, TensorData::new(values, dims))
+            fill(param, TensorData::new(values, dims), DType::F32)
         }
     }
-    module.map(&mut Initialize { naming, trail: Trail::default(), seed, std })
+    module.map(&mut Initialize { naming, trail: Trail::default(), seed, initial })
 }
 
 /// A stable hash of a name (FNV-1a, 64 bits).

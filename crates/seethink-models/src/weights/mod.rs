@@ -4,121 +4,94 @@
 
 mod error;
 mod init;
+mod naming;
 mod read;
 mod write;
 
 pub use error::{LoadError, SaveError};
+pub use init::Initial;
 pub(crate) use init::initialize;
+pub use naming::Naming;
+pub(crate) use naming::{Dialect, parameters};
 pub(crate) use read::{WeightFiles, load, read_json};
-pub use write::WeightDtype;
+pub use write::SaveOptions;
 pub(crate) use write::save;
 
-use burn::module::Param;
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::DType;
+use safetensors::tensor::Dtype;
+use std::str::FromStr;
 
 /// The model's configuration in a checkpoint folder.
 pub(crate) const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// What a backbone's modules are called in its checkpoints.
-#[derive(Debug)]
-pub(crate) struct Naming {
-    /// Our module path, the checkpoint's; `*` is an index.
-    pub(crate) modules: &'static [(&'static str, &'static str)],
-    /// Tensors, by the checkpoint's name, that the file keeps in another shape than ours, rows of the same length apart.
-    pub(crate) shapes: Vec<(&'static str, Vec<usize>)>,
+/// Number format of weights, in files and in models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightDtype {
+    /// Exact.
+    #[default]
+    F32,
+    /// Half the size, 11 bits of precision, a narrow range.
+    F16,
+    /// Half the size, 8 bits of precision; how published checkpoints come.
+    Bf16,
 }
 
-/// A parameter as the file has it.
-struct FileTensor {
-    name: String,
-    shape: Vec<usize>,
-    /// The file keeps linear weights `[out, in]`, burn `[in, out]`.
-    transposed: bool,
-}
+impl WeightDtype {
+    /// Every format, and what `--dtype` calls it.
+    pub const ALL: [(&'static str, Self); 3] = [("f32", Self::F32), ("f16", Self::F16), ("bf16", Self::Bf16)];
 
-/// Where in a module tree a visitor is.
-#[derive(Debug, Default)]
-struct Trail(Vec<(String, String)>);
-
-impl Trail {
-    fn enter(&mut self, name: &str, container: &str) {
-        self.0.push((name.to_owned(), container.to_owned()));
-    }
-
-    fn exit(&mut self) {
-        self.0.pop();
-    }
-
-    /// The kind of module that owns the parameter, and the parameter's field.
-    fn owner(&self) -> (&str, &str) {
-        self.0.last().map_or(("", ""), |(field, container)| (container, field))
-    }
-}
-
-impl Naming {
-    /// How the parameter at `trail` stands in the file.
-    ///
-    /// # Panics
-    /// If the table lacks the module.
-    fn locate(&self, trail: &Trail, dims: &[usize]) -> FileTensor {
-        let path: Vec<&str> = trail.0[..trail.0.len() - 1].iter().map(|(name, _)| name.as_str()).collect();
-        let module = self.modules.iter().find_map(|(ours, theirs)| rename(&path, ours, theirs));
-        let module = module.unwrap_or_else(|| panic!("no name for module {}", path.join(".")));
-        let (owner, field) = trail.owner();
-        let field = match field {
-            "gamma" => "weight",
-            "beta" => "bias",
-            other => other,
-        };
-        let name = format!("{module}.{field}");
-        let transposed = owner == "Struct:Linear" && dims.len() == 2;
-        let shape = match self.shapes.iter().find(|(special, _)| *special == name) {
-            Some((_, shape)) => shape.clone(),
-            None if transposed => vec![dims[1], dims[0]],
-            None => dims.to_vec(),
-        };
-        FileTensor { name, shape, transposed }
-    }
-}
-
-/// `theirs` with the indices that `path` has in the place of the stars of `ours`, if it is such a path.
-fn rename(path: &[&str], ours: &str, theirs: &str) -> Option<String> {
-    let mut pattern = ours.split('.');
-    let mut indices = Vec::new();
-    for segment in path {
-        match pattern.next()? {
-            "*" => indices.push(*segment),
-            expected if expected == *segment => {}
-            _ => return None,
+    /// The format of a model's tensors.
+    pub(crate) fn of(dtype: DType) -> Self {
+        match dtype {
+            DType::F16 => Self::F16,
+            DType::BF16 => Self::Bf16,
+            _ => Self::F32,
         }
     }
-    if pattern.next().is_some() {
-        return None;
+
+    /// The name in `config.json`.
+    pub(crate) fn torch_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::F16 => "float16",
+            Self::Bf16 => "bfloat16",
+        }
     }
-    let mut indices = indices.into_iter();
-    let segments = theirs.split('.').map(|s| if s == "*" { indices.next().unwrap_or(s) } else { s });
-    Some(segments.collect::<Vec<_>>().join("."))
+
+    /// As burn calls it.
+    pub fn tensor_dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+        }
+    }
+
+    /// As files call it.
+    fn file_dtype(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::BF16,
+        }
+    }
+
+    /// Bytes of a number.
+    pub fn size(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
 }
 
-/// Puts values into a parameter whose own initial ones were never made.
-fn fill<const D: usize>(param: Param<Tensor<D>>, data: TensorData) -> Param<Tensor<D>> {
-    let tensor = Tensor::from_data(data, (&param.lazy_device(), DType::F32));
-    let id = param.id;
-    param.transform_for_load(tensor, id)
-}
+impl FromStr for WeightDtype {
+    type Err = String;
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_renamed_by_pattern() {
-        let path = ["text", "layers", "12", "attn", "q"];
-        let renamed = rename(&path, "text.layers.*.attn.q", "model.layers.*.self_attn.q_proj");
-        assert_eq!(renamed.as_deref(), Some("model.layers.12.self_attn.q_proj"));
-        assert_eq!(rename(&path, "text.layers.*.attn", "a.*"), None);
-        assert_eq!(rename(&path[..4], "text.layers.*.attn.q", "a.*"), None);
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|(one, _)| *one == name).map(|(_, dtype)| dtype);
+        found.ok_or_else(|| format!("expected one of {}", Self::ALL.map(|(name, _)| name).join(", ")))
     }
 }

@@ -1,8 +1,9 @@
 //! From files to modules.
 
-use super::{FileTensor, INDEX, LoadError, Naming, SINGLE, Trail, fill};
+use super::naming::{Dialect, FileTensor, Naming, Trail};
+use super::{INDEX, LoadError, SINGLE, WeightDtype};
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Element, Tensor, TensorData};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
@@ -12,7 +13,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Fills `module` with the tensors of `files`, as `f32`. Parameters keep their identity and whether they learn.
+/// Fills `module` with the tensors of `files`, as `dtype`. Parameters keep their identity and whether they learn.
+///
+/// Names and shapes of all tensors are compared before the first is read.
 ///
 /// `ignored`: a tensor of the file that the model has no use for.
 ///
@@ -21,39 +24,34 @@ use std::path::{Path, PathBuf};
 pub(crate) fn load<M: Module>(
     module: M,
     naming: &Naming,
+    dialect: Dialect,
     files: &WeightFiles,
+    dtype: WeightDtype,
     ignored: &[&str],
 ) -> Result<M, LoadError> {
     struct Load<'a> {
         naming: &'a Naming,
+        dialect: Dialect,
         files: &'a WeightFiles,
+        dtype: WeightDtype,
         trail: Trail,
-        seen: BTreeSet<String>,
-        missing: Vec<String>,
         failed: Option<LoadError>,
     }
     impl ModuleMapper for Load<'_> {
         fn enter_module(&mut self, name: &str, container: &str) {
             self.trail.enter(name, container);
         }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.trail.exit();
+        fn exit_module(&mut self, _: &str, container: &str) {
+            self.trail.exit(container);
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             if self.failed.is_some() {
                 return param;
             }
             let dims = param.lazy_shape();
-            let tensor = self.naming.locate(&self.trail, &dims);
-            match self.files.read(&tensor) {
-                Ok(Some(values)) => {
-                    self.seen.insert(tensor.name);
-                    fill(param, TensorData::new(values, dims))
-                }
-                Ok(None) => {
-                    self.missing.push(tensor.name);
-                    param
-                }
+            let tensor = self.naming.locate(&self.trail, &dims, self.dialect);
+            match self.files.read(&tensor, &dims, self.dtype) {
+                Ok(values) => fill(param, values, self.dtype.tensor_dtype()),
                 Err(error) => {
                     self.failed = Some(error);
                     param
@@ -61,18 +59,20 @@ pub(crate) fn load<M: Module>(
             }
         }
     }
-    let trail = Trail::default();
-    let mut load = Load { naming, files, trail, seen: BTreeSet::new(), missing: Vec::new(), failed: None };
+    files.check(&super::parameters(&module, naming, dialect), ignored)?;
+    let mut load = Load { naming, dialect, files, dtype, trail: Trail::default(), failed: None };
     let module = module.map(&mut load);
-    if let Some(error) = load.failed {
-        return Err(error);
+    match load.failed {
+        Some(error) => Err(error),
+        None => Ok(module),
     }
-    let known = |name: &String| load.seen.contains(name) || ignored.contains(&name.as_str());
-    let unexpected: Vec<String> = files.places.keys().filter(|name| !known(name)).cloned().collect();
-    if !load.missing.is_empty() || !unexpected.is_empty() {
-        return Err(LoadError::Names { dir: files.dir.clone(), missing: load.missing, unexpected });
-    }
-    Ok(module)
+}
+
+/// Puts values into a parameter whose own initial ones were never made.
+pub(super) fn fill<const D: usize>(param: Param<Tensor<D>>, data: TensorData, dtype: DType) -> Param<Tensor<D>> {
+    let tensor = Tensor::from_data(data, (&param.lazy_device(), dtype));
+    let id = param.id;
+    param.transform_for_load(tensor, id)
 }
 
 /// The weight files of a checkpoint, headers read.
@@ -106,7 +106,16 @@ impl WeightFiles {
         let names = if dir.join(SINGLE).is_file() {
             BTreeSet::from([SINGLE.to_owned()])
         } else if dir.join(INDEX).is_file() {
-            read_json::<Index>(&dir.join(INDEX))?.weight_map.into_values().collect()
+            let index = dir.join(INDEX);
+            let names: BTreeSet<String> = read_json::<Index>(&index)?.weight_map.into_values().collect();
+            // An index may come from anywhere: it leads to files beside it, and to nothing that is executed when it is read.
+            let foreign = |name: &&String| !name.ends_with(".safetensors") || name.contains(['/', '\\', ':']);
+            if let Some(name) = names.iter().find(foreign) {
+                let what =
+                    format!("`weight_map` names {name:?}, expected the name of a .safetensors file in the same folder");
+                return Err(LoadError::Unsupported { path: index, what });
+            }
+            names
         } else {
             return Err(LoadError::NoWeights { dir: dir.to_owned() });
         };
@@ -123,26 +132,52 @@ impl WeightFiles {
         self.places.contains_key(name)
     }
 
-    /// The values of a tensor, or `None` if there is no such tensor.
-    fn read(&self, tensor: &FileTensor) -> Result<Option<Vec<f32>>, LoadError> {
-        let Some(file) = self.places.get(&tensor.name).map(|&i| &self.files[i]) else { return Ok(None) };
-        let Some(info) = file.metadata.info(&tensor.name) else { return Ok(None) };
-        if info.shape != tensor.shape {
-            return Err(LoadError::Shape {
-                path: file.path.clone(),
-                name: tensor.name.clone(),
-                found: info.shape.clone(),
-                expected: tensor.shape.clone(),
-            });
+    /// Whether the files hold what the model has, in the right shapes, and nothing else.
+    fn check(&self, parameters: &[crate::Parameter], ignored: &[&str]) -> Result<(), LoadError> {
+        let lacks = |parameter: &&crate::Parameter| !self.contains(&parameter.name);
+        let missing: Vec<String> = parameters.iter().filter(lacks).map(|parameter| parameter.name.clone()).collect();
+        let known: BTreeSet<&str> =
+            parameters.iter().map(|parameter| parameter.name.as_str()).chain(ignored.iter().copied()).collect();
+        let unexpected: Vec<String> =
+            self.places.keys().filter(|name| !known.contains(name.as_str())).cloned().collect();
+        if !missing.is_empty() || !unexpected.is_empty() {
+            return Err(LoadError::Names { dir: self.dir.clone(), missing, unexpected });
         }
-        let bytes = file.bytes(info).map_err(|source| LoadError::Read { path: file.path.clone(), source })?;
+        parameters.iter().try_for_each(|parameter| {
+            let (file, info) = self.find(&parameter.name)?;
+            if info.shape == parameter.shape {
+                return Ok(());
+            }
+            Err(LoadError::Shape {
+                path: file.path.clone(),
+                name: parameter.name.clone(),
+                found: info.shape.clone(),
+                expected: parameter.shape.clone(),
+            })
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<(&WeightFile, &TensorInfo), LoadError> {
+        let file = self.places.get(name).map(|&i| &self.files[i]);
+        let found = file.and_then(|file| Some((file, file.metadata.info(name)?)));
+        found.ok_or_else(|| LoadError::Names {
+            dir: self.dir.clone(),
+            missing: vec![name.to_owned()],
+            unexpected: Vec::new(),
+        })
+    }
+
+    /// The values of a tensor in the model's shape.
+    fn read(&self, tensor: &FileTensor, dims: &[usize], dtype: WeightDtype) -> Result<TensorData, LoadError> {
+        let (file, info) = self.find(&tensor.name)?;
         let rows = if tensor.transposed { tensor.shape[0] } else { 0 };
-        let values = to_f32(&bytes, info.dtype, rows).ok_or_else(|| LoadError::Dtype {
-            path: file.path.clone(),
-            name: tensor.name.clone(),
-            found: info.dtype,
-        })?;
-        Ok(Some(values))
+        let values = match dtype {
+            WeightDtype::F32 => file.values::<f32>(info, rows).map(|read| Some(TensorData::new(read?, dims))),
+            WeightDtype::F16 => file.values::<f16>(info, rows).map(|read| Some(TensorData::new(read?, dims))),
+            WeightDtype::Bf16 => file.values::<bf16>(info, rows).map(|read| Some(TensorData::new(read?, dims))),
+        };
+        let values = values.map_err(|source| LoadError::Read { path: file.path.clone(), source })?;
+        values.ok_or_else(|| LoadError::Dtype { path: file.path.clone(), name: tensor.name.clone(), found: info.dtype })
     }
 }
 
@@ -172,43 +207,101 @@ impl WeightFile {
         Ok(Self { path, file, metadata, data_start })
     }
 
-    fn bytes(&self, info: &TensorInfo) -> io::Result<Vec<u8>> {
-        let (start, end) = info.data_offsets;
-        let mut bytes = vec![0; end - start];
+    /// The values of a tensor, transposed if it is a matrix of `rows > 0` rows; `None` if they are no floats.
+    fn values<T: Number>(&self, info: &TensorInfo, rows: usize) -> io::Result<Option<Vec<T>>> {
         let mut file = &self.file;
-        file.seek(SeekFrom::Start(self.data_start + start as u64))?;
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
+        file.seek(SeekFrom::Start(self.data_start + info.data_offsets.0 as u64))?;
+        let n = info.shape.iter().product();
+        Ok(Some(match info.dtype {
+            Dtype::F32 => read_values(&mut file, n, rows, |b| T::from_f32(f32::from_le_bytes(b)))?,
+            Dtype::F16 => read_values(&mut file, n, rows, |b| T::from_f16(f16::from_le_bytes(b)))?,
+            Dtype::BF16 => read_values(&mut file, n, rows, |b| T::from_bf16(bf16::from_le_bytes(b)))?,
+            _ => return Ok(None),
+        }))
     }
 }
 
-/// Little-endian floats, widened, and transposed if they are a matrix of `rows > 0` rows; `None` for other kinds of numbers.
-fn to_f32(bytes: &[u8], dtype: Dtype, rows: usize) -> Option<Vec<f32>> {
-    Some(match dtype {
-        Dtype::F32 => decode(bytes.as_chunks().0, rows, f32::from_le_bytes),
-        Dtype::F16 => decode(bytes.as_chunks().0, rows, |b| f16::from_le_bytes(b).to_f32()),
-        Dtype::BF16 => decode(bytes.as_chunks().0, rows, |b| bf16::from_le_bytes(b).to_f32()),
-        _ => return None,
-    })
+/// What a model's values may be. A conversion to the same format keeps every bit.
+trait Number: Element + Default + Sync {
+    fn from_f32(value: f32) -> Self;
+    fn from_f16(value: f16) -> Self;
+    fn from_bf16(value: bf16) -> Self;
 }
 
-/// One pass, so that of a big tensor there is never more than the bytes and the floats; in strips that fit the caches.
-fn decode<const N: usize>(values: &[[u8; N]], rows: usize, decode: impl Fn([u8; N]) -> f32 + Sync) -> Vec<f32> {
-    const STRIP: usize = 16;
+impl Number for f32 {
+    fn from_f32(value: f32) -> Self {
+        value
+    }
+    fn from_f16(value: f16) -> Self {
+        value.to_f32()
+    }
+    fn from_bf16(value: bf16) -> Self {
+        value.to_f32()
+    }
+}
+
+impl Number for f16 {
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    fn from_f16(value: f16) -> Self {
+        value
+    }
+    fn from_bf16(value: bf16) -> Self {
+        Self::from_f32(value.to_f32())
+    }
+}
+
+impl Number for bf16 {
+    fn from_f32(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    fn from_f16(value: f16) -> Self {
+        Self::from_f32(value.to_f32())
+    }
+    fn from_bf16(value: bf16) -> Self {
+        value
+    }
+}
+
+/// Reads `n` values, strip by strip: beside the result there is never more than a few megabytes.
+fn read_values<const N: usize, T: Number>(
+    source: &mut impl Read,
+    n: usize,
+    rows: usize,
+    decode: impl Fn([u8; N]) -> T + Sync,
+) -> io::Result<Vec<T>> {
+    const STRIP: usize = 1 << 20;
+    // Rows of a strip of a matrix that is transposed, and columns that are written together: squares that fit the caches.
+    const ROWS: usize = 64;
+    const COLUMNS: usize = 16;
+    let mut out = vec![T::default(); n];
     if rows == 0 {
-        return values.par_iter().map(|&value| decode(value)).collect();
-    }
-    let columns = values.len() / rows;
-    let mut out = vec![0.0; values.len()];
-    out.par_chunks_mut(STRIP * rows).enumerate().for_each(|(strip, out)| {
-        for row in 0..rows {
-            let source = &values[row * columns + strip * STRIP..];
-            for (out, &value) in out.chunks_exact_mut(rows).zip(source) {
-                out[row] = decode(value);
-            }
+        let mut bytes = vec![0; N * STRIP.min(n)];
+        for out in out.chunks_mut(STRIP) {
+            let bytes = &mut bytes[..N * out.len()];
+            source.read_exact(bytes)?;
+            let values = bytes.as_chunks().0;
+            out.par_iter_mut().zip(values).with_min_len(4096).for_each(|(out, &value)| *out = decode(value));
         }
-    });
-    out
+        return Ok(out);
+    }
+    let columns = n / rows;
+    let mut bytes = vec![0; N * columns * ROWS.min(rows)];
+    for first in (0..rows).step_by(ROWS) {
+        let height = ROWS.min(rows - first);
+        let bytes = &mut bytes[..N * columns * height];
+        source.read_exact(bytes)?;
+        let values: &[[u8; N]] = bytes.as_chunks().0;
+        out.par_chunks_mut(COLUMNS * rows).enumerate().for_each(|(block, out)| {
+            for (row, values) in values.chunks_exact(columns).enumerate() {
+                for (out, &value) in out.chunks_exact_mut(rows).zip(&values[block * COLUMNS..]) {
+                    out[first + row] = decode(value);
+                }
+            }
+        });
+    }
+    Ok(out)
 }
 
 /// Reads a JSON file.
@@ -231,11 +324,13 @@ mod tests {
 
     #[test]
     fn matrices_are_transposed_across_strips() {
-        let (rows, columns) = (3, 37);
+        let (rows, columns) = (131, 37);
         let values: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        assert_eq!(to_f32(&bytes, Dtype::F32, 0), Some(values.clone()));
-        let transposed = to_f32(&bytes, Dtype::F32, rows).expect("floats");
+        let read =
+            |rows| read_values(&mut bytes.as_slice(), values.len(), rows, f32::from_le_bytes).expect("enough bytes");
+        assert_eq!(read(0), values);
+        let transposed = read(rows);
         for row in 0..rows {
             for column in 0..columns {
                 assert_eq!(transposed[column * rows + row], values[row * columns + column]);
@@ -244,9 +339,13 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_widened() {
-        assert_eq!(to_f32(&[0x80, 0x3f, 0x20, 0xc0], Dtype::BF16, 0), Some(vec![1.0, -2.5]));
-        assert_eq!(to_f32(&[0x00, 0x3c, 0x00, 0xc1], Dtype::F16, 0), Some(vec![1.0, -2.5]));
-        assert_eq!(to_f32(&[0; 4], Dtype::I32, 0), None);
+    fn halves_are_widened_and_kept() {
+        let bytes = [0x80, 0x3f, 0x20, 0xc0];
+        let wide = read_values(&mut bytes.as_slice(), 2, 0, |b| <f32 as Number>::from_bf16(bf16::from_le_bytes(b)));
+        assert_eq!(wide.expect("enough bytes"), [1.0, -2.5]);
+        for bits in 0..=u16::MAX {
+            assert_eq!(<bf16 as Number>::from_bf16(bf16::from_bits(bits)).to_bits(), bits);
+            assert_eq!(<f16 as Number>::from_f16(f16::from_bits(bits)).to_bits(), bits);
+        }
     }
 }

@@ -1,63 +1,127 @@
 //! From modules to files.
 
-use super::{CONFIG, FileTensor, Naming, SINGLE, SaveError, Trail};
+use super::naming::{Dialect, FileTensor, Naming, Trail};
+use super::{CONFIG, INDEX, SINGLE, SaveError, WeightDtype};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use half::bf16;
+use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, View};
+use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::Path;
 
-/// Number format of saved weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum WeightDtype {
-    /// Exact.
-    #[default]
-    F32,
-    /// Half the size, 8 bits of precision; how published checkpoints come.
-    Bf16,
+/// How weights are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaveOptions {
+    /// Number format; the model's own where none is given.
+    pub dtype: Option<WeightDtype>,
+    /// Most bytes of tensors in one file; a larger model is written in shards. A tensor is never divided.
+    pub max_shard_bytes: u64,
 }
 
-impl WeightDtype {
-    /// The name in `config.json`.
-    pub(crate) fn torch_name(self) -> &'static str {
-        match self {
-            Self::F32 => "float32",
-            Self::Bf16 => "bfloat16",
-        }
+impl Default for SaveOptions {
+    /// The model's own format, in shards of 5 GB, as transformers 4 writes them.
+    fn default() -> Self {
+        Self { dtype: None, max_shard_bytes: 5_000_000_000 }
     }
 }
 
-/// Writes `config.json` and `model.safetensors` into `dir`, which is created if need be. Each file appears whole or not at all.
+impl From<WeightDtype> for SaveOptions {
+    fn from(dtype: WeightDtype) -> Self {
+        Self { dtype: Some(dtype), ..Self::default() }
+    }
+}
+
+/// Writes `config.json` and the weights into `dir`, which is created if need be. Each file appears whole or not at all, and
+/// files of weights that were there before and are no part of the new ones are removed last.
 ///
 /// # Errors
 /// If something cannot be written.
 pub(crate) fn save<M: Module>(
     dir: &Path,
-    config: &impl serde::Serialize,
+    config: &Value,
     module: &M,
-    naming: &Naming,
+    (naming, dialect): (&Naming, Dialect),
     dtype: WeightDtype,
+    max_shard_bytes: u64,
 ) -> Result<(), SaveError> {
-    std::fs::create_dir_all(dir).map_err(|source| SaveError::Write { path: dir.to_owned(), source })?;
-    let path = dir.join(SINGLE);
-    let mut collect = Collect { naming, trail: Trail::default(), dtype, tensors: Vec::new() };
+    let failed = |path: &Path, source| SaveError::Write { path: path.to_owned(), source };
+    std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
+    let mut collect = Collect { naming, dialect, trail: Trail::default(), dtype, tensors: Vec::new() };
     module.visit(&mut collect);
-    replace(&path, |temporary| {
-        // The reference refuses files that do not say which framework's layout they follow.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(collect.tensors, Some(metadata), temporary)
-            .map_err(|source| SaveError::Tensors { path: path.clone(), source })
-    })?;
-    let path = dir.join(CONFIG);
-    replace(&path, |temporary| {
+
+    let old: BTreeSet<String> = weight_files(dir).map_err(|source| failed(dir, source))?.into_iter().collect();
+    let shards = shards(collect.tensors, max_shard_bytes);
+    let n = shards.len();
+    let mut written = BTreeSet::new();
+    let mut weight_map = BTreeMap::new();
+    let mut total_size = 0;
+    for (i, shard) in shards.into_iter().enumerate() {
+        let name = if n == 1 { SINGLE.to_owned() } else { format!("model-{:05}-of-{n:05}.safetensors", i + 1) };
+        total_size += shard.iter().map(|(_, tensor)| tensor.data_len()).sum::<usize>();
+        weight_map.extend(shard.iter().map(|(tensor, _)| (tensor.clone(), name.clone())));
+        let path = dir.join(&name);
+        replace(&path, |temporary| {
+            // The reference refuses files that do not say which framework's layout they follow.
+            let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+            safetensors::serialize_to_file(shard, Some(metadata), temporary)
+                .map_err(|source| SaveError::Tensors { path: path.clone(), source })
+        })?;
+        written.insert(name);
+    }
+    if n > 1 {
+        write_json(&dir.join(INDEX), &json!({"metadata": {"total_size": total_size}, "weight_map": weight_map}))?;
+        written.insert(INDEX.to_owned());
+    }
+    write_json(&dir.join(CONFIG), config)?;
+    for name in old.difference(&written) {
+        let path = dir.join(name);
+        std::fs::remove_file(&path).map_err(|source| failed(&path, source))?;
+    }
+    Ok(())
+}
+
+fn write_json(path: &Path, json: &Value) -> Result<(), SaveError> {
+    replace(path, |temporary| {
         let text =
-            serde_json::to_string_pretty(config).map_err(|source| SaveError::Config { path: path.clone(), source })?;
-        std::fs::write(temporary, text + "\n").map_err(|source| SaveError::Write { path: path.clone(), source })
+            serde_json::to_string_pretty(json).map_err(|source| SaveError::Config { path: path.to_owned(), source })?;
+        std::fs::write(temporary, text + "\n").map_err(|source| SaveError::Write { path: path.to_owned(), source })
     })
+}
+
+/// The weights that a folder holds: a single file, the index, and files named as shards are.
+fn weight_files(dir: &Path) -> std::io::Result<Vec<String>> {
+    let names = std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let weights = |name: &String| {
+        let shard = |middle: &str| {
+            middle.split_once("-of-").is_some_and(|(i, n)| {
+                [i, n].iter().all(|number| number.len() == 5 && number.bytes().all(|byte| byte.is_ascii_digit()))
+            })
+        };
+        name == SINGLE
+            || name == INDEX
+            || name.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors")).is_some_and(shard)
+    };
+    names.filter(|name| name.as_ref().map_or(true, weights)).collect()
+}
+
+/// Tensors in order, as many in a shard as fit.
+fn shards(tensors: Vec<(String, Stored)>, max_bytes: u64) -> Vec<Vec<(String, Stored)>> {
+    let mut shards = vec![Vec::new()];
+    let mut bytes = 0;
+    for tensor in tensors {
+        let len = tensor.1.data_len() as u64;
+        if bytes > 0 && bytes + len > max_bytes {
+            shards.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += len;
+        shards.last_mut().expect("one at least").push(tensor);
+    }
+    shards
 }
 
 /// Writes a file under a temporary name, then gives it its own.
@@ -78,6 +142,7 @@ fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), SaveError>) -> R
 /// Collects the parameters of a module as tensors of the file; their values are only fetched when they are written.
 struct Collect<'a> {
     naming: &'a Naming,
+    dialect: Dialect,
     trail: Trail,
     dtype: WeightDtype,
     tensors: Vec<(String, Stored)>,
@@ -87,16 +152,16 @@ impl ModuleVisitor for Collect<'_> {
     fn enter_module(&mut self, name: &str, container: &str) {
         self.trail.enter(name, container);
     }
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.trail.exit();
+    fn exit_module(&mut self, _: &str, container: &str) {
+        self.trail.exit(container);
     }
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let FileTensor { name, shape, transposed } = self.naming.locate(&self.trail, &param.lazy_shape());
+        let FileTensor { name, shape, transposed } = self.naming.locate(&self.trail, &param.lazy_shape(), self.dialect);
         let tensor = param.val();
         let values = move || {
             let tensor = tensor.clone().inner();
             let tensor = if transposed { tensor.transpose() } else { tensor };
-            tensor.into_data().convert::<f32>()
+            tensor.into_data()
         };
         self.tensors.push((name, Stored { shape, dtype: self.dtype, values: Box::new(values) }));
     }
@@ -110,10 +175,7 @@ struct Stored {
 
 impl View for Stored {
     fn dtype(&self) -> Dtype {
-        match self.dtype {
-            WeightDtype::F32 => Dtype::F32,
-            WeightDtype::Bf16 => Dtype::BF16,
-        }
+        self.dtype.file_dtype()
     }
 
     fn shape(&self) -> &[usize] {
@@ -122,17 +184,23 @@ impl View for Stored {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let data = (self.values)();
+        // Same format, same bits.
+        if data.dtype() == self.dtype.tensor_dtype() {
+            return Cow::Owned(data.as_bytes().to_vec());
+        }
+        let data = data.convert::<f32>();
         let values = data.as_slice::<f32>().expect("converted to f32");
         let mut bytes = vec![0; self.data_len()];
         match self.dtype {
             WeightDtype::F32 => encode(values, &mut bytes, f32::to_le_bytes),
+            WeightDtype::F16 => encode(values, &mut bytes, |x| f16::from_f32(x).to_le_bytes()),
             WeightDtype::Bf16 => encode(values, &mut bytes, |x| bf16::from_f32(x).to_le_bytes()),
         }
         Cow::Owned(bytes)
     }
 
     fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.dtype().bitsize() / 8
+        self.shape.iter().product::<usize>() * self.dtype.size()
     }
 }
 

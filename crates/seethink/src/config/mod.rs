@@ -33,6 +33,7 @@ use serde::de::{DeserializeSeed, Deserializer};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Everything that decides the outcome of a run, but for the device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,10 +56,43 @@ pub struct RunConfig {
 /// Where the model comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelConfig {
-    /// The small Qwen3-VL that ships with the program, half trained on the digits world.
-    DigitsBase,
+    /// The small model of a family that ships with the programs, half trained on the digits world.
+    DigitsBase(BaseFamily),
     /// A Hugging Face folder.
     Pretrained(PathBuf),
+}
+
+/// The families that a small model ships for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BaseFamily {
+    /// Qwen2.5-VL.
+    Qwen2_5Vl,
+    /// Qwen3-VL.
+    #[default]
+    Qwen3Vl,
+    /// InternVL3.
+    InternVl3,
+    /// InternVL3.5.
+    InternVl3_5,
+}
+
+impl BaseFamily {
+    /// Every family and what command lines call it.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("qwen2_5_vl", Self::Qwen2_5Vl),
+        ("qwen3_vl", Self::Qwen3Vl),
+        ("internvl3", Self::InternVl3),
+        ("internvl3_5", Self::InternVl3_5),
+    ];
+}
+
+impl FromStr for BaseFamily {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|(one, _)| *one == name).map(|(_, family)| family);
+        found.ok_or_else(|| format!("expected one of {}", Self::ALL.map(|(name, _)| name).join(", ")))
+    }
 }
 
 /// Where the problems come from.
@@ -221,7 +255,7 @@ mod tests {
             ("4..=6", "4..6", "in data.Digits.world.cells: expected `..=`"),
             ("(steps: 40)", "(step: 40)", "epochs.AsNeeded: unknown key `step`; expected `steps`"),
             ("seed: 1,", "seed: 1, seed: 1,", "key `seed` stands here twice"),
-            ("DigitsBase", "Pretrained(7)", "in model.Pretrained: expected string"),
+            ("DigitsBase(Qwen3Vl)", "Pretrained(7)", "in model.Pretrained: expected string"),
         ];
         for (what, by, expected) in cases {
             let message = spoil(what, by);
@@ -303,7 +337,7 @@ mod tests {
         let CurriculumConfig::Staged(staged) = &mut config.curriculum else { panic!() };
         staged.stages[0].overrides.kl_coef = Some(0.1);
         staged.stages[1].length = Some(Length::Epochs(2));
-        for same in ["grpo.group_size=8", "model=DigitsBase", "curriculum.Staged.stages.2.length=None"] {
+        for same in ["grpo.group_size=8", "model=DigitsBase(Qwen3Vl)", "curriculum.Staged.stages.2.length=None"] {
             assert_eq!(overrides::apply(&config, same).unwrap(), config);
         }
         assert_eq!(read(&config.to_ron()).unwrap(), config, "{}", config.to_ron());

@@ -1,0 +1,217 @@
+//! Every family behind one type, chosen by what a checkpoint says of itself.
+
+use crate::config::{Family, ModelConfig, family_name};
+use crate::files::CheckpointFiles;
+use crate::vlm_processor::Pictures;
+use crate::weights::{self, LoadError, SaveError, SaveOptions, WeightDtype};
+use crate::{
+    Parameter, PixelTensor, ProcessorError, Tokenizer, VisionLanguageModel, VisualFeatures, Vlm, VlmInput, internvl3,
+    qwen2_5_vl, qwen3_vl,
+};
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, Tensor};
+use seethink_core::Trainable;
+use seethink_nn::KvCache;
+use serde_json::Value;
+use std::path::Path;
+
+/// A variant per family. A new one is a line here and its `pub mod`.
+macro_rules! families {
+    ($($variant:ident => $family:ident),* $(,)?) => {
+        /// A model of any family.
+        #[derive(Module, Debug)]
+        pub enum AnyBackbone {
+            $(#[doc = concat!("See [`", stringify!($family), "`](crate::", stringify!($family), ").")]
+            $variant(Vlm<$family::Vision>),)*
+        }
+
+        /// `model_type` and class of every family.
+        pub(crate) const FAMILIES: &[(&str, &str)] =
+            &[$((<$family::Config as Family>::MODEL_TYPE, <$family::Config as Family>::ARCHITECTURE)),*];
+
+        /// Runs `$body` on the model within.
+        macro_rules! each {
+            ($self:expr, $model:ident => $body:expr) => {
+                match $self {
+                    $(AnyBackbone::$variant($model) => $body,)*
+                }
+            };
+        }
+
+        /// The same for a body that gives the model back.
+        macro_rules! map {
+            ($self:expr, $model:ident => $body:expr) => {
+                match $self {
+                    $(AnyBackbone::$variant($model) => AnyBackbone::$variant($body),)*
+                }
+            };
+        }
+
+        impl AnyBackbone {
+            fn open(dir: &Path, dtype: Option<WeightDtype>, device: &Device) -> Result<Self, LoadError> {
+                let path = dir.join(weights::CONFIG);
+                let json: Value = weights::read_json(&path)?;
+                let unsupported = |what| LoadError::Unsupported { path: path.clone(), what };
+                let name = family_name(&json).map_err(unsupported)?;
+                $(if name == <$family::Config as Family>::MODEL_TYPE {
+                    return Ok(Self::$variant(match dtype {
+                        Some(dtype) => Vlm::from_pretrained_as(dir, dtype, device)?,
+                        None => Vlm::lazy(ModelConfig::read(dir)?, device),
+                    }));
+                })*
+                Err(unsupported(unknown(name)))
+            }
+        }
+
+        impl AnyBackbone {
+            /// A model with random weights, see [`Vlm::init_seeded`]; `json` is a `config.json`.
+            ///
+            /// # Errors
+            /// If it is malformed, or of no family.
+            pub fn init_seeded(json: Value, seed: u64, device: &Device) -> Result<Self, LoadError> {
+                let unsupported = |what| LoadError::Unsupported { path: weights::CONFIG.into(), what };
+                let name = family_name(&json).map_err(unsupported)?.to_owned();
+                $(if name == <$family::Config as Family>::MODEL_TYPE {
+                    return Ok(Self::$variant(Vlm::init_seeded(ModelConfig::from_json(json)?, seed, device)));
+                })*
+                Err(unsupported(unknown(&name)))
+            }
+        }
+
+        /// How the family of a checkpoint treats pictures.
+        pub(crate) fn pictures(files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
+            let json: Value = files.json(weights::CONFIG)?.ok_or_else(|| ProcessorError::Missing {
+                dir: files.dir().to_owned(),
+                needed: weights::CONFIG,
+            })?;
+            let unsupported = |what| LoadError::Unsupported { path: files.dir().join(weights::CONFIG), what };
+            let name = family_name(&json).map_err(unsupported)?.to_owned();
+            $(if name == <$family::Config as Family>::MODEL_TYPE {
+                return ModelConfig::<$family::Config>::from_json(json)?.pictures(files, tokenizer);
+            })*
+            Err(unsupported(unknown(&name)).into())
+        }
+    };
+}
+
+families! {
+    Qwen2_5Vl => qwen2_5_vl,
+    Qwen3Vl => qwen3_vl,
+    InternVl => internvl3,
+}
+
+/// The names of the families, for messages.
+pub(crate) fn names() -> String {
+    FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn unknown(name: &str) -> String {
+    format!("`model_type` is {name}, expected one of {}", names())
+}
+
+impl AnyBackbone {
+    /// Reads `config.json` and the weights of a checkpoint folder, as `f32`. The family is that of `model_type`, else of
+    /// `architectures`.
+    ///
+    /// # Errors
+    /// As [`Vlm::from_pretrained`], and if no family has the checkpoint's type.
+    pub fn from_pretrained(dir: &Path, device: &Device) -> Result<Self, LoadError> {
+        Self::from_pretrained_as(dir, WeightDtype::F32, device)
+    }
+
+    /// [`from_pretrained`](Self::from_pretrained) in a given number format, in which everything is then computed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn from_pretrained_as(dir: &Path, dtype: WeightDtype, device: &Device) -> Result<Self, LoadError> {
+        Self::open(dir, Some(dtype), device)
+    }
+
+    /// The parameters that the configuration asks for; no weights are read.
+    ///
+    /// # Errors
+    /// If the configuration is missing, malformed, or of no family.
+    pub fn describe(dir: &Path) -> Result<Vec<Parameter>, LoadError> {
+        Ok(Self::open(dir, None, &Device::default())?.parameters())
+    }
+
+    /// Writes `config.json` and the weights into `dir`, see [`Vlm::save_pretrained`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn save_pretrained(&self, dir: &Path) -> Result<(), SaveError> {
+        self.save_pretrained_with(dir, SaveOptions::default())
+    }
+
+    /// [`save_pretrained`](Self::save_pretrained) in a given number format or in shards of a given size.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn save_pretrained_with(&self, dir: &Path, options: impl Into<SaveOptions>) -> Result<(), SaveError> {
+        each!(self, model => model.save_pretrained_with(dir, options))
+    }
+
+    /// `model_type` of the family.
+    pub fn model_type(&self) -> &str {
+        let json = each!(self, model => model.config().json());
+        family_name(json).expect("checked when it was read")
+    }
+
+    /// Name of the family as its authors write it.
+    pub fn display_name(&self) -> &'static str {
+        each!(self, model => model.config().display_name())
+    }
+
+    /// Number format of the weights.
+    pub fn dtype(&self) -> DType {
+        each!(self, model => model.text.dtype())
+    }
+}
+
+impl VisionLanguageModel for AnyBackbone {
+    fn vocab_size(&self) -> usize {
+        each!(self, model => model.vocab_size())
+    }
+
+    fn device(&self) -> Device {
+        each!(self, model => model.device())
+    }
+
+    fn encode_images_traced(&self, pixels: PixelTensor, observe: &mut dyn FnMut(usize, &Tensor<2>)) -> VisualFeatures {
+        each!(self, model => model.encode_images_traced(pixels, observe))
+    }
+
+    fn hidden_states_traced(&self, input: VlmInput, observe: &mut dyn FnMut(usize, &Tensor<3>)) -> Tensor<3> {
+        each!(self, model => model.hidden_states_traced(input, observe))
+    }
+
+    fn lm_head(&self, hidden: Tensor<2>) -> Tensor<2> {
+        each!(self, model => model.lm_head(hidden))
+    }
+
+    fn empty_cache(&self, batch: usize, max_seq: usize) -> KvCache {
+        each!(self, model => model.empty_cache(batch, max_seq))
+    }
+
+    fn hidden_states_cached(&self, input: VlmInput, cache: &mut KvCache) -> Tensor<3> {
+        each!(self, model => model.hidden_states_cached(input, cache))
+    }
+
+    fn set_trainable(self, trainable: Trainable) -> Self {
+        map!(self, model => model.set_trainable(trainable))
+    }
+
+    fn backward(
+        &self,
+        input: VlmInput,
+        pixels: Option<PixelTensor>,
+        head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
+    ) -> GradientsParams {
+        each!(self, model => model.backward(input, pixels, head))
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        each!(self, model => model.parameters())
+    }
+}

@@ -1,0 +1,178 @@
+//! `config.json`: what a family reads of it, and the whole of it, which is written back.
+
+use crate::files::CheckpointFiles;
+use crate::text_config::{TextConfig, TextKind};
+use crate::vision::Vision;
+use crate::vlm_processor::Pictures;
+use crate::weights::{self, Initial, LoadError, Naming, WeightDtype};
+use crate::{ProcessorError, Tokenizer, Vlm};
+use burn::tensor::Device;
+use seethink_nn::RotaryFrequencies;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::ops::Deref;
+use std::path::Path;
+
+/// What a family of backbones says of itself; all else is shared.
+///
+/// It is implemented by the fields of `config.json` that the family reads, spelled as there.
+pub trait Family: DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static {
+    /// Its encoder and projector.
+    type Vision: Vision<Family = Self>;
+
+    /// `model_type` of its checkpoints.
+    const MODEL_TYPE: &'static str;
+
+    /// Name of the class that the reference loads them with.
+    const ARCHITECTURE: &'static str;
+
+    /// The name that its authors give the model.
+    fn display_name(&self) -> &'static str;
+
+    /// Brings older layouts of the file into the one that the fields have.
+    fn unify(_json: &mut Value) {}
+
+    /// The decoder's sizes.
+    fn text(&self) -> &TextConfig;
+
+    /// Which decoder it is, and how it rotates.
+    ///
+    /// # Errors
+    /// If the settings are missing or of a kind that is not implemented.
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String>;
+
+    /// Whether the vision side is consistent, fits the decoder, and is of a kind that is implemented.
+    ///
+    /// # Errors
+    /// What is not.
+    fn check(&self) -> Result<(), String>;
+
+    /// Encoder and projector with fresh weights.
+    fn vision(&self, device: &Device) -> Self::Vision;
+
+    /// What the modules are called in checkpoints.
+    fn naming(&self) -> Naming;
+
+    /// How a parameter of the vision side starts; `None` where it does as the decoder's do.
+    fn initial(&self, name: &str) -> Option<Initial>;
+
+    /// How pictures become patches and tokens.
+    ///
+    /// # Errors
+    /// If the image settings are missing or cannot be honoured.
+    fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError>;
+}
+
+/// `config.json`, checked: the fields of the family `F`, which it dereferences to, and the file as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig<F> {
+    fields: F,
+    json: Value,
+}
+
+impl<F> Deref for ModelConfig<F> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        &self.fields
+    }
+}
+
+impl<F: Family> ModelConfig<F> {
+    /// Reads and checks `config.json` in `dir`.
+    ///
+    /// # Errors
+    /// If the file is missing or malformed, or describes a model that this family is not.
+    pub fn read(dir: &Path) -> Result<Self, LoadError> {
+        let path = dir.join(weights::CONFIG);
+        Self::parse(weights::read_json(&path)?, &path)
+    }
+
+    /// A configuration that is no file yet.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn from_json(json: Value) -> Result<Self, LoadError> {
+        Self::parse(json, Path::new(weights::CONFIG))
+    }
+
+    fn parse(json: Value, path: &Path) -> Result<Self, LoadError> {
+        let unsupported = |what| LoadError::Unsupported { path: path.to_owned(), what };
+        // Another family lacks our fields: name the family instead of the first field.
+        let found = family_name(&json).map_err(unsupported)?;
+        if found != F::MODEL_TYPE {
+            return Err(unsupported(format!("`model_type` is {found}, expected {}", F::MODEL_TYPE)));
+        }
+        let mut unified = json.clone();
+        F::unify(&mut unified);
+        let fields: F = serde_path_to_error::deserialize(unified).map_err(|source| LoadError::Config {
+            path: path.to_owned(),
+            field: source.path().to_string(),
+            source: source.into_inner(),
+        })?;
+        fields.text().check().and_then(|()| fields.decoder()).and_then(|_| fields.check()).map_err(unsupported)?;
+        Ok(Self { fields, json })
+    }
+
+    /// The file as a whole, what is not read here included.
+    pub fn json(&self) -> &Value {
+        &self.json
+    }
+
+    /// A model with random weights, see [`Vlm::init_seeded`].
+    pub fn init_seeded(&self, seed: u64, device: &Device) -> Vlm<F::Vision> {
+        Vlm::init_seeded(self.clone(), seed, device)
+    }
+
+    /// Whether the head is the embedding table. The text's flag decides, where it has one; InternVL's outer flag means nothing.
+    pub fn ties_embeddings(&self) -> bool {
+        let outer = || self.json["tie_word_embeddings"].as_bool().filter(|_| F::MODEL_TYPE != "internvl");
+        self.fields.text().tie_word_embeddings.or_else(outer).unwrap_or(false)
+    }
+
+    /// Says so in every place where readers look.
+    pub(crate) fn set_tied(&mut self, tied: bool) {
+        self.json["tie_word_embeddings"] = tied.into();
+        if let Some(text) = self.json.get_mut("text_config") {
+            text["tie_word_embeddings"] = tied.into();
+        }
+        let mut unified = self.json.clone();
+        F::unify(&mut unified);
+        self.fields = serde_json::from_value(unified).expect("it was read before, but for a flag");
+    }
+
+    /// The file with this number format of the weights, in every place and spelling that it has.
+    pub(crate) fn with_dtype(&self, dtype: WeightDtype) -> Value {
+        let mut json = self.json.clone();
+        for part in ["", "/text_config", "/vision_config"] {
+            for key in ["dtype", "torch_dtype"] {
+                if let Some(value) = json.pointer_mut(&format!("{part}/{key}")) {
+                    *value = dtype.torch_name().into();
+                }
+            }
+        }
+        json
+    }
+}
+
+/// `model_type` of a configuration, else what its `architectures` say.
+///
+/// # Errors
+/// If it is of a kind that no family is.
+pub(crate) fn family_name(json: &Value) -> Result<&str, String> {
+    let named = json["model_type"].as_str();
+    let text = json["text_config"]["model_type"].as_str().unwrap_or_default();
+    if let Some(experts) = named.into_iter().chain([text]).find(|name| name.ends_with("_moe")) {
+        return Err(format!("{experts}: mixtures of experts are not supported yet, only dense models are"));
+    }
+    if named == Some("internvl_chat") {
+        let note =
+            "in the original layout, expected the Hugging Face one, which is published under names ending in -hf";
+        return Err(format!("`model_type` is internvl_chat: InternVL {note}"));
+    }
+    let architecture = json["architectures"][0].as_str().unwrap_or_default();
+    let by_class = || crate::any::FAMILIES.iter().find(|(_, class)| *class == architecture).map(|(name, _)| *name);
+    named.or_else(by_class).ok_or_else(|| {
+        format!("neither `model_type` nor `architectures` names a model; expected one of {}", crate::any::names())
+    })
+}

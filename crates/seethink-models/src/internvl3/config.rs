@@ -1,0 +1,298 @@
+//! The fields of `config.json` of InternVL3 and InternVL3.5, spelled as in the checkpoint.
+
+use super::{Projector, Tiles, Vision, VisionEncoder, naming};
+use crate::text_config::{check_depth, check_sizes, expect};
+use crate::{CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer};
+use burn::tensor::Device;
+use seethink_nn::RotaryFrequencies;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `config.json`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Config {
+    /// The decoder: Qwen2 in InternVL3, Qwen3 in InternVL3.5.
+    pub text_config: TextConfig,
+    /// The vision encoder.
+    pub vision_config: VisionConfig,
+    /// One over the side of the squares of patches that become one image token.
+    #[serde(default = "default_downsample_ratio")]
+    pub downsample_ratio: f64,
+    /// Which block's output is taken; only the last.
+    #[serde(default = "default_vision_feature_layer")]
+    pub vision_feature_layer: Value,
+    /// Whether class tokens are left out; only `default`, which does.
+    #[serde(default = "default_vision_feature_select_strategy")]
+    pub vision_feature_select_strategy: String,
+    /// Activation of the projector; only `gelu` exists.
+    #[serde(default = "default_act")]
+    pub projector_hidden_act: String,
+}
+
+/// `vision_config`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct VisionConfig {
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Channels.
+    pub hidden_size: usize,
+    /// Channels inside the MLPs.
+    pub intermediate_size: usize,
+    /// Attention heads.
+    pub num_attention_heads: usize,
+    /// Height and width of a tile, pixels.
+    pub image_size: Pair,
+    /// Height and width of a patch, pixels.
+    pub patch_size: Pair,
+    /// Colour channels.
+    #[serde(default = "default_num_channels")]
+    pub num_channels: usize,
+    /// Whether queries, keys and values have biases.
+    #[serde(default)]
+    pub attention_bias: bool,
+    /// Whether queries and keys are normalised.
+    #[serde(default)]
+    pub use_qk_norm: bool,
+    /// `layer_norm` or `rms_norm`.
+    #[serde(default = "default_norm_type")]
+    pub norm_type: String,
+    /// ε of the norms.
+    #[serde(default = "default_layer_norm_eps")]
+    pub layer_norm_eps: f64,
+    /// Whether the model pools, which here means that there is no norm after the last block.
+    #[serde(default = "default_true")]
+    pub use_mean_pooling: bool,
+    /// Whether patches have learned positions; all have.
+    #[serde(default = "default_true")]
+    pub use_absolute_position_embeddings: bool,
+    /// Activation of the MLPs; only `gelu` exists.
+    #[serde(default = "default_act")]
+    pub hidden_act: String,
+    /// Scale of the residual branches of fresh models.
+    #[serde(default = "default_layer_scale_init_value")]
+    pub layer_scale_init_value: f64,
+    /// Deviation of fresh weights.
+    #[serde(default = "default_initializer_range")]
+    pub initializer_range: f64,
+}
+
+/// A height and a width; older files have one number for both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "OneOrTwo")]
+pub struct Pair(pub [usize; 2]);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrTwo {
+    One(usize),
+    Two([usize; 2]),
+}
+
+impl From<OneOrTwo> for Pair {
+    fn from(value: OneOrTwo) -> Self {
+        match value {
+            OneOrTwo::One(side) => Self([side; 2]),
+            OneOrTwo::Two(sides) => Self(sides),
+        }
+    }
+}
+
+// What the reference's configuration classes say where a file is silent.
+fn default_downsample_ratio() -> f64 {
+    0.5
+}
+fn default_vision_feature_layer() -> Value {
+    (-1).into()
+}
+fn default_vision_feature_select_strategy() -> String {
+    "default".to_owned()
+}
+fn default_act() -> String {
+    "gelu".to_owned()
+}
+fn default_num_channels() -> usize {
+    3
+}
+fn default_norm_type() -> String {
+    "layer_norm".to_owned()
+}
+fn default_layer_norm_eps() -> f64 {
+    1e-6
+}
+fn default_true() -> bool {
+    true
+}
+fn default_layer_scale_init_value() -> f64 {
+    0.1
+}
+fn default_initializer_range() -> f64 {
+    0.02
+}
+
+impl Family for Config {
+    type Vision = Vision;
+    const MODEL_TYPE: &'static str = "internvl";
+    const ARCHITECTURE: &'static str = "InternVLForConditionalGeneration";
+
+    fn display_name(&self) -> &'static str {
+        match self.decoder() {
+            Ok((TextKind::Qwen3, _)) => "InternVL3.5",
+            _ => "InternVL3",
+        }
+    }
+
+    fn text(&self) -> &TextConfig {
+        &self.text_config
+    }
+
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
+        let kind = match self.text_config.model_type.as_deref() {
+            Some("qwen2") | None => TextKind::Qwen2,
+            Some("qwen3") => TextKind::Qwen3,
+            Some(other) => {
+                return Err(format!("`text_config.model_type` is {other}, only qwen2 and qwen3 are supported"));
+            }
+        };
+        Ok((kind, self.text_config.plain_frequencies()?))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.vision_config.check()?;
+        let ratio = self.downsample_ratio;
+        let side = (1.0 / ratio).round();
+        let whole = side >= 1.0 && side <= 1024.0 && (side * ratio - 1.0).abs() < 1e-9;
+        expect(whole, || format!("`downsample_ratio` is {ratio}, expected one over a whole number"))?;
+        let [rows, columns] = self.vision_config.grid();
+        let divides = rows.is_multiple_of(self.shuffle_side()) && columns.is_multiple_of(self.shuffle_side());
+        expect(divides, || format!("{rows}x{columns} patches of a tile do not divide by `downsample_ratio` {ratio}"))?;
+        let layer = &self.vision_feature_layer;
+        expect(*layer == Value::from(-1), || format!("`vision_feature_layer` is {layer}, only -1 is supported"))?;
+        let strategy = &self.vision_feature_select_strategy;
+        expect(strategy == "default", || {
+            format!("`vision_feature_select_strategy` is {strategy}, only default is supported")
+        })?;
+        let act = &self.projector_hidden_act;
+        expect(act == "gelu", || format!("`projector_hidden_act` is {act}, only gelu exists"))
+    }
+
+    fn vision(&self, device: &Device) -> Vision {
+        Vision { encoder: VisionEncoder::new(&self.vision_config, device), projector: Projector::new(self, device) }
+    }
+
+    fn naming(&self) -> Naming {
+        naming::naming(self)
+    }
+
+    fn initial(&self, name: &str) -> Option<Initial> {
+        let vision = &self.vision_config;
+        if name.ends_with("cls_token") || name.ends_with("position_embeddings") {
+            Some(Initial::Constant(0.0))
+        } else if name.ends_with("lambda_1") || name.ends_with("lambda_2") {
+            Some(Initial::Constant(vision.layer_scale_init_value as f32))
+        } else {
+            name.starts_with("vision_tower").then_some(Initial::Normal(vision.initializer_range))
+        }
+    }
+
+    fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
+        Tiles::pictures(files, tokenizer, self)
+    }
+}
+
+impl Config {
+    /// Patches per side of the squares that become one image token.
+    pub fn shuffle_side(&self) -> usize {
+        (1.0 / self.downsample_ratio).round() as usize
+    }
+}
+
+impl VisionConfig {
+    fn check(&self) -> Result<(), String> {
+        let ([height, width], [patch_height, patch_width]) = (self.image_size.0, self.patch_size.0);
+        check_sizes([
+            ("vision hidden_size", self.hidden_size),
+            ("vision intermediate_size", self.intermediate_size),
+            ("vision num_attention_heads", self.num_attention_heads),
+            ("image_size", height),
+            ("image_size", width),
+            ("patch_size", patch_height),
+            ("patch_size", patch_width),
+        ])?;
+        check_depth("vision num_hidden_layers", self.num_hidden_layers)?;
+        expect(self.num_channels == 3, || format!("`num_channels` is {}, only 3 is supported", self.num_channels))?;
+        expect(self.use_absolute_position_embeddings, || {
+            "`use_absolute_position_embeddings` is false, which is not supported".to_owned()
+        })?;
+        let act = &self.hidden_act;
+        expect(act == "gelu", || format!("the vision `hidden_act` is {act}, only gelu exists"))?;
+        let norm = &self.norm_type;
+        expect(norm == "layer_norm" || norm == "rms_norm", || {
+            format!("`norm_type` is {norm}, expected layer_norm or rms_norm")
+        })?;
+        expect(self.hidden_size.is_multiple_of(self.num_attention_heads), || {
+            "the vision `hidden_size` is no multiple of its `num_attention_heads`".to_owned()
+        })?;
+        let divides = height.is_multiple_of(patch_height) && width.is_multiple_of(patch_width);
+        expect(divides, || format!("`image_size` {height}x{width} does not divide into patches"))
+    }
+
+    /// Patches of a tile from top to bottom and from left to right.
+    pub fn grid(&self) -> [usize; 2] {
+        [0, 1].map(|axis| self.image_size.0[axis] / self.patch_size.0[axis])
+    }
+
+    /// Values of a flattened patch.
+    pub fn patch_len(&self) -> usize {
+        self.num_channels * self.patch_size.0.iter().product::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelConfig;
+    use serde_json::json;
+
+    fn tiny() -> Value {
+        json!({
+            "model_type": "internvl", "tie_word_embeddings": true,
+            "text_config": {
+                "model_type": "qwen2", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+                "num_attention_heads": 2, "num_key_value_heads": 1, "rope_theta": 10000.0
+            },
+            "vision_config": {
+                "num_hidden_layers": 2, "hidden_size": 8, "intermediate_size": 12, "num_attention_heads": 2,
+                "image_size": 28, "patch_size": [7, 7]
+            }
+        })
+    }
+
+    #[test]
+    fn the_outer_flag_says_nothing_about_the_head_and_one_number_is_two() {
+        let config = ModelConfig::<Config>::from_json(tiny()).expect("a configuration");
+        assert!(!config.ties_embeddings());
+        assert_eq!((config.vision_config.grid(), config.shuffle_side()), ([4, 4], 2));
+    }
+
+    #[test]
+    fn what_is_not_implemented_is_named() {
+        let edit = |place: &[&str], value: Value| {
+            let mut config = tiny();
+            *place.iter().fold(&mut config, |at, key| &mut at[*key]) = value;
+            ModelConfig::<Config>::from_json(config).expect_err("not implemented").to_string()
+        };
+        for (place, value, word) in [
+            (&["text_config", "model_type"][..], json!("llama"), "llama"),
+            (&["text_config", "model_type"], json!("qwen3_moe"), "mixtures of experts are not supported yet"),
+            (&["model_type"], json!("internvl_chat"), "ending in -hf"),
+            (&["vision_feature_layer"], json!(-2), "vision_feature_layer"),
+            (&["downsample_ratio"], json!(0.3), "downsample_ratio"),
+            (&["vision_config", "norm_type"], json!("batch_norm"), "batch_norm"),
+            (&["vision_config", "image_size"], json!([28, 30]), "28x30"),
+            (&["vision_config", "use_absolute_position_embeddings"], json!(false), "use_absolute_position_embeddings"),
+        ] {
+            let message = edit(place, value);
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

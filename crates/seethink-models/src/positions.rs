@@ -1,0 +1,150 @@
+//! Where the tokens of a prompt stand: text counts on, and image tokens do as their family has it.
+
+use crate::ProcessorError;
+
+/// A prompt with one token per merged cell of its images, and where each token stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Token ids.
+    pub(crate) tokens: Vec<u32>,
+    /// Time, height and width of each token.
+    pub(crate) position_ids: Vec<[i64; 3]>,
+    /// Position of the first token after the prompt, on all axes.
+    pub(crate) next_position: i64,
+    /// Indices into `tokens` of the image tokens.
+    pub(crate) image_tokens: Vec<usize>,
+}
+
+/// The tokens that stand for one image in a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// A token per merged cell, which keeps its place in the picture (M-RoPE): beginning at `p`, cell `(row, column)` has
+    /// `[p, p + row, p + column]`, and what follows begins at `p + max(rows, columns)`.
+    ///
+    /// Both Qwen families place still images so.
+    Grid {
+        /// Merged cells from top to bottom.
+        rows: usize,
+        /// Merged cells from left to right.
+        columns: usize,
+    },
+    /// Tokens that count on as text does, between an opening and a closing token.
+    Run {
+        /// Before them.
+        open: u32,
+        /// Number of image tokens.
+        n: usize,
+        /// After them.
+        close: u32,
+    },
+}
+
+impl Span {
+    /// Number of image tokens.
+    pub fn n_image_tokens(self) -> usize {
+        match self {
+            Self::Grid { rows, columns } => rows * columns,
+            Self::Run { n, .. } => n,
+        }
+    }
+
+    /// Number of tokens.
+    fn len(self) -> usize {
+        match self {
+            Self::Grid { rows, columns } => rows * columns,
+            Self::Run { n, .. } => n + 2,
+        }
+    }
+}
+
+impl Layout {
+    fn text(&mut self, token: u32) {
+        self.tokens.push(token);
+        self.position_ids.push([self.next_position; 3]);
+        self.next_position += 1;
+    }
+
+    fn image(&mut self, token: u32, span: Span) {
+        match span {
+            Span::Grid { rows, columns } => {
+                let (start, first) = (self.next_position, self.tokens.len());
+                self.image_tokens.extend(first..first + rows * columns);
+                self.tokens.extend(std::iter::repeat_n(token, rows * columns));
+                let place = |cell| [start, start + (cell / columns) as i64, start + (cell % columns) as i64];
+                self.position_ids.extend((0..rows * columns).map(place));
+                self.next_position += rows.max(columns) as i64;
+            }
+            Span::Run { open, n, close } => {
+                self.text(open);
+                let first = self.tokens.len();
+                self.image_tokens.extend(first..first + n);
+                (0..n).for_each(|_| self.text(token));
+                self.text(close);
+            }
+        }
+    }
+}
+
+/// Replaces each placeholder by the tokens of its image and gives every token its position.
+///
+/// # Errors
+/// If the tokens do not hold one placeholder per image.
+pub(crate) fn lay_out(tokens: &[u32], placeholder: u32, images: &[Span]) -> Result<Layout, ProcessorError> {
+    let placeholders = tokens.iter().filter(|&&token| token == placeholder).count();
+    if placeholders != images.len() {
+        return Err(ProcessorError::Placeholders { placeholders, images: images.len() });
+    }
+    let len = tokens.len() - placeholders + images.iter().map(|image| image.len()).sum::<usize>();
+    let mut layout = Layout {
+        tokens: Vec::with_capacity(len),
+        position_ids: Vec::with_capacity(len),
+        next_position: 0,
+        image_tokens: Vec::new(),
+    };
+    let mut images = images.iter();
+    for &token in tokens {
+        match images.as_slice().first() {
+            Some(&image) if token == placeholder => {
+                layout.image(token, image);
+                images.next();
+            }
+            _ => layout.text(token),
+        }
+    }
+    Ok(layout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_takes_the_room_of_its_longer_side() {
+        let layout = lay_out(&[7, 9, 8], 9, &[Span::Grid { rows: 2, columns: 3 }]).expect("one placeholder, one image");
+        assert_eq!(layout.tokens, [7, 9, 9, 9, 9, 9, 9, 8]);
+        assert_eq!(layout.image_tokens, [1, 2, 3, 4, 5, 6]);
+        let image = [[1, 1, 1], [1, 1, 2], [1, 1, 3], [1, 2, 1], [1, 2, 2], [1, 2, 3]];
+        assert_eq!(layout.position_ids[1..7], image);
+        assert_eq!(layout.position_ids[7], [4; 3]);
+        assert_eq!(layout.next_position, 5);
+    }
+
+    #[test]
+    fn a_run_counts_on_between_its_marks() {
+        let layout = lay_out(&[7, 9, 8], 9, &[Span::Run { open: 4, n: 3, close: 5 }]).expect("one of each");
+        assert_eq!(layout.tokens, [7, 4, 9, 9, 9, 5, 8]);
+        assert_eq!(layout.image_tokens, [2, 3, 4]);
+        assert_eq!(layout.position_ids, [0, 1, 2, 3, 4, 5, 6].map(|p| [p; 3]));
+        assert_eq!(layout.next_position, 7);
+    }
+
+    #[test]
+    fn counts_must_agree() {
+        for tokens in [&[9, 9][..], &[7][..]] {
+            let image = Span::Grid { rows: 1, columns: 1 };
+            let message = lay_out(tokens, 9, &[image]).expect_err("counts differ").to_string();
+            let n = tokens.iter().filter(|&&token| token == 9).count();
+            assert_eq!(message, format!("image placeholders in the rendered prompt: {n}, images given: 1"));
+        }
+    }
+}

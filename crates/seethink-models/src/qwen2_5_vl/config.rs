@@ -1,0 +1,225 @@
+//! The fields of `config.json` of Qwen2.5-VL, spelled as in the checkpoint.
+
+use super::{Projector, Vision, VisionEncoder, naming};
+use crate::native_resolution::qwen_pictures;
+use crate::text_config::{check_depth, check_sizes, expect};
+use crate::{CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer};
+use burn::tensor::Device;
+use seethink_nn::RotaryFrequencies;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `config.json`, with the decoder's fields in a place of their own, where newer files have them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Config {
+    /// The decoder.
+    pub text_config: TextConfig,
+    /// The vision encoder and the projector.
+    pub vision_config: VisionConfig,
+}
+
+/// `vision_config`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct VisionConfig {
+    /// Blocks.
+    pub depth: usize,
+    /// Channels.
+    pub hidden_size: usize,
+    /// Channels inside the MLPs.
+    pub intermediate_size: usize,
+    /// Attention heads.
+    pub num_heads: usize,
+    /// Channels of the features: the decoder's `hidden_size`.
+    pub out_hidden_size: usize,
+    /// Blocks whose attention goes over the whole image.
+    #[serde(default = "default_fullatt_block_indexes")]
+    pub fullatt_block_indexes: Vec<usize>,
+    /// Side of a window of the other blocks, pixels.
+    #[serde(default = "default_window_size")]
+    pub window_size: usize,
+    /// Colour channels. Older files write `in_chans`, which the reference does not read.
+    #[serde(default = "default_in_channels")]
+    pub in_channels: usize,
+    /// Side of a patch, pixels.
+    #[serde(default = "default_patch_size")]
+    pub patch_size: usize,
+    /// Side of the square of patches that becomes one image token.
+    #[serde(default = "default_pair")]
+    pub spatial_merge_size: usize,
+    /// Frames per patch.
+    #[serde(default = "default_pair")]
+    pub temporal_patch_size: usize,
+    /// Activation of the MLPs; only `silu` exists.
+    #[serde(default = "default_act")]
+    pub hidden_act: String,
+    /// Deviation of fresh weights.
+    #[serde(default = "default_initializer_range")]
+    pub initializer_range: f64,
+}
+
+// What the reference's configuration classes say where a file is silent.
+const DEFAULT_RMS_NORM_EPS: f64 = 1e-5;
+fn default_fullatt_block_indexes() -> Vec<usize> {
+    vec![7, 15, 23, 31]
+}
+fn default_window_size() -> usize {
+    112
+}
+fn default_initializer_range() -> f64 {
+    0.02
+}
+fn default_act() -> String {
+    "silu".to_owned()
+}
+fn default_in_channels() -> usize {
+    3
+}
+fn default_patch_size() -> usize {
+    14
+}
+fn default_pair() -> usize {
+    2
+}
+
+impl Family for Config {
+    type Vision = Vision;
+    const MODEL_TYPE: &'static str = "qwen2_5_vl";
+    const ARCHITECTURE: &'static str = "Qwen2_5_VLForConditionalGeneration";
+
+    /// Published files have the decoder's fields at the top level. Where there are both, the inner ones count.
+    fn unify(json: &mut Value) {
+        if json.get("text_config").is_none() {
+            let mut text = json.clone();
+            text.as_object_mut().map(|text| text.remove("vision_config"));
+            json["text_config"] = text;
+        }
+        let text = &mut json["text_config"];
+        if text.get("rms_norm_eps").is_none() {
+            text["rms_norm_eps"] = DEFAULT_RMS_NORM_EPS.into();
+        }
+    }
+
+    fn display_name(&self) -> &'static str {
+        "Qwen2.5-VL"
+    }
+
+    fn text(&self) -> &TextConfig {
+        &self.text_config
+    }
+
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
+        Ok((TextKind::Qwen2, self.text_config.sectioned_frequencies(false)?))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        self.vision_config.check()?;
+        let (out, hidden) = (self.vision_config.out_hidden_size, self.text_config.hidden_size);
+        expect(out == hidden, || format!("`out_hidden_size` {out} is not the `hidden_size` {hidden} of the text"))
+    }
+
+    fn vision(&self, device: &Device) -> Vision {
+        let config = &self.vision_config;
+        Vision { encoder: VisionEncoder::new(config, device), projector: Projector::new(config, device) }
+    }
+
+    fn naming(&self) -> Naming {
+        naming::naming(self)
+    }
+
+    fn initial(&self, name: &str) -> Option<Initial> {
+        name.starts_with("visual").then_some(Initial::Normal(self.vision_config.initializer_range))
+    }
+
+    fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
+        qwen_pictures(files, tokenizer)
+    }
+}
+
+impl VisionConfig {
+    fn check(&self) -> Result<(), String> {
+        check_sizes([
+            ("vision hidden_size", self.hidden_size),
+            ("vision intermediate_size", self.intermediate_size),
+            ("num_heads", self.num_heads),
+            ("patch_size", self.patch_size),
+            ("spatial_merge_size", self.spatial_merge_size),
+            ("temporal_patch_size", self.temporal_patch_size),
+            ("window_size", self.window_size),
+        ])?;
+        check_depth("depth", self.depth)?;
+        expect(self.in_channels == 3, || format!("`in_channels` is {}, only 3 is supported", self.in_channels))?;
+        expect(self.hidden_act == default_act(), || {
+            format!("the vision `hidden_act` is {}, only {} exists", self.hidden_act, default_act())
+        })?;
+        expect(self.hidden_size.is_multiple_of(4 * self.num_heads), || {
+            "the vision `hidden_size` does not divide into `num_heads` heads of a multiple of four channels".to_owned()
+        })?;
+        expect(self.window_side() > 0, || {
+            format!("`window_size` {} is less than a merged cell of patches", self.window_size)
+        })
+    }
+
+    /// Values of a flattened patch.
+    pub fn patch_len(&self) -> usize {
+        self.in_channels * self.temporal_patch_size * self.patch_size.pow(2)
+    }
+
+    /// Channels of a merged cell.
+    pub fn merged_size(&self) -> usize {
+        self.hidden_size * self.spatial_merge_size.pow(2)
+    }
+
+    /// Merged cells per side of a window.
+    pub fn window_side(&self) -> usize {
+        self.window_size / self.spatial_merge_size / self.patch_size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelConfig;
+    use serde_json::json;
+
+    fn flat() -> Value {
+        json!({
+            "model_type": "qwen2_5_vl", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "rope_theta": 10000.0, "tie_word_embeddings": true,
+            "rms_norm_eps": 1e-6, "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]},
+            "vision_config": {
+                "depth": 2, "hidden_size": 8, "intermediate_size": 12, "num_heads": 2, "out_hidden_size": 16, "in_chans": 3
+            }
+        })
+    }
+
+    #[test]
+    fn flat_and_nested_files_say_the_same() {
+        let mut nested = flat();
+        Config::unify(&mut nested);
+        for key in ["vocab_size", "num_hidden_layers", "rope_scaling", "tie_word_embeddings"] {
+            nested.as_object_mut().expect("an object").remove(key);
+        }
+        // Newer files may repeat fields outside, and the inner ones count.
+        nested["hidden_size"] = json!(99);
+        let parse = |json| ModelConfig::<Config>::from_json(json).expect("a configuration");
+        let (flat, nested) = (parse(flat()), parse(nested));
+        assert_eq!(*flat, *nested);
+        assert!(flat.ties_embeddings() && nested.ties_embeddings());
+        assert_eq!(flat.vision_config.window_side(), 4);
+    }
+
+    #[test]
+    fn what_is_not_implemented_is_named() {
+        for (field, value) in
+            [("hidden_act", json!("gelu")), ("window_size", json!(8)), ("num_heads", json!(3)), ("depth", json!(9999))]
+        {
+            let mut config = flat();
+            config["vision_config"][field] = value;
+            let message = ModelConfig::<Config>::from_json(config).expect_err("not implemented").to_string();
+            assert!(message.contains(field), "{message}");
+        }
+        let mut yarn = flat();
+        yarn["rope_scaling"]["type"] = json!("yarn");
+        assert!(ModelConfig::<Config>::from_json(yarn).expect_err("not implemented").to_string().contains("yarn"));
+    }
+}

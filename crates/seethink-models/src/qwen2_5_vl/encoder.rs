@@ -1,0 +1,156 @@
+//! The vision encoder: patches of any grid, and 2-D rotary attention within windows or, in some blocks, within images.
+
+use super::config::VisionConfig;
+use super::windows::windows;
+use crate::PixelTensor;
+use crate::vision::{ImageRuns, VisionAttention, grid_angles, merge_order};
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use seethink_nn::{RmsNorm, Rotary, SwiGlu};
+
+/// ε of the norms on the vision side; no configuration has it.
+pub(super) const NORM_EPS: f64 = 1e-6;
+
+/// Patches to patch features.
+#[derive(Module, Debug)]
+pub struct VisionEncoder {
+    /// A convolution whose kernel is its stride, so a linear layer on the flattened patch.
+    pub patch_embed: Linear,
+    /// Pre-norm blocks.
+    pub blocks: Vec<EncoderBlock>,
+    #[module(skip)]
+    merge_size: usize,
+    /// Merged cells per side of a window.
+    #[module(skip)]
+    window_side: usize,
+    #[module(skip)]
+    head_dim: usize,
+}
+
+/// `x += attn(norm1(x)); x += mlp(norm2(x))`.
+#[derive(Module, Debug)]
+pub struct EncoderBlock {
+    /// Before attention.
+    pub norm1: RmsNorm,
+    /// Attention within each window or image.
+    pub attn: VisionAttention,
+    /// Before the MLP.
+    pub norm2: RmsNorm,
+    /// Patch by patch.
+    pub mlp: SwiGlu,
+    #[module(skip)]
+    sees_image: bool,
+}
+
+/// What the grids of a batch of images say, made once per forward pass.
+///
+/// Hidden states have the patches of an image window by window; the order of images is kept.
+#[derive(Debug, Clone)]
+pub struct ImageLayout {
+    /// Which patch stands in each row.
+    order: Vec<usize>,
+    patches: Tensor<1, Int>,
+    /// In which row of merged cells the cells of the images stand, row by row of each image.
+    cells: Tensor<1, Int>,
+    images: ImageRuns,
+    windows: ImageRuns,
+    rotary: Rotary,
+}
+
+impl ImageLayout {
+    /// Which patch, in the order of `pixel_values`, stands in each row of the hidden states.
+    pub fn order(&self) -> &[usize] {
+        &self.order
+    }
+
+    /// Image tokens in the order of the images' cells.
+    ///
+    /// # Shapes
+    /// - x, output: `[n_image_tokens, hidden]`
+    pub(super) fn restore(&self, x: Tensor<2>) -> Tensor<2> {
+        x.select(0, self.cells.clone())
+    }
+}
+
+impl VisionEncoder {
+    /// An encoder with fresh weights.
+    pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let norm = || RmsNorm::new(width, NORM_EPS, device);
+        let block = |index| EncoderBlock {
+            norm1: norm(),
+            attn: VisionAttention::new(width, config.num_heads, device),
+            norm2: norm(),
+            mlp: SwiGlu::new(width, config.intermediate_size, true, device),
+            sees_image: config.fullatt_block_indexes.contains(&index),
+        };
+        Self {
+            patch_embed: LinearConfig::new(config.patch_len(), width).with_bias(false).init(device),
+            blocks: (0..config.depth).map(block).collect(),
+            merge_size: config.spatial_merge_size,
+            window_side: config.window_side(),
+            head_dim: width / config.num_heads,
+        }
+    }
+
+    /// Where the patches of these images lie.
+    ///
+    /// # Panics
+    /// If a side of a grid is no multiple of the merge size.
+    pub fn layout(&self, pixels: &PixelTensor) -> ImageLayout {
+        let device = pixels.patches.device().inner();
+        let (merge, in_cell) = (self.merge_size, self.merge_size.pow(2));
+        let (mut images, mut in_windows) = (ImageRuns::default(), ImageRuns::default());
+        let (mut order, mut places) = (Vec::new(), Vec::new());
+        for &[frames, rows, columns] in &pixels.grids {
+            let of_image: Vec<_> = merge_order(rows, columns, merge).collect();
+            let windows = windows(rows / merge, columns / merge, self.window_side);
+            for _ in 0..frames {
+                let start = order.len();
+                images.push(1, rows * columns);
+                windows.sizes.iter().for_each(|&(n, cells)| in_windows.push(n, cells * in_cell));
+                let patches = windows.cells.iter().flat_map(|cell| cell * in_cell..(cell + 1) * in_cell);
+                for patch in patches {
+                    order.push(start + patch);
+                    places.push(of_image[patch]);
+                }
+            }
+        }
+        let mut cells = vec![0i64; order.len() / in_cell];
+        for (row, patch) in order.iter().step_by(in_cell).enumerate() {
+            cells[patch / in_cell] = row as i64;
+        }
+        let indices = |values: Vec<i64>| {
+            let n = values.len();
+            Tensor::from_data(TensorData::new(values, [n]), &device)
+        };
+        ImageLayout {
+            patches: indices(order.iter().map(|&patch| patch as i64).collect()),
+            cells: indices(cells),
+            order,
+            images,
+            windows: in_windows,
+            rotary: grid_angles(&places, self.head_dim, &device),
+        }
+    }
+
+    /// Embeds patches and puts them in the order of the windows: the input of the first block.
+    ///
+    /// # Shapes
+    /// - patches: `[n_patches, patch_len]`
+    /// - output: `[n_patches, width]`
+    pub fn embed(&self, patches: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
+        self.patch_embed.forward(patches.select(0, layout.patches.clone()))
+    }
+}
+
+impl EncoderBlock {
+    /// # Shapes
+    /// - x, output: `[n_patches, width]`
+    pub fn forward(&self, x: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
+        let runs = if self.sees_image { &layout.images } else { &layout.windows };
+        let x = x.clone() + self.attn.forward(self.norm1.forward(x), &layout.rotary, runs);
+        x.clone() + self.mlp.forward(self.norm2.forward(x))
+    }
+}

@@ -1,0 +1,44 @@
+//! From patch features to image tokens.
+
+use super::config::VisionConfig;
+use super::encoder::NORM_EPS;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::activation::gelu;
+use burn::tensor::{Device, Tensor};
+use seethink_nn::RmsNorm;
+
+/// Joins the patches of a merged cell and maps them by `fc2(gelu(fc1(x)))`, the exact form of GELU.
+#[derive(Module, Debug)]
+pub struct Projector {
+    /// Over a patch.
+    pub norm: RmsNorm,
+    /// On the merged cell.
+    pub fc1: Linear,
+    /// To the decoder's width.
+    pub fc2: Linear,
+    #[module(skip)]
+    merged_size: usize,
+}
+
+impl Projector {
+    /// A projector with fresh weights.
+    pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
+        let merged_size = config.merged_size();
+        Self {
+            norm: RmsNorm::new(config.hidden_size, NORM_EPS, device),
+            fc1: LinearConfig::new(merged_size, merged_size).init(device),
+            fc2: LinearConfig::new(merged_size, config.out_hidden_size).init(device),
+            merged_size,
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[n_patches, width]`, the patches of a cell side by side
+    /// - output: `[n_image_tokens, hidden]`
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [n_patches, width] = x.dims();
+        let joined = self.norm.forward(x).reshape([n_patches * width / self.merged_size, self.merged_size]);
+        self.fc2.forward(gelu(self.fc1.forward(joined)))
+    }
+}

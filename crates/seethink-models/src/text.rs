@@ -1,0 +1,245 @@
+//! The decoder that all families share: Qwen2 or Qwen3, image features among the embeddings, and DeepStack features after the
+//! first layers where a family has them.
+
+use crate::text_config::{TextConfig, TextKind};
+use crate::{VisualFeatures, VisualTokens, VlmInput};
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::tensor::module::linear;
+use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor};
+use seethink_nn::{AttentionMask, CacheShape, KvCache, RmsNorm, Rotary, RotaryFrequencies, SwiGlu, attention};
+
+/// Token ids and image features to hidden states and logits.
+#[derive(Module, Debug)]
+pub struct TextDecoder {
+    /// Token embeddings, `[vocab, hidden]`.
+    pub embed: Embedding,
+    /// Pre-norm layers.
+    pub layers: Vec<DecoderLayer>,
+    /// After the last layer.
+    pub norm: RmsNorm,
+    /// Hidden states to logits; `None` where the embedding table serves.
+    pub head: Option<Linear>,
+    #[module(skip)]
+    frequencies: RotaryFrequencies,
+    #[module(skip)]
+    heads: Heads,
+}
+
+/// How the attention is divided.
+#[derive(Debug, Clone, Copy)]
+struct Heads {
+    n_heads: usize,
+    n_kv_heads: usize,
+    head_dim: usize,
+}
+
+/// `x += attn(norm1(x)); x += mlp(norm2(x))`.
+#[derive(Module, Debug)]
+pub struct DecoderLayer {
+    /// Before attention.
+    pub norm1: RmsNorm,
+    /// Over the tokens before.
+    pub attn: TextAttention,
+    /// Before the MLP.
+    pub norm2: RmsNorm,
+    /// Token by token.
+    pub mlp: SwiGlu,
+}
+
+/// Attention with shared key-value heads.
+#[derive(Module, Debug)]
+pub struct TextAttention {
+    /// Query projection.
+    pub q: Linear,
+    /// Key projection.
+    pub k: Linear,
+    /// Value projection.
+    pub v: Linear,
+    /// Output projection.
+    pub o: Linear,
+    /// Per head, before the rotation; Qwen3 alone has it.
+    pub q_norm: Option<RmsNorm>,
+    /// Per head, before the rotation; Qwen3 alone has it.
+    pub k_norm: Option<RmsNorm>,
+    #[module(skip)]
+    head_dim: usize,
+}
+
+/// What all layers share in one forward pass.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Rotations of queries and keys.
+    pub rotary: Rotary,
+    /// Who sees whom.
+    pub mask: AttentionMask,
+}
+
+impl TextDecoder {
+    /// A decoder with fresh weights.
+    pub(crate) fn new(
+        config: &TextConfig,
+        kind: TextKind,
+        frequencies: RotaryFrequencies,
+        tied: bool,
+        device: &Device,
+    ) -> Self {
+        let (hidden, head_dim) = (config.hidden_size, config.head_dim());
+        let (n_heads, n_kv_heads) = (config.num_attention_heads, config.n_kv_heads());
+        let (inner_bias, outer_bias) = match kind {
+            TextKind::Qwen2 => (true, false),
+            TextKind::Qwen3 => (config.attention_bias, config.attention_bias),
+        };
+        let linear = |from, to, bias| LinearConfig::new(from, to).with_bias(bias).init(device);
+        let norm = |channels| RmsNorm::new(channels, config.rms_norm_eps, device);
+        let head_norm = || (kind == TextKind::Qwen3).then(|| norm(head_dim));
+        let layer = |_| DecoderLayer {
+            norm1: norm(hidden),
+            attn: TextAttention {
+                q: linear(hidden, n_heads * head_dim, inner_bias),
+                k: linear(hidden, n_kv_heads * head_dim, inner_bias),
+                v: linear(hidden, n_kv_heads * head_dim, inner_bias),
+                o: linear(n_heads * head_dim, hidden, outer_bias),
+                q_norm: head_norm(),
+                k_norm: head_norm(),
+                head_dim,
+            },
+            norm2: norm(hidden),
+            mlp: SwiGlu::new(hidden, config.intermediate_size, false, device),
+        };
+        Self {
+            embed: EmbeddingConfig::new(config.vocab_size, hidden).init(device),
+            layers: (0..config.num_hidden_layers).map(layer).collect(),
+            norm: norm(hidden),
+            head: (!tied).then(|| linear(hidden, config.vocab_size, false)),
+            frequencies,
+            heads: Heads { n_heads, n_kv_heads, head_dim },
+        }
+    }
+
+    /// Rows of the embedding table.
+    pub fn vocab_size(&self) -> usize {
+        self.embed.weight.dims()[0]
+    }
+
+    /// Number format of the weights and of all that is computed with them.
+    pub fn dtype(&self) -> DType {
+        self.embed.weight.dtype()
+    }
+
+    /// An empty cache for `batch` rows of up to `max_seq` tokens.
+    pub fn empty_cache(&self, batch: usize, max_seq: usize) -> KvCache {
+        let Heads { n_heads, n_kv_heads, head_dim } = self.heads;
+        let shape = CacheShape { n_layers: self.layers.len(), batch, n_heads, n_kv_heads, head_dim, max_seq };
+        KvCache::new(shape, self.dtype(), &self.embed.weight.device())
+    }
+
+    /// Rotations and mask of a batch without cache.
+    pub fn shared(&self, input: &VlmInput) -> Shared {
+        let n_read = input.segments.dims()[1];
+        let groups = self.heads.n_heads / self.heads.n_kv_heads;
+        Shared {
+            rotary: self.frequencies.at(input.position_ids.clone(), n_read),
+            mask: AttentionMask::causal(input.segments.clone(), groups),
+        }
+    }
+
+    /// Rotations and mask of new tokens after cached ones.
+    pub fn shared_cached(&self, input: &VlmInput, cache: &mut KvCache) -> Shared {
+        let mask = cache.extend(input.segments.clone());
+        Shared { rotary: self.frequencies.at(input.position_ids.clone(), cache.len()), mask }
+    }
+
+    /// Embeddings, image features in the place of those of the image tokens.
+    ///
+    /// # Shapes
+    /// - output: `[batch, seq, hidden]`
+    pub fn embed(&self, input: &VlmInput) -> Tensor<3> {
+        let x = self.embed.forward(input.input_ids.clone());
+        match &input.visual {
+            Some(visual) => update(x, visual, features(visual).embeds.clone(), IndexingUpdateOp::Assign),
+            None => x,
+        }
+    }
+
+    /// Layer `layer` and what DeepStack adds after it.
+    ///
+    /// # Shapes
+    /// - x, output: `[batch, seq, hidden]`
+    pub fn layer(
+        &self,
+        layer: usize,
+        x: Tensor<3>,
+        shared: &Shared,
+        visual: Option<&VisualTokens>,
+        cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
+        let x = self.layers[layer].forward(x, shared, cache.map(|cache| (cache, layer)));
+        match visual.and_then(|visual| Some((visual, features(visual).deepstack.get(layer)?))) {
+            Some((visual, level)) => update(x, visual, level.clone(), IndexingUpdateOp::Add),
+            None => x,
+        }
+    }
+
+    /// Logits.
+    ///
+    /// # Shapes
+    /// - hidden: `[n, hidden]`
+    /// - output: `[n, vocab]`
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        match &self.head {
+            Some(head) => head.forward(hidden),
+            None => linear(hidden, self.embed.weight.val().transpose(), None),
+        }
+    }
+}
+
+/// The features of the image tokens.
+///
+/// # Panics
+/// If there are none.
+pub(crate) fn features(visual: &VisualTokens) -> &VisualFeatures {
+    visual.features.as_ref().expect("image tokens need the features of their images")
+}
+
+/// Writes features to, or adds them at, the image tokens.
+fn update(x: Tensor<3>, visual: &VisualTokens, features: Tensor<2>, op: IndexingUpdateOp) -> Tensor<3> {
+    let [batch, seq, hidden] = x.dims();
+    let x = x.reshape([batch * seq, hidden]).select_assign(0, visual.positions.clone(), features, op);
+    x.reshape([batch, seq, hidden])
+}
+
+impl DecoderLayer {
+    /// `cache`: where the keys and values of the tokens before are, and which layer this is.
+    ///
+    /// # Shapes
+    /// - x, output: `[batch, seq, hidden]`
+    pub fn forward(&self, x: Tensor<3>, shared: &Shared, cache: Option<(&mut KvCache, usize)>) -> Tensor<3> {
+        let x = x.clone() + self.attn.forward(self.norm1.forward(x), shared, cache);
+        x.clone() + self.mlp.forward(self.norm2.forward(x))
+    }
+}
+
+impl TextAttention {
+    fn forward(&self, x: Tensor<3>, shared: &Shared, cache: Option<(&mut KvCache, usize)>) -> Tensor<3> {
+        let [batch, seq, _] = x.dims();
+        let heads = |x: Tensor<3>| {
+            let n_heads = x.dims()[2] / self.head_dim;
+            x.reshape([batch, seq, n_heads, self.head_dim])
+        };
+        let turned = |x: Tensor<4>, norm: &Option<RmsNorm>| {
+            shared.rotary.apply(match norm {
+                Some(norm) => norm.forward(x),
+                None => x,
+            })
+        };
+        let q = turned(heads(self.q.forward(x.clone())), &self.q_norm);
+        let k = turned(heads(self.k.forward(x.clone())), &self.k_norm).swap_dims(1, 2);
+        let v = heads(self.v.forward(x)).swap_dims(1, 2);
+        let [k, v] = match cache {
+            Some((cache, layer)) => cache.append(layer, k, v),
+            None => [k, v],
+        };
+        self.o.forward(attention(q, k, v, Some(&shared.mask)))
+    }
+}

@@ -1,0 +1,271 @@
+//! What `config.json` says of a decoder, in the spelling that all families share.
+
+use seethink_nn::{DynamicScaling, RotaryFrequencies};
+use serde::Deserialize;
+
+/// Which decoder it is; the differences are in the attention alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextKind {
+    /// Biases on queries, keys and values, always; none on the output.
+    Qwen2,
+    /// Queries and keys are normalised per head; biases on all four projections or on none.
+    Qwen3,
+}
+
+/// `text_config`, or the top level of files that do not nest it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TextConfig {
+    /// Kind of decoder, where the file says.
+    #[serde(default)]
+    pub model_type: Option<String>,
+    /// Rows of the embedding table.
+    pub vocab_size: usize,
+    /// Channels of the hidden states.
+    pub hidden_size: usize,
+    /// Channels inside the MLPs.
+    pub intermediate_size: usize,
+    /// Decoder layers.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key-value heads; as many as query heads where the file is silent.
+    #[serde(default)]
+    pub num_key_value_heads: Option<usize>,
+    /// Channels of a head; `hidden_size / num_attention_heads` where the file is silent.
+    #[serde(default)]
+    pub head_dim: Option<usize>,
+    /// ε of the norms.
+    #[serde(default = "default_rms_norm_eps")]
+    pub rms_norm_eps: f64,
+    /// Whether the attention projections have biases; Qwen2's do whatever this says.
+    #[serde(default)]
+    pub attention_bias: bool,
+    /// Activation of the MLPs; only `silu` exists.
+    #[serde(default = "default_act")]
+    pub hidden_act: String,
+    /// Deviation of fresh weights.
+    #[serde(default = "default_initializer_range")]
+    pub initializer_range: f64,
+    /// Longest context that the rotary base is made for, tokens.
+    #[serde(default = "default_max_position_embeddings")]
+    pub max_position_embeddings: usize,
+    /// Whether far tokens are out of sight; no released checkpoint does that.
+    #[serde(default)]
+    pub use_sliding_window: bool,
+    /// Whether the head is the embedding table.
+    #[serde(default)]
+    pub tie_word_embeddings: Option<bool>,
+    /// Base of the rotary frequencies, written by transformers 4.
+    #[serde(default)]
+    pub rope_theta: Option<f64>,
+    /// Rotary settings as transformers 4 writes them.
+    #[serde(default)]
+    pub rope_scaling: Option<RopeConfig>,
+    /// Rotary settings as transformers 5 writes them, the base included; they win.
+    #[serde(default)]
+    pub rope_parameters: Option<RopeConfig>,
+}
+
+/// `rope_scaling` or `rope_parameters`.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+pub struct RopeConfig {
+    /// `default` (once `mrope`) or `dynamic`.
+    #[serde(default)]
+    pub rope_type: Option<String>,
+    /// The older spelling; files may have both.
+    #[serde(default, rename = "type")]
+    pub old_type: Option<String>,
+    /// Base of the frequencies.
+    #[serde(default)]
+    pub rope_theta: Option<f64>,
+    /// Channel pairs per position axis: time, height, width.
+    #[serde(default)]
+    pub mrope_section: Option<[usize; 3]>,
+    /// Whether the axes take turns; a family always does or never.
+    #[serde(default)]
+    pub mrope_interleaved: Option<bool>,
+    /// How far a dynamic base may stretch the context.
+    #[serde(default)]
+    pub factor: Option<f64>,
+}
+
+// What the reference's configuration classes say where a file is silent.
+fn default_rms_norm_eps() -> f64 {
+    1e-6
+}
+fn default_initializer_range() -> f64 {
+    0.02
+}
+fn default_act() -> String {
+    "silu".to_owned()
+}
+fn default_max_position_embeddings() -> usize {
+    32_768
+}
+
+/// `Ok` if it holds, else the message.
+pub(crate) fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+/// Whether sizes are such that products of two of them fit, and nothing is made in absurd numbers.
+pub(crate) fn check_sizes<'a>(sizes: impl IntoIterator<Item = (&'a str, usize)>) -> Result<(), String> {
+    const LARGEST: usize = 1 << 24;
+    sizes.into_iter().try_for_each(|(name, size)| {
+        expect((1..=LARGEST).contains(&size), || format!("`{name}` is {size}, expected 1 to {LARGEST}"))
+    })
+}
+
+/// Whether a number of layers is believable.
+pub(crate) fn check_depth(name: &str, depth: usize) -> Result<(), String> {
+    const DEEPEST: usize = 4096;
+    expect((1..=DEEPEST).contains(&depth), || format!("`{name}` is {depth}, expected 1 to {DEEPEST}"))
+}
+
+impl TextConfig {
+    /// Key-value heads.
+    pub fn n_kv_heads(&self) -> usize {
+        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Channels of a head; with [`TextKind::Qwen3`] `num_attention_heads * head_dim` need not be `hidden_size`.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+
+    /// Whether the decoder is consistent and of a kind that is implemented.
+    ///
+    /// # Errors
+    /// What is not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        check_sizes([
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.n_kv_heads()),
+            ("head_dim", self.head_dim()),
+        ])?;
+        check_depth("num_hidden_layers", self.num_hidden_layers)?;
+        expect(self.head_dim().is_multiple_of(2), || format!("`head_dim` {} is odd", self.head_dim()))?;
+        expect(self.num_attention_heads.is_multiple_of(self.n_kv_heads()), || {
+            let [heads, kv_heads] = [self.num_attention_heads, self.n_kv_heads()];
+            format!("`num_attention_heads` {heads} is no multiple of `num_key_value_heads` {kv_heads}")
+        })?;
+        expect(self.hidden_act == "silu", || format!("`hidden_act` is {}, only silu exists", self.hidden_act))?;
+        expect(!self.use_sliding_window, || "`use_sliding_window` is true, which is not supported".to_owned())
+    }
+
+    fn rope(&self) -> RopeConfig {
+        self.rope_parameters.clone().or_else(|| self.rope_scaling.clone()).unwrap_or_default()
+    }
+
+    fn rope_theta(&self) -> Result<f64, String> {
+        self.rope().rope_theta.or(self.rope_theta).ok_or_else(|| "`rope_theta` is missing".to_owned())
+    }
+
+    /// The newer spelling wins.
+    fn rope_type(&self) -> String {
+        let rope = self.rope();
+        rope.rope_type.or(rope.old_type).unwrap_or_else(|| "default".to_owned())
+    }
+
+    /// Frequencies of positions with three axes.
+    ///
+    /// # Errors
+    /// If the sections are missing or do not fit, or the settings are of a kind that is not implemented.
+    pub(crate) fn sectioned_frequencies(&self, interleaved: bool) -> Result<RotaryFrequencies, String> {
+        let (kind, rope, theta, head_dim) = (self.rope_type(), self.rope(), self.rope_theta()?, self.head_dim());
+        expect(matches!(kind.as_str(), "default" | "mrope"), || {
+            format!("`rope_type` is {kind}, only default is supported")
+        })?;
+        expect(rope.mrope_interleaved.is_none_or(|found| found == interleaved), || {
+            format!("`mrope_interleaved` is {}, which this family never is", !interleaved)
+        })?;
+        let sections = rope.mrope_section.ok_or("`mrope_section` is missing")?;
+        let total = sections.iter().try_fold(0usize, |sum, &section| sum.checked_add(section));
+        expect(total == Some(head_dim / 2), || {
+            format!("`mrope_section` {sections:?} does not add up to half of `head_dim` {head_dim}")
+        })?;
+        Ok(if interleaved {
+            RotaryFrequencies::interleaved(theta, head_dim, sections)
+        } else {
+            RotaryFrequencies::chunked(theta, head_dim, sections)
+        })
+    }
+
+    /// Frequencies of positions with one axis.
+    ///
+    /// # Errors
+    /// If the settings are of a kind that is not implemented.
+    pub(crate) fn plain_frequencies(&self) -> Result<RotaryFrequencies, String> {
+        let frequencies = RotaryFrequencies::plain(self.rope_theta()?, self.head_dim());
+        match self.rope_type().as_str() {
+            "default" => Ok(frequencies),
+            "dynamic" => {
+                let factor = self.rope().factor.ok_or("`factor` of the dynamic `rope_scaling` is missing")?;
+                let max_positions = self.max_position_embeddings;
+                Ok(frequencies.with_scaling(DynamicScaling { factor, max_positions }))
+            }
+            other => Err(format!("`rope_type` is {other}, only default and dynamic are supported")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn config(changes: Value) -> TextConfig {
+        let mut config = json!({
+            "vocab_size": 32, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "num_key_value_heads": 1, "rope_theta": 1e4,
+            "rope_scaling": {"rope_type": "default", "mrope_section": [2, 1, 1]}
+        });
+        config.as_object_mut().expect("an object").extend(changes.as_object().expect("an object").clone());
+        serde_json::from_value(config).expect("a configuration")
+    }
+
+    #[test]
+    fn both_rope_spellings_are_read() {
+        let expected = RotaryFrequencies::interleaved(1e4, 8, [2, 1, 1]);
+        assert_eq!(config(json!({})).sectioned_frequencies(true), Ok(expected));
+        let rope =
+            json!({"rope_type": "default", "rope_theta": 5e6, "mrope_section": [2, 1, 1], "mrope_interleaved": true});
+        let new = config(json!({"rope_parameters": rope}));
+        assert_eq!(new.sectioned_frequencies(true), Ok(RotaryFrequencies::interleaved(5e6, 8, [2, 1, 1])));
+        assert!(new.sectioned_frequencies(false).is_err());
+        let old = config(json!({"rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}}));
+        assert_eq!(old.sectioned_frequencies(false), Ok(RotaryFrequencies::chunked(1e4, 8, [1, 1, 2])));
+        let both = config(json!({"rope_scaling": {"type": "dynamic", "rope_type": "dynamic", "factor": 2.0}}));
+        let scaling = DynamicScaling { factor: 2.0, max_positions: 32_768 };
+        assert_eq!(both.plain_frequencies(), Ok(RotaryFrequencies::plain(1e4, 8).with_scaling(scaling)));
+        assert_eq!(config(json!({"rope_scaling": null})).plain_frequencies(), Ok(RotaryFrequencies::plain(1e4, 8)));
+    }
+
+    #[test]
+    fn what_is_not_implemented_is_named() {
+        for (changes, word) in [
+            (json!({"rope_scaling": {"rope_type": "default", "mrope_section": [2, 2, 1]}}), "mrope_section"),
+            (json!({"rope_scaling": {"rope_type": "yarn", "mrope_section": [2, 1, 1]}}), "yarn"),
+            (json!({"rope_scaling": null}), "mrope_section"),
+            (json!({"rope_theta": null}), "rope_theta"),
+        ] {
+            let message = config(changes).sectioned_frequencies(true).expect_err("not implemented");
+            assert!(message.contains(word), "{message}");
+        }
+        for (changes, word) in [
+            (json!({"hidden_act": "relu"}), "relu"),
+            (json!({"use_sliding_window": true}), "use_sliding_window"),
+            (json!({"head_dim": 7}), "head_dim"),
+            (json!({"num_key_value_heads": 3}), "num_key_value_heads"),
+            (json!({"hidden_size": 0}), "hidden_size"),
+            (json!({"vocab_size": 1_000_000_000_000_000u64}), "vocab_size"),
+            (json!({"num_hidden_layers": 5000}), "num_hidden_layers"),
+        ] {
+            let message = config(changes).check().expect_err("not implemented");
+            assert!(message.contains(word), "{message}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Messages and pictures to model input, for all families: what differs is how pictures become patches and tokens.
+
+use crate::files::CheckpointFiles;
+use crate::generation::GenerationConfig;
+use crate::positions::{Layout, lay_out};
+use crate::tokenizer::unused_char;
+use crate::{
+    ChatTemplate, Content, ImageProcessor, Message, Processor, ProcessorError, PromptInput, TemplateOptions, Tokenizer,
+    any,
+};
+use seethink_core::Image;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How a family treats pictures.
+#[derive(Debug, Clone)]
+pub struct Pictures {
+    /// Pictures to patches.
+    pub images: Arc<dyn ImageProcessor>,
+    /// Stands for one image in the rendered template, and after expansion for each of its tokens.
+    pub placeholder: u32,
+    /// Tokens that a model must not write: each speaks of pixels that a completion does not have.
+    pub forbidden: Vec<u32>,
+}
+
+/// The processor of a checkpoint.
+///
+/// Text in messages is data: a special token that is spelled out in it does not act. So no question can open a turn of its
+/// own, and an image placeholder in a text is no image. Without special tokens in the text the ids are the reference's.
+#[derive(Debug, Clone)]
+pub struct VlmProcessor {
+    files: CheckpointFiles,
+    pictures: Pictures,
+    template: Arc<ChatTemplate>,
+    tokenizer: Tokenizer,
+    generation: GenerationConfig,
+}
+
+impl VlmProcessor {
+    /// Reads the processor of a checkpoint folder: tokenizer, chat template, image settings, generation settings. The family
+    /// is the one that `config.json` names.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed, or the tokenizer lacks a token that stands for images.
+    pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
+        let files = CheckpointFiles::read(dir)?;
+        let tokenizer = Tokenizer::from_files(&files)?;
+        let pictures = any::pictures(&files, &tokenizer)?;
+        let template = Arc::new(ChatTemplate::from_files(&files)?);
+        let generation = GenerationConfig::from_files(&files)?;
+        Ok(Self { files, pictures, template, tokenizer, generation })
+    }
+
+    /// Writes tokenizer, chat template, image and generation settings into `dir`, which is created if need be, so that
+    /// [`from_pretrained`](Self::from_pretrained) gives the same processor beside the model's `config.json`.
+    ///
+    /// # Errors
+    /// If the folder or a file cannot be written.
+    pub fn save_pretrained(&self, dir: &Path) -> Result<(), ProcessorError> {
+        self.files.write(dir)?;
+        self.tokenizer.save(dir)
+    }
+
+    /// The same with another budget of pixels per image; [`save_pretrained`](Self::save_pretrained) keeps the checkpoint's.
+    ///
+    /// # Panics
+    /// If `min_pixels` is zero or above `max_pixels`.
+    #[must_use]
+    pub fn with_pixel_budget(mut self, min_pixels: u64, max_pixels: u64) -> Self {
+        self.pictures.images = self.pictures.images.with_pixel_budget(min_pixels, max_pixels);
+        self
+    }
+
+    /// How pictures become patches, and how many tokens a picture of some size takes.
+    pub fn image_processor(&self) -> &dyn ImageProcessor {
+        self.pictures.images.as_ref()
+    }
+
+    /// How the checkpoint's authors sample from it.
+    pub fn generation_config(&self) -> &GenerationConfig {
+        &self.generation
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The text of a conversation, one placeholder per image.
+    ///
+    /// # Errors
+    /// If the template refuses it.
+    pub fn render(&self, messages: &[Message], options: &TemplateOptions) -> Result<String, ProcessorError> {
+        self.template.render(messages, options)
+    }
+
+    /// [`encode`](Processor::encode) with template options.
+    ///
+    /// # Errors
+    /// As [`encode`](Processor::encode).
+    pub fn encode_with(
+        &self,
+        messages: &[Message],
+        images: &[Image],
+        options: &TemplateOptions,
+    ) -> Result<PromptInput, ProcessorError> {
+        let mark = unused_char(texts(messages));
+        let rendered = self.template.render(&self.disarm(messages, mark), options)?;
+        let tokens = self.tokenizer.encode_marked(&rendered, Some(mark))?;
+        let Pictures { images: processor, placeholder, .. } = &self.pictures;
+        let span = |image: &Image| Ok(processor.span(processor.grid(image.width(), image.height())?));
+        let spans = images.iter().map(span).collect::<Result<Vec<_>, ProcessorError>>()?;
+        let Layout { tokens, position_ids, next_position, image_tokens } = lay_out(&tokens, *placeholder, &spans)?;
+        let pixels = processor.process(images)?;
+        Ok(PromptInput { tokens, position_ids, next_position, image_tokens, pixels })
+    }
+
+    /// The messages with the special tokens in their texts taken apart.
+    fn disarm(&self, messages: &[Message], mark: char) -> Vec<Message> {
+        let mut messages = messages.to_vec();
+        for content in messages.iter_mut().flat_map(|message| &mut message.content) {
+            if let Content::Text { text } = content {
+                *text = self.tokenizer.disarm(text, mark).into_owned();
+            }
+        }
+        messages
+    }
+}
+
+/// All texts of a conversation.
+fn texts(messages: &[Message]) -> impl Iterator<Item = &str> + Clone {
+    messages.iter().flat_map(|message| &message.content).filter_map(|content| match content {
+        Content::Text { text } => Some(text.as_str()),
+        Content::Image => None,
+    })
+}
+
+impl Processor for VlmProcessor {
+    fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError> {
+        self.encode_with(messages, images, &TemplateOptions::default())
+    }
+
+    fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
+        self.tokenizer.encode_plain(text)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Result<String, ProcessorError> {
+        self.tokenizer.decode(tokens, true)
+    }
+
+    fn eos_token_ids(&self) -> &[u32] {
+        self.tokenizer.eos_token_ids()
+    }
+
+    fn pad_token_id(&self) -> u32 {
+        self.tokenizer.pad_token_id()
+    }
+
+    fn forbidden_token_ids(&self) -> &[u32] {
+        &self.pictures.forbidden
+    }
+}

@@ -1,0 +1,107 @@
+//! What the base models are taught: captions, lists of options, and solutions of two habits.
+
+use seethink::core::{Capability, Problem, Purpose, Rng};
+use seethink::data::Split;
+use seethink::data::digits::DigitsWorld;
+
+/// Pictures of the training split with the question what they show; the solution names place, ink and digit of every cell.
+///
+/// The stage of captions comes before the questions, as in the making of larger models: it ties the vision encoder to
+/// words, one supervised digit per cell.
+pub fn captions(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
+    let picture = move |index| {
+        let capability = &Capability::PERCEPTION;
+        let scene = world.scene(Split::Train, capability, index, seed)?;
+        let cells = scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)));
+        let problem = world.problem(Split::Train, capability, index, seed);
+        Some(Problem {
+            prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
+            solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
+            ..problem
+        })
+    };
+    (0..).map_while(picture)
+}
+
+/// Four options and the letter of each: what a multiple-choice question needs beside its picture.
+pub fn lookups(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
+    (0..).filter_map(move |index| {
+        let problem = world.problem(Split::Train, &Capability::PERCEPTION, index, seed);
+        let (_, options) = problem.prompt.split_once("\nOptions:\n")?;
+        let mut found: Vec<&str> = options.lines().collect();
+        Rng::new(seed, Purpose::FineTuning, &[index]).shuffle(&mut found);
+        Some(Problem {
+            prompt: format!("Options:\n{options}"),
+            solution: Some(format!("<think>{}.</think>", found.join(". "))),
+            images: Vec::new(),
+            ..problem
+        })
+    })
+}
+
+/// Questions that ask for a thing and not for a procedure begin with one of these.
+const ASKS_FOR_A_RESULT: [&str; 6] = ["What", "Which", "Where", "How", "On", "Find"];
+
+/// One of this many is solved against the habit, so that each way is seen with every question.
+const EXCEPTION: usize = 6;
+
+/// Problems as two people with different habits solve them, one who works everything out and one who answers at a glance.
+///
+/// Who asks for a result ("What is …", "Find …") mostly gets a glance, who asks for a procedure ("Compute …", "Add up …")
+/// mostly gets the working; one in six is the other way round.
+pub fn of_mixed_habits(problems: impl Iterator<Item = Problem>, seed: u64) -> impl Iterator<Item = Problem> {
+    problems.enumerate().map(move |(index, problem)| {
+        let question = problem.prompt.trim_start_matches(Problem::IMAGE_PLACEHOLDER);
+        let asks_for_a_result = ASKS_FOR_A_RESULT.iter().any(|word| question.starts_with(word));
+        let exception = Rng::new(seed, Purpose::FineTuning, &[index as u64, 1]).below(EXCEPTION) == 0;
+        if asks_for_a_result != exception { at_a_glance(problem) } else { problem }
+    })
+}
+
+/// The problem with a solution that skips the working: nothing is read off the picture or worked out in steps.
+fn at_a_glance(problem: Problem) -> Problem {
+    let last = match &problem.solution {
+        // The letter needs its option beside it.
+        Some(solution) if problem.capability == Capability::PERCEPTION => {
+            let thought = solution.trim_start_matches("<think>").split("</think>").next().unwrap_or_default();
+            thought.trim_end_matches('.').rsplit(". ").next().unwrap_or_default().to_string()
+        }
+        _ => problem.answer.clone(),
+    };
+    Problem { solution: Some(format!("<think>{last}.</think> \\boxed{{{}}}", problem.answer)), ..problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seethink::data::digits::DigitsConfig;
+    use seethink::prelude::*;
+
+    #[test]
+    fn solutions_of_both_habits_are_right_and_both_are_frequent() {
+        let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
+        for capability in &Capability::ALL {
+            let worked_out: Vec<_> = world.problems(Split::Train, capability, 1).take(300).collect();
+            let mixed: Vec<_> = of_mixed_habits(worked_out.iter().cloned(), 1).collect();
+            for problem in &mixed {
+                let solution = problem.solution.as_deref().unwrap();
+                let score = ThinkBoxedReward::default().score(problem, solution);
+                assert_eq!(score.value, 1.0, "{solution}");
+            }
+            let n_glances = mixed.iter().zip(&worked_out).filter(|(mixed, worked_out)| mixed != worked_out).count();
+            assert!((90..=210).contains(&n_glances), "{capability}: {n_glances} of 300");
+        }
+    }
+
+    #[test]
+    fn a_glance_keeps_the_option_and_its_letter() {
+        let problem = Problem {
+            prompt: "<image>Which digit is at the center?".into(),
+            solution: Some("<think>center 5. 5(C).</think> \\boxed{C}".into()),
+            answer: "C".into(),
+            capability: Capability::PERCEPTION,
+            ..DigitsWorld::new(DigitsConfig::default()).unwrap().problem(Split::Train, &Capability::PERCEPTION, 0, 1)
+        };
+        assert_eq!(at_a_glance(problem).solution.unwrap(), "<think>5(C).</think> \\boxed{C}");
+    }
+}

@@ -1,0 +1,51 @@
+//! The small base models: how they are made, and the copies that ship with the programs.
+//!
+//! One of each family, of about a million parameters, with a byte-level BPE of its own, fine-tuned on solutions of the digits
+//! world and stopped early on purpose: it knows the format and is mediocre at all three capabilities, so that reinforcement
+//! learning has something to do. `cargo run --release --example make_base` makes them again.
+
+mod checkpoint;
+mod lessons;
+mod tokenizer;
+
+pub use checkpoint::write_blank;
+pub use lessons::{captions, lookups, of_mixed_habits};
+
+use crate::report::write_file;
+use anyhow::{Context, Result};
+use seethink::config::BaseFamily;
+use std::path::Path;
+
+macro_rules! embedded {
+    ($folder:literal: $($name:literal),+ $(,)?) => {
+        const { &[$(($name, include_bytes!(concat!("../../assets/", $folder, "/", $name)).as_slice())),+] }
+    };
+}
+
+/// The files of the models that ship with the programs.
+fn embedded(family: BaseFamily) -> &'static [(&'static str, &'static [u8])] {
+    match family {
+        BaseFamily::Qwen3Vl => embedded!["digits-base":
+            "chat_template.jinja",
+            "config.json",
+            "generation_config.json",
+            "model.safetensors",
+            "preprocessor_config.json",
+            "tokenizer.json",
+            "tokenizer_config.json",
+        ],
+        other => unimplemented!("{other:?}"),
+    }
+}
+
+/// Writes the model of a family that ships with the programs as a Hugging Face folder; files of an earlier call are replaced.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn unpack(family: BaseFamily, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    for (name, bytes) in embedded(family) {
+        write_file(&dir.join(name), bytes)?;
+    }
+    Ok(())
+}

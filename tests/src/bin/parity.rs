@@ -1,0 +1,56 @@
+//! Prints how far every family is from the reference; `cargo xtask parity` runs it.
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use seethink::models::WeightDtype;
+use seethink_tests::parity::{self, Settings};
+use std::path::{Path, PathBuf};
+
+/// Compares models with what the reference implementation computed.
+#[derive(Parser)]
+struct Args {
+    /// A folder of fixtures, or one that holds several (see tests/fixtures/models/README.md).
+    #[arg(long, value_name = "DIR")]
+    fixtures: Option<PathBuf>,
+    /// A real checkpoint instead, to be compared with what `tests/parity/reference.py` wrote about it.
+    #[arg(long, value_name = "DIR", requires = "reference", conflicts_with = "fixtures")]
+    model: Option<PathBuf>,
+    /// The file that `reference.py` wrote.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    reference: Option<PathBuf>,
+    /// Where to compute.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Number format of weights and computation: f32, f16 or bf16.
+    #[arg(long, default_value = "f32")]
+    dtype: WeightDtype,
+    /// What tolerances are multiplied by, on devices that add up in another order.
+    #[arg(long, default_value_t = 1.0)]
+    slack: f64,
+    /// Write the tables into this Markdown file, between its marks.
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+}
+
+const HEADER: &str = "| family | quantity | values | largest error | relative | tolerance | within |\n|---|---|---:|---:|---:|---:|---|\n";
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let settings = Settings { device: seethink::device(&args.device)?, dtype: args.dtype, slack: args.slack };
+    let tables = match (&args.model, &args.reference) {
+        (Some(model), Some(reference)) => vec![parity::compare_checkpoint(model, reference, &settings)?],
+        _ => {
+            let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
+            let folders = parity::folders(args.fixtures.as_deref().unwrap_or(&own))?;
+            folders.iter().map(|(_, dir)| parity::compare(dir, &settings)).collect::<Result<Vec<_>>>()?
+        }
+    };
+    let text: String = std::iter::once(HEADER.to_owned()).chain(tables.iter().map(ToString::to_string)).collect();
+    print!("{text}");
+    if let Some(path) = &args.write {
+        parity::write_between_marks(path, &text)?;
+    }
+    let failed = tables.iter().flat_map(|table| &table.rows).filter(|row| !row.pass).count();
+    ensure!(failed == 0, "{failed} quantities are not within their tolerances");
+    Ok(())
+}

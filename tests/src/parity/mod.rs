@@ -1,0 +1,105 @@
+//! Parity with the reference: every quantity of a folder of fixtures, computed again and compared.
+//!
+//! A folder holds `checkpoint/` and what the reference computes with it; `fixtures/models/README.md` defines the layout and
+//! `parity/make_fixtures.py` makes such folders. Nothing here knows a family: the checkpoint says which it is.
+
+mod case;
+mod checkpoint;
+mod forward;
+mod generate;
+mod pictures;
+mod prompts;
+mod reference;
+mod table;
+mod train;
+mod weights;
+
+pub use case::Case;
+pub use checkpoint::compare_checkpoint;
+pub use reference::{Reference, Tensors};
+pub use table::{Row, Table};
+pub use train::{cross_entropy, gradients_as_model, next_token_loss, saved};
+
+use anyhow::{Context, Result};
+use seethink::burn::tensor::Device;
+use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
+use std::path::{Path, PathBuf};
+
+/// What to compute with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where.
+    pub device: Device,
+    /// In which number format. Errors of half precision are shown and not judged.
+    pub dtype: WeightDtype,
+    /// What tolerances are multiplied by: 1 on `flex`, whose sums are done in an order like the reference's.
+    pub slack: f64,
+}
+
+impl Settings {
+    /// `f32` on the default device.
+    pub fn new() -> Self {
+        Self { device: Device::default(), dtype: WeightDtype::F32, slack: 1.0 }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Compares everything in one folder.
+///
+/// # Errors
+/// If the folder is not of that layout, or its checkpoint cannot be loaded.
+pub fn compare(dir: &Path, settings: &Settings) -> Result<Table> {
+    let reference = Reference::open(dir)?;
+    let checkpoint = reference.checkpoint();
+    let processor = VlmProcessor::from_pretrained(&checkpoint)?;
+    let model = AnyBackbone::from_pretrained_as(&checkpoint, settings.dtype, &settings.device)?;
+    let mut table = Table::new(model.model_type(), settings);
+    pictures::compare(&reference, &processor, &mut table)?;
+    prompts::compare(&reference, &processor, &mut table)?;
+    forward::compare(&reference, &model, &mut table)?;
+    generate::compare(&reference, &model, &processor, &mut table)?;
+    train::compare(&reference, &model, &mut table)?;
+    weights::compare(&reference, &mut table)?;
+    Ok(table)
+}
+
+/// The folders of `root` that hold fixtures, by name; `root` itself if it is one.
+///
+/// # Errors
+/// If there are none.
+pub fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let is_fixture = |dir: &Path| dir.join("checkpoint/config.json").is_file();
+    let name = |dir: &Path| dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    if is_fixture(root) {
+        return Ok(vec![(name(root), root.to_owned())]);
+    }
+    let entries = std::fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
+    let mut found: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|dir| is_fixture(dir))
+        .map(|dir| (name(&dir), dir))
+        .collect();
+    found.sort();
+    anyhow::ensure!(!found.is_empty(), "{} holds no folder with checkpoint/config.json", root.display());
+    Ok(found)
+}
+
+/// Replaces what stands between the lines `<!-- parity -->` and `<!-- /parity -->` of a Markdown file.
+///
+/// # Errors
+/// If the file cannot be read or written, or has no such lines.
+pub fn write_between_marks(path: &Path, text: &str) -> Result<()> {
+    const MARKS: [&str; 2] = ["<!-- parity -->\n", "<!-- /parity -->\n"];
+    let page = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let parts = page.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
+    let (before, after) = parts.with_context(|| format!("{} has no `<!-- parity -->` marks", path.display()))?;
+    let [open, close] = MARKS;
+    let temporary = path.with_extension("partial");
+    std::fs::write(&temporary, format!("{before}{open}{text}{close}{after}"))?;
+    Ok(std::fs::rename(&temporary, path)?)
+}

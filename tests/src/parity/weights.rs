@@ -1,0 +1,66 @@
+//! Weights in and out: every tensor comes back bit by bit.
+
+use super::reference::Reference;
+use super::table::Table;
+use anyhow::{Context, Result};
+use safetensors::{Dtype, SafeTensors};
+use seethink::burn::tensor::Device;
+use seethink::models::{AnyBackbone, SaveOptions, VlmProcessor, WeightDtype};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Dtype, shape and bytes of every tensor of a folder.
+type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+pub(super) fn compare(reference: &Reference, table: &mut Table) -> Result<()> {
+    let checkpoint = reference.checkpoint();
+    let expected = stored(&checkpoint)?;
+    let dtype = expected.values().next().context("the checkpoint is empty")?.0;
+    let dtype = match dtype {
+        Dtype::F16 => WeightDtype::F16,
+        Dtype::BF16 => WeightDtype::Bf16,
+        _ => WeightDtype::F32,
+    };
+    let n_bytes: usize = expected.values().map(|(_, _, bytes)| bytes.len()).sum();
+    // In the format of the file, and widened to f32 in between; in one file, and in several.
+    for (through, max_shard_bytes) in [(dtype, u64::MAX), (WeightDtype::F32, n_bytes as u64 / 3)] {
+        let folder = tempfile::tempdir()?;
+        let model = AnyBackbone::from_pretrained_as(&checkpoint, through, &Device::default())?;
+        model.save_pretrained_with(folder.path(), SaveOptions { dtype: Some(dtype), max_shard_bytes })?;
+        VlmProcessor::from_pretrained(&checkpoint)?.save_pretrained(folder.path())?;
+        let found = stored(folder.path())?;
+        table.equal("names of saved tensors", "all", &names(&found), &names(&expected));
+        for (name, (dtype, shape, bytes)) in &expected {
+            if let Some(found) = found.get(name) {
+                table.equal("shapes of saved tensors", name, &[(found.0, &found.1)], &[(*dtype, shape)]);
+                table.equal("bytes of saved tensors", name, &found.2, bytes);
+            }
+        }
+        // What was written is whole.
+        AnyBackbone::from_pretrained(folder.path(), &Device::default())?;
+        VlmProcessor::from_pretrained(folder.path())?;
+    }
+    Ok(())
+}
+
+fn names(stored: &Stored) -> Vec<&str> {
+    stored.keys().map(String::as_str).collect()
+}
+
+/// All tensors of a folder, in however many files.
+fn stored(dir: &Path) -> Result<Stored> {
+    let mut tensors = Stored::new();
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            let bytes = std::fs::read(&path)?;
+            let file = SafeTensors::deserialize(&bytes).with_context(|| format!("{} is malformed", path.display()))?;
+            let views = file.iter();
+            tensors
+                .extend(views.map(|(name, view)| {
+                    (name.to_owned(), (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
+                }));
+        }
+    }
+    Ok(tensors)
+}
