@@ -334,7 +334,7 @@ fn a_configuration_without_a_type_is_told_by_its_class() {
 #[test]
 fn parameters_are_described_without_weights() {
     for family in ["qwen2_5_vl", "qwen3_vl", "internvl3", "internvl3_5"] {
-        let mut found = AnyBackbone::describe(&checkpoint(family)).unwrap();
+        let mut found = AnyBackbone::skeleton(&checkpoint(family)).unwrap().parameters();
         let mut expected = load(&checkpoint(family)).unwrap().parameters();
         for list in [&mut found, &mut expected] {
             list.sort_by(|a, b| a.name.cmp(&b.name));

@@ -20,6 +20,8 @@ use std::path::Path;
 macro_rules! families {
     ($($variant:ident => $family:ident),* $(,)?) => {
         /// A model of any family.
+        // There is one in a program, and everything large in it is behind handles.
+        #[allow(clippy::large_enum_variant)]
         #[derive(Module, Debug)]
         pub enum AnyBackbone {
             $(#[doc = concat!("See [`", stringify!($family), "`](crate::", stringify!($family), ").")]
@@ -128,12 +130,21 @@ impl AnyBackbone {
         Self::open(dir, Some(dtype), device)
     }
 
-    /// The parameters that the configuration asks for; no weights are read.
+    /// The model that a checkpoint's configuration asks for, to be looked at: no weights are read, and none are made until one
+    /// looks at their values.
     ///
     /// # Errors
     /// If the configuration is missing, malformed, or of no family.
-    pub fn describe(dir: &Path) -> Result<Vec<Parameter>, LoadError> {
-        Ok(Self::open(dir, None, &Device::default())?.parameters())
+    pub fn skeleton(dir: &Path) -> Result<Self, LoadError> {
+        Self::open(dir, None, &Device::default())
+    }
+
+    /// Numbers that the key-value cache keeps for each token.
+    pub fn cache_numbers_per_token(&self) -> usize {
+        each!(self, model => {
+            let text = model.config().text();
+            2 * text.num_hidden_layers * text.n_kv_heads() * text.head_dim()
+        })
     }
 
     /// Writes `config.json` and the weights into `dir`, see [`Vlm::save_pretrained`].

@@ -34,6 +34,9 @@ pub trait ImageProcessor: Debug + Send + Sync {
     /// If an image cannot be resized; nothing is computed then.
     fn process(&self, images: &[Image]) -> Result<Pixels, ProcessorError>;
 
+    /// The rules in words: patches, sizes, tokens.
+    fn rules(&self) -> String;
+
     /// The same within another budget of pixels per resized image; a rollout is as long as its images are large.
     fn with_pixel_budget(&self, min_pixels: u64, max_pixels: u64) -> Arc<dyn ImageProcessor>;
 }

@@ -45,4 +45,4 @@ pub use tokenizer::Tokenizer;
 pub use vision::{Learns, Vision, VisionAttention};
 pub use vlm::Vlm;
 pub use vlm_processor::{Pictures, VlmProcessor};
-pub use weights::{Initial, LoadError, Naming, SaveError, SaveOptions, WeightDtype};
+pub use weights::{Initial, LoadError, Naming, SaveError, SaveOptions, WeightDtype, WeightSummary};

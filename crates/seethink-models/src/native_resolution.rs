@@ -187,6 +187,13 @@ impl ImageProcessor for NativeResolution {
         Ok(pixels)
     }
 
+    fn rules(&self) -> String {
+        let Self { patch_size: patch, merge_size: merge, min_pixels, max_pixels, .. } = self;
+        format!(
+            "any size, aspect ratio kept: {min_pixels} to {max_pixels} pixels, patches of {patch}x{patch}, {merge}x{merge} of them a token"
+        )
+    }
+
     /// # Panics
     /// If `min_pixels` is zero or above `max_pixels`.
     fn with_pixel_budget(&self, min_pixels: u64, max_pixels: u64) -> Arc<dyn ImageProcessor> {

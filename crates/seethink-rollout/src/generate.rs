@@ -105,7 +105,10 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         for batch in prompts.chunks((self.max_batch / n).max(1)) {
             let finished = rollouts.groups.len() * n;
             let features = self.encode_images(batch);
-            let sequences = self.decode(batch, n, key, &features, &mut |done| progress(finished + done, wanted))?;
+            let sequences = self.decode(batch, n, key, &features, &mut |sequences| {
+                let done = sequences.iter().filter(|sequence| sequence.finish.is_some()).count();
+                progress(finished + done, wanted)
+            })?;
             for (prompt, sequences) in batch.iter().zip(sequences.chunks(n)) {
                 let completions = sequences
                     .iter()
@@ -116,6 +119,23 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
             rollouts.features.extend(features);
         }
         Ok(rollouts)
+    }
+
+    /// One completion of one prompt, token by token: `observe` sees the tokens so far after every step.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate), with `observe` in the place of its `progress`.
+    pub fn stream(
+        &self,
+        prompt: &Prompt<'_>,
+        key: DrawKey,
+        observe: &mut dyn FnMut(&[u32]) -> bool,
+    ) -> Result<Completion, RolloutError> {
+        self.sampling.check()?;
+        let prompts = std::slice::from_ref(prompt);
+        let features = self.encode_images(prompts);
+        let sequences = self.decode(prompts, 1, key, &features, &mut |sequences| observe(&sequences[0].tokens))?;
+        self.completion(prompt.problem, &sequences[0])
     }
 
     /// Features of all images of a batch in one pass, divided among the prompts.
@@ -143,7 +163,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         n: usize,
         key: DrawKey,
         features: &[Option<VisualFeatures>],
-        progress: &mut dyn FnMut(usize) -> bool,
+        progress: &mut dyn FnMut(&[Sequence]) -> bool,
     ) -> Result<Vec<Sequence>, RolloutError> {
         let device = self.model.device();
         let pad = self.processor.pad_token_id();
@@ -185,7 +205,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
             }
             // Dropping a row copies the cache, so rows leave when a quarter of them can.
             let keep: Vec<usize> = (0..active.len()).filter(|&row| sequences[active[row]].finish.is_none()).collect();
-            if !progress(sequences.iter().filter(|sequence| sequence.finish.is_some()).count()) {
+            if !progress(&sequences) {
                 return Err(RolloutError::Interrupted);
             }
             if keep.is_empty() {

@@ -171,9 +171,13 @@ fn qwen3_vl(mut text: Value, tokens: &Value) -> Value {
 }
 
 /// Windows are of 2 × 2 cells, and the last block sees the whole picture.
+///
+/// Height and width have the slower rotations here, one axis after the other. Heads this narrow tell neighbouring cells apart
+/// only if those are fast enough, hence the small base.
 fn qwen2_5_vl(mut text: Value, tokens: &Value) -> Value {
     text["model_type"] = "qwen2_5_vl_text".into();
-    text["rope_scaling"] = json!({ "rope_type": "default", "type": "default", "mrope_section": [6, 5, 5] });
+    text["rope_scaling"] = json!({ "rope_type": "default", "type": "default", "mrope_section": [2, 7, 7] });
+    text["rope_theta"] = 20.0.into();
     let mut config = json!({ "architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl" });
     merge(&mut config, tokens);
     let more = json!({

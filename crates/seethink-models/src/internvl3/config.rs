@@ -160,13 +160,13 @@ impl Family for Config {
         self.vision_config.check()?;
         let ratio = self.downsample_ratio;
         let side = (1.0 / ratio).round();
-        let whole = side >= 1.0 && side <= 1024.0 && (side * ratio - 1.0).abs() < 1e-9;
+        let whole = (1.0..=1024.0).contains(&side) && (side * ratio - 1.0).abs() < 1e-9;
         expect(whole, || format!("`downsample_ratio` is {ratio}, expected one over a whole number"))?;
         let [rows, columns] = self.vision_config.grid();
         let divides = rows.is_multiple_of(self.shuffle_side()) && columns.is_multiple_of(self.shuffle_side());
         expect(divides, || format!("{rows}x{columns} patches of a tile do not divide by `downsample_ratio` {ratio}"))?;
         let layer = &self.vision_feature_layer;
-        expect(*layer == Value::from(-1), || format!("`vision_feature_layer` is {layer}, only -1 is supported"))?;
+        expect(layer.as_i64() == Some(-1), || format!("`vision_feature_layer` is {layer}, only -1 is supported"))?;
         let strategy = &self.vision_feature_select_strategy;
         expect(strategy == "default", || {
             format!("`vision_feature_select_strategy` is {strategy}, only default is supported")

@@ -226,6 +226,17 @@ impl ImageProcessor for Tiles {
         Ok(pixels)
     }
 
+    fn rules(&self) -> String {
+        let [height, width] = self.size;
+        let n = self.grids.iter().map(|[columns, rows]| columns * rows);
+        let [rows, columns] = self.patches();
+        let tokens = self.span([1, rows, columns]).n_image_tokens();
+        let (min, max) = (n.clone().min().unwrap_or(1), n.max().unwrap_or(1));
+        format!(
+            "{min} to {max} tiles of {height}x{width} pixels and, of several, the whole once more; {tokens} tokens each"
+        )
+    }
+
     /// As many tiles as the largest image may have pixels for, one at least; small images are made larger in any case.
     fn with_pixel_budget(&self, _: u64, max_pixels: u64) -> Arc<dyn ImageProcessor> {
         let tile = (self.size[0] * self.size[1]) as u64;

@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn neighbours_of_one_size_are_one_run() {
         let mut runs = ImageRuns::default();
-        [(1, 4), (2, 4), (1, 6), (1, 4)].map(|(n, size)| runs.push(n, size));
+        [(1, 4), (2, 4), (1, 6), (1, 4)].into_iter().for_each(|(n, size)| runs.push(n, size));
         let found: Vec<_> = runs.0.iter().map(|run| (run.start, run.n, run.size)).collect();
         assert_eq!(found, [(0, 3, 4), (12, 1, 6), (18, 1, 4)]);
     }

@@ -13,6 +13,7 @@ pub use init::Initial;
 pub(crate) use init::initialize;
 pub use naming::Naming;
 pub(crate) use naming::{Dialect, parameters};
+pub use read::WeightSummary;
 pub(crate) use read::{WeightFiles, load, read_json};
 pub use write::SaveOptions;
 pub(crate) use write::save;

@@ -181,6 +181,34 @@ impl WeightFiles {
     }
 }
 
+/// What the weight files of a checkpoint hold, by their headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightSummary {
+    /// Number of files.
+    pub n_files: usize,
+    /// Bytes of all tensors.
+    pub n_bytes: u64,
+    /// How many numbers there are of each format, such as `BF16`.
+    pub n_numbers: BTreeMap<String, u64>,
+}
+
+impl WeightSummary {
+    /// Reads the headers of the files in `dir`.
+    ///
+    /// # Errors
+    /// If a file is missing, no safetensors file, or not as long as its header says.
+    pub fn read(dir: &Path) -> Result<Self, LoadError> {
+        let files = WeightFiles::open(dir)?.files;
+        let mut summary = Self { n_files: files.len(), n_bytes: 0, n_numbers: BTreeMap::new() };
+        for info in files.iter().flat_map(|file| file.metadata.tensors().into_values()) {
+            summary.n_bytes += (info.data_offsets.1 - info.data_offsets.0) as u64;
+            *summary.n_numbers.entry(format!("{:?}", info.dtype)).or_default() +=
+                info.shape.iter().product::<usize>() as u64;
+        }
+        Ok(summary)
+    }
+}
+
 impl WeightFile {
     fn open(path: PathBuf) -> Result<Self, LoadError> {
         let unreadable = |source| LoadError::Read { path: path.clone(), source };

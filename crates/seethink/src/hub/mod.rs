@@ -6,9 +6,11 @@
 mod cache;
 mod download;
 mod error;
+mod fetch;
 mod remote;
 
 pub use error::HubError;
+pub use fetch::fetch;
 
 use cache::Cache;
 use download::Download;

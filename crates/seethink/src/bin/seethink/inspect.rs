@@ -1,0 +1,137 @@
+//! `seethink inspect`: what a checkpoint is and what it takes.
+
+use anyhow::Result;
+use seethink::models::{AnyBackbone, LoadError, Part, VisionLanguageModel, VlmProcessor, WeightDtype, WeightSummary};
+use serde_json::{Map, Value, json};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Folder or name of a checkpoint.
+    model: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Rank of the adapters that the row for LoRA counts, on every linear layer of the decoder.
+    #[arg(long, default_value_t = 16)]
+    lora_rank: usize,
+}
+
+/// Sizes of pictures whose tokens are counted.
+const PICTURES: [(u32, u32); 3] = [(640, 480), (1920, 1080), (4000, 3000)];
+
+/// Parameters of a part.
+struct Counted {
+    name: &'static str,
+    n: usize,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let dir = seethink::hub::fetch(&args.model)?;
+    let model = AnyBackbone::skeleton(&dir)?;
+    let processor = VlmProcessor::from_pretrained(&dir)?;
+    let weights = match WeightSummary::read(&dir) {
+        Err(LoadError::NoWeights { .. }) => None,
+        weights => Some(weights?),
+    };
+    let parameters = model.parameters();
+    let size = |shape: &[usize]| shape.iter().product::<usize>();
+    let of = |part| parameters.iter().filter(|one| one.part == part).map(|one| size(&one.shape)).sum::<usize>();
+    let parts = [
+        Counted { name: "vision encoder", n: of(Part::VisionEncoder) },
+        Counted { name: "projector", n: of(Part::Projector) },
+        Counted { name: "language model", n: of(Part::LanguageModel) },
+    ];
+    let total: usize = parts.iter().map(|part| part.n).sum();
+    let linear = parameters.iter().filter(|one| one.part == Part::LanguageModel && one.transposed);
+    let in_layers = linear.filter(|one| one.name.contains(".layers."));
+    let adapters: usize = in_layers.map(|one| args.lora_rank * one.shape.iter().sum::<usize>()).sum();
+    let memory = WeightDtype::ALL.map(|(name, dtype)| {
+        let bytes = dtype.size();
+        // Training keeps a gradient and AdamW's two moments beside each weight that learns; adapters and what belongs to them
+        // are f32 whatever the model is.
+        let figures = [bytes * total, bytes * total + 16 * adapters, 4 * bytes * total];
+        (name, figures, bytes * model.cache_numbers_per_token())
+    });
+    let tokens: Vec<_> = PICTURES
+        .iter()
+        .map(|&(width, height)| Ok((width, height, processor.image_processor().n_image_tokens(width, height)?)))
+        .collect::<Result<_>>()?;
+    let generation = processor.generation_config();
+    if args.json {
+        let memory = memory.map(|(name, [inference, lora, full], cache)| {
+            let figures = json!({
+                "inference": inference, "lora": lora, "full_training": full, "cache_per_token": cache,
+            });
+            (name.to_owned(), figures)
+        });
+        let json = json!({
+            "folder": dir,
+            "family": model.model_type(),
+            "name": model.display_name(),
+            "parameters": parts.iter().map(|part| (part.name.to_owned(), part.n.into())).collect::<Map<String, Value>>(),
+            "total_parameters": total,
+            "weights": weights.as_ref().map(|weights| json!({
+                "files": weights.n_files, "bytes": weights.n_bytes, "numbers": weights.n_numbers,
+            })),
+            "images": processor.image_processor().rules(),
+            "image_tokens": tokens.iter().map(|(width, height, n)| json!([width, height, n])).collect::<Value>(),
+            "memory_bytes": memory.into_iter().collect::<Map<String, Value>>(),
+            "lora_rank": args.lora_rank,
+        });
+        println!("{}", serde_json::to_string_pretty(&json)?);
+        return Ok(());
+    }
+    println!("{} ({}), {}", model.display_name(), model.model_type(), dir.display());
+    println!("\nparameters");
+    for Counted { name, n } in &parts {
+        println!("  {name:<16} {:>10}  {:>4.1} %", count(*n), 100.0 * *n as f64 / total as f64);
+    }
+    println!("  {:<16} {:>10}", "all", count(total));
+    match weights {
+        Some(weights) => {
+            let formats: Vec<_> = weights.n_numbers.keys().cloned().collect();
+            let (n, size) = (weights.n_files, gigabytes(weights.n_bytes as usize));
+            println!("\nweights    {n} file{}, {size}, {}", if n == 1 { "" } else { "s" }, formats.join(", "));
+        }
+        None => println!("\nweights    none in this folder"),
+    }
+    println!("images     {}", processor.image_processor().rules());
+    let examples: Vec<_> = tokens.iter().map(|(width, height, n)| format!("{width}x{height}: {n}")).collect();
+    println!("           tokens of {}", examples.join(", "));
+    println!(
+        "sampling   {}",
+        if generation.do_sample {
+            let (t, p, k, r) =
+                (generation.temperature, generation.top_p, generation.top_k, generation.repetition_penalty);
+            format!("temperature {t}, top-p {p}, top-k {k}, repetition penalty {r}")
+        } else {
+            format!("greedy, repetition penalty {}", generation.repetition_penalty)
+        }
+    );
+    println!(
+        "\nmemory by arithmetic: weights, gradients and optimiser, without activations\n\
+         \x20            inference   LoRA rank {:<3}   full training   cache of 1,000 tokens",
+        args.lora_rank
+    );
+    for (name, figures, cache) in memory {
+        let [inference, lora, full] = figures.map(gigabytes);
+        println!("  {name:<6} {inference:>13} {lora:>15} {full:>15} {:>23}", gigabytes(1000 * cache));
+    }
+    Ok(())
+}
+
+fn gigabytes(bytes: usize) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
+        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} kB", bytes / 1e3),
+    }
+}
+
+fn count(n: usize) -> String {
+    match n as f64 {
+        n if n >= 1e9 => format!("{:.2} B", n / 1e9),
+        n if n >= 1e6 => format!("{:.2} M", n / 1e6),
+        n => format!("{n}"),
+    }
+}

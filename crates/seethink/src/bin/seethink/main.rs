@@ -1,0 +1,36 @@
+//! The command line: look at checkpoints, and talk to them.
+
+mod generate;
+mod inspect;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Vision-language models: look at checkpoints, and talk to them.
+///
+/// MODEL is a folder, or a name on the Hugging Face hub such as Qwen/Qwen3-VL-2B-Instruct (with @revision, if need be), which is
+/// downloaded into the hub's usual cache. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are heeded.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Tells what a checkpoint is: family, parameters, image rules, and the memory that it takes.
+    Inspect(inspect::Args),
+    /// Answers a prompt about images, token by token.
+    Generate(generate::Args),
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Generate(args) => generate::run(&args),
+    }
+}

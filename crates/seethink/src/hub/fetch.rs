@@ -1,0 +1,31 @@
+//! [`resolve`](super::resolve) with the environment's settings and progress on the terminal.
+
+use super::{HubError, HubOptions, Progress, resolve};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+
+/// The folder of a model that is given as a folder or as a name on the hub; what is missing is downloaded, with a line of
+/// progress on standard error.
+///
+/// # Errors
+/// As [`resolve`].
+pub fn fetch(model: &str) -> Result<PathBuf, HubError> {
+    let bar = ProgressBar::hidden();
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    let mut current = String::new();
+    let folder = resolve(model, &HubOptions::from_env(), &mut |Progress { file, done, total, .. }| {
+        if current != file {
+            current = file.to_owned();
+            bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            bar.set_message(current.clone());
+            bar.reset();
+        }
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    folder
+}
