@@ -6,6 +6,7 @@ use crate::live::Live;
 use crate::report::{self, SampleFile};
 use crate::stages::StageEvaluation;
 use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
 use seethink::burn::tensor::Device;
 use seethink::config::BaseFamily;
 use seethink::core::{Capability, Problem};
@@ -50,9 +51,9 @@ pub struct JobArgs {
     /// Seed of the run.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// A Hugging Face folder to start from instead of the embedded model.
-    #[arg(long, value_name = "DIR")]
-    pub model: Option<PathBuf>,
+    /// A Hugging Face folder, or a name on its hub, to start from instead of the embedded model.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
     /// Run folder; a new one under runs/ if not given.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -65,6 +66,23 @@ pub struct JobArgs {
     /// Show burn's dashboard instead of a line of progress.
     #[arg(long)]
     pub dashboard: bool,
+}
+
+/// A program that runs the job on the embedded model of a family.
+///
+/// # Errors
+/// As [`run`].
+pub fn program(family: BaseFamily) -> Result<()> {
+    /// Post-trains a small vision-language model by staged GRPO and reports what each stage did.
+    #[derive(clap::Parser)]
+    #[command(version)]
+    struct Program {
+        #[command(flatten)]
+        job: JobArgs,
+    }
+    let Program { job } = Program::parse();
+    run(&JobArgs { family, ..job }, &interrupter())?;
+    Ok(())
 }
 
 /// What stops a job cleanly: the first Ctrl-C asks for a checkpoint, the second ends the program.
@@ -197,8 +215,8 @@ pub fn configuration(args: &JobArgs) -> Result<RunConfig> {
             RunConfig::parse(text, format!("{name}.ron"), &set)?
         }
     };
-    if let Some(dir) = &args.model {
-        config.model = ModelConfig::Pretrained(dir.clone());
+    if let Some(model) = &args.model {
+        config.model = ModelConfig::Pretrained(seethink::hub::fetch(model)?);
     } else if args.config.is_none() {
         config.model = ModelConfig::DigitsBase(args.family);
     }

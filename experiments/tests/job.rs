@@ -1,6 +1,7 @@
 //! The main job from end to end, small, and what it refuses.
 
 use experiments::job::{self, JobArgs};
+use seethink::config::BaseFamily;
 use seethink::core::Capability;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::data::{Split, write_problems};
@@ -60,6 +61,21 @@ fn a_run_leaves_report_plots_metrics_and_a_model() {
 }
 
 #[test]
+fn the_base_of_every_family_trains() {
+    for (name, family) in BaseFamily::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join(name);
+        job::run(&JobArgs { family, ..small(&out) }, &Interrupter::new()).unwrap();
+        assert_eq!(RunConfig::load(out.join("config.ron"), &[]).unwrap().model, ModelConfig::DigitsBase(family));
+        let model = AnyBackbone::from_pretrained(&out.join("model"), &device("auto").unwrap()).unwrap();
+        let expected = ["qwen2_5_vl", "qwen3_vl", "internvl", "internvl"];
+        let place = BaseFamily::ALL.iter().position(|(_, one)| *one == family).unwrap();
+        assert_eq!(model.model_type(), expected[place]);
+        assert_eq!(model.display_name().to_lowercase().replace(['.', '-'], "_"), name);
+    }
+}
+
+#[test]
 fn an_interrupted_run_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, halves) = (folder.path().join("whole"), folder.path().join("halves"));
@@ -90,7 +106,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     let nowhere = JobArgs { device: "abacus".into(), ..small(&out) };
     assert!(refused(&nowhere).contains("flex"), "the devices are listed");
 
-    let missing = JobArgs { model: Some(folder.path().join("nowhere")), ..small(&out) };
+    let missing = JobArgs { model: Some(folder.path().join("nowhere").display().to_string()), ..small(&out) };
     assert!(refused(&missing).contains("nowhere"));
 
     // The digits world has no pass rates to sort by.
@@ -119,7 +135,7 @@ fn a_file_a_folder_of_problems_and_a_trained_model_make_a_run() {
     let second = folder.path().join("second");
     let job = JobArgs {
         config: Some(first.join("config.ron")),
-        model: Some(first.join("model")),
+        model: Some(first.join("model").display().to_string()),
         set: vec![format!("data=Folder({})", folder.path().join("data").display())],
         ..small(&second)
     };

@@ -38,7 +38,7 @@ fn throughput(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let config = RunConfig::load(root.join("configs/micro/qwen3_vl/staged.ron"), &[]).unwrap();
     let grpo = config.grpo;
-    let base = root.join("experiments/assets/digits-base");
+    let base = root.join("experiments/assets/digits-base/qwen3_vl");
     let processor = VlmProcessor::from_pretrained(&base).unwrap();
     let model = Qwen3VlConfig::read(&base).unwrap().init_seeded(config.seed, &device("auto").unwrap());
 

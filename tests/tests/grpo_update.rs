@@ -189,8 +189,8 @@ fn a_frozen_vision_side_gets_no_gradient_and_the_rest_the_same() {
     let all = flat(&model.text, &all);
     for max_tokens in [1, 100_000] {
         let (gradients, _) = world.step(&world.policy, Trainable::LANGUAGE_MODEL, max_tokens, 64, f64::INFINITY);
-        assert!(flat(&model.vision, &gradients).iter().all(Option::is_none));
-        assert!(flat(&model.projector, &gradients).iter().all(Option::is_none));
+        assert!(flat(&model.vision.encoder, &gradients).iter().all(Option::is_none));
+        assert!(flat(&model.vision.projector, &gradients).iter().all(Option::is_none));
         assert_same("language model", &flat(&model.text, &gradients), &all);
     }
 }

@@ -167,6 +167,18 @@ fn published_settings_equal_the_reference() {
     }
 }
 
+#[test]
+fn jpeg_pixels_are_those_of_libjpeg_turbo() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/jpeg");
+    for name in ["420", "422", "444", "progressive", "grey"] {
+        let [found, expected] = ["jpg", "png"].map(|format| {
+            let path = folder.join(format!("{name}.{format}"));
+            ImageLoader::default().load(&ImageSource::Path(path)).expect("fixture images are fine")
+        });
+        assert!(found == expected, "{name}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 

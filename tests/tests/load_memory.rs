@@ -1,8 +1,8 @@
 //! Loading a checkpoint takes little more memory than the model that comes out of it.
 //!
 //! A process of its own loads the checkpoint, so that what it took at most is what loading took. The model has the
-//! proportions of a published one of 2 billion parameters: the embedding table, the largest tensor, is a seventh of it. Its
-//! file is larger than a gigabyte; `f32` asks for half the format that is loaded, so it has fewer parameters.
+//! proportions of a published one of 2 billion parameters: the embedding table, the largest tensor, is a seventh of it. It
+//! takes more than a gigabyte in the format in which it is loaded.
 //! Linux only: the figures are those of `/proc/self/status`.
 #![cfg(target_os = "linux")]
 // Helpers of tests fail as tests do.

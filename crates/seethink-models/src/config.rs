@@ -26,6 +26,9 @@ pub trait Family: DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send 
     /// Name of the class that the reference loads them with.
     const ARCHITECTURE: &'static str;
 
+    /// Whether the outer `tie_word_embeddings` counts where the text's own flag is missing.
+    const OUTER_TIE_FLAG: bool = true;
+
     /// The name that its authors give the model.
     fn display_name(&self) -> &'static str;
 
@@ -124,9 +127,9 @@ impl<F: Family> ModelConfig<F> {
         Vlm::init_seeded(self.clone(), seed, device)
     }
 
-    /// Whether the head is the embedding table. The text's flag decides, where it has one; InternVL's outer flag means nothing.
+    /// Whether the head is the embedding table. The text's flag decides, where it has one.
     pub fn ties_embeddings(&self) -> bool {
-        let outer = || self.json["tie_word_embeddings"].as_bool().filter(|_| F::MODEL_TYPE != "internvl");
+        let outer = || self.json["tie_word_embeddings"].as_bool().filter(|_| F::OUTER_TIE_FLAG);
         self.fields.text().tie_word_embeddings.or_else(outer).unwrap_or(false)
     }
 

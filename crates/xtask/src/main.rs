@@ -6,7 +6,7 @@ mod validate;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Developer tasks of seethink")]
@@ -26,6 +26,13 @@ enum Task {
         #[arg(long, value_name = "STEP", value_delimiter = ',', value_parser = validate::step_names())]
         skip: Vec<String>,
     },
+    /// Compares every family with the reference implementation and writes the table into docs/parity.md; with options of its
+    /// own (`--fixtures DIR`, `--model DIR --reference FILE`, `--device`, `--dtype`) only prints it.
+    Parity {
+        /// Options of the program `parity` of the tests.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        options: Vec<String>,
+    },
     /// Checks what the compiler does not: crate edges, file access, clocks, module docs, links, leftovers.
     Tidy,
 }
@@ -34,9 +41,22 @@ fn main() -> Result<ExitCode> {
     let root = root()?;
     let passed = match Arguments::parse().task {
         Task::Validate { only, skip } => validate::run(&root, &only, &skip)?,
+        Task::Parity { options } => parity(&root, options)?,
         Task::Tidy => tidy::run(&root)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the comparison, which is a program of the tests, so that this one need not compile a model.
+fn parity(root: &Path, options: Vec<String>) -> Result<bool> {
+    let page = [String::from("--write"), root.join("docs/parity.md").display().to_string()];
+    let options = if options.is_empty() { page.to_vec() } else { options };
+    let status = Command::new("cargo")
+        .args(["run", "--release", "--package", "seethink-tests", "--bin", "parity", "--"])
+        .args(options)
+        .status()
+        .context("cannot start cargo")?;
+    Ok(status.success())
 }
 
 /// The repository's root, two folders above this crate.

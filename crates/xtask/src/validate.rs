@@ -30,7 +30,7 @@ enum Outcome {
     Skipped(String),
 }
 
-/// Cheapest first; the CUDA check is last because it compiles what nothing else needs.
+/// Cheapest first; other backends are last because they compile what nothing else needs.
 const STEPS: &[Step] = &[
     Step {
         name: "fmt",
@@ -65,11 +65,29 @@ const STEPS: &[Step] = &[
         action: Action::Run { command: &["cargo", "test", "--release"], variables: &[] },
     },
     Step {
-        name: "cuda",
-        what: "the main job compiles for CUDA",
+        name: "remote",
+        what: "parity of every family on a remote device, over loopback",
+        action: Action::Run {
+            command: &[
+                "cargo",
+                "test",
+                "--release",
+                "--package",
+                "seethink-tests",
+                "--features",
+                "remote",
+                "--test",
+                "backends",
+            ],
+            variables: &[],
+        },
+    },
+    Step {
+        name: "gpu",
+        what: "the main job compiles for CUDA, Vulkan and wgpu",
         // The CUDA backend's build script downloads a compiler unless it believes to be building documentation.
         action: Action::Run {
-            command: &["cargo", "check", "--release", "--example", "staged_qwen3", "--features", "cuda"],
+            command: &["cargo", "check", "--release", "--example", "staged_qwen3", "--features", "cuda,vulkan,wgpu"],
             variables: &[("DOCS_RS", "1")],
         },
     },

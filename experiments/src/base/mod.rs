@@ -17,24 +17,32 @@ use seethink::config::BaseFamily;
 use std::path::Path;
 
 macro_rules! embedded {
-    ($folder:literal: $($name:literal),+ $(,)?) => {
-        const { &[$(($name, include_bytes!(concat!("../../assets/", $folder, "/", $name)).as_slice())),+] }
+    ($family:literal $(, $more:literal)*) => {
+        const {
+            &[
+                $(($more, include_bytes!(concat!("../../assets/digits-base/", $family, "/", $more)).as_slice()),)*
+                embedded!(@file $family, "chat_template.jinja"),
+                embedded!(@file $family, "config.json"),
+                embedded!(@file $family, "generation_config.json"),
+                embedded!(@file $family, "model.safetensors"),
+                embedded!(@file $family, "preprocessor_config.json"),
+                embedded!(@file $family, "tokenizer.json"),
+                embedded!(@file $family, "tokenizer_config.json"),
+            ]
+        }
+    };
+    (@file $family:literal, $name:literal) => {
+        ($name, include_bytes!(concat!("../../assets/digits-base/", $family, "/", $name)).as_slice())
     };
 }
 
 /// The files of the models that ship with the programs.
 fn embedded(family: BaseFamily) -> &'static [(&'static str, &'static [u8])] {
     match family {
-        BaseFamily::Qwen3Vl => embedded!["digits-base":
-            "chat_template.jinja",
-            "config.json",
-            "generation_config.json",
-            "model.safetensors",
-            "preprocessor_config.json",
-            "tokenizer.json",
-            "tokenizer_config.json",
-        ],
-        other => unimplemented!("{other:?}"),
+        BaseFamily::Qwen2_5Vl => embedded!("qwen2_5_vl"),
+        BaseFamily::Qwen3Vl => embedded!("qwen3_vl"),
+        BaseFamily::InternVl3 => embedded!("internvl3", "processor_config.json"),
+        BaseFamily::InternVl3_5 => embedded!("internvl3_5", "processor_config.json"),
     }
 }
 

@@ -12,9 +12,9 @@ struct Args {
     /// A folder of fixtures, or one that holds several (see tests/fixtures/models/README.md).
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// A real checkpoint instead, to be compared with what `tests/parity/reference.py` wrote about it.
-    #[arg(long, value_name = "DIR", requires = "reference", conflicts_with = "fixtures")]
-    model: Option<PathBuf>,
+    /// A real checkpoint instead, a folder or a name on the hub, to be compared with what `tests/parity/reference.py` wrote about it.
+    #[arg(long, value_name = "MODEL", requires = "reference", conflicts_with = "fixtures")]
+    model: Option<String>,
     /// The file that `reference.py` wrote.
     #[arg(long, value_name = "FILE", requires = "model")]
     reference: Option<PathBuf>,
@@ -27,6 +27,9 @@ struct Args {
     /// What tolerances are multiplied by, on devices that add up in another order.
     #[arg(long, default_value_t = 1.0)]
     slack: f64,
+    /// Keep the checkpoints as they are saved here, one folder each, for `tests/parity/load_back.py`.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
     /// Write the tables into this Markdown file, between its marks.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
@@ -36,9 +39,16 @@ const HEADER: &str = "| family | quantity | values | largest error | relative | 
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    let settings = Settings { device: seethink::device(&args.device)?, dtype: args.dtype, slack: args.slack };
+    let settings = Settings {
+        device: seethink::device(&args.device)?,
+        dtype: args.dtype,
+        slack: args.slack,
+        keep: args.keep.clone(),
+    };
     let tables = match (&args.model, &args.reference) {
-        (Some(model), Some(reference)) => vec![parity::compare_checkpoint(model, reference, &settings)?],
+        (Some(model), Some(reference)) => {
+            vec![parity::compare_checkpoint(&seethink::hub::fetch(model)?, reference, &settings)?]
+        }
         _ => {
             let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
             let folders = parity::folders(args.fixtures.as_deref().unwrap_or(&own))?;

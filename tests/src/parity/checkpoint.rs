@@ -28,7 +28,7 @@ pub fn compare_checkpoint(dir: &Path, reference: &Path, settings: &Settings) -> 
     let facts = read_json(reference)?;
     let processor = VlmProcessor::from_pretrained(dir)?;
     let model = AnyBackbone::from_pretrained_as(dir, settings.dtype, &settings.device)?;
-    let mut table = Table::new(model.model_type(), settings);
+    let mut table = Table::new(model.display_name(), settings);
     let beside = reference.parent().unwrap_or(Path::new("."));
     for (name, case) in facts["cases"].as_object().context("`cases` is no object")? {
         compare_case(beside, name, case, &model, &processor, &mut table).with_context(|| format!("case {name}"))?;
@@ -78,15 +78,14 @@ fn compare_passes(
     let features = if prompt.pixels.grids.is_empty() {
         None
     } else {
-        if let Some(sampled) = case.get("pixel_values").filter(|_| prompt.pixels.grids.iter().all(|grid| grid[0] == 1))
-        {
-            // Tiles lie in another order there; patches lie in ours.
-            let (stride, expected): (usize, Vec<f32>) = (get(sampled, "stride")?, get(sampled, "values")?);
-            if sampled["shape"].as_array().is_some_and(|shape| shape.len() == 2) {
-                let found: Vec<f32> = prompt.pixels.values.iter().step_by(stride).copied().collect();
-                table.within("pixel values", name, &found, &expected, pictures::TOLERANCE);
-            }
-        }
+        let sampled = &case["pixel_values"];
+        let (stride, expected): (usize, Vec<f32>) = (get(sampled, "stride")?, get(sampled, "values")?);
+        let shape: Vec<usize> = get(sampled, "shape")?;
+        let found: Vec<f32> = (0..prompt.pixels.values.len())
+            .step_by(stride)
+            .map(|index| prompt.pixels.values[in_patches(index, &shape, prompt.pixels.grids[0])])
+            .collect();
+        table.within("pixel values", name, &found, &expected, pictures::TOLERANCE);
         let features = model.encode_images(prompt.pixels.to_tensor(&device));
         let found = values(features.embeds.clone());
         let output = &case["vision_output"];
@@ -155,6 +154,16 @@ fn compare_greedy(
     let expected: Vec<f32> = get(greedy, "logprobs")?;
     table.within("log-probabilities of greedy tokens", name, &found.log_probs[..sure], &expected[..sure], LOGITS);
     Ok(())
+}
+
+/// Where in our patches the value stands that the reference, which keeps tiles as pictures (`[tiles, 3, height, width]`), has at
+/// `index`. Its patches are ours.
+fn in_patches(index: usize, shape: &[usize], [_, rows, columns]: [usize; 3]) -> usize {
+    let &[_, _, height, width] = shape else { return index };
+    let (patch_height, patch_width) = (height / rows, width / columns);
+    let (x, y, plane) = (index % width, index / width % height, index / width / height);
+    let patch = (plane / 3 * rows + y / patch_height) * columns + x / patch_width;
+    ((patch * 3 + plane % 3) * patch_height + y % patch_height) * patch_width + x % patch_width
 }
 
 fn norm(values: &[f32]) -> f64 {

@@ -1,7 +1,8 @@
 //! Parity with the reference: every quantity of a folder of fixtures, computed again and compared.
 //!
 //! A folder holds `checkpoint/` and what the reference computes with it; `fixtures/models/README.md` defines the layout and
-//! `parity/make_fixtures.py` makes such folders. Nothing here knows a family: the checkpoint says which it is.
+//! `parity/make_fixtures.py` makes such folders. The checkpoint says which family it is; what is
+//! stored differently from one to the other is undone in [`pictures`] and [`forward`].
 
 mod case;
 mod checkpoint;
@@ -34,12 +35,14 @@ pub struct Settings {
     pub dtype: WeightDtype,
     /// What tolerances are multiplied by: 1 on `flex`, whose sums are done in an order like the reference's.
     pub slack: f64,
+    /// A folder that receives each checkpoint as it is saved here, by the name of its fixtures.
+    pub keep: Option<PathBuf>,
 }
 
 impl Settings {
     /// `f32` on the default device.
     pub fn new() -> Self {
-        Self { device: Device::default(), dtype: WeightDtype::F32, slack: 1.0 }
+        Self { device: Device::default(), dtype: WeightDtype::F32, slack: 1.0, keep: None }
     }
 }
 
@@ -58,13 +61,14 @@ pub fn compare(dir: &Path, settings: &Settings) -> Result<Table> {
     let checkpoint = reference.checkpoint();
     let processor = VlmProcessor::from_pretrained(&checkpoint)?;
     let model = AnyBackbone::from_pretrained_as(&checkpoint, settings.dtype, &settings.device)?;
-    let mut table = Table::new(model.model_type(), settings);
+    let mut table = Table::new(model.display_name(), settings);
     pictures::compare(&reference, &processor, &mut table)?;
     prompts::compare(&reference, &processor, &mut table)?;
     forward::compare(&reference, &model, &mut table)?;
     generate::compare(&reference, &model, &processor, &mut table)?;
     train::compare(&reference, &model, &mut table)?;
-    weights::compare(&reference, &mut table)?;
+    let keep = settings.keep.as_ref().map(|keep| keep.join(dir.file_name().unwrap_or_default()));
+    weights::compare(&reference, keep.as_deref(), &mut table)?;
     Ok(table)
 }
 

@@ -27,7 +27,7 @@ pub struct Row {
 /// The comparison of one folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// Family of the checkpoint.
+    /// What the checkpoint's authors call the model.
     pub family: String,
     /// In the order in which a model computes them.
     pub rows: Vec<Row>,

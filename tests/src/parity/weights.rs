@@ -12,7 +12,8 @@ use std::path::Path;
 /// Dtype, shape and bytes of every tensor of a folder.
 type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-pub(super) fn compare(reference: &Reference, table: &mut Table) -> Result<()> {
+/// `keep`: where the last of what is written stays, for who wants to load it elsewhere.
+pub(super) fn compare(reference: &Reference, keep: Option<&Path>, table: &mut Table) -> Result<()> {
     let checkpoint = reference.checkpoint();
     let expected = stored(&checkpoint)?;
     let dtype = expected.values().next().context("the checkpoint is empty")?.0;
@@ -24,11 +25,12 @@ pub(super) fn compare(reference: &Reference, table: &mut Table) -> Result<()> {
     let n_bytes: usize = expected.values().map(|(_, _, bytes)| bytes.len()).sum();
     // In the format of the file, and widened to f32 in between; in one file, and in several.
     for (through, max_shard_bytes) in [(dtype, u64::MAX), (WeightDtype::F32, n_bytes as u64 / 3)] {
-        let folder = tempfile::tempdir()?;
+        let temporary = tempfile::tempdir()?;
+        let folder = keep.unwrap_or(temporary.path());
         let model = AnyBackbone::from_pretrained_as(&checkpoint, through, &Device::default())?;
-        model.save_pretrained_with(folder.path(), SaveOptions { dtype: Some(dtype), max_shard_bytes })?;
-        VlmProcessor::from_pretrained(&checkpoint)?.save_pretrained(folder.path())?;
-        let found = stored(folder.path())?;
+        model.save_pretrained_with(folder, SaveOptions { dtype: Some(dtype), max_shard_bytes })?;
+        VlmProcessor::from_pretrained(&checkpoint)?.save_pretrained(folder)?;
+        let found = stored(folder)?;
         table.equal("names of saved tensors", "all", &names(&found), &names(&expected));
         for (name, (dtype, shape, bytes)) in &expected {
             if let Some(found) = found.get(name) {
@@ -37,8 +39,8 @@ pub(super) fn compare(reference: &Reference, table: &mut Table) -> Result<()> {
             }
         }
         // What was written is whole.
-        AnyBackbone::from_pretrained(folder.path(), &Device::default())?;
-        VlmProcessor::from_pretrained(folder.path())?;
+        AnyBackbone::from_pretrained(folder, &Device::default())?;
+        VlmProcessor::from_pretrained(folder)?;
     }
     Ok(())
 }

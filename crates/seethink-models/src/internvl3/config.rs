@@ -133,6 +133,8 @@ impl Family for Config {
     type Vision = Vision;
     const MODEL_TYPE: &'static str = "internvl";
     const ARCHITECTURE: &'static str = "InternVLForConditionalGeneration";
+    /// It is the default of the outer class, and the decoder's class does not look at it.
+    const OUTER_TIE_FLAG: bool = false;
 
     fn display_name(&self) -> &'static str {
         match self.decoder() {

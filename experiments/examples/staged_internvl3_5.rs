@@ -1,0 +1,13 @@
+//! Staged GRPO of an InternVL3.5 on real handwritten digits: base, perception, textual reasoning, visual reasoning.
+//!
+//! `cargo run --release --example staged_internvl3_5` needs no argument and no network.
+
+use experiments::job;
+use seethink::config::BaseFamily;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    job::program(BaseFamily::InternVl3_5)
+}

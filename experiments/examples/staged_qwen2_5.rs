@@ -1,0 +1,13 @@
+//! Staged GRPO of a Qwen2.5-VL on real handwritten digits: base, perception, textual reasoning, visual reasoning.
+//!
+//! `cargo run --release --example staged_qwen2_5` needs no argument and no network.
+
+use experiments::job;
+use seethink::config::BaseFamily;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    job::program(BaseFamily::Qwen2_5Vl)
+}
