@@ -2,7 +2,7 @@
 //!
 //! A folder holds `checkpoint/` and what the reference computes with it; `fixtures/models/README.md` defines the layout and
 //! `parity/make_fixtures.py` makes such folders. The checkpoint says which family it is; what is
-//! stored differently from one to the other is undone in [`pictures`] and [`forward`].
+//! stored differently from one to the other is undone in `pictures` and `forward`.
 
 mod case;
 mod checkpoint;
