@@ -1,5 +1,6 @@
 //! What tests of several files share; the tests themselves are in `tests/`.
 
+pub mod ending;
 pub mod others;
 pub mod parity;
 pub mod tiny;

@@ -1,12 +1,13 @@
 //! A Qwen3-VL with random weights that is small enough to train in a test, and problems for it.
 
+use crate::ending::Ending;
 use seethink::burn::module::{Module, ModuleVisitor, Param};
 use seethink::burn::tensor::{Device, Tensor};
-use seethink::core::{Capability, Image, Problem};
+use seethink::core::{Capability, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
-use seethink::models::{Message, Processor, ProcessorError, PromptInput, VlmProcessor};
+use seethink::models::{Processor, VlmProcessor};
 use seethink::reward::{Reward, Score};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -45,54 +46,14 @@ pub fn model(seed: u64) -> Qwen3Vl {
 
 /// The fixture's processor, except that every sixteenth token ends a completion: a random model then writes some of any
 /// length.
-#[derive(Debug)]
-pub struct TinyProcessor {
-    inner: VlmProcessor,
-    eos: Vec<u32>,
-}
-
-impl TinyProcessor {
-    /// Reads it.
-    ///
-    /// # Panics
-    /// If the fixture cannot be read.
-    pub fn new() -> Self {
-        let inner = VlmProcessor::from_pretrained(&checkpoint()).expect("the fixture is whole");
-        let eos = (0..1000).step_by(16).chain(inner.eos_token_ids().iter().copied()).collect();
-        Self { inner, eos }
-    }
-}
-
-impl Default for TinyProcessor {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Processor for TinyProcessor {
-    fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError> {
-        self.inner.encode(messages, images)
-    }
-
-    fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
-        self.inner.encode_text(text)
-    }
-
-    fn decode(&self, tokens: &[u32]) -> Result<String, ProcessorError> {
-        self.inner.decode(tokens)
-    }
-
-    fn eos_token_ids(&self) -> &[u32] {
-        &self.eos
-    }
-
-    fn pad_token_id(&self) -> u32 {
-        self.inner.pad_token_id()
-    }
-
-    fn forbidden_token_ids(&self) -> &[u32] {
-        self.inner.forbidden_token_ids()
-    }
+///
+/// # Panics
+/// If the fixture cannot be read.
+pub fn processor() -> Ending {
+    let inner = VlmProcessor::from_pretrained(&checkpoint()).expect("the fixture is whole");
+    let eos = (0..1000).step_by(16).chain(inner.eos_token_ids().iter().copied()).collect();
+    let forbidden = inner.forbidden_token_ids().to_vec();
+    Ending { inner, eos, forbidden }
 }
 
 /// Problems of the digits world, `n` of each capability.

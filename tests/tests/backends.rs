@@ -6,9 +6,8 @@
 
 use seethink::burn::server::{RemoteServer, WebSocketTransport};
 use seethink::burn::tensor::Device;
-use seethink_tests::parity::{self, Settings};
+use seethink_tests::parity::{Settings, assert_parity};
 use std::net::TcpListener;
-use std::path::Path;
 use std::sync::OnceLock;
 
 /// A device behind a server that runs as long as the test.
@@ -27,31 +26,26 @@ fn remote() -> Device {
     seethink::device(&format!("remote:{address}")).expect("the server is up")
 }
 
-fn check(family: &str) {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(family);
-    let settings = Settings { device: remote(), ..Settings::new() };
-    let table = parity::compare(&dir, &settings).expect("the fixtures are whole");
-    println!("{table}");
-    let failed: Vec<_> = table.rows.iter().filter(|row| !row.pass).collect();
-    assert!(failed.is_empty(), "{failed:#?}");
+fn settings() -> Settings {
+    Settings { device: remote(), ..Settings::new() }
 }
 
 #[test]
 fn qwen2_5_vl() {
-    check("qwen2_5_vl");
+    assert_parity("qwen2_5_vl", &settings());
 }
 
 #[test]
 fn qwen3_vl() {
-    check("qwen3_vl");
+    assert_parity("qwen3_vl", &settings());
 }
 
 #[test]
 fn internvl3() {
-    check("internvl3");
+    assert_parity("internvl3", &settings());
 }
 
 #[test]
 fn internvl3_5() {
-    check("internvl3_5");
+    assert_parity("internvl3_5", &settings());
 }

@@ -11,7 +11,7 @@ use seethink::train::{
     CheckpointFolder, Decay, Event, Grpo, GrpoConfig, Interrupter, MemoryConfig, Metrics, MetricsFile, Moment,
     Observer, OptimizerConfig, PolicyLoss, PromptFormat, Schedule, StepRecord, TrainError, Trained, Validate,
 };
-use seethink_tests::tiny::{self, LetterReward, TinyProcessor};
+use seethink_tests::tiny::{self, LetterReward};
 use std::error::Error;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -97,7 +97,7 @@ impl Job {
         let grpo = Grpo {
             config: self.config,
             seed: self.seed,
-            processor: Arc::new(TinyProcessor::new()),
+            processor: Arc::new(tiny::processor()),
             reward: Arc::new(LetterReward),
             curriculum: self.plan.build(&corpus, self.seed)?,
             problems: problems.into_iter().collect(),

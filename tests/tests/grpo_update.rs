@@ -15,7 +15,8 @@ use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
 use seethink::train::{
     GroupInput, LogProbs, MicroBatch, Objective, Policy, PolicyLoss, PromptFormat, StepOutput, TrainBatch, k3,
 };
-use seethink_tests::tiny::{self, TinyProcessor};
+use seethink_tests::ending::Ending;
+use seethink_tests::tiny;
 
 /// Relative to the norm of all gradients: two orders of summation in `f32`.
 const SAME: f64 = 5e-6;
@@ -24,7 +25,7 @@ const LOSS: PolicyLoss = PolicyLoss { clip_low: 0.2, clip_high: 0.3, dual_clip: 
 /// Completions that another policy wrote, held against a third.
 struct World {
     policy: Policy<Qwen3Vl>,
-    processor: TinyProcessor,
+    processor: Ending,
     prompts: Vec<PromptInput>,
     features: Vec<Option<VisualFeatures>>,
     groups: Vec<Group>,
@@ -35,7 +36,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let (processor, model) = (TinyProcessor::new(), tiny::model(3));
+        let (processor, model) = (tiny::processor(), tiny::model(3));
         let problems = tiny::problems(2);
         let prompts = PromptFormat::default().encode_all(&processor, &problems.iter().collect::<Vec<_>>()).unwrap();
         let asked: Vec<Prompt<'_>> =

@@ -9,7 +9,8 @@ use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{Processor, PromptInput, Side, TokenRow, VisionLanguageModel, VlmInput};
 use seethink::rollout::{DrawKey, Generator, Prompt, RolloutError, Rollouts, Sampling};
 use seethink::train::{GroupInput, LogProbs, MicroBatch, Policy, PromptFormat};
-use seethink_tests::tiny::{self, TinyProcessor};
+use seethink_tests::ending::Ending;
+use seethink_tests::tiny;
 
 /// Two orders of summation in `f32`: a batch of another size, or the whole sequence at once.
 const SAME: f32 = 1e-5;
@@ -17,7 +18,7 @@ const KEY: DrawKey = DrawKey { seed: 7, purpose: Purpose::Rollout, step: 3 };
 
 struct World {
     model: Qwen3Vl,
-    processor: TinyProcessor,
+    processor: Ending,
     problems: Vec<Problem>,
     prompts: Vec<PromptInput>,
 }
@@ -25,7 +26,7 @@ struct World {
 impl World {
     /// Two problems of each capability: with and without images, of different lengths.
     fn new() -> Self {
-        let (processor, problems) = (TinyProcessor::new(), tiny::problems(2));
+        let (processor, problems) = (tiny::processor(), tiny::problems(2));
         let format = PromptFormat::default();
         let prompts = format.encode_all(&processor, &problems.iter().collect::<Vec<_>>()).unwrap();
         Self { model: tiny::model(3), processor, problems, prompts }
@@ -140,40 +141,12 @@ fn training_recomputes_the_log_probabilities_of_sampling() {
     assert!(largest > 0.0 && largest <= SAME, "off by {largest:.1e}");
 }
 
-/// The fixture's processor, except that little is allowed.
-struct Restricted(TinyProcessor, Vec<u32>);
-
-impl Processor for Restricted {
-    fn encode(
-        &self,
-        messages: &[seethink::models::Message],
-        images: &[seethink::core::Image],
-    ) -> Result<PromptInput, seethink::models::ProcessorError> {
-        self.0.encode(messages, images)
-    }
-    fn encode_text(&self, text: &str) -> Result<Vec<u32>, seethink::models::ProcessorError> {
-        self.0.encode_text(text)
-    }
-    fn decode(&self, tokens: &[u32]) -> Result<String, seethink::models::ProcessorError> {
-        self.0.decode(tokens)
-    }
-    fn eos_token_ids(&self) -> &[u32] {
-        self.0.eos_token_ids()
-    }
-    fn pad_token_id(&self) -> u32 {
-        self.0.pad_token_id()
-    }
-    fn forbidden_token_ids(&self) -> &[u32] {
-        &self.1
-    }
-}
-
 #[test]
 fn forbidden_tokens_are_never_written_and_have_no_probability() {
     let world = World::new();
     let allowed = 100..110;
     let forbidden: Vec<u32> = (0..world.model.vocab_size() as u32).filter(|id| !allowed.contains(id)).collect();
-    let processor = Restricted(TinyProcessor::new(), forbidden.clone());
+    let processor = Ending { forbidden: forbidden.clone(), ..tiny::processor() };
     let prompts: Vec<Prompt<'_>> =
         (0..6).map(|i| Prompt { problem: world.problems[i].id, input: &world.prompts[i] }).collect();
     let mut used = std::collections::BTreeSet::new();

@@ -9,7 +9,7 @@ use seethink::train::{
     Decay, Interrupter, MemoryConfig, OptimizerConfig, PromptFormat, Schedule, Sft, SftConfig, SftData, Split,
     TrainError,
 };
-use seethink_tests::tiny::{self, TinyProcessor};
+use seethink_tests::tiny;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
@@ -40,7 +40,7 @@ fn run(config: SftConfig, seed: u64, train: Vec<Problem>) -> (Result<Qwen3Vl, Tr
     let sft = Sft {
         config,
         seed,
-        processor: Arc::new(TinyProcessor::new()),
+        processor: Arc::new(tiny::processor()),
         data: SftData { train, validation: tiny::problems(10).split_off(24) },
         progress: Box::new(move |split, done, total, loss| listener.lock().unwrap().push((split, done, total, loss))),
     };

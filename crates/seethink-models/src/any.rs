@@ -4,10 +4,7 @@ use crate::config::{Family, ModelConfig, family_name};
 use crate::files::CheckpointFiles;
 use crate::vlm_processor::Pictures;
 use crate::weights::{self, LoadError, SaveError, SaveOptions, WeightDtype};
-use crate::{
-    Parameter, PixelTensor, ProcessorError, Tokenizer, VisionLanguageModel, VisualFeatures, Vlm, VlmInput, internvl3,
-    qwen2_5_vl, qwen3_vl,
-};
+use crate::{Parameter, PixelTensor, ProcessorError, Tokenizer, VisionLanguageModel, VisualFeatures, Vlm, VlmInput};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
@@ -25,12 +22,12 @@ macro_rules! families {
         #[derive(Module, Debug)]
         pub enum AnyBackbone {
             $(#[doc = concat!("See [`", stringify!($family), "`](crate::", stringify!($family), ").")]
-            $variant(Vlm<$family::Vision>),)*
+            $variant(Vlm<crate::$family::VisionEncoder>),)*
         }
 
         /// `model_type` and class of every family.
         pub(crate) const FAMILIES: &[(&str, &str)] =
-            &[$((<$family::Config as Family>::MODEL_TYPE, <$family::Config as Family>::ARCHITECTURE)),*];
+            &[$((<crate::$family::Config as Family>::MODEL_TYPE, <crate::$family::Config as Family>::ARCHITECTURE)),*];
 
         /// Runs `$body` on the model within.
         macro_rules! each {
@@ -56,7 +53,7 @@ macro_rules! families {
                 let json: Value = weights::read_json(&path)?;
                 let unsupported = |what| LoadError::Unsupported { path: path.clone(), what };
                 let name = family_name(&json).map_err(unsupported)?;
-                $(if name == <$family::Config as Family>::MODEL_TYPE {
+                $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                     return Ok(Self::$variant(match dtype {
                         Some(dtype) => Vlm::from_pretrained_as(dir, dtype, device)?,
                         None => Vlm::lazy(ModelConfig::read(dir)?, device),
@@ -74,7 +71,7 @@ macro_rules! families {
             pub fn init_seeded(json: Value, seed: u64, device: &Device) -> Result<Self, LoadError> {
                 let unsupported = |what| LoadError::Unsupported { path: weights::CONFIG.into(), what };
                 let name = family_name(&json).map_err(unsupported)?.to_owned();
-                $(if name == <$family::Config as Family>::MODEL_TYPE {
+                $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                     return Ok(Self::$variant(Vlm::init_seeded(ModelConfig::from_json(json)?, seed, device)));
                 })*
                 Err(unsupported(unknown(&name)))
@@ -89,8 +86,8 @@ macro_rules! families {
             })?;
             let unsupported = |what| LoadError::Unsupported { path: files.dir().join(weights::CONFIG), what };
             let name = family_name(&json).map_err(unsupported)?.to_owned();
-            $(if name == <$family::Config as Family>::MODEL_TYPE {
-                return ModelConfig::<$family::Config>::from_json(json)?.pictures(files, tokenizer);
+            $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
+                return ModelConfig::<crate::$family::Config>::from_json(json)?.pictures(files, tokenizer);
             })*
             Err(unsupported(unknown(&name)).into())
         }

@@ -1,7 +1,7 @@
 //! Gradients with little memory: every block's input is kept, and the backward pass runs each block again.
 
 use crate::text::{Shared, features};
-use crate::vision::{self, Vision};
+use crate::vision::{Encoder, Projector};
 use crate::vlm::Vlm;
 use crate::{PixelTensor, VisualFeatures, VisualTokens, VlmInput};
 use burn::module::Module;
@@ -10,16 +10,16 @@ use burn::tensor::Tensor;
 use seethink_nn::{accumulate, pull, pull_params};
 
 /// What the backward pass of the vision side needs of its forward pass.
-struct VisionTape<V: Vision> {
+struct VisionTape<E: Encoder> {
     patches: Tensor<2>,
-    layout: V::Layout,
+    layout: E::Layout,
     /// The input of each block, then the output of the last.
     hidden: Vec<Tensor<2>>,
 }
 
 /// See [`VisionLanguageModel::backward`](crate::VisionLanguageModel::backward).
-pub(crate) fn backward<V: Vision>(
-    model: &Vlm<V>,
+pub(crate) fn backward<E: Encoder>(
+    model: &Vlm<E>,
     input: VlmInput,
     pixels: Option<PixelTensor>,
     head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
@@ -53,12 +53,12 @@ pub(crate) fn backward<V: Vision>(
     grads
 }
 
-impl<V: Vision> Vlm<V> {
-    fn encode_taped(&self, pixels: PixelTensor) -> (VisualFeatures, VisionTape<V>) {
-        let layout = self.vision.layout(&pixels);
+impl<E: Encoder> Vlm<E> {
+    fn encode_taped(&self, pixels: PixelTensor) -> (VisualFeatures, VisionTape<E>) {
+        let layout = self.vision.encoder.layout(&pixels);
         let patches = pixels.patches.cast(self.text.dtype());
-        let mut hidden = Vec::with_capacity(self.vision.n_blocks() + 1);
-        let features = vision::encode(&self.vision, patches.clone(), &layout, &mut |_, x| hidden.push(x.clone()));
+        let mut hidden = Vec::with_capacity(self.vision.encoder.n_blocks() + 1);
+        let features = self.vision.encode(patches.clone(), &layout, &mut |_, x| hidden.push(x.clone()));
         (features, VisionTape { patches, layout, hidden })
     }
 
@@ -87,31 +87,32 @@ impl<V: Vision> Vlm<V> {
     /// Through the projector and, if it learns, the encoder.
     fn pull_vision(
         &self,
-        tape: VisionTape<V>,
+        tape: VisionTape<E>,
         d_embeds: Tensor<2>,
         d_deepstack: Vec<Tensor<2>>,
         grads: &mut GradientsParams,
     ) {
         let VisionTape { patches, layout, mut hidden } = tape;
         let vision = &self.vision;
-        let learns = vision.learns();
-        if !learns.encoder && !learns.projector {
+        let (encoder, projector) = (&vision.encoder, &vision.projector);
+        let encoder_learns = vision.encoder_learns();
+        if !encoder_learns && !vision.projector_learns() {
             return;
         }
         let mut output = hidden.pop().expect("the embedded patches at least");
         let mut d = pull(vision, output.clone(), d_embeds, grads, |vision, x| vision.project(x, &layout));
-        for index in (0..vision.n_blocks()).rev() {
-            if let Some(level) = vision.deepstack_level(index) {
+        for index in (0..encoder.n_blocks()).rev() {
+            if let Some(level) = projector.deepstack_level(index) {
                 let d_level = d_deepstack[level].clone();
-                d = d + pull(vision, output, d_level, grads, |vision, x| vision.project_deepstack(level, x));
+                d = d + pull(projector, output, d_level, grads, |projector, x| projector.project_deepstack(level, x));
             }
             let input = hidden.pop().expect("one per block");
-            if learns.encoder {
-                d = pull(vision, input.clone(), d, grads, |vision, x| vision.block(index, x, &layout));
+            if encoder_learns {
+                d = pull(encoder, input.clone(), d, grads, |encoder, x| encoder.block(index, x, &layout));
             }
             output = input;
         }
-        pull_params(vision, vision.embed(patches, &layout), d, grads);
+        pull_params(encoder, encoder.embed(patches, &layout), d, grads);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::files::CheckpointFiles;
 use crate::text_config::{TextConfig, TextKind};
-use crate::vision::Vision;
+use crate::vision::{Encoder, VisionSide};
 use crate::vlm_processor::Pictures;
 use crate::weights::{self, Initial, LoadError, Naming, WeightDtype};
 use crate::{ProcessorError, Tokenizer, Vlm};
@@ -17,8 +17,8 @@ use std::path::Path;
 ///
 /// It is implemented by the fields of `config.json` that the family reads, spelled as there.
 pub trait Family: DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static {
-    /// Its encoder and projector.
-    type Vision: Vision<Family = Self>;
+    /// Its vision encoder, which names the projector.
+    type Encoder: Encoder<Family = Self>;
 
     /// `model_type` of its checkpoints.
     const MODEL_TYPE: &'static str;
@@ -51,7 +51,7 @@ pub trait Family: DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send 
     fn check(&self) -> Result<(), String>;
 
     /// Encoder and projector with fresh weights.
-    fn vision(&self, device: &Device) -> Self::Vision;
+    fn vision(&self, device: &Device) -> VisionSide<Self::Encoder>;
 
     /// What the modules are called in checkpoints.
     fn naming(&self) -> Naming;
@@ -123,7 +123,7 @@ impl<F: Family> ModelConfig<F> {
     }
 
     /// A model with random weights, see [`Vlm::init_seeded`].
-    pub fn init_seeded(&self, seed: u64, device: &Device) -> Vlm<F::Vision> {
+    pub fn init_seeded(&self, seed: u64, device: &Device) -> Vlm<F::Encoder> {
         Vlm::init_seeded(self.clone(), seed, device)
     }
 

@@ -42,7 +42,7 @@ pub use resize::resize_bicubic;
 pub use text::{DecoderLayer, TextAttention, TextDecoder};
 pub use text_config::{RopeConfig, TextConfig, TextKind};
 pub use tokenizer::Tokenizer;
-pub use vision::{Learns, Vision, VisionAttention};
+pub use vision::{Encoder, Projector, VisionAttention, VisionSide};
 pub use vlm::Vlm;
 pub use vlm_processor::{Pictures, VlmProcessor};
 pub use weights::{Initial, LoadError, Naming, SaveError, SaveOptions, WeightDtype, WeightSummary};

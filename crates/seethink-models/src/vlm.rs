@@ -2,7 +2,7 @@
 
 use crate::config::{Family, ModelConfig};
 use crate::text::{Shared, TextDecoder};
-use crate::vision::{self, Learns, Vision};
+use crate::vision::{Encoder, VisionSide};
 use crate::weights::{Dialect, Initial, LoadError, SaveError, SaveOptions, WeightDtype, WeightFiles};
 use crate::{Parameter, PixelTensor, VisionLanguageModel, VisualFeatures, VlmInput, backward, weights};
 use burn::module::Module;
@@ -12,22 +12,22 @@ use seethink_core::Trainable;
 use seethink_nn::KvCache;
 use std::path::Path;
 
-/// A vision-language model of the family whose vision side is `V`.
+/// A vision-language model of the family whose vision encoder is `E`.
 #[derive(Module, Debug)]
-pub struct Vlm<V: Vision> {
+pub struct Vlm<E: Encoder> {
     /// Patches to image tokens.
-    pub vision: V,
+    pub vision: VisionSide<E>,
     /// Tokens to hidden states and logits.
     pub text: TextDecoder,
     #[module(skip)]
-    config: ModelConfig<V::Family>,
+    config: ModelConfig<E::Family>,
     #[module(skip)]
     dialect: Dialect,
 }
 
-impl<V: Vision> Vlm<V> {
+impl<E: Encoder> Vlm<E> {
     /// A model whose parameters are not made yet; each is when it is first read.
-    pub(crate) fn lazy(config: ModelConfig<V::Family>, device: &Device) -> Self {
+    pub(crate) fn lazy(config: ModelConfig<E::Family>, device: &Device) -> Self {
         let (kind, frequencies) = config.decoder().expect("checked when the configuration was read");
         let tied = config.ties_embeddings();
         Self {
@@ -41,7 +41,7 @@ impl<V: Vision> Vlm<V> {
     /// A model with random weights: normal with the configuration's deviation, biases zero, norms one.
     ///
     /// The weights are a function of `seed` and of each tensor's name and shape alone.
-    pub fn init_seeded(config: ModelConfig<V::Family>, seed: u64, device: &Device) -> Self {
+    pub fn init_seeded(config: ModelConfig<E::Family>, seed: u64, device: &Device) -> Self {
         let naming = config.naming();
         let text = config.text().initializer_range;
         let init = |name: &str| config.initial(name).unwrap_or(Initial::Normal(text));
@@ -61,7 +61,7 @@ impl<V: Vision> Vlm<V> {
     /// # Errors
     /// As there.
     pub fn from_pretrained_as(dir: &Path, dtype: WeightDtype, device: &Device) -> Result<Self, LoadError> {
-        let mut config = ModelConfig::<V::Family>::read(dir)?;
+        let mut config = ModelConfig::<E::Family>::read(dir)?;
         let files = WeightFiles::open(dir)?;
         let naming = config.naming();
         let dialect = naming.dialect_of(&files);
@@ -94,7 +94,7 @@ impl<V: Vision> Vlm<V> {
     }
 
     /// What the model was made from.
-    pub fn config(&self) -> &ModelConfig<V::Family> {
+    pub fn config(&self) -> &ModelConfig<E::Family> {
         &self.config
     }
 
@@ -115,7 +115,7 @@ impl<V: Vision> Vlm<V> {
     }
 }
 
-impl<V: Vision> VisionLanguageModel for Vlm<V> {
+impl<E: Encoder> VisionLanguageModel for Vlm<E> {
     fn vocab_size(&self) -> usize {
         self.text.vocab_size()
     }
@@ -125,8 +125,8 @@ impl<V: Vision> VisionLanguageModel for Vlm<V> {
     }
 
     fn encode_images_traced(&self, pixels: PixelTensor, observe: &mut dyn FnMut(usize, &Tensor<2>)) -> VisualFeatures {
-        let layout = self.vision.layout(&pixels);
-        vision::encode(&self.vision, pixels.patches.cast(self.text.dtype()), &layout, observe)
+        let layout = self.vision.encoder.layout(&pixels);
+        self.vision.encode(pixels.patches.cast(self.text.dtype()), &layout, observe)
     }
 
     fn hidden_states_traced(&self, input: VlmInput, observe: &mut dyn FnMut(usize, &Tensor<3>)) -> Tensor<3> {
@@ -148,9 +148,8 @@ impl<V: Vision> VisionLanguageModel for Vlm<V> {
     }
 
     fn set_trainable(mut self, trainable: Trainable) -> Self {
-        let Trainable { vision_encoder: encoder, projector, language_model } = trainable;
-        self.vision = self.vision.set_learns(Learns { encoder, projector });
-        self.text = self.text.set_require_grad(language_model);
+        self.vision = self.vision.set_learns(trainable.vision_encoder, trainable.projector);
+        self.text = self.text.set_require_grad(trainable.language_model);
         self
     }
 

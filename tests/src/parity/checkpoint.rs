@@ -3,6 +3,7 @@
 use super::case::values;
 use super::reference::{get, read_json};
 use super::{Settings, Table, pictures};
+use crate::ending::Ending;
 use anyhow::{Context, Result};
 use seethink::burn::tensor::activation::log_softmax;
 use seethink::burn::tensor::{DType, Int, Tensor};
@@ -142,7 +143,7 @@ fn compare_greedy(
 ) -> Result<()> {
     let greedy = &case["greedy"];
     let (tokens, margins): (Vec<u32>, Vec<f64>) = (get(greedy, "tokens")?, get(greedy, "margins")?);
-    let processor = super::generate::Ending { inner: processor, eos: Vec::new() };
+    let processor = Ending { inner: processor.clone(), eos: Vec::new(), forbidden: Vec::new() };
     let sampling = Sampling::greedy(tokens.len());
     let generator = Generator { model, processor: &processor, sampling, max_batch: 1 };
     let key = DrawKey { seed: 0, purpose: Purpose::Evaluation, step: 0 };

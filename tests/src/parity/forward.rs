@@ -6,7 +6,7 @@ use super::table::Table;
 use anyhow::Result;
 use seethink::burn::tensor::activation::log_softmax;
 use seethink::burn::tensor::{Int, Tensor};
-use seethink::models::{AnyBackbone, VisionLanguageModel};
+use seethink::models::{AnyBackbone, Encoder, VisionLanguageModel};
 
 pub(super) fn compare(reference: &Reference, model: &AnyBackbone, table: &mut Table) -> Result<()> {
     for name in case::NAMES {

@@ -3,14 +3,12 @@
 use super::case::{Case, values};
 use super::reference::{Reference, get};
 use super::table::Table;
+use crate::ending::Ending;
 use anyhow::{Context, Result};
 use seethink::burn::tensor::activation::log_softmax;
 use seethink::burn::tensor::{DType, Int, Tensor};
-use seethink::core::{Image, ProblemId, Purpose};
-use seethink::models::{
-    AnyBackbone, Message, Processor, ProcessorError, PromptInput, Side, TokenRow, VisionLanguageModel, VlmInput,
-    VlmProcessor,
-};
+use seethink::core::{ProblemId, Purpose};
+use seethink::models::{AnyBackbone, Side, TokenRow, VisionLanguageModel, VlmInput, VlmProcessor};
 use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
 use serde_json::Value;
 
@@ -45,7 +43,7 @@ fn compare_case(
     let eos = if expected.get("eos_token_id").is_some() { get(expected, "eos_token_id")? } else { Vec::new() };
     let penalty = expected["repetition_penalty"].as_f64().unwrap_or(1.0) as f32;
     let sampling = Sampling { repetition_penalty: penalty, ..Sampling::greedy(tokens[0].len()) };
-    let processor = Ending { inner: processor, eos };
+    let processor = Ending { inner: processor.clone(), eos, forbidden: Vec::new() };
     let prompts: Vec<Prompt<'_>> = case.prompts.iter().map(|input| Prompt { problem: ProblemId(0), input }).collect();
     let generator = Generator { model, processor: &processor, sampling, max_batch: 64 };
     let key = DrawKey { seed: 0, purpose: Purpose::Rollout, step: 0 };
@@ -102,36 +100,4 @@ fn one_pass(case: &Case<'_>, model: &AnyBackbone, completions: &[&[u32]]) -> Vec
     debug_assert_eq!(batch, completions.len());
     let ints = |values: &[i64]| Tensor::<1, Int>::from_ints(values, &log_probs.device());
     values(log_probs.clone().select(0, ints(&places.0)).gather(1, ints(&places.1).unsqueeze_dim(1)))
-}
-
-/// The checkpoint's processor with other tokens that end a completion, and none that are forbidden.
-pub(super) struct Ending<'a> {
-    pub(super) inner: &'a VlmProcessor,
-    pub(super) eos: Vec<u32>,
-}
-
-impl Processor for Ending<'_> {
-    fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError> {
-        self.inner.encode(messages, images)
-    }
-
-    fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
-        self.inner.encode_text(text)
-    }
-
-    fn decode(&self, tokens: &[u32]) -> Result<String, ProcessorError> {
-        self.inner.decode(tokens)
-    }
-
-    fn eos_token_ids(&self) -> &[u32] {
-        &self.eos
-    }
-
-    fn pad_token_id(&self) -> u32 {
-        self.inner.pad_token_id()
-    }
-
-    fn forbidden_token_ids(&self) -> &[u32] {
-        &[]
-    }
 }

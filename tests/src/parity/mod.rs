@@ -72,6 +72,53 @@ pub fn compare(dir: &Path, settings: &Settings) -> Result<Table> {
     Ok(table)
 }
 
+/// Rows that a folder must have; a family may have more.
+const QUANTITIES: [&str; 28] = [
+    "resized pictures, 8 bits",
+    "image token counts",
+    "image grids",
+    "pixel values",
+    "pixel values on white",
+    "pixel values in a batch",
+    "rendered prompts",
+    "token ids of prompts",
+    "expanded prompts",
+    "grids in prompts",
+    "positions",
+    "tokens of texts",
+    "texts of tokens",
+    "vision encoder per block",
+    "image features",
+    "hidden states per layer",
+    "after the final norm",
+    "logits",
+    "log-sum-exp of the logits",
+    "most likely tokens",
+    "log-probabilities of next tokens",
+    "greedy tokens",
+    "log-probabilities of greedy tokens",
+    "cached decoding against one pass",
+    "loss",
+    "gradients",
+    "parameter norms after AdamW",
+    "bytes of saved tensors",
+];
+
+/// Compares the committed fixtures of a family.
+///
+/// # Panics
+/// If a row is not within its tolerance, or one that every family has is missing.
+pub fn assert_parity(family: &str, settings: &Settings) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(family);
+    let table = compare(&dir, settings).expect("the fixtures are whole");
+    println!("{table}");
+    for quantity in QUANTITIES {
+        assert!(table.row(quantity).is_some_and(|row| row.n > 0), "{quantity} was not compared");
+    }
+    let failed: Vec<_> = table.rows.iter().filter(|row| !row.pass).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
 /// The folders of `root` that hold fixtures, by name; `root` itself if it is one.
 ///
 /// # Errors

@@ -1,8 +1,10 @@
 //! The fields of `config.json` of InternVL3 and InternVL3.5, spelled as in the checkpoint.
 
-use super::{Projector, Tiles, Vision, VisionEncoder, naming};
+use super::{Projector, Tiles, VisionEncoder, naming};
 use crate::text_config::{check_depth, check_sizes, expect};
-use crate::{CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer};
+use crate::{
+    CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
+};
 use burn::tensor::Device;
 use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
@@ -130,7 +132,7 @@ fn default_initializer_range() -> f64 {
 }
 
 impl Family for Config {
-    type Vision = Vision;
+    type Encoder = VisionEncoder;
     const MODEL_TYPE: &'static str = "internvl";
     const ARCHITECTURE: &'static str = "InternVLForConditionalGeneration";
     /// It is the default of the outer class, and the decoder's class does not look at it.
@@ -177,8 +179,8 @@ impl Family for Config {
         expect(act == "gelu", || format!("`projector_hidden_act` is {act}, only gelu exists"))
     }
 
-    fn vision(&self, device: &Device) -> Vision {
-        Vision { encoder: VisionEncoder::new(&self.vision_config, device), projector: Projector::new(self, device) }
+    fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {
+        VisionSide { encoder: VisionEncoder::new(&self.vision_config, device), projector: Projector::new(self, device) }
     }
 
     fn naming(&self) -> Naming {

@@ -1,7 +1,8 @@
 //! The vision encoder (InternViT): tiles of one size, learned positions, a class token, and scaled residual branches.
 
-use super::config::VisionConfig;
-use crate::PixelTensor;
+use super::config::{Config, VisionConfig};
+use super::projector::Projector;
+use crate::{Encoder, PixelTensor};
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
@@ -133,12 +134,18 @@ impl VisionEncoder {
             norm: (!config.use_mean_pooling).then(|| layer_norm(width, config.layer_norm_eps, device)),
         }
     }
+}
+
+impl Encoder for VisionEncoder {
+    type Family = Config;
+    type Projector = Projector;
+    type Layout = TileLayout;
 
     /// How many tiles there are.
     ///
     /// # Panics
     /// If they are of another size than the table of positions, or of several.
-    pub fn layout(&self, pixels: &PixelTensor) -> TileLayout {
+    fn layout(&self, pixels: &PixelTensor) -> TileLayout {
         let [_, rows, columns] = pixels.grids[0];
         let n_positions = self.position_embeddings.dims()[1];
         for grid in &pixels.grids {
@@ -154,7 +161,7 @@ impl VisionEncoder {
     /// # Shapes
     /// - patches: `[n_tiles · patches, patch_len]`
     /// - output: `[n_tiles · (1 + patches), width]`
-    pub fn embed(&self, patches: Tensor<2>, layout: &TileLayout) -> Tensor<2> {
+    fn embed(&self, patches: Tensor<2>, layout: &TileLayout) -> Tensor<2> {
         let patches = self.patch_embed.forward(patches);
         let (len, width) = (layout.len(), patches.dims()[1]);
         let patches = patches.reshape([layout.n_tiles, len - 1, width]);
@@ -163,19 +170,24 @@ impl VisionEncoder {
         x.reshape([layout.n_tiles * len, width])
     }
 
-    /// The output of the last block without class tokens, normalised where the model does.
-    ///
-    /// # Shapes
-    /// - x: `[n_tiles · (1 + patches), width]`
-    /// - output: `[n_tiles, patches, width]`
-    pub(super) fn finish(&self, x: Tensor<2>, layout: &TileLayout) -> Tensor<3> {
+    fn n_blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block(&self, index: usize, x: Tensor<2>, layout: &TileLayout) -> Tensor<2> {
+        self.blocks[index].forward(x, layout)
+    }
+
+    /// Normalises where the model does, and leaves out the class tokens.
+    fn finish(&self, x: Tensor<2>, layout: &TileLayout) -> Tensor<2> {
         let x = match &self.norm {
             Some(norm) => norm.forward(x),
             None => x,
         };
         let [_, width] = x.dims();
         let len = layout.len();
-        x.reshape([layout.n_tiles, len, width]).narrow(1, 1, len - 1)
+        let patches = x.reshape([layout.n_tiles, len, width]).narrow(1, 1, len - 1);
+        patches.reshape([layout.n_tiles * (len - 1), width])
     }
 }
 

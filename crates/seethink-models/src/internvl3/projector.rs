@@ -37,17 +37,20 @@ impl Projector {
         }
     }
 
+    /// Joins the patches of each square, row by row; squares of a tile row by row as well.
+    ///
     /// # Shapes
-    /// - x: `[n_tiles, rows · columns, width]`
-    /// - output: `[n_image_tokens, hidden]`, squares of a tile row by row
-    pub(super) fn forward(&self, x: Tensor<3>, layout: &TileLayout) -> Tensor<2> {
-        self.fc2.forward(gelu(self.fc1.forward(self.norm.forward(self.shuffle(x, layout)))))
-    }
-
-    /// Joins the patches of each square, row by row.
-    fn shuffle(&self, x: Tensor<3>, &TileLayout { n_tiles, rows, columns }: &TileLayout) -> Tensor<2> {
-        let (width, side) = (x.dims()[2], self.side);
+    /// - x: `[n_tiles · rows · columns, width]`
+    /// - output: `[n_image_tokens, side² · width]`
+    fn shuffle(&self, x: Tensor<2>, &TileLayout { n_tiles, rows, columns }: &TileLayout) -> Tensor<2> {
+        let (width, side) = (x.dims()[1], self.side);
         let x = x.reshape([n_tiles, rows / side, side, columns / side, side, width]).swap_dims(2, 3);
         x.reshape([n_tiles * rows / side * (columns / side), side * side * width])
+    }
+}
+
+impl crate::Projector<TileLayout> for Projector {
+    fn project(&self, x: Tensor<2>, layout: &TileLayout) -> Tensor<2> {
+        self.fc2.forward(gelu(self.fc1.forward(self.norm.forward(self.shuffle(x, layout)))))
     }
 }

@@ -1,9 +1,11 @@
 //! The fields of `config.json` of Qwen2.5-VL, spelled as in the checkpoint.
 
-use super::{Projector, Vision, VisionEncoder, naming};
+use super::{Projector, VisionEncoder, naming};
 use crate::native_resolution::qwen_pictures;
 use crate::text_config::{check_depth, check_sizes, expect};
-use crate::{CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer};
+use crate::{
+    CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
+};
 use burn::tensor::Device;
 use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
@@ -82,7 +84,7 @@ fn default_pair() -> usize {
 }
 
 impl Family for Config {
-    type Vision = Vision;
+    type Encoder = VisionEncoder;
     const MODEL_TYPE: &'static str = "qwen2_5_vl";
     const ARCHITECTURE: &'static str = "Qwen2_5_VLForConditionalGeneration";
 
@@ -117,9 +119,9 @@ impl Family for Config {
         expect(out == hidden, || format!("`out_hidden_size` {out} is not the `hidden_size` {hidden} of the text"))
     }
 
-    fn vision(&self, device: &Device) -> Vision {
+    fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {
         let config = &self.vision_config;
-        Vision { encoder: VisionEncoder::new(config, device), projector: Projector::new(config, device) }
+        VisionSide { encoder: VisionEncoder::new(config, device), projector: Projector::new(config, device) }
     }
 
     fn naming(&self) -> Naming {

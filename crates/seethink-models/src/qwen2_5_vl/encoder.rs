@@ -1,9 +1,10 @@
 //! The vision encoder: patches of any grid, and 2-D rotary attention within windows or, in some blocks, within images.
 
-use super::config::VisionConfig;
+use super::config::{Config, VisionConfig};
+use super::projector::Projector;
 use super::windows::windows;
-use crate::PixelTensor;
 use crate::vision::{ImageRuns, VisionAttention, grid_angles, merge_order};
+use crate::{Encoder, PixelTensor};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -93,12 +94,14 @@ impl VisionEncoder {
             head_dim: width / config.num_heads,
         }
     }
+}
 
-    /// Where the patches of these images lie.
-    ///
-    /// # Panics
-    /// If a side of a grid is no multiple of the merge size.
-    pub fn layout(&self, pixels: &PixelTensor) -> ImageLayout {
+impl Encoder for VisionEncoder {
+    type Family = Config;
+    type Projector = Projector;
+    type Layout = ImageLayout;
+
+    fn layout(&self, pixels: &PixelTensor) -> ImageLayout {
         let device = pixels.patches.device().inner();
         let (merge, in_cell) = (self.merge_size, self.merge_size.pow(2));
         let (mut images, mut in_windows) = (ImageRuns::default(), ImageRuns::default());
@@ -140,8 +143,16 @@ impl VisionEncoder {
     /// # Shapes
     /// - patches: `[n_patches, patch_len]`
     /// - output: `[n_patches, width]`
-    pub fn embed(&self, patches: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
+    fn embed(&self, patches: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
         self.patch_embed.forward(patches.select(0, layout.patches.clone()))
+    }
+
+    fn n_blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block(&self, index: usize, x: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
+        self.blocks[index].forward(x, layout)
     }
 }
 

@@ -1,7 +1,7 @@
 //! From patch features to image tokens.
 
 use super::config::VisionConfig;
-use super::encoder::NORM_EPS;
+use super::encoder::{ImageLayout, NORM_EPS};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::gelu;
@@ -32,13 +32,12 @@ impl Projector {
             merged_size,
         }
     }
+}
 
-    /// # Shapes
-    /// - x: `[n_patches, width]`, the patches of a cell side by side
-    /// - output: `[n_image_tokens, hidden]`
-    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+impl crate::Projector<ImageLayout> for Projector {
+    fn project(&self, x: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
         let [n_patches, width] = x.dims();
         let joined = self.norm.forward(x).reshape([n_patches * width / self.merged_size, self.merged_size]);
-        self.fc2.forward(gelu(self.fc1.forward(joined)))
+        layout.restore(self.fc2.forward(gelu(self.fc1.forward(joined))))
     }
 }

@@ -1,9 +1,11 @@
 //! The fields of `config.json` of Qwen3-VL, spelled as in the checkpoint.
 
-use super::{Projector, Vision, VisionEncoder, naming};
+use super::{Projector, VisionEncoder, naming};
 use crate::native_resolution::qwen_pictures;
 use crate::text_config::{check_depth, check_sizes, expect};
-use crate::{CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer};
+use crate::{
+    CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
+};
 use burn::tensor::Device;
 use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
@@ -72,7 +74,7 @@ fn default_pair() -> usize {
 }
 
 impl Family for Config {
-    type Vision = Vision;
+    type Encoder = VisionEncoder;
     const MODEL_TYPE: &'static str = "qwen3_vl";
     const ARCHITECTURE: &'static str = "Qwen3VLForConditionalGeneration";
 
@@ -97,13 +99,9 @@ impl Family for Config {
         expect(levels <= text.num_hidden_layers, || "there are more DeepStack levels than decoder layers".to_owned())
     }
 
-    fn vision(&self, device: &Device) -> Vision {
+    fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {
         let config = &self.vision_config;
-        Vision {
-            encoder: VisionEncoder::new(config, device),
-            projector: Projector::new(config, device),
-            deepstack: config.deepstack_visual_indexes.clone(),
-        }
+        VisionSide { encoder: VisionEncoder::new(config, device), projector: Projector::new(config, device) }
     }
 
     fn naming(&self) -> Naming {

@@ -1,8 +1,9 @@
 //! The vision encoder: patches of any grid, learned positions interpolated to it, and 2-D rotary attention within each image.
 
-use super::config::VisionConfig;
-use crate::PixelTensor;
+use super::config::{Config, VisionConfig};
+use super::projector::Projector;
 use crate::vision::{ImageRuns, VisionAttention, grid_angles, merge_order};
+use crate::{Encoder, PixelTensor};
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu_approximate;
@@ -87,12 +88,14 @@ impl VisionEncoder {
             head_dim: width / config.num_heads,
         }
     }
+}
 
-    /// Where the patches of these images lie.
-    ///
-    /// # Panics
-    /// If a side of a grid is no multiple of the merge size.
-    pub fn layout(&self, pixels: &PixelTensor) -> ImageLayout {
+impl Encoder for VisionEncoder {
+    type Family = Config;
+    type Projector = Projector;
+    type Layout = ImageLayout;
+
+    fn layout(&self, pixels: &PixelTensor) -> ImageLayout {
         let device = pixels.patches.device().inner();
         let mut runs = ImageRuns::default();
         let (mut places, mut neighbours, mut weights) =
@@ -126,13 +129,21 @@ impl VisionEncoder {
     /// # Shapes
     /// - patches: `[n_patches, patch_len]`
     /// - output: `[n_patches, width]`
-    pub fn embed(&self, patches: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
+    fn embed(&self, patches: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
         let patches = self.patch_embed.forward(patches);
         let [n_patches, width] = patches.dims();
         let table = self.pos_embed.weight.val();
         let weights = layout.weights.clone().cast(table.dtype());
         let corners = table.select(0, layout.neighbours.clone()).reshape([4, n_patches, width]);
         patches + (corners * weights).sum_dim(0).squeeze_dim::<2>(0)
+    }
+
+    fn n_blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn block(&self, index: usize, x: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
+        self.blocks[index].forward(x, layout)
     }
 }
 

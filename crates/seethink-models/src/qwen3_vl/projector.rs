@@ -1,7 +1,7 @@
 //! From patch features to image tokens: a merger for the encoder's output and one per DeepStack level.
 
 use super::config::VisionConfig;
-use super::encoder::NORM_EPS;
+use super::encoder::{ImageLayout, NORM_EPS};
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
@@ -14,6 +14,9 @@ pub struct Projector {
     pub merger: Merger,
     /// Of the outputs of the DeepStack blocks: added after the first decoder layers.
     pub deepstack: Vec<Merger>,
+    /// Which blocks those are.
+    #[module(skip)]
+    deepstack_blocks: Vec<usize>,
 }
 
 /// Joins the patches of a merged cell and maps them by `fc2(gelu(fc1(x)))`, the exact form of GELU.
@@ -39,7 +42,22 @@ impl Projector {
         Self {
             merger: Merger::new(config, false, device),
             deepstack: deepstack.iter().map(|_| Merger::new(config, true, device)).collect(),
+            deepstack_blocks: deepstack.clone(),
         }
+    }
+}
+
+impl crate::Projector<ImageLayout> for Projector {
+    fn project(&self, x: Tensor<2>, _: &ImageLayout) -> Tensor<2> {
+        self.merger.forward(x)
+    }
+
+    fn deepstack_level(&self, block: usize) -> Option<usize> {
+        self.deepstack_blocks.iter().position(|&index| index == block)
+    }
+
+    fn project_deepstack(&self, level: usize, x: Tensor<2>) -> Tensor<2> {
+        self.deepstack[level].forward(x)
     }
 }
 
