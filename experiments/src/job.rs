@@ -13,7 +13,7 @@ use seethink::core::{Capability, Problem};
 use seethink::curriculum::{Corpus, CorpusEntry, Stage};
 use seethink::data::digits::DigitsWorld;
 use seethink::data::{ProblemReader, Split};
-use seethink::models::{AnyBackbone, VlmProcessor};
+use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::train::{CheckpointFolder, Interrupter, Problems};
 use std::collections::BTreeMap;
@@ -54,11 +54,14 @@ pub struct JobArgs {
     /// A Hugging Face folder, or a name on its hub, to start from instead of the embedded model.
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
+    /// Number format of parameters and computation: f32 or bf16.
+    #[arg(long)]
+    pub dtype: Option<WeightDtype>,
     /// Run folder; a new one under runs/ if not given.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Continue the run in --out from its last checkpoint.
-    #[arg(long, requires = "out", conflicts_with_all = ["curriculum", "config", "set", "seed", "model"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["curriculum", "config", "set", "seed", "model", "dtype"])]
     pub resume: bool,
     /// Where to compute, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
@@ -117,13 +120,13 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
     let device = device(&args.device)?;
     let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
     let (processor, model) = match &config.model {
-        ModelConfig::Pretrained(dir) => load(dir, &device)?,
+        ModelConfig::Pretrained(dir) => load(dir, config.dtype, &device)?,
         // The model of the program that began the run.
-        ModelConfig::DigitsBase(_) if args.resume => load(&folder.join(BASE), &device)?,
+        ModelConfig::DigitsBase(_) if args.resume => load(&folder.join(BASE), config.dtype, &device)?,
         ModelConfig::DigitsBase(family) => {
             let dir = tempfile::tempdir()?;
             base::unpack(*family, dir.path())?;
-            load(dir.path(), &device)?
+            load(dir.path(), config.dtype, &device)?
         }
     };
     let reward = Arc::new(ThinkBoxedReward::default());
@@ -193,8 +196,8 @@ fn title(model: &AnyBackbone, stages: &[Stage]) -> String {
     format!("GRPO of {}: {}", model.display_name(), names.join(" → "))
 }
 
-fn load(dir: &Path, device: &Device) -> Result<(Arc<VlmProcessor>, AnyBackbone)> {
-    Ok((Arc::new(VlmProcessor::from_pretrained(dir)?), AnyBackbone::from_pretrained(dir, device)?))
+fn load(dir: &Path, dtype: WeightDtype, device: &Device) -> Result<(Arc<VlmProcessor>, AnyBackbone)> {
+    Ok((Arc::new(VlmProcessor::from_pretrained(dir)?), AnyBackbone::from_pretrained_as(dir, dtype, device)?))
 }
 
 /// The configuration that the options of a new run ask for.
@@ -219,6 +222,10 @@ pub fn configuration(args: &JobArgs) -> Result<RunConfig> {
         config.model = ModelConfig::Pretrained(seethink::hub::fetch(model)?);
     } else if args.config.is_none() {
         config.model = ModelConfig::DigitsBase(args.family);
+    }
+    if let Some(dtype) = args.dtype {
+        config.dtype = dtype;
+        config.check()?;
     }
     Ok(config)
 }

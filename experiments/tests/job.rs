@@ -5,7 +5,7 @@ use seethink::config::BaseFamily;
 use seethink::core::Capability;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::data::{Split, write_problems};
-use seethink::models::{AnyBackbone, VlmProcessor};
+use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::train::Interrupter;
 use std::path::Path;
@@ -78,17 +78,24 @@ fn the_base_of_every_family_trains() {
 #[test]
 fn an_interrupted_run_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let (whole, halves) = (folder.path().join("whole"), folder.path().join("halves"));
-    job::run(&small(&whole), &Interrupter::new()).unwrap();
+    let mut sizes = Vec::new();
+    for dtype in [WeightDtype::F32, WeightDtype::Bf16] {
+        let small = |out: &Path| JobArgs { dtype: Some(dtype), ..small(out) };
+        let (whole, halves) =
+            (folder.path().join(format!("whole {dtype:?}")), folder.path().join(format!("{dtype:?}")));
+        job::run(&small(&whole), &Interrupter::new()).unwrap();
 
-    let stopped = Interrupter::new();
-    stopped.stop(Some("test"));
-    job::run(&small(&halves), &stopped).unwrap();
-    assert!(!halves.join("summary.json").exists());
-    let resume = JobArgs { resume: true, set: Vec::new(), ..small(&halves) };
-    job::run(&resume, &Interrupter::new()).unwrap();
-    let weights = |run: &Path| std::fs::read(run.join("model/model.safetensors")).unwrap();
-    assert!(weights(&whole) == weights(&halves), "the resumed run has other weights");
+        let stopped = Interrupter::new();
+        stopped.stop(Some("test"));
+        job::run(&small(&halves), &stopped).unwrap();
+        assert!(!halves.join("summary.json").exists());
+        let resume = JobArgs { resume: true, set: Vec::new(), dtype: None, ..small(&halves) };
+        job::run(&resume, &Interrupter::new()).unwrap();
+        let weights = |run: &Path| std::fs::read(run.join("model/model.safetensors")).unwrap();
+        assert!(weights(&whole) == weights(&halves), "the resumed run in {dtype:?} has other weights");
+        sizes.push(weights(&whole).len());
+    }
+    assert!(sizes[1] < sizes[0] * 6 / 10, "f32 takes {} bytes, bf16 {}", sizes[0], sizes[1]);
 }
 
 #[test]
@@ -105,6 +112,9 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
 
     let nowhere = JobArgs { device: "abacus".into(), ..small(&out) };
     assert!(refused(&nowhere).contains("flex"), "the devices are listed");
+
+    let narrow = JobArgs { dtype: Some(WeightDtype::F16), ..small(&out) };
+    assert!(refused(&narrow).contains("expected F32 or Bf16"));
 
     let missing = JobArgs { model: Some(folder.path().join("nowhere").display().to_string()), ..small(&out) };
     assert!(refused(&missing).contains("nowhere"));

@@ -1,17 +1,22 @@
 //! The parity tests on backends other than `flex`, which all other tests run on.
 //!
-//! `cargo test --release -p seethink-tests --features remote --test backends`: every operation goes over a connection on
-//! loopback to a server whose device is `flex`, and comes back.
-#![cfg(feature = "remote")]
+//! `cargo test --release -p seethink-tests --features remote,webgpu --test backends`
+//!
+//! - remote: every operation goes over a connection on loopback to a server whose device is `flex`, and comes back. The
+//!   tolerances are those of `flex`.
+//! - webgpu: kernels in WGSL on whatever the machine draws with; Mesa's software driver will do. Sums are done in another order
+//!   and functions are less exact, so tolerances are thirty times as wide. Without any driver there is nothing to test, which fails only where the
+//!   environment has `SEETHINK_WEBGPU=required`, as CI does.
+#![cfg(all(feature = "remote", feature = "webgpu"))]
 
 use seethink::burn::server::{RemoteServer, WebSocketTransport};
-use seethink::burn::tensor::Device;
+use seethink::burn::tensor::{Device, DeviceType};
 use seethink_tests::parity::{Settings, assert_parity};
 use std::net::TcpListener;
 use std::sync::OnceLock;
 
 /// A device behind a server that runs as long as the test.
-fn remote() -> Device {
+fn remote() -> Settings {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     let address = ADDRESS.get_or_init(|| {
         // Bound before anyone connects, on a port that is free.
@@ -23,29 +28,34 @@ fn remote() -> Device {
         });
         address
     });
-    seethink::device(&format!("remote:{address}")).expect("the server is up")
+    Settings { device: seethink::device(&format!("remote:{address}")).expect("the server is up"), ..Settings::new() }
 }
 
-fn settings() -> Settings {
-    Settings { device: remote(), ..Settings::new() }
+/// A device that computes in WGSL, if there is a driver.
+fn webgpu() -> Option<Settings> {
+    if Device::enumerate(DeviceType::Wgpu).is_empty() {
+        let required = std::env::var("SEETHINK_WEBGPU").is_ok_and(|value| value == "required");
+        assert!(!required, "no graphics driver; Mesa's is mesa-vulkan-drivers in Debian");
+        eprintln!("not tested: there is no graphics driver");
+        return None;
+    }
+    Some(Settings { device: Device::wgpu(Default::default()), slack: 30.0, ..Settings::new() })
 }
 
-#[test]
-fn qwen2_5_vl() {
-    assert_parity("qwen2_5_vl", &settings());
+macro_rules! families {
+    ($($family:ident)*) => {$(
+        mod $family {
+            #[test]
+            fn over_a_connection() {
+                super::assert_parity(stringify!($family), &super::remote());
+            }
+
+            #[test]
+            fn in_wgsl() {
+                super::webgpu().iter().for_each(|settings| super::assert_parity(stringify!($family), settings));
+            }
+        }
+    )*};
 }
 
-#[test]
-fn qwen3_vl() {
-    assert_parity("qwen3_vl", &settings());
-}
-
-#[test]
-fn internvl3() {
-    assert_parity("internvl3", &settings());
-}
-
-#[test]
-fn internvl3_5() {
-    assert_parity("internvl3_5", &settings());
-}
+families! { qwen2_5_vl qwen3_vl internvl3 internvl3_5 }

@@ -168,14 +168,24 @@ fn published_settings_equal_the_reference() {
 }
 
 #[test]
-fn jpeg_pixels_are_those_of_libjpeg_turbo() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/jpeg");
-    for name in ["420", "422", "444", "progressive", "grey"] {
-        let [found, expected] = ["jpg", "png"].map(|format| {
-            let path = folder.join(format!("{name}.{format}"));
-            ImageLoader::default().load(&ImageSource::Path(path)).expect("fixture images are fine")
-        });
-        assert!(found == expected, "{name}");
+fn pixels_are_those_of_the_reference() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/decoding");
+    let load = |name: String, loader: &ImageLoader| {
+        loader.load(&ImageSource::Path(folder.join(name))).expect("fixture images are fine")
+    };
+    let check = |name: &str, loader: ImageLoader, what: &str| {
+        let (stem, _) = name.split_once('.').expect("a file name");
+        let expected = load(format!("{stem}.{what}.png"), &ImageLoader::default());
+        assert!(load(name.to_owned(), &loader) == expected, "{name}, {what}");
+    };
+    let as_stored = ImageLoader { alpha: Alpha::Drop, ..ImageLoader::default() };
+    for name in ["420.jpg", "422.jpg", "444.jpg", "progressive.jpg", "grey.jpg", "rotated.jpg"] {
+        check(name, as_stored, "decoded");
+    }
+    check("rotated.jpg", ImageLoader { exif_orientation: true, ..as_stored }, "upright");
+    for name in ["palette.png", "gray_alpha.png"] {
+        check(name, as_stored, "decoded");
+        check(name, ImageLoader::default(), "white");
     }
 }
 

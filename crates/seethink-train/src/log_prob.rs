@@ -1,7 +1,7 @@
 //! Log-probabilities of given tokens, without ever holding `[batch, seq, vocab]`.
 
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Gradients, Int, Tensor, TensorData};
+use burn::tensor::{DType, Gradients, Int, Tensor, TensorData};
 use seethink_models::VisionLanguageModel;
 use std::ops::Range;
 
@@ -84,7 +84,7 @@ impl LogProbs {
         ids: Tensor<1, Int>,
         bias: &Tensor<2>,
     ) -> Tensor<1> {
-        let logits = model.lm_head(hidden) / self.temperature + bias.clone();
+        let logits = model.lm_head(hidden).cast(DType::F32) / self.temperature + bias.clone();
         log_softmax(logits, 1).gather(1, ids.unsqueeze_dim(1)).squeeze_dim(1)
     }
 

@@ -98,7 +98,7 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
                     },
                     &mut |gradients| of_head.accumulate(&model, GradientsParams::from_grads(gradients, &model)),
                 );
-                let whole = Tensor::zeros([rows * seq, width], &device).select_assign(
+                let whole = Tensor::zeros([rows * seq, width], (&device, grad.dtype())).select_assign(
                     0,
                     sources,
                     grad,

@@ -65,8 +65,8 @@ const STEPS: &[Step] = &[
         action: Action::Run { command: &["cargo", "test", "--release"], variables: &[] },
     },
     Step {
-        name: "remote",
-        what: "parity of every family on a remote device, over loopback",
+        name: "backends",
+        what: "parity of every family over a connection on loopback, and in WGSL where there is a graphics driver",
         action: Action::Run {
             command: &[
                 "cargo",
@@ -75,7 +75,7 @@ const STEPS: &[Step] = &[
                 "--package",
                 "seethink-tests",
                 "--features",
-                "remote",
+                "remote,webgpu",
                 "--test",
                 "backends",
             ],

@@ -1,8 +1,8 @@
 //! What the base models are taught: captions, lists of options, and solutions of two habits.
 
-use seethink::core::{Capability, Problem, Purpose, Rng};
+use seethink::core::{Capability, Image, ImageSource, Problem, Purpose, Rng};
 use seethink::data::Split;
-use seethink::data::digits::DigitsWorld;
+use seethink::data::digits::{CELL_SIDE, DigitsWorld};
 
 /// Pictures of the training split with the question what they show; the solution names place, ink and digit of every cell.
 ///
@@ -21,6 +21,35 @@ pub fn captions(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem>
         })
     };
     (0..).map_while(picture)
+}
+
+/// Single cells of such pictures, described without their place.
+///
+/// What a digit looks like is learned from few of them. In a picture of many cells it has to be learned together with where
+/// to look, and each is of little use without the other.
+pub fn cells(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
+    let cell = move |index| {
+        let capability = &Capability::PERCEPTION;
+        let scene = world.scene(Split::Train, capability, index, seed)?;
+        let problem = world.problem(Split::Train, capability, index, seed);
+        let [ImageSource::Pixels(picture)] = &problem.images[..] else { return None };
+        let place = Rng::new(seed, Purpose::FineTuning, &[index, 2]).below(scene.cells.len());
+        Some(Problem {
+            prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
+            solution: Some(format!("<think>{}.</think>", scene.cells[place])),
+            images: vec![ImageSource::Pixels(crop(picture, place % scene.n_columns, place / scene.n_columns))],
+            ..problem
+        })
+    };
+    (0..).map_while(cell)
+}
+
+/// One cell of a picture.
+fn crop(picture: &Image, column: usize, row: usize) -> Image {
+    let (line, side) = (3 * picture.width() as usize, 3 * CELL_SIDE);
+    let lines = picture.rgb().chunks(line).skip(row * CELL_SIDE).take(CELL_SIDE);
+    let rgb: Vec<u8> = lines.flat_map(|line| &line[column * side..(column + 1) * side]).copied().collect();
+    Image::new(CELL_SIDE as u32, CELL_SIDE as u32, rgb).expect("a cell lies within its picture")
 }
 
 /// Four options and the letter of each: what a multiple-choice question needs beside its picture.
@@ -91,6 +120,32 @@ mod tests {
             let n_glances = mixed.iter().zip(&worked_out).filter(|(mixed, worked_out)| mixed != worked_out).count();
             assert!((90..=210).contains(&n_glances), "{capability}: {n_glances} of 300");
         }
+    }
+
+    #[test]
+    fn a_cell_shows_what_it_is_said_to_show() {
+        let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
+        let mut places = std::collections::BTreeSet::new();
+        for (index, cell) in (0..).zip(cells(&world, 1).take(50)) {
+            let scene = world.scene(Split::Train, &Capability::PERCEPTION, index, 1).unwrap();
+            let whole = world.problem(Split::Train, &Capability::PERCEPTION, index, 1);
+            let (ImageSource::Pixels(whole), ImageSource::Pixels(cut)) = (&whole.images[0], &cell.images[0]) else {
+                panic!("pictures of this world are pixels")
+            };
+            assert_eq!((cut.width(), cut.height()), (16, 16));
+            let pixel = |image: &Image, x: usize, y: usize| {
+                let at = 3 * (y * image.width() as usize + x);
+                image.rgb()[at..at + 3].to_vec()
+            };
+            let same = |place: &usize| {
+                let (left, top) = (16 * (place % scene.n_columns), 16 * (place / scene.n_columns));
+                (0..256).all(|i| pixel(cut, i % 16, i / 16) == pixel(whole, left + i % 16, top + i / 16))
+            };
+            let place = (0..scene.cells.len()).find(same).expect("one of its cells");
+            assert_eq!(cell.solution.unwrap(), format!("<think>{}.</think>", scene.cells[place]));
+            places.insert((scene.n_columns, place));
+        }
+        assert!(places.len() > 8, "{places:?}");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Table {
     /// least 2e-6 of the largest value.
     pub(super) fn close(&mut self, quantity: &'static str, place: &str, found: &[f32], expected: &[f32], noise: f64) {
         let largest = expected.iter().fold(0.0f64, |largest, x| largest.max(f64::from(x.abs())));
-        let tolerance = self.slack * (10.0 * noise).max(2e-6 * largest);
+        let tolerance = (10.0 * noise).max(2e-6 * largest);
         self.within(quantity, place, found, expected, tolerance);
     }
 
@@ -82,7 +82,7 @@ impl Table {
         if found.len() != expected.len() {
             off = f64::INFINITY;
         }
-        let tolerance = self.judged.then_some(tolerance);
+        let tolerance = self.judged.then_some(self.slack * tolerance);
         let relative = if off == 0.0 { 0.0 } else { off / largest.max(f64::MIN_POSITIVE) };
         self.add(quantity, place, found.len(), (off, relative), tolerance);
     }

@@ -12,6 +12,8 @@ use std::path::Path;
 /// Dtype, shape and bytes of every tensor of a folder.
 type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
+/// On `flex`, which knows every format of a file.
+///
 /// `keep`: where the last of what is written stays, for who wants to load it elsewhere.
 pub(super) fn compare(reference: &Reference, keep: Option<&Path>, table: &mut Table) -> Result<()> {
     let checkpoint = reference.checkpoint();
@@ -27,7 +29,7 @@ pub(super) fn compare(reference: &Reference, keep: Option<&Path>, table: &mut Ta
     for (through, max_shard_bytes) in [(dtype, u64::MAX), (WeightDtype::F32, n_bytes as u64 / 3)] {
         let temporary = tempfile::tempdir()?;
         let folder = keep.unwrap_or(temporary.path());
-        let model = AnyBackbone::from_pretrained_as(&checkpoint, through, &Device::default())?;
+        let model = AnyBackbone::from_pretrained_as(&checkpoint, through, &Device::flex())?;
         model.save_pretrained_with(folder, SaveOptions { dtype: Some(dtype), max_shard_bytes })?;
         VlmProcessor::from_pretrained(&checkpoint)?.save_pretrained(folder)?;
         let found = stored(folder)?;
@@ -39,7 +41,7 @@ pub(super) fn compare(reference: &Reference, keep: Option<&Path>, table: &mut Ta
             }
         }
         // What was written is whole.
-        AnyBackbone::from_pretrained(folder, &Device::default())?;
+        AnyBackbone::from_pretrained(folder, &Device::flex())?;
         VlmProcessor::from_pretrained(folder)?;
     }
     Ok(())

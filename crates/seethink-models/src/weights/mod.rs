@@ -20,6 +20,7 @@ pub(crate) use write::save;
 
 use burn::tensor::DType;
 use safetensors::tensor::Dtype;
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// The model's configuration in a checkpoint folder.
@@ -28,7 +29,7 @@ const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Number format of weights, in files and in models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum WeightDtype {
     /// Exact.
     #[default]

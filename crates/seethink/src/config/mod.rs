@@ -25,6 +25,7 @@ pub use error::ConfigError;
 
 use crate::curriculum::CurriculumConfig;
 use crate::data::digits::{DigitsConfig, DigitsWorld};
+use crate::models::WeightDtype;
 use crate::rollout::Sampling;
 use crate::train::GrpoConfig;
 use ron::extensions::Extensions;
@@ -43,6 +44,12 @@ pub struct RunConfig {
     pub seed: u64,
     /// What is trained.
     pub model: ModelConfig,
+    /// Number format of parameters, moments and computation: `F32`, or `Bf16` for half the memory.
+    ///
+    /// Norms, softmaxes, log-probabilities and losses are taken in `f32` in any case. Parameters have no `f32` copies: an update
+    /// smaller than 1/512 of a `Bf16` parameter is lost.
+    #[serde(default)]
+    pub dtype: WeightDtype,
     /// What it is trained and measured on.
     pub data: DataConfig,
     /// What is trained when.
@@ -185,6 +192,11 @@ impl RunConfig {
             move |error| ConfigError::Setting { section, error: error.into() }
         }
         const NO_PROBLEMS: &str = "problems_per_capability is 0, expected at least 1";
+        if self.dtype == WeightDtype::F16 {
+            return Err(wrong("dtype")(
+                "F16 loses small gradients, and losses are not scaled here; expected F32 or Bf16",
+            ));
+        }
         self.grpo.check(self.curriculum.stages()).map_err(wrong("grpo"))?;
         self.evaluation.sampling.check().map_err(wrong("evaluation"))?;
         if self.evaluation.problems_per_capability == 0 {

@@ -1,15 +1,29 @@
-//! The processor of the Qwen families beyond the reference: any size of image, hostile text, broken folders.
+//! The processors beyond the reference: any size of image, hostile text, broken folders.
 
 use proptest::prelude::*;
 use seethink::core::{Capability, Image, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
-use seethink::models::{Content, Message, Processor, ProcessorError, Role, TemplateOptions, Tokenizer, VlmProcessor};
+use seethink::models::{
+    Content, Message, Pixels, Processor, ProcessorError, Role, Span, TemplateOptions, Tokenizer, VlmProcessor,
+};
 use seethink::train::PromptFormat;
 use seethink_tests::tiny::checkpoint;
 use std::path::Path;
 use std::sync::LazyLock;
 
+/// Folders of the fixtures.
+const FAMILIES: [&str; 4] = ["qwen2_5_vl", "qwen3_vl", "internvl3", "internvl3_5"];
+
+/// Of each family.
+static OF_FAMILIES: LazyLock<[VlmProcessor; 4]> = LazyLock::new(|| {
+    FAMILIES.map(|family| {
+        let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(family).join("checkpoint");
+        VlmProcessor::from_pretrained(&checkpoint).expect("the tiny checkpoint is whole")
+    })
+});
+
+/// Of Qwen3-VL.
 static PROCESSOR: LazyLock<VlmProcessor> =
     LazyLock::new(|| VlmProcessor::from_pretrained(&checkpoint()).expect("the tiny checkpoint is whole"));
 
@@ -29,48 +43,48 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn sizes_alone_tell_the_number_of_tokens(sizes in prop::collection::vec((1u32..400, 1u32..400), 0..4)) {
+    fn sizes_alone_tell_the_number_of_tokens(
+        family in 0..FAMILIES.len(), sizes in prop::collection::vec((1u32..400, 1u32..400), 0..4),
+    ) {
         prop_assume!(sizes.iter().all(|(w, h)| w.max(h) <= &(200 * w.min(h))));
         let images: Vec<Image> = sizes.iter().map(|&(width, height)| grey(width, height)).collect();
         let content = images.iter().flat_map(|_| [Content::Image, text("and ")]).chain([text("what?")]).collect();
-        let prompt = PROCESSOR.encode(&[user(content)], &images).expect("a fine prompt");
+        let prompt = OF_FAMILIES[family].encode(&[user(content)], &images).expect("a fine prompt");
 
-        let processor = PROCESSOR.image_processor();
+        let processor = OF_FAMILIES[family].image_processor();
         let counts: Vec<usize> =
             sizes.iter().map(|&(w, h)| processor.n_image_tokens(w, h).expect("a fine size")).collect();
         prop_assert_eq!(prompt.image_tokens.len(), counts.iter().sum::<usize>());
-        let cells = prompt.pixels.grids.iter().map(|[_, rows, columns]| rows * columns / 4);
-        prop_assert_eq!(cells.collect::<Vec<_>>(), counts);
-        prop_assert_eq!(prompt.pixels.values.len(), prompt.pixels.n_patches() * 3 * 2 * 16 * 16);
-        for &(width, height) in &sizes {
-            let [_, rows, columns] = processor.grid(width, height).expect("a fine size");
-            prop_assert!(rows % 2 == 0 && columns % 2 == 0);
-            let [height, width] = [rows, columns].map(|side| 16 * side);
-            // The lower bound rounds up and may pass the upper one on thin images; blocks are whole either way.
-            prop_assert!(height * width >= 4096, "{}x{}", width, height);
-        }
+        let spans = prompt.pixels.grids.iter().map(|&grid| processor.span(grid).n_image_tokens());
+        prop_assert_eq!(spans.collect::<Vec<_>>(), counts);
+        let alone = images.iter().map(|image| processor.process(std::slice::from_ref(image)).expect("a fine size"));
+        prop_assert_eq!(prompt.pixels, Pixels::concat(&alone.collect::<Vec<_>>()));
     }
 
     #[test]
-    fn positions_follow_their_definition(sizes in prop::collection::vec((1u32..300, 30u32..300), 0..4)) {
+    fn positions_follow_their_definition(
+        family in 0..FAMILIES.len(), sizes in prop::collection::vec((1u32..300, 30u32..300), 0..4),
+    ) {
         let images: Vec<Image> = sizes.iter().map(|&(width, height)| grey(width.max(height / 99 + 1), height)).collect();
         let content = images.iter().flat_map(|_| [text("x"), Content::Image]).collect();
-        let prompt = PROCESSOR.encode(&[user(content)], &images).expect("a fine prompt");
+        let processor = &OF_FAMILIES[family];
+        let prompt = processor.encode(&[user(content)], &images).expect("a fine prompt");
         prop_assert_eq!(prompt.position_ids.len(), prompt.tokens.len());
         let mut grids = prompt.pixels.grids.iter();
         let mut next = 0;
         let mut i = 0;
         while i < prompt.tokens.len() {
             let end = if prompt.image_tokens.contains(&i) {
-                let [_, rows, columns] = grids.next().expect("a grid per image").map(|n| n as i64);
-                let (rows, columns) = (rows / 2, columns / 2);
-                for row in 0..rows {
-                    for column in 0..columns {
-                        let found = prompt.position_ids[i + (row * columns + column) as usize];
-                        prop_assert_eq!(found, [next, next + row, next + column]);
-                    }
+                let grid = *grids.next().expect("a grid per image");
+                let span = processor.image_processor().span(grid);
+                for k in 0..span.n_image_tokens() {
+                    let expected = match span {
+                        Span::Grid { columns, .. } => [0, k / columns, k % columns],
+                        Span::Run { .. } => [k; 3],
+                    };
+                    prop_assert_eq!(prompt.position_ids[i + k], expected.map(|offset| next + offset as i64));
                 }
-                i + (rows * columns) as usize
+                i + span.n_image_tokens()
             } else {
                 prop_assert_eq!(prompt.position_ids[i], [next; 3]);
                 i + 1
@@ -78,7 +92,7 @@ proptest! {
             next = 1 + prompt.position_ids[i..end].iter().flatten().max().expect("at least one token");
             i = end;
         }
-        prop_assert_eq!(prompt.next_position, next);
+        prop_assert_eq!((prompt.next_position, grids.next()), (next, None));
     }
 
     /// Pieces of special tokens in any arrangement, over any number of texts: no id but the template's own acts.
