@@ -8,28 +8,36 @@ use seethink::prelude::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every configuration, by its path below `configs/`.
-fn all() -> Vec<(String, RunConfig)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+/// Every file below a folder of the repository, with its path there.
+fn files(folder: &str) -> Vec<(String, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
     let mut folders = vec![root.clone()];
-    let mut files: Vec<PathBuf> = Vec::new();
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else {
-                assert_eq!(path.extension().unwrap(), "ron", "{} is no configuration", path.display());
-                files.push(path);
+                files.push((path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/"), path));
             }
         }
     }
     files.sort();
-    let load = |path: PathBuf| {
-        let config = RunConfig::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
-        (path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/"), config)
+    files
+}
+
+fn load(path: &Path) -> RunConfig {
+    RunConfig::load(path, &[]).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Every configuration, by its path below `configs/`.
+fn all() -> Vec<(String, RunConfig)> {
+    let load = |(name, path): (String, PathBuf)| {
+        assert_eq!(path.extension().unwrap(), "ron", "{name} is no configuration");
+        (name, load(&path))
     };
-    files.into_iter().map(load).collect()
+    files("configs").into_iter().map(load).collect()
 }
 
 fn config(name: &str) -> RunConfig {
@@ -53,6 +61,18 @@ fn corpus(sizes: [u64; 3]) -> Corpus {
 fn planned_steps(config: &RunConfig, sizes: [u64; 3]) -> Vec<usize> {
     let curriculum = config.curriculum.build(&corpus(sizes), config.seed).unwrap();
     curriculum.planned_steps(config.grpo.rollout_batch).unwrap()
+}
+
+#[test]
+fn what_has_results_can_be_run_again() {
+    let runs: Vec<_> =
+        files("experiments/results").into_iter().filter(|(name, _)| name.ends_with("/config.ron")).collect();
+    assert!(runs.len() > 9);
+    for (name, path) in runs {
+        let config = load(&path);
+        assert!(path.with_file_name("summary.json").exists(), "{name} has no results");
+        assert!(name.ends_with(&format!("seed-{}/config.ron", config.seed)), "{name}");
+    }
 }
 
 #[test]
