@@ -46,7 +46,7 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// Number format of parameters, moments and computation: `F32`, or `Bf16` for half the memory.
     ///
-    /// Norms, softmaxes, log-probabilities and losses are taken in `f32` in any case. Parameters have no `f32` copies: an update
+    /// RMS norms, softmaxes, log-probabilities and losses are taken in `f32` in any case. Parameters have no `f32` copies: an update
     /// smaller than 1/512 of a `Bf16` parameter is lost.
     #[serde(default)]
     pub dtype: WeightDtype,
