@@ -76,7 +76,7 @@ impl Evaluator {
         let key = DrawKey { seed: self.seed, purpose: Purpose::Evaluation, step: 0 };
         let problems = benchmark.problems.iter();
         let prompts: Vec<Prompt<'_>> =
-            problems.zip(&benchmark.prompts).map(|(problem, input)| Prompt { problem: problem.id, input }).collect();
+            problems.zip(&benchmark.prompts).map(|(problem, input)| Prompt::new(problem.id, input)).collect();
         let rollouts = generator.generate(&prompts, 1, key, &mut |_, _| !self.interrupter.should_stop())?;
         let completions = rollouts.groups.into_iter().flat_map(|group| group.completions);
         Ok(benchmark

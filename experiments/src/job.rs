@@ -88,6 +88,26 @@ pub fn program(family: BaseFamily) -> Result<()> {
     Ok(())
 }
 
+/// Makes a curriculum over a corpus, with a seed.
+pub type MakeCurriculum = dyn Fn(&Corpus, u64) -> Result<Course, CurriculumError>;
+
+/// The same with a curriculum of one's own, which the configuration of the run records by its name.
+///
+/// # Errors
+/// As [`run`].
+pub fn custom_program(family: BaseFamily, name: &str, make: &MakeCurriculum) -> Result<()> {
+    /// Post-trains a small vision-language model by GRPO with a curriculum of this program.
+    #[derive(clap::Parser)]
+    #[command(version)]
+    struct Program {
+        #[command(flatten)]
+        job: JobArgs,
+    }
+    let Program { job } = Program::parse();
+    run_custom(&JobArgs { family, ..job }, &interrupter(), name, make)?;
+    Ok(())
+}
+
 /// What stops a job cleanly: the first Ctrl-C asks for a checkpoint, the second ends the program.
 ///
 /// To be called once per program.
@@ -112,13 +132,28 @@ pub fn interrupter() -> Interrupter {
 /// # Errors
 /// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
 pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
+    run_with(args, interrupter, None)
+}
+
+/// The same with a curriculum of one's own, which the configuration of the run records by its name.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_custom(args: &JobArgs, interrupter: &Interrupter, name: &str, make: &MakeCurriculum) -> Result<PathBuf> {
+    run_with(args, interrupter, Some((name, make)))
+}
+
+fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &MakeCurriculum)>) -> Result<PathBuf> {
     if !args.dashboard {
         // The dashboard has burn's log file instead. Only the first job of a program can do it.
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }
     let device = device(&args.device)?;
-    let (config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
+    let (mut config, folder) = if args.resume { resumed(args)? } else { fresh(args)? };
+    if let Some((name, _)) = custom {
+        config.curriculum = CurriculumConfig::Custom(name.to_owned());
+    }
     let (processor, model) = match &config.model {
         ModelConfig::Pretrained(dir) => load(dir, config.dtype, &device)?,
         // The model of the program that began the run.
@@ -129,10 +164,13 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
             load(dir.path(), config.dtype, &device)?
         }
     };
-    let reward = Arc::new(ThinkBoxedReward::default());
+    let reward = Arc::new(config.reward);
     let train = problems(&config.data, Split::Train, None)?;
     let corpus = Corpus::new(train.iter().map(CorpusEntry::from))?;
-    let curriculum = config.curriculum.build(&corpus, config.seed)?;
+    let curriculum = match custom {
+        Some((_, make)) => make(&corpus, config.seed)?,
+        None => config.curriculum.build(&corpus, config.seed)?,
+    };
     let benchmark = |name, split, n| {
         Benchmark::new(name, problems(&config.data, split, Some(n))?, &config.grpo.prompt, &*processor)
     };
@@ -161,15 +199,19 @@ pub fn run(args: &JobArgs, interrupter: &Interrupter) -> Result<PathBuf> {
         n_samples: 12,
     };
     println!("{}", Live::headline(&config, train.len(), &folder));
-    let title = title(&model, curriculum.stages());
-    let live = Live::new(curriculum.planned_steps(config.grpo.rollout_batch), !args.dashboard);
+    let title = title(&model, curriculum.curriculum().stages());
+    let live = Live::new(curriculum.curriculum().planned_steps(Some(config.grpo.rollout_batch)), !args.dashboard);
     let grpo = Grpo {
         config: config.grpo.clone(),
         seed: config.seed,
         processor: processor.clone(),
         reward,
+        rewards: config
+            .rewards
+            .iter()
+            .map(|(name, reward)| (name.clone(), Arc::new(*reward) as Arc<dyn Reward>))
+            .collect(),
         problems: train.into_iter().collect::<Problems>(),
-        corpus,
         curriculum,
         validate: Some(Box::new(evaluation)),
         observer: live.observer(),

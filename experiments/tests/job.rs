@@ -165,3 +165,29 @@ fn a_folder_that_cannot_be_made_is_named() {
     let error = refused(&small(&file.join("run")));
     assert!(error.contains("cannot create the run folder") && error.contains("file"), "{error}");
 }
+
+#[test]
+fn the_guide_to_curricula_shows_a_program_that_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let program = std::fs::read_to_string(root.join("examples/custom_curriculum.rs")).unwrap();
+    let guide = std::fs::read_to_string(root.join("../docs/writing-a-curriculum.md")).unwrap();
+    assert!(guide.contains(&format!("```rust\n{program}```\n")), "the guide shows another program");
+    assert!(program.lines().count() < 50);
+
+    // Examples are built beside the tests.
+    let executable = std::env::current_exe().unwrap();
+    let built = executable.parent().unwrap().parent().unwrap().join("examples/custom_curriculum");
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let settings = ["grpo.rollout_batch=2", "grpo.mini_batch=2", "grpo.group_size=2", "grpo.sampling.max_tokens=8"];
+    let sizes = ["data.Digits.problems_per_capability=200", "evaluation.problems_per_capability=2"];
+    let set = settings.iter().chain(&sizes).flat_map(|setting| ["--set", setting]);
+    let status = std::process::Command::new(built).args(set).arg("--out").arg(&out).status().unwrap();
+    assert!(status.success());
+    assert_eq!(
+        RunConfig::load(out.join("config.ron"), &[]).unwrap().curriculum,
+        CurriculumConfig::Custom("mastery".into())
+    );
+    let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    assert_eq!(metrics.lines().count(), 121);
+}

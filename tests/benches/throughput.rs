@@ -48,7 +48,7 @@ fn throughput(criterion: &mut Criterion) {
         world.problems(Split::Train, &Capability::VISUAL_REASONING, seed).take(grpo.rollout_batch).collect();
     let inputs = grpo.prompt.encode_all(&processor, &problems.iter().collect::<Vec<_>>()).unwrap();
     let prompts: Vec<Prompt<'_>> =
-        problems.iter().zip(&inputs).map(|(problem, input)| Prompt { problem: problem.id, input }).collect();
+        problems.iter().zip(&inputs).map(|(problem, input)| Prompt::new(problem.id, input)).collect();
     let generator = Generator {
         model: &model,
         processor: &processor,
@@ -65,7 +65,7 @@ fn throughput(criterion: &mut Criterion) {
     let groups: Vec<GroupInput<'_>> = inputs
         .iter()
         .zip(&rollouts.groups)
-        .map(|(prompt, group)| GroupInput::of_group(prompt, None, group, group_advantages(&rewards)))
+        .map(|(prompt, group)| GroupInput::of_completions(prompt, None, &group.completions, group_advantages(&rewards)))
         .collect();
     let mut micro_batches = MicroBatch::pack(&groups, grpo.memory.micro_batch_tokens);
     let log_probs = LogProbs {

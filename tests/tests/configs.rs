@@ -49,10 +49,8 @@ fn config(name: &str) -> RunConfig {
 fn corpus(sizes: [u64; 3]) -> Corpus {
     let entries = Capability::ALL.into_iter().zip(sizes).enumerate().flat_map(|(i, (capability, size))| {
         (0..size).map(move |number| CorpusEntry {
-            id: ProblemId(((i as u64) << 32) | number),
-            capability: capability.clone(),
             pass_rate: PassRate::new((number % 17) as f32 / 16.0).ok(),
-            tags: Default::default(),
+            ..CorpusEntry::new(ProblemId(((i as u64) << 32) | number), capability.clone())
         })
     });
     Corpus::new(entries).unwrap()
@@ -60,7 +58,7 @@ fn corpus(sizes: [u64; 3]) -> Corpus {
 
 fn planned_steps(config: &RunConfig, sizes: [u64; 3]) -> Vec<usize> {
     let curriculum = config.curriculum.build(&corpus(sizes), config.seed).unwrap();
-    curriculum.planned_steps(config.grpo.rollout_batch).unwrap()
+    curriculum.curriculum().planned_steps(Some(config.grpo.rollout_batch)).unwrap()
 }
 
 #[test]
@@ -95,9 +93,14 @@ fn every_curriculum_builds_and_hands_out_what_it_plans() {
     for (name, config) in all() {
         let size = config.grpo.rollout_batch;
         let mut curriculum = config.curriculum.build(&corpus, config.seed).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let planned = curriculum.planned_steps(size).unwrap();
-        let mut drawn = vec![0; curriculum.stages().len()];
-        while let Some(batch) = curriculum.next_batch(&corpus, size) {
+        let planned = curriculum.curriculum().planned_steps(Some(size)).unwrap();
+        let mut drawn = vec![0; planned.len()];
+        loop {
+            let batch = curriculum.draw(size);
+            curriculum.observe(&[]);
+            if batch.is_empty() {
+                break;
+            }
             assert_eq!(batch.problems.len(), size, "{name}");
             drawn[batch.stage] += 1;
         }

@@ -3,9 +3,13 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
-use seethink::core::{Capability, Trainable};
-use seethink::curriculum::{Corpus, CorpusEntry, Epochs, LastBatch, Order, Stage, Staged};
+use seethink::core::{Capability, Problem, Trainable};
+use seethink::curriculum::{
+    Corpus, CorpusEntry, CurriculumConfig, Epochs, Filter, LastBatch, Order, Quantity, Replay, RuleConfig, Speed,
+    Stage, Staged, Weight, With,
+};
 use seethink::models::qwen3_vl::Qwen3Vl;
+use seethink::reward::{Reward, Score};
 use seethink::rollout::Sampling;
 use seethink::train::{
     CheckpointFolder, Decay, Event, Grpo, GrpoConfig, Interrupter, MemoryConfig, Metrics, MetricsFile, Moment,
@@ -34,6 +38,7 @@ fn config() -> GrpoConfig {
         rollout_batch: 4,
         group_size: 3,
         mini_batch: 2,
+        max_draws: 1,
         sampling: Sampling::plain(8),
         loss: PolicyLoss { kl_coef: 0.05, ..PolicyLoss::default() },
         optimizer: OptimizerConfig {
@@ -53,6 +58,8 @@ fn config() -> GrpoConfig {
 /// One run and how it is started.
 struct Job {
     plan: Staged,
+    /// Puts the plan under rules.
+    compose: fn(CurriculumConfig) -> CurriculumConfig,
     config: GrpoConfig,
     seed: u64,
     resume: bool,
@@ -65,6 +72,7 @@ impl Job {
     fn new() -> Self {
         Self {
             plan: plan(),
+            compose: |plan| plan,
             config: config(),
             seed: 11,
             resume: false,
@@ -99,9 +107,9 @@ impl Job {
             seed: self.seed,
             processor: Arc::new(tiny::processor()),
             reward: Arc::new(LetterReward),
-            curriculum: self.plan.build(&corpus, self.seed)?,
+            rewards: [("nothing".to_owned(), Arc::new(Nothing) as Arc<dyn Reward>)].into(),
+            curriculum: (self.compose)(CurriculumConfig::Staged(self.plan)).build(&corpus, self.seed)?,
             problems: problems.into_iter().collect(),
-            corpus,
             validate: self.validate,
             observer: self.observer,
             dashboard: false,
@@ -184,6 +192,94 @@ fn a_resumed_run_is_the_run_that_was_not_interrupted() {
             assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
         }
     }
+}
+
+/// A reward that is always 0.
+struct Nothing;
+
+impl Reward for Nothing {
+    fn name(&self) -> &'static str {
+        "nothing"
+    }
+
+    fn score(&self, _: &Problem, _: &str) -> Score {
+        Score { value: 0.0, parts: vec![("accuracy", 0.0)] }
+    }
+}
+
+#[test]
+fn a_stage_overrides_prompt_reward_and_length() {
+    let mut plan = plan();
+    let overrides = &mut plan.stages[1].overrides;
+    overrides.reward = Some("nothing".into());
+    overrides.max_tokens = Some(3);
+    let run = |plan: Staged| {
+        let folder = tempfile::tempdir().unwrap();
+        Job { plan, ..Job::new() }.run(folder.path()).unwrap();
+        records(folder.path())
+    };
+    let of_stages = |records: &[StepRecord], key: &str| [1, 4].map(|step| records[step].metrics[key]);
+    let records = run(plan.clone());
+    assert!(of_stages(&records, "rollout/length")[0] > 3.0 && of_stages(&records, "rollout/length")[1] <= 3.0);
+    assert!(of_stages(&records, "reward/mean")[0] > 0.0 && of_stages(&records, "reward/mean")[1] == 0.0);
+
+    let tokens_with_suffix = |suffix: &str| {
+        let mut plan = plan.clone();
+        plan.stages[1].overrides.prompt_suffix = Some(suffix.into());
+        of_stages(&run(plan), "tokens/trained")
+    };
+    let (short, long) = (tokens_with_suffix(""), tokens_with_suffix(" Think about it."));
+    assert!(short[0] == long[0] && short[1] < long[1], "{short:?} {long:?}");
+
+    plan.stages[0].overrides.reward = Some("everything".into());
+    let error = Job { plan, ..Job::new() }.error(tempfile::tempdir().unwrap().path());
+    assert!(error.contains("`everything`") && error.contains("[nothing]"), "{error}");
+}
+
+/// Half of a batch from the bank, groups in two portions, refused ones drawn for again, and weights.
+fn under_rules(plan: CurriculumConfig) -> CurriculumConfig {
+    let filter = Filter { quantity: Quantity::Reward, low: 0.55, high: 1.0, inclusive: true };
+    let weight = Weight::Focal { gamma: 0.5 };
+    let rules =
+        vec![RuleConfig::Speed(Speed { screen: 2, more: 2 }), RuleConfig::Filter(filter), RuleConfig::Weight(weight)];
+    let policy = Box::new(CurriculumConfig::With(With { policy: Box::new(plan), rules, steps: None }));
+    CurriculumConfig::Replay(Replay { share: 0.5, alpha: 1.0, capacity: 6, policy })
+}
+
+#[test]
+fn groups_are_extended_refused_replaced_and_replayed_and_all_that_resumes() {
+    let job = || Job { compose: under_rules, config: GrpoConfig { max_draws: 3, ..config() }, ..Job::new() };
+    let expected_folder = tempfile::tempdir().unwrap();
+    let expected = job().run(expected_folder.path()).unwrap();
+    let records = records(expected_folder.path());
+    let of = |key: &str| records[1..].iter().map(|record| record.metrics[key]).collect::<Vec<_>>();
+    assert_eq!(expected.steps, 6);
+    assert!(of("rollout/admitted").iter().any(|&share| share < 1.0), "{:?}", of("rollout/admitted"));
+    // Nothing is banked in the first step; later two of four places are the bank's.
+    assert_eq!(of("rollout/replayed")[..2], [0.0, 2.0]);
+    assert!(of("curriculum/replay/bank").iter().all(|&n| n <= 6.0));
+    let completions: Vec<f64> = records.iter().map(|record| record.metrics["rollout/completions"]).collect();
+    assert!(completions[6] < 6.0 * 3.0 * 4.0 * 4.0 && completions[6] > 6.0 * 2.0 * 2.0, "{completions:?}");
+
+    for step in [1, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let stopped = job().stopped(move |event| matches!(event, Event::Step { record, .. } if record.step == step));
+        assert_eq!(stopped.run(folder.path()).unwrap().steps, step);
+        let resumed = Job { resume: true, ..job() }.run(folder.path()).unwrap();
+        assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
+    }
+}
+
+#[test]
+fn a_step_that_admits_nothing_changes_nothing() {
+    fn nothing(plan: CurriculumConfig) -> CurriculumConfig {
+        let filter = Filter { quantity: Quantity::Reward, low: 2.0, high: 3.0, inclusive: true };
+        CurriculumConfig::With(With { policy: Box::new(plan), rules: vec![RuleConfig::Filter(filter)], steps: Some(2) })
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let trained = Job { compose: nothing, ..Job::new() }.run(folder.path()).unwrap();
+    assert_eq!((trained.steps, trained.interrupted), (2, false));
+    assert!(tiny::weights(&trained.model) == tiny::weights(&tiny::model(3)));
 }
 
 #[test]
@@ -458,8 +554,8 @@ fn damage_is_named() {
     }
     let state = folder.path().join("checkpoint/state-2.json");
     let text = std::fs::read_to_string(&state).unwrap();
-    std::fs::write(&state, text.replace("\"version\": 2", "\"version\": 1")).unwrap();
-    assert!(Job::resumed().error(folder.path()).contains("is of version 1, expected 2"));
+    std::fs::write(&state, text.replace("\"version\": 3", "\"version\": 1")).unwrap();
+    assert!(Job::resumed().error(folder.path()).contains("is of version 1, expected 3"));
     std::fs::write(&state, text).unwrap();
 
     let metrics = folder.path().join("metrics.jsonl");

@@ -40,7 +40,7 @@ impl World {
         let problems = tiny::problems(2);
         let prompts = PromptFormat::default().encode_all(&processor, &problems.iter().collect::<Vec<_>>()).unwrap();
         let asked: Vec<Prompt<'_>> =
-            problems.iter().zip(&prompts).map(|(problem, input)| Prompt { problem: problem.id, input }).collect();
+            problems.iter().zip(&prompts).map(|(problem, input)| Prompt::new(problem.id, input)).collect();
         let generator =
             Generator { model: &model, processor: &processor, sampling: Sampling::plain(10), max_batch: 64 };
         let key = DrawKey { seed: 1, purpose: Purpose::Rollout, step: 0 };
@@ -79,7 +79,12 @@ impl World {
         let pack = |keep_features: bool| {
             let inputs = self.groups.iter().zip(&self.prompts).zip(self.features.iter().zip(&self.advantages));
             let inputs = inputs.map(|((group, prompt), (features, advantages))| {
-                GroupInput::of_group(prompt, features.as_ref().filter(|_| keep_features), group, advantages.clone())
+                GroupInput::of_completions(
+                    prompt,
+                    features.as_ref().filter(|_| keep_features),
+                    &group.completions,
+                    advantages.clone(),
+                )
             });
             MicroBatch::pack(&inputs.collect::<Vec<_>>(), max_tokens)
         };

@@ -38,7 +38,7 @@ impl World {
 
     /// Completions of the problems with these indices.
     fn roll_out(&self, which: &[usize], n: usize, sampling: Sampling, max_batch: usize, key: DrawKey) -> Rollouts {
-        let prompt = |&i: &usize| Prompt { problem: self.problems[i].id, input: &self.prompts[i] };
+        let prompt = |&i: &usize| Prompt::new(self.problems[i].id, &self.prompts[i]);
         let prompts: Vec<Prompt<'_>> = which.iter().map(prompt).collect();
         self.generator(sampling, max_batch).generate(&prompts, n, key, &mut |_, _| true).unwrap()
     }
@@ -128,7 +128,12 @@ fn training_recomputes_the_log_probabilities_of_sampling() {
                 .iter()
                 .zip(world.prompts.iter().zip(&rollouts.features))
                 .map(|(group, (prompt, features))| {
-                    GroupInput::of_group(prompt, features.as_ref().filter(|_| frozen), group, vec![0.0; 4])
+                    GroupInput::of_completions(
+                        prompt,
+                        features.as_ref().filter(|_| frozen),
+                        &group.completions,
+                        vec![0.0; 4],
+                    )
                 })
                 .collect();
             for batch in MicroBatch::pack(&groups, 1500) {
@@ -147,8 +152,7 @@ fn forbidden_tokens_are_never_written_and_have_no_probability() {
     let allowed = 100..110;
     let forbidden: Vec<u32> = (0..world.model.vocab_size() as u32).filter(|id| !allowed.contains(id)).collect();
     let processor = Ending { forbidden: forbidden.clone(), ..tiny::processor() };
-    let prompts: Vec<Prompt<'_>> =
-        (0..6).map(|i| Prompt { problem: world.problems[i].id, input: &world.prompts[i] }).collect();
+    let prompts: Vec<Prompt<'_>> = (0..6).map(|i| Prompt::new(world.problems[i].id, &world.prompts[i])).collect();
     let mut used = std::collections::BTreeSet::new();
     for sampling in
         [Sampling::plain(16), Sampling::greedy(16), Sampling { top_k: 3, top_p: 0.9, ..Sampling::plain(16) }]
@@ -222,8 +226,7 @@ fn a_completion_ends_with_its_first_end_token_or_at_the_limit() {
 #[test]
 fn generation_reports_its_progress_and_can_be_stopped() {
     let world = World::new();
-    let prompts: Vec<Prompt<'_>> =
-        (0..6).map(|i| Prompt { problem: world.problems[i].id, input: &world.prompts[i] }).collect();
+    let prompts: Vec<Prompt<'_>> = (0..6).map(|i| Prompt::new(world.problems[i].id, &world.prompts[i])).collect();
     let generator = world.generator(Sampling::plain(8), 4);
     let mut heard = Vec::new();
     let all = generator.generate(&prompts, 2, KEY, &mut |done, wanted| {

@@ -1,6 +1,9 @@
 //! What every static policy must hold, and small corpora to hold it on.
 
-use crate::{BatchPlan, Corpus, CorpusEntry, Curriculum, CurriculumError, Epochs, LastBatch, Order};
+use crate::{
+    Batch, Corpus, CorpusEntry, Course, CurriculumConfig, Epochs, GroupKey, GroupOutcome, LastBatch, Order,
+    SimulatedStep, Simulation, SkilledLearner,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use seethink_core::{Capability, PassRate, ProblemId, Purpose, Rng};
@@ -11,11 +14,10 @@ pub(crate) fn corpus(counts: &[(Capability, usize)]) -> Corpus {
     let entries = counts.iter().flat_map(|(capability, n)| (0..*n).map(move |_| capability)).enumerate();
     Corpus::new(entries.map(|(i, capability)| {
         let mut rng = Rng::new(11, Purpose::World, &[i as u64]);
+        let id = ProblemId(rng.next_u64());
         CorpusEntry {
-            id: ProblemId(rng.next_u64()),
-            capability: capability.clone(),
             pass_rate: Some(PassRate::new(rng.below(17) as f32 / 16.0).unwrap()),
-            tags: Default::default(),
+            ..CorpusEntry::new(id, capability.clone())
         }
     }))
     .unwrap()
@@ -27,9 +29,32 @@ pub(crate) fn three(perception: usize, textual: usize, visual: usize) -> Corpus 
     corpus(&[(a, perception), (b, textual), (c, visual)])
 }
 
-/// Every batch that is left.
-pub(crate) fn drain(curriculum: &mut dyn Curriculum, corpus: &Corpus, size: usize) -> Vec<BatchPlan> {
-    std::iter::from_fn(|| curriculum.next_batch(corpus, size)).collect()
+/// A group for this problem with these rewards, which are its accuracies too.
+pub(crate) fn outcome(problem: u64, rewards: &[f32]) -> GroupOutcome {
+    let mean = rewards.iter().sum::<f32>() / rewards.len().max(1) as f32;
+    GroupOutcome {
+        key: GroupKey { step: 0, problem: ProblemId(problem) },
+        rewards: rewards.to_vec(),
+        accuracies: rewards.to_vec(),
+        advantages: rewards.iter().map(|reward| reward - mean).collect(),
+        lengths: vec![3; rewards.len()],
+        n_truncated: 0,
+    }
+}
+
+/// Every batch that is left, if nothing is ever told.
+pub(crate) fn drain(course: &mut Course, size: usize) -> Vec<Batch> {
+    std::iter::from_fn(|| step(course, size)).collect()
+}
+
+/// One step without outcomes.
+pub(crate) fn step(course: &mut Course, size: usize) -> Option<Batch> {
+    let batch = course.draw(size);
+    if batch.is_empty() {
+        return None;
+    }
+    course.observe(&[]);
+    Some(batch)
 }
 
 /// Holds a static policy to the contract over random corpora, batch sizes, orders, lengths and seeds.
@@ -37,7 +62,7 @@ pub(crate) fn drain(curriculum: &mut dyn Curriculum, corpus: &Corpus, size: usiz
 /// `build` is called with stages that the policy chooses itself; they must not have lengths of their own.
 pub(crate) fn check_policy<F>(build: F)
 where
-    F: Fn(Order, Epochs, LastBatch, &Corpus, u64) -> Result<Box<dyn Curriculum>, CurriculumError>,
+    F: Fn(Order, Epochs, LastBatch) -> CurriculumConfig,
 {
     let orders = select(vec![Order::Shuffled, Order::EasyToHard, Order::HardToEasy]);
     let epochs = prop_oneof![
@@ -50,39 +75,40 @@ where
     proptest!(|((order, epochs, last_batch) in (orders, epochs, last_batches), [a, b, c] in counts,
                 size in 1usize..12, seed: u64, cut in 0usize..40)| {
         let corpus = three(a, b, c);
-        let fresh = || build(order, epochs, last_batch, &corpus, seed).unwrap();
-        let batches = drain(&mut *fresh(), &corpus, size);
-        sequence(&*fresh(), &corpus, epochs, size, &batches)?;
-        coverage(&*fresh(), &corpus, epochs, last_batch, size, &batches)?;
-        sorted(&corpus, order, epochs, &batches)?;
-        resume(&mut *fresh(), &mut *fresh(), &corpus, size, cut, &batches)?;
+        let config = build(order.clone(), epochs, last_batch);
+        let fresh = || config.build(&corpus, seed).unwrap();
+        let batches = drain(&mut fresh(), size);
+        sequence(&fresh(), &corpus, epochs, size, &batches)?;
+        coverage(&fresh(), &corpus, epochs, last_batch, size, &batches)?;
+        sorted(&corpus, &order, epochs, &batches)?;
+        resume(&mut fresh(), &mut fresh(), size, cut, &batches)?;
         if last_batch == LastBatch::Keep && !matches!(epochs, Epochs::AsNeeded { .. }) {
-            let flat = |batches: Vec<BatchPlan>| batches.into_iter().flat_map(|b| b.problems).collect::<Vec<_>>();
-            prop_assert_eq!(flat(drain(&mut *fresh(), &corpus, size + 3)), flat(batches), "batch size changes the order");
+            let flat = |batches: Vec<Batch>| batches.into_iter().flat_map(|b| b.problems).collect::<Vec<_>>();
+            prop_assert_eq!(flat(drain(&mut fresh(), size + 3)), flat(batches), "batch size changes the order");
         }
     });
 }
 
 /// Ids of the problems of a stage.
-fn pool(curriculum: &dyn Curriculum, corpus: &Corpus, stage: usize) -> Vec<ProblemId> {
-    let wanted = &curriculum.stages()[stage].capabilities;
+fn pool(course: &Course, corpus: &Corpus, stage: usize) -> Vec<ProblemId> {
+    let wanted = &course.curriculum().stages()[stage].capabilities;
     let belongs = |entry: &&CorpusEntry| wanted.is_empty() || wanted.contains(&entry.capability);
-    corpus.entries().iter().filter(belongs).map(|entry| entry.id).collect()
+    corpus.iter().filter(belongs).map(|entry| entry.id).collect()
 }
 
 /// Stages follow one another, never go back within a pass, and last as long as planned; batches hold what they may.
 fn sequence(
-    curriculum: &dyn Curriculum,
+    course: &Course,
     corpus: &Corpus,
     epochs: Epochs,
     size: usize,
-    batches: &[BatchPlan],
+    batches: &[Batch],
 ) -> Result<(), TestCaseError> {
-    let n_stages = curriculum.stages().len();
+    let n_stages = course.curriculum().stages().len();
     let mut visits: Vec<usize> = batches.iter().map(|batch| batch.stage).collect();
     let steps: Vec<usize> =
         (0..n_stages).map(|stage| visits.iter().filter(|&&visited| visited == stage).count()).collect();
-    prop_assert_eq!(curriculum.planned_steps(size), Some(steps));
+    prop_assert_eq!(course.curriculum().planned_steps(Some(size)), Some(steps));
     if n_stages > 1 {
         visits.dedup();
         let passes = if let Epochs::OverWholePlan(passes) = epochs { passes as usize } else { 1 };
@@ -93,7 +119,7 @@ fn sequence(
         ids.sort_unstable();
         ids.dedup();
         prop_assert!((1..=size).contains(&ids.len()) && ids.len() == batch.problems.len(), "{:?}", batch);
-        let pool = pool(curriculum, corpus, batch.stage);
+        let pool = pool(course, corpus, batch.stage);
         prop_assert!(ids.iter().all(|id| pool.binary_search(id).is_ok()), "a problem of another stage");
     }
     Ok(())
@@ -101,16 +127,16 @@ fn sequence(
 
 /// Every problem of a stage once per epoch: exactly with `Keep`, all but an incomplete batch with `Drop`.
 fn coverage(
-    curriculum: &dyn Curriculum,
+    course: &Course,
     corpus: &Corpus,
     epochs: Epochs,
     last_batch: LastBatch,
     size: usize,
-    batches: &[BatchPlan],
+    batches: &[Batch],
 ) -> Result<(), TestCaseError> {
-    for stage in 0..curriculum.stages().len() {
-        let pool = pool(curriculum, corpus, stage);
-        let own: Vec<&BatchPlan> = batches.iter().filter(|batch| batch.stage == stage).collect();
+    for stage in 0..course.curriculum().stages().len() {
+        let pool = pool(course, corpus, stage);
+        let own: Vec<&Batch> = batches.iter().filter(|batch| batch.stage == stage).collect();
         let per_epoch = last_batch.batches_per_epoch(pool.len(), size);
         let drawn_per_epoch = match last_batch {
             LastBatch::Keep => pool.len(),
@@ -135,7 +161,7 @@ fn coverage(
 }
 
 /// Pass rates are monotone within an epoch where the order says so; checked where a stage has exactly one epoch.
-fn sorted(corpus: &Corpus, order: Order, epochs: Epochs, batches: &[BatchPlan]) -> Result<(), TestCaseError> {
+fn sorted(corpus: &Corpus, order: &Order, epochs: Epochs, batches: &[Batch]) -> Result<(), TestCaseError> {
     if !matches!(epochs, Epochs::PerStage(1) | Epochs::OverWholePlan(1)) {
         return Ok(());
     }
@@ -146,9 +172,9 @@ fn sorted(corpus: &Corpus, order: Order, epochs: Epochs, batches: &[BatchPlan]) 
     }
     for rates in rates.values() {
         match order {
-            Order::Shuffled => {}
             Order::EasyToHard => prop_assert!(rates.is_sorted_by(|a, b| a >= b), "{:?}", rates),
             Order::HardToEasy => prop_assert!(rates.is_sorted(), "{:?}", rates),
+            _ => {}
         }
     }
     Ok(())
@@ -156,21 +182,92 @@ fn sorted(corpus: &Corpus, order: Order, epochs: Epochs, batches: &[BatchPlan]) 
 
 /// A run stopped after `cut` batches and resumed from its record, as text, goes on as if nothing had happened.
 fn resume(
-    stopped: &mut dyn Curriculum,
-    resumed: &mut dyn Curriculum,
-    corpus: &Corpus,
+    stopped: &mut Course,
+    resumed: &mut Course,
     size: usize,
     cut: usize,
-    batches: &[BatchPlan],
+    batches: &[Batch],
 ) -> Result<(), TestCaseError> {
     let cut = cut.min(batches.len());
     for batch in &batches[..cut] {
-        prop_assert_eq!(stopped.next_batch(corpus, size), Some(batch.clone()));
+        prop_assert_eq!(step(stopped, size), Some(batch.clone()));
     }
-    let record = ron::to_string(&stopped.to_record()).unwrap();
-    resumed.load_record(ron::from_str(&record).unwrap()).unwrap();
-    prop_assert_eq!(resumed.metrics(), stopped.metrics());
-    prop_assert_eq!(drain(resumed, corpus, size), &batches[cut..]);
-    prop_assert_eq!(resumed.next_batch(corpus, size), None, "over is over");
+    let record = serde_json::to_string(&stopped.to_record()).unwrap();
+    resumed.load_record(&serde_json::from_str(&record).unwrap()).unwrap();
+    prop_assert_eq!(resumed.curriculum().metrics(), stopped.curriculum().metrics());
+    prop_assert_eq!(drain(resumed, size), &batches[cut..]);
+    prop_assert_eq!(step(resumed, size), None, "over is over");
     Ok(())
+}
+
+/// The reference cases of a suite; `tests/fixtures/grpo/README.md` says whose they are.
+pub(crate) fn cases(suite: &str) -> Vec<serde_json::Value> {
+    let lines = include_str!("../../../tests/fixtures/grpo/curriculum.jsonl").lines();
+    let cases: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let cases: Vec<_> = cases.into_iter().filter(|case| case["suite"] == suite).collect();
+    assert!(!cases.is_empty(), "no cases of {suite}");
+    cases
+}
+
+/// Numbers of a list.
+pub(crate) fn float_list(value: &serde_json::Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+/// Numbers of a list of lists, or of a list of objects by the order of their keys.
+pub(crate) fn floats(value: &serde_json::Value) -> Vec<Vec<f64>> {
+    let row = |row: &serde_json::Value| match row.as_object() {
+        Some(object) => object.values().map(|number| number.as_f64().unwrap()).collect(),
+        None => float_list(row),
+    };
+    value.as_array().unwrap().iter().map(row).collect()
+}
+
+/// Simulates 80 steps with known pass rates, by the capability's place in the paper's order; returns each capability's share of what the second
+/// half draws. The curriculum is checked to resume exactly on the way.
+pub(crate) fn check_adaptive(config: &CurriculumConfig, corpus: &Corpus, rate: impl Fn(usize) -> f64) -> [f64; 3] {
+    check_resume(config, corpus);
+    let place = |capability: &Capability| Capability::ALL.iter().position(|one| one == capability).unwrap();
+    let mut course = config.build(corpus, 1).unwrap();
+    let simulation = Simulation { max_steps: 80, ..Simulation::default() };
+    let steps = simulation.run(&mut course, corpus, &mut |entry: &CorpusEntry| rate(place(&entry.capability)));
+    assert_eq!(steps.len(), 80, "over too soon");
+    let mut counts = [0usize; 3];
+    for step in &steps {
+        let mut ids: Vec<ProblemId> = step.drawn().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!((step.sampled.len(), ids.len()), (32, 32), "a full batch of different problems");
+    }
+    for id in steps[40..].iter().flat_map(SimulatedStep::drawn) {
+        counts[place(&corpus.get(id).unwrap().capability)] += 1;
+    }
+    counts.map(|n| n as f64 / counts.iter().sum::<usize>() as f64)
+}
+
+/// A simulated run that is stopped at any step and resumed from its record, as text, is the run that was not stopped.
+pub(crate) fn check_resume(config: &CurriculumConfig, corpus: &Corpus) {
+    let simulation = Simulation { batch: 8, max_draws: 3, max_steps: 24, ..Simulation::default() };
+    let learner = || SkilledLearner::new(corpus, 0.02, 0.3);
+    let whole = simulation.run(&mut config.build(corpus, 5).unwrap(), corpus, &mut learner());
+    assert_eq!(
+        whole,
+        simulation.run(&mut config.build(corpus, 5).unwrap(), corpus, &mut learner()),
+        "not deterministic"
+    );
+    assert_ne!(config.build(corpus, 5).unwrap().to_record(), config.build(corpus, 6).unwrap().to_record());
+    for cut in [0, 1, 7, 23] {
+        // The bank of a simulation is its own: it is filled by going the same way.
+        let mut resumed = config.build(corpus, 5).unwrap();
+        let mut skills = learner();
+        let first = Simulation { max_steps: cut, ..simulation };
+        let mut steps = Vec::new();
+        let mut bank = Default::default();
+        first.go_on(&mut resumed, corpus, &mut skills, &mut bank, &mut steps);
+        let record = serde_json::to_string(&resumed.to_record()).unwrap();
+        let mut resumed = config.build(corpus, 5).unwrap();
+        resumed.load_record(&serde_json::from_str(&record).unwrap()).unwrap();
+        simulation.go_on(&mut resumed, corpus, &mut skills, &mut bank, &mut steps);
+        assert_eq!(steps[..], whole[..], "resumed after {cut} steps");
+    }
 }

@@ -1,6 +1,10 @@
 //! The policies by name, as a configuration file chooses one.
 
-use crate::{Corpus, Curriculum, CurriculumError, Merged, Stage, Staged};
+use crate::{
+    AdaRft, Band, Corpus, Course, Curriculum, CurriculumError, Dump, E2h, FgExpo, Ladder, Merged, Mix, Pools, Repeat,
+    Replay, Review, Sec, Stage, StageOverrides, Staged, Vas, WarmStart, With,
+};
+use seethink_core::{Purpose, Rng, Trainable};
 use serde::{Deserialize, Serialize};
 
 /// Which policy, with its settings.
@@ -30,30 +34,152 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "a run has one")]
 pub enum CurriculumConfig {
     /// All capabilities at once.
     Merged(Merged),
     /// One stage after the other.
     Staged(Staged),
+    /// A policy under rules, or with an end.
+    With(With),
+    /// Policies side by side.
+    Mix(Mix),
+    /// One policy, then another.
+    WarmStart(WarmStart),
+    /// A curriculum several times over.
+    Repeat(Repeat),
+    /// A policy over a part of the problems.
+    Band(Band),
+    /// A share of every batch for groups of earlier steps.
+    Replay(Replay),
+    /// The problems nearest to a target difficulty.
+    AdaRft(AdaRft),
+    /// A bandit over categories.
+    Sec(Sec),
+    /// Upper confidence bounds over categories.
+    Dump(Dump),
+    /// Levels by a schedule.
+    E2h(E2h),
+    /// Levels up and down.
+    Ladder(Ladder),
+    /// Pools by the latest result.
+    Pools(Pools),
+    /// Half where rewards vary.
+    Vas(Vas),
+    /// A bell around a pass rate.
+    FgExpo(FgExpo),
+    /// What was mastered, at growing intervals.
+    Review(Review),
+    /// Made by a program; the configuration of its run names it.
+    Custom(String),
 }
 
 impl CurriculumConfig {
-    /// Its stages, as they were written.
+    /// Its stages, as they were written; none where it does not speak of stages.
     pub fn stages(&self) -> &[Stage] {
         match self {
             Self::Merged(merged) => std::slice::from_ref(&merged.stage),
             Self::Staged(staged) => &staged.stages,
+            Self::With(With { policy, .. })
+            | Self::Repeat(Repeat { policy, .. })
+            | Self::Band(Band { policy, .. })
+            | Self::Replay(Replay { policy, .. }) => policy.stages(),
+            Self::WarmStart(WarmStart { then, .. }) => then.stages(),
+            _ => &[],
         }
     }
 
-    /// The policy over a corpus. Equal arguments give equal draws.
+    /// The curriculum over a corpus. Equal arguments give equal draws.
     ///
     /// # Errors
-    /// See the policy's `build`.
-    pub fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+    /// If a setting is out of range, a stage has no problems, or a problem lacks what the curriculum goes by.
+    pub fn build(&self, corpus: &Corpus, seed: u64) -> Result<Course, CurriculumError> {
+        let settings = format!("{seed} {:?}", self.drawing());
+        Ok(Course::with_settings(self.part(corpus, seed)?, corpus, &settings))
+    }
+
+    /// What draws.
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         match self {
-            Self::Merged(merged) => merged.build(corpus, seed),
-            Self::Staged(staged) => staged.build(corpus, seed),
+            Self::Merged(merged) => merged.part(corpus, seed),
+            Self::Staged(staged) => staged.part(corpus, seed),
+            Self::With(with) => with.part(corpus, seed),
+            Self::Mix(mix) => mix.part(corpus, seed),
+            Self::WarmStart(warm_start) => warm_start.part(corpus, seed),
+            Self::Repeat(repeat) => repeat.part(corpus, seed),
+            Self::Band(band) => band.part(corpus, seed),
+            Self::Replay(replay) => replay.part(corpus, seed),
+            Self::AdaRft(adarft) => adarft.part(corpus, seed),
+            Self::Sec(sec) => sec.part(corpus, seed),
+            Self::Dump(dump) => dump.part(corpus, seed),
+            Self::E2h(e2h) => e2h.part(corpus, seed),
+            Self::Ladder(ladder) => ladder.part(corpus, seed),
+            Self::Pools(pools) => pools.part(corpus, seed),
+            Self::Vas(vas) => vas.part(corpus, seed),
+            Self::FgExpo(fg_expo) => fg_expo.part(corpus, seed),
+            Self::Review(review) => review.part(corpus, seed),
+            Self::Custom(name) => Err(CurriculumError::Custom { name: name.clone() }),
+        }
+    }
+
+    /// The part of this index in a larger curriculum, with draws of its own.
+    pub(crate) fn part_of(
+        &self,
+        corpus: &Corpus,
+        seed: u64,
+        index: usize,
+    ) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        const PARTS: u64 = u64::MAX; // No pass of a plan has this number: walks are keyed by it.
+        self.part(corpus, Rng::new(seed, Purpose::Curriculum, &[PARTS, index as u64]).next_u64())
+    }
+
+    /// The same, where `policy` can have no stages inside.
+    pub(crate) fn single(
+        &self,
+        policy: &'static str,
+        corpus: &Corpus,
+        seed: u64,
+        index: usize,
+    ) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let part = self.part_of(corpus, seed, index)?;
+        match part.stages() {
+            [_] => Ok(part),
+            stages => {
+                let stages = stages.iter().map(|stage| stage.name.as_str()).collect::<Vec<_>>().join(", ");
+                Err(CurriculumError::NestedStages { policy, stages })
+            }
+        }
+    }
+
+    /// Without what only the trainer reads: it does not decide what is drawn.
+    fn drawing(&self) -> Self {
+        let mut config = self.clone();
+        config.for_each_stage(&mut |stage| {
+            stage.trainable = Trainable::ALL;
+            stage.reset_optimizer = true;
+            stage.snapshot_reference = true;
+            stage.overrides = StageOverrides::default();
+        });
+        config
+    }
+
+    fn for_each_stage(&mut self, change: &mut dyn FnMut(&mut Stage)) {
+        match self {
+            Self::Merged(merged) => change(&mut merged.stage),
+            Self::Staged(staged) => staged.stages.iter_mut().for_each(|stage| {
+                change(stage);
+                stage.policy.iter_mut().for_each(|policy| policy.for_each_stage(change));
+            }),
+            Self::With(With { policy, .. })
+            | Self::Repeat(Repeat { policy, .. })
+            | Self::Band(Band { policy, .. })
+            | Self::Replay(Replay { policy, .. }) => policy.for_each_stage(change),
+            Self::WarmStart(WarmStart { first, then, .. }) => {
+                first.for_each_stage(change);
+                then.for_each_stage(change);
+            }
+            Self::Mix(Mix { parts }) => parts.iter_mut().for_each(|(_, policy)| policy.for_each_stage(change)),
+            _ => {}
         }
     }
 }
@@ -75,7 +201,7 @@ mod tests {
             for order in ["Shuffled", "EasyToHard"] {
                 let text = format!("{policy}(order: {order}, epochs: PerStage(1), last_batch: Keep)");
                 let curriculum = read(&text).unwrap().build(&corpus, 1).unwrap();
-                assert_eq!(curriculum.stages().len(), n_stages);
+                assert_eq!(curriculum.curriculum().stages().len(), n_stages);
             }
         }
     }

@@ -5,15 +5,17 @@ use crate::fingerprint::Fingerprint;
 use seethink_core::{Capability, PassRate, Problem, ProblemId};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-/// The metadata of every problem of a run.
+/// The metadata of the problems of a run, or of a part of them.
 ///
-/// Entries stand in the order of their ids, whatever order they came in: draws do not depend on how files were read.
+/// Problems stand in the order of their ids, whatever order they came in: draws do not depend on how files were read.
+/// Clones and parts share the metadata.
 #[derive(Clone)]
 pub struct Corpus {
-    entries: Vec<CorpusEntry>,
-    by_capability: BTreeMap<Capability, Vec<u32>>,
-    fingerprint: u64,
+    entries: Arc<[CorpusEntry]>,
+    /// Indices into `entries`, ascending.
+    members: Arc<[u32]>,
 }
 
 /// What a curriculum knows about one problem.
@@ -25,6 +27,12 @@ pub struct CorpusEntry {
     pub capability: Capability,
     /// How often some model solved it, where known.
     pub pass_rate: Option<PassRate>,
+    /// The dataset that it comes from.
+    pub source: Arc<str>,
+    /// Number of images.
+    pub n_images: u32,
+    /// Length of the known solution, where there is one. Characters.
+    pub solution_length: Option<u32>,
     /// Anything else that a policy may sort by.
     pub tags: BTreeMap<String, String>,
 }
@@ -36,64 +44,113 @@ impl Corpus {
     /// If two entries have the same id, or there are more than `u32::MAX`.
     pub fn new(entries: impl IntoIterator<Item = CorpusEntry>) -> Result<Self, CurriculumError> {
         let mut numbered: Vec<(usize, CorpusEntry)> = entries.into_iter().enumerate().collect();
-        if u32::try_from(numbered.len()).is_err() {
+        let Ok(n) = u32::try_from(numbered.len()) else {
             return Err(CurriculumError::TooManyProblems { found: numbered.len() });
-        }
+        };
         numbered.sort_by_key(|(_, entry)| entry.id);
         if let Some([(first, entry), (second, _)]) =
             numbered.array_windows().find(|[(_, one), (_, other)]| one.id == other.id)
         {
             return Err(CurriculumError::DuplicateProblem { id: entry.id, first: *first, second: *second });
         }
-        let entries: Vec<CorpusEntry> = numbered.into_iter().map(|(_, entry)| entry).collect();
-        let mut by_capability: BTreeMap<Capability, Vec<u32>> = BTreeMap::new();
-        for (index, entry) in (0u32..).zip(&entries) {
-            match by_capability.get_mut(&entry.capability) {
-                Some(indices) => indices.push(index),
-                None => drop(by_capability.insert(entry.capability.clone(), vec![index])),
-            }
-        }
-        let fingerprint = entries.iter().fold(Fingerprint::new(), CorpusEntry::fingerprint).finish();
-        Ok(Self { entries, by_capability, fingerprint })
+        Ok(Self { entries: numbered.into_iter().map(|(_, entry)| entry).collect(), members: (0..n).collect() })
     }
 
-    /// All entries, by ascending id.
-    pub fn entries(&self) -> &[CorpusEntry] {
-        &self.entries
+    /// Number of problems.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// The entries, by ascending id.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &CorpusEntry> + Clone {
+        self.members.iter().map(|&index| &self.entries[index as usize])
+    }
+
+    /// The entry at a position in [`iter`](Self::iter).
+    ///
+    /// # Panics
+    /// If it is not below [`len`](Self::len).
+    pub fn entry(&self, position: usize) -> &CorpusEntry {
+        &self.entries[self.members[position] as usize]
+    }
+
+    /// The position of a problem in [`iter`](Self::iter).
+    pub fn position(&self, id: ProblemId) -> Option<usize> {
+        self.members.binary_search_by_key(&id, |&index| self.entries[index as usize].id).ok()
     }
 
     /// The entry of a problem.
     pub fn get(&self, id: ProblemId) -> Option<&CorpusEntry> {
-        self.entries.binary_search_by_key(&id, |entry| entry.id).ok().map(|index| &self.entries[index])
+        self.position(id).map(|position| self.entry(position))
     }
 
-    /// Each capability with the indices of its problems in [`entries`](Self::entries), ascending.
-    pub fn capabilities(&self) -> impl Iterator<Item = (&Capability, &[u32])> {
-        self.by_capability.iter().map(|(capability, indices)| (capability, indices.as_slice()))
+    /// The part of it that `wanted` says.
+    #[must_use]
+    pub fn filter(&self, mut wanted: impl FnMut(&CorpusEntry) -> bool) -> Self {
+        let members = self.members.iter().copied().filter(|&index| wanted(&self.entries[index as usize])).collect();
+        Self { entries: self.entries.clone(), members }
     }
 
-    /// Indices into [`entries`](Self::entries) of the problems of one capability, ascending; empty if there are none.
-    pub fn of_capability(&self, capability: &Capability) -> &[u32] {
-        self.by_capability.get(capability).map_or(&[], Vec::as_slice)
+    /// The part of it that `wanted` says, or its first error.
+    ///
+    /// # Errors
+    /// Those of `wanted`.
+    pub fn try_filter<E>(&self, mut wanted: impl FnMut(&CorpusEntry) -> Result<bool, E>) -> Result<Self, E> {
+        let keep = |&index: &u32| wanted(&self.entries[index as usize]).map(|keep| keep.then_some(index)).transpose();
+        let members = self.members.iter().filter_map(keep).collect::<Result<_, _>>()?;
+        Ok(Self { entries: self.entries.clone(), members })
+    }
+
+    /// With a tag more for each problem that `value` gives one: an axis of one's own.
+    #[must_use]
+    pub fn with_tag(&self, name: &str, mut value: impl FnMut(&CorpusEntry) -> Option<String>) -> Self {
+        let mut entries: Vec<CorpusEntry> = self.iter().cloned().collect();
+        for entry in &mut entries {
+            if let Some(value) = value(entry) {
+                entry.tags.insert(name.to_owned(), value);
+            }
+        }
+        let members = (0..entries.len() as u32).collect();
+        Self { entries: entries.into(), members }
+    }
+
+    /// Each capability with its number of problems.
+    pub fn capabilities(&self) -> BTreeMap<&Capability, usize> {
+        let mut counts = BTreeMap::new();
+        self.iter().for_each(|entry| *counts.entry(&entry.capability).or_default() += 1);
+        counts
     }
 
     /// Equal for equal metadata, whatever the order it came in; differs (but for accidents) otherwise.
     pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
+        self.iter().fold(Fingerprint::new(), CorpusEntry::fingerprint).finish()
     }
 }
 
 impl fmt::Debug for Corpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.by_capability.iter().map(|(capability, indices)| (capability.as_str(), indices.len()));
-        f.debug_map().entries(counts).finish()
+        let counts = self.capabilities();
+        f.debug_map().entries(counts.iter().map(|(capability, n)| (capability.as_str(), n))).finish()
     }
 }
 
 impl CorpusEntry {
+    /// A problem of which nothing more is known.
+    pub fn new(id: ProblemId, capability: Capability) -> Self {
+        let source = Arc::from("");
+        Self { id, capability, pass_rate: None, source, n_images: 0, solution_length: None, tags: BTreeMap::new() }
+    }
+
     fn fingerprint(hash: Fingerprint, entry: &Self) -> Fingerprint {
         let pass_rate = entry.pass_rate.map_or(u64::MAX, |rate| u64::from(rate.fraction().to_bits()));
+        let length = entry.solution_length.map_or(u64::MAX, u64::from);
         let hash = hash.number(entry.id.0).field(entry.capability.as_str().as_bytes()).number(pass_rate);
+        let hash = hash.field(entry.source.as_bytes()).number(u64::from(entry.n_images)).number(length);
         let tags = hash.number(entry.tags.len() as u64);
         entry.tags.iter().fold(tags, |hash, (key, value)| hash.field(key.as_bytes()).field(value.as_bytes()))
     }
@@ -101,10 +158,14 @@ impl CorpusEntry {
 
 impl From<&Problem> for CorpusEntry {
     fn from(problem: &Problem) -> Self {
+        let characters = |text: &String| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
         Self {
             id: problem.id,
             capability: problem.capability.clone(),
             pass_rate: problem.pass_rate,
+            source: problem.source.as_str().into(),
+            n_images: u32::try_from(problem.images.len()).unwrap_or(u32::MAX),
+            solution_length: problem.solution.as_ref().map(characters),
             tags: problem.tags.clone(),
         }
     }
@@ -118,21 +179,22 @@ mod tests {
     #[test]
     fn lookups_find_what_was_put_in() {
         let corpus = corpus(&[(Capability::PERCEPTION, 3), (Capability::VISUAL_REASONING, 2)]);
-        assert_eq!(corpus.entries().len(), 5);
-        assert_eq!(corpus.of_capability(&Capability::PERCEPTION).len(), 3);
-        assert_eq!(corpus.of_capability(&Capability::TEXTUAL_REASONING), &[] as &[u32]);
-        for &index in corpus.of_capability(&Capability::VISUAL_REASONING) {
-            let entry = &corpus.entries()[index as usize];
-            assert_eq!(entry.capability, Capability::VISUAL_REASONING);
+        assert_eq!(corpus.len(), 5);
+        assert!(corpus.iter().is_sorted_by_key(|entry| entry.id));
+        let visual = corpus.filter(|entry| entry.capability == Capability::VISUAL_REASONING);
+        assert_eq!((visual.len(), visual.filter(|_| false).is_empty()), (2, true));
+        for (position, entry) in visual.iter().enumerate() {
+            assert_eq!((visual.position(entry.id), visual.get(entry.id)), (Some(position), Some(entry)));
             assert_eq!(corpus.get(entry.id), Some(entry));
         }
-        assert_eq!(corpus.get(ProblemId(u64::MAX)), None);
+        let other = corpus.iter().find(|entry| entry.capability == Capability::PERCEPTION).unwrap();
+        assert_eq!((visual.get(other.id), corpus.get(ProblemId(u64::MAX))), (None, None));
         assert_eq!(format!("{corpus:?}"), r#"{"perception": 3, "visual_reasoning": 2}"#);
     }
 
     #[test]
     fn duplicates_are_refused_with_their_places() {
-        let mut entries = corpus(&[(Capability::PERCEPTION, 4)]).entries;
+        let mut entries: Vec<_> = corpus(&[(Capability::PERCEPTION, 4)]).iter().cloned().collect();
         let again = entries[1].clone();
         entries.push(again.clone());
         match Corpus::new(entries).unwrap_err() {
@@ -144,13 +206,29 @@ mod tests {
     #[test]
     fn the_fingerprint_is_of_the_metadata_and_not_of_its_order() {
         let original = corpus(&[(Capability::PERCEPTION, 5)]);
-        let mut entries = original.entries.clone();
+        let fingerprint = |entries: &[CorpusEntry]| Corpus::new(entries.to_vec()).unwrap().fingerprint();
+        let mut entries: Vec<_> = original.iter().cloned().collect();
         entries.reverse();
-        assert_eq!(Corpus::new(entries.clone()).unwrap().fingerprint(), original.fingerprint());
-        entries[0].tags.insert("source".into(), "elsewhere".into());
-        assert_ne!(Corpus::new(entries.clone()).unwrap().fingerprint(), original.fingerprint());
-        entries[0].tags.clear();
-        entries[0].pass_rate = None;
-        assert_ne!(Corpus::new(entries).unwrap().fingerprint(), original.fingerprint());
+        assert_eq!(fingerprint(&entries), original.fingerprint());
+        let changes: [fn(&mut CorpusEntry); 5] = [
+            |entry| entry.pass_rate = None,
+            |entry| entry.n_images = 7,
+            |entry| entry.source = "elsewhere".into(),
+            |entry| entry.solution_length = Some(7),
+            |entry| drop(entry.tags.insert("level".into(), "3".into())),
+        ];
+        for change in changes {
+            let mut entries = entries.clone();
+            change(&mut entries[0]);
+            assert_ne!(fingerprint(&entries), original.fingerprint());
+        }
+    }
+
+    #[test]
+    fn a_tag_of_ones_own_is_one_more_column() {
+        let corpus = corpus(&[(Capability::PERCEPTION, 4)]);
+        let tagged = corpus.with_tag("parity", |entry| (entry.id.0 % 2 == 0).then(|| "even".to_owned()));
+        assert_eq!(tagged.len(), 4);
+        assert!(tagged.iter().all(|entry| entry.tags.contains_key("parity") == (entry.id.0 % 2 == 0)));
     }
 }

@@ -62,10 +62,8 @@ impl Epochs {
             (Self::PerStage(epochs), None) => Length::Epochs(epochs),
             (Self::AsNeeded { steps }, None) => Length::Steps(steps),
         };
-        match length {
-            Length::Epochs(0) | Length::Steps(0) => Err(CurriculumError::ZeroLength { stage: stage.name.clone() }),
-            length => Ok(length),
-        }
+        length.check(&stage.name)?;
+        Ok(length)
     }
 }
 

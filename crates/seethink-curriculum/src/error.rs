@@ -1,6 +1,6 @@
 //! Everything that can be wrong with a corpus, a configuration or a record.
 
-use crate::{Length, Order};
+use crate::{Axis, Length};
 use seethink_core::ProblemId;
 
 /// Why a curriculum could not be built or continued.
@@ -60,17 +60,78 @@ pub enum CurriculumError {
         /// What it asked for.
         length: Length,
     },
-    /// An order by pass rate over a problem that has none.
-    #[error(
-        "stage `{stage}` is ordered {order:?}, which needs every problem's pass rate, but problem {problem} has none"
-    )]
-    MissingPassRate {
+    /// A length that no stage can have.
+    #[error("stage `{stage}` has the length {length:?}; expected a window of at least 1 step and a finite number")]
+    BadLength {
         /// The stage's name.
         stage: String,
-        /// The order asked for.
-        order: Order,
+        /// What it asked for.
+        length: Length,
+    },
+    /// A stage of stages.
+    #[error(
+        "`{policy}` cannot hold a curriculum of several stages ({stages}): only the outermost curriculum has stages"
+    )]
+    NestedStages {
+        /// What holds it.
+        policy: &'static str,
+        /// The names of the stages.
+        stages: String,
+    },
+    /// A policy with a setting out of range.
+    #[error("`{policy}.{key}` is {found}, expected {expected}")]
+    Setting {
+        /// The policy.
+        policy: &'static str,
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A problem without a key on an axis that is needed.
+    #[error("problem {problem} has no {axis}, which the curriculum goes by")]
+    MissingKey {
+        /// The axis.
+        axis: Axis,
         /// The first problem without.
         problem: ProblemId,
+    },
+    /// A key that should be a number.
+    #[error("the {axis} of problem {problem} is `{found}`, expected a number")]
+    NotANumber {
+        /// The axis.
+        axis: Axis,
+        /// The problem.
+        problem: ProblemId,
+        /// Its key.
+        found: String,
+    },
+    /// A key that an order does not list.
+    #[error("the order by {axis} does not list `{key}`, which occurs in the corpus; it lists {listed}")]
+    UnlistedKey {
+        /// The axis.
+        axis: Axis,
+        /// The key.
+        key: String,
+        /// The keys listed.
+        listed: String,
+    },
+    /// A curriculum that a configuration only names.
+    #[error("the curriculum `{name}` is made by a program of its own; a configuration only records its name")]
+    Custom {
+        /// Its name.
+        name: String,
+    },
+    /// A partition into nothing.
+    #[error("a partition needs at least one axis and one bin")]
+    NoCategories,
+    /// A policy without problems.
+    #[error("`{policy}` has no problems to draw from")]
+    NoProblems {
+        /// The policy.
+        policy: &'static str,
     },
     /// A record in a format that this build does not read.
     #[error("the curriculum record has version {found}, but this build reads version {expected}")]
@@ -80,17 +141,9 @@ pub enum CurriculumError {
         /// Version that is read.
         expected: u32,
     },
-    /// A record of another policy.
-    #[error("the record belongs to the policy `{found}`, but the curriculum is `{expected}`")]
-    OtherPolicy {
-        /// Policy in the record.
-        found: String,
-        /// Policy that loads it.
-        expected: String,
-    },
     /// A record over other problems.
     #[error(
-        "the record was made over another corpus (fingerprint {found:016x}, expected {expected:016x}): problems, pass rates or tags differ"
+        "the record was made over another corpus (fingerprint {found:016x}, expected {expected:016x}): problems or what is known of them differ"
     )]
     OtherCorpus {
         /// Fingerprint in the record.
@@ -98,31 +151,25 @@ pub enum CurriculumError {
         /// Fingerprint of the corpus in use.
         expected: u64,
     },
-    /// A record of the same policy with other settings or another seed.
+    /// A record of another policy, other settings or another seed.
     #[error(
-        "the record was made with other settings of `{policy}` or another seed (fingerprint {found:016x}, expected {expected:016x})"
+        "the record was made by another policy, with other settings or another seed (fingerprint {found:016x}, expected {expected:016x})"
     )]
     OtherSettings {
-        /// The policy.
-        policy: String,
         /// Fingerprint in the record.
         found: u64,
         /// Fingerprint of the settings in use.
         expected: u64,
     },
     /// State that cannot be read.
-    #[error("the state in the record of `{policy}` cannot be read")]
+    #[error("the state in the record cannot be read")]
     UnreadableState {
-        /// The policy.
-        policy: String,
-        /// What the parser said, with line and column.
-        source: Box<ron::error::SpannedError>,
+        /// What the parser said.
+        source: serde_json::Error,
     },
     /// State that can be read but points outside the curriculum.
-    #[error("the state in the record of `{policy}` is out of range: {what}")]
+    #[error("the state in the record is out of range: {what}")]
     StateOutOfRange {
-        /// The policy.
-        policy: String,
         /// What was found and what was expected.
         what: String,
     },

@@ -13,12 +13,9 @@
 //! use seethink_core::{Capability, ProblemId};
 //! use seethink_curriculum::{Corpus, CorpusEntry, CurriculumConfig, Epochs, LastBatch, Order, Staged};
 //!
-//! let corpus = Corpus::new((0..12).map(|i| CorpusEntry {
-//!     id: ProblemId(i),
-//!     capability: Capability::ALL[i as usize % 3].clone(),
-//!     pass_rate: None,
-//!     tags: Default::default(),
-//! }))?;
+//! let corpus = Corpus::new(
+//!     (0..12).map(|i| CorpusEntry::new(ProblemId(i), Capability::ALL[i as usize % 3].clone())),
+//! )?;
 //! let config = CurriculumConfig::Staged(Staged {
 //!     stages: Staged::paper_stages(),
 //!     order: Order::Shuffled,
@@ -27,36 +24,63 @@
 //! });
 //! let mut curriculum = config.build(&corpus, 7)?;
 //! let mut stages = Vec::new();
-//! while let Some(batch) = curriculum.next_batch(&corpus, 2) {
+//! loop {
+//!     let batch = curriculum.draw(2);
+//!     if batch.is_empty() {
+//!         break;
+//!     }
 //!     stages.push(batch.stage);
+//!     curriculum.observe(&[]);
 //! }
 //! assert_eq!(stages, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
 //! # Ok::<(), seethink_curriculum::CurriculumError>(())
 //! ```
 
+mod axis;
+mod compose;
 mod config;
 mod corpus;
+mod course;
 mod curriculum;
 mod epochs;
 mod error;
 mod fingerprint;
-mod merged;
 mod order;
-mod planned;
+mod policies;
 mod record;
+mod rules;
+mod simulation;
 mod stage;
-mod staged;
 
 #[cfg(test)]
 mod checks;
 
+pub use axis::{Axis, Categories, Key, Partition};
+pub use compose::band::Band;
+pub use compose::mix::Mix;
+pub use compose::repeat::Repeat;
+pub use compose::replay::Replay;
+pub use compose::warm_start::WarmStart;
+pub use compose::with::{Ruled, With};
 pub use config::CurriculumConfig;
 pub use corpus::{Corpus, CorpusEntry};
-pub use curriculum::{BatchPlan, Curriculum, GroupOutcome};
+pub use course::Course;
+pub use curriculum::{Batch, Curriculum, GroupKey, GroupOutcome, Metric, Progress};
 pub use epochs::{Epochs, LastBatch};
 pub use error::CurriculumError;
-pub use merged::Merged;
 pub use order::Order;
-pub use record::CurriculumRecord;
-pub use stage::{Length, Stage, StageOverrides};
-pub use staged::Staged;
+pub use policies::adarft::{AdaRft, Revisit};
+pub use policies::dump::Dump;
+pub use policies::e2h::{E2h, E2hSchedule};
+pub use policies::fg_expo::FgExpo;
+pub use policies::ladder::{Below, Ladder};
+pub use policies::merged::Merged;
+pub use policies::pools::{Pool, Pools};
+pub use policies::review::Review;
+pub use policies::sec::{Absent, Sec};
+pub use policies::staged::Staged;
+pub use policies::vas::Vas;
+pub use record::{CurriculumRecord, State};
+pub use rules::{AdvantageGate, Favour, Filter, RuleConfig, Speed, Vcrl, Weight};
+pub use simulation::{Learner, SimulatedStep, Simulation, SkilledLearner};
+pub use stage::{Length, Only, Quantity, Stage, StageOverrides};

@@ -1,7 +1,9 @@
 //! Stages: what is drawn from, for how long, and what the trainer changes when one begins.
 
+use crate::{Axis, CorpusEntry, CurriculumConfig, CurriculumError};
 use seethink_core::{Capability, Trainable};
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// A stretch of training with one pool of problems and one set of training settings.
 ///
@@ -15,6 +17,12 @@ pub struct Stage {
     /// The capabilities that its problems exercise; empty means every capability of the corpus.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
+    /// What else its problems must be.
+    #[serde(default)]
+    pub only: Vec<Only>,
+    /// What draws within the stage, where that is not the plan's [`Order`](crate::Order).
+    #[serde(default)]
+    pub policy: Option<Box<CurriculumConfig>>,
     /// How long it lasts, where that differs from the plan's [`Epochs`](crate::Epochs).
     #[serde(default)]
     pub length: Option<Length>,
@@ -32,17 +40,60 @@ pub struct Stage {
     pub overrides: StageOverrides,
 }
 
+/// A condition on problems: the key on an axis is one of those listed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Only {
+    /// The axis.
+    pub axis: Axis,
+    /// Its keys.
+    pub keys: Vec<String>,
+}
+
 /// How long a stage lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub enum Length {
     /// Passes over its problems.
     Epochs(u32),
-    /// Exactly so many batches; epochs follow one another as long as it takes.
+    /// Exactly so many steps; epochs follow one another as long as it takes.
     Steps(u32),
+    /// Until the quantity, averaged over the last `window` steps, is at least `at_least`; at most `at_most` steps.
+    Threshold {
+        /// What is watched.
+        quantity: Quantity,
+        /// The threshold.
+        at_least: f64,
+        /// Steps averaged over.
+        window: u32,
+        /// Steps after which the stage ends in any case.
+        at_most: u32,
+    },
+    /// Until the quantity, averaged over the last `window` steps, is less than `gain` above what it was over the `window` steps
+    /// before; at most `at_most` steps.
+    Plateau {
+        /// What is watched.
+        quantity: Quantity,
+        /// The least gain that counts.
+        gain: f64,
+        /// Steps averaged over.
+        window: u32,
+        /// Steps after which the stage ends in any case.
+        at_most: u32,
+    },
+}
+
+/// What the length of a stage can depend on; averaged over the groups of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quantity {
+    /// Share of right completions, in `[0, 1]`.
+    Accuracy,
+    /// Total reward.
+    Reward,
 }
 
 /// Hyper-parameters that a stage sets for itself; `None` keeps the run's value.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StageOverrides {
     /// Peak learning rate.
@@ -55,6 +106,12 @@ pub struct StageOverrides {
     pub clip_high: Option<f64>,
     /// Largest norm of the gradient over all parameters.
     pub max_grad_norm: Option<f64>,
+    /// Longest completion, tokens.
+    pub max_tokens: Option<usize>,
+    /// What is appended to the question.
+    pub prompt_suffix: Option<String>,
+    /// The reward, by its name in the run's configuration.
+    pub reward: Option<String>,
 }
 
 impl Stage {
@@ -63,6 +120,8 @@ impl Stage {
         Self {
             name: name.into(),
             capabilities: capabilities.into(),
+            only: Vec::new(),
+            policy: None,
             length: None,
             trainable: Trainable::ALL,
             reset_optimizer: true,
@@ -71,9 +130,49 @@ impl Stage {
         }
     }
 
+    /// The only stage of a curriculum that does not speak of stages.
+    pub(crate) fn everything() -> &'static [Self] {
+        static EVERYTHING: LazyLock<[Stage; 1]> = LazyLock::new(|| [Stage::new("everything", [])]);
+        &*EVERYTHING
+    }
+
+    /// Whether it draws from a problem.
+    ///
+    /// # Errors
+    /// If the problem lacks the key of an axis.
+    pub(crate) fn draws_from(&self, entry: &CorpusEntry) -> Result<bool, CurriculumError> {
+        if !self.capabilities.is_empty() && !self.capabilities.contains(&entry.capability) {
+            return Ok(false);
+        }
+        self.only.iter().try_fold(true, |all, Only { axis, keys }| {
+            let key = axis.key(entry)?.to_string();
+            Ok(all && keys.contains(&key))
+        })
+    }
+
     /// The stage of a single capability, named after it.
     pub fn of(capability: Capability) -> Self {
         Self::new(capability.as_str(), [capability.clone()])
+    }
+}
+
+impl Length {
+    /// # Errors
+    /// If it is no time at all, or a number is not one.
+    pub(crate) fn check(self, stage: &str) -> Result<(), CurriculumError> {
+        let stage = stage.to_owned();
+        match self {
+            Self::Epochs(0)
+            | Self::Steps(0)
+            | Self::Threshold { at_most: 0, .. }
+            | Self::Plateau { at_most: 0, .. } => Err(CurriculumError::ZeroLength { stage }),
+            Self::Threshold { at_least: number, window, .. } | Self::Plateau { gain: number, window, .. }
+                if window == 0 || !number.is_finite() =>
+            {
+                Err(CurriculumError::BadLength { stage, length: self })
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -26,6 +26,15 @@ pub struct Prompt<'a> {
     pub problem: ProblemId,
     /// Tokens, positions and patches.
     pub input: &'a PromptInput,
+    /// Completions that the prompt has already: the next one's index, which enters the key of its draws.
+    pub n_before: usize,
+}
+
+impl<'a> Prompt<'a> {
+    /// A prompt without completions.
+    pub fn new(problem: ProblemId, input: &'a PromptInput) -> Self {
+        Self { problem, input, n_before: 0 }
+    }
 }
 
 /// What a generator made.
@@ -138,8 +147,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         self.completion(prompt.problem, &sequences[0])
     }
 
-    /// Features of all images of a batch in one pass, divided among the prompts.
-    fn encode_images(&self, prompts: &[Prompt<'_>]) -> Vec<Option<VisualFeatures>> {
+    /// Features of all images of some prompts in one pass, divided among them; `None` for prompts without images.
+    pub fn encode_images(&self, prompts: &[Prompt<'_>]) -> Vec<Option<VisualFeatures>> {
         let pixels = Pixels::concat(prompts.iter().map(|prompt| &prompt.input.pixels));
         if pixels.grids.is_empty() {
             return vec![None; prompts.len()];
@@ -177,10 +186,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         let prompt_logits = self.logits(hidden.narrow(1, longest - 1, 1));
         cache.repeat(n);
 
-        let mut sequences: Vec<Sequence> = prompts
-            .iter()
-            .flat_map(|prompt| (0..n).map(|c| Sequence::new(prompt.problem, c, prompt.input.next_position)))
-            .collect();
+        let mut sequences: Vec<Sequence> =
+            prompts.iter().flat_map(|prompt| (0..n).map(|c| Sequence::new(prompt, c))).collect();
         let sampler = TokenSampler::new(self.sampling, self.processor.forbidden_token_ids());
         if sampler.penalises() {
             sequences.iter_mut().enumerate().for_each(|(s, sequence)| sequence.remember(&prompts[s / n].input.tokens));
@@ -263,11 +270,11 @@ struct Sequence {
 }
 
 impl Sequence {
-    fn new(problem: ProblemId, index: usize, first_position: i64) -> Self {
+    fn new(prompt: &Prompt<'_>, index: usize) -> Self {
         Self {
-            problem,
-            index,
-            first_position,
+            problem: prompt.problem,
+            index: prompt.n_before + index,
+            first_position: prompt.input.next_position,
             tokens: Vec::new(),
             log_probs: Vec::new(),
             finish: None,

@@ -1,6 +1,6 @@
 //! What one update is computed from: rows of tokens, which of them are trained, and what each is worth.
 
-use seethink_core::Group;
+use seethink_core::Completion;
 use seethink_models::{Pixels, PromptInput, TokenRow, VisualFeatures};
 
 /// The images of a micro-batch.
@@ -60,13 +60,13 @@ pub struct GroupInput<'a> {
 
 impl<'a> GroupInput<'a> {
     /// A group of rollouts.
-    pub fn of_group(
+    pub fn of_completions(
         prompt: &'a PromptInput,
         features: Option<&'a VisualFeatures>,
-        group: &'a Group,
+        completions: &'a [Completion],
         advantages: Vec<f32>,
     ) -> Self {
-        let completions = group.completions.iter().map(|c| (c.tokens.as_slice(), c.log_probs.as_slice())).collect();
+        let completions = completions.iter().map(|c| (c.tokens.as_slice(), c.log_probs.as_slice())).collect();
         Self { prompt, features, completions, advantages }
     }
 

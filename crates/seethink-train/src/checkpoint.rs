@@ -4,6 +4,7 @@
 //! temporary name and renamed, by burn as by us, so a file that exists is whole, and a checkpoint counts only when all its
 //! files exist.
 
+use crate::grpo::BankedGroup;
 use crate::metrics::Metrics;
 use crate::{GrpoConfig, TrainError};
 use burn::store::ModuleRecord;
@@ -37,6 +38,8 @@ pub struct RunState {
     pub unmeasured: Option<Unmeasured>,
     /// State of the curriculum.
     pub curriculum: CurriculumRecord,
+    /// Groups that the curriculum may ask for again.
+    pub bank: Vec<BankedGroup>,
     /// Step at which the reference policy was taken.
     pub reference_step: usize,
     /// Whether the vision side may have learnt since.
@@ -71,7 +74,7 @@ impl Unmeasured {
 
 impl RunState {
     /// Written and read by this build.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// The state before the first step, with the base model still to be measured.
     pub fn new(seed: u64, config: GrpoConfig, n_stages: usize, curriculum: CurriculumRecord) -> Self {
@@ -84,6 +87,7 @@ impl RunState {
             stage_steps: vec![0; n_stages],
             unmeasured: Some(Unmeasured::default()),
             curriculum,
+            bank: Vec::new(),
             reference_step: 0,
             vision_changed: false,
             tokens_trained: 0,

@@ -18,6 +18,9 @@ pub struct GrpoConfig {
     pub group_size: usize,
     /// Problems per optimiser update; `rollout_batch / mini_batch` updates per step.
     pub mini_batch: usize,
+    /// Draws in a step, at most: those after the first take the place of groups that the curriculum refused.
+    #[serde(default = "one")]
+    pub max_draws: usize,
     /// How completions are sampled.
     pub sampling: Sampling,
     /// The loss.
@@ -77,6 +80,9 @@ impl GrpoConfig {
         if self.mini_batch == 0 || self.mini_batch > self.rollout_batch {
             return wrong("grpo.mini_batch", self.mini_batch.to_string(), "between 1 and grpo.rollout_batch");
         }
+        if self.max_draws == 0 {
+            return wrong("grpo.max_draws", "0".into(), "at least 1");
+        }
         if self.checkpoint_every == 0 {
             return wrong("grpo.checkpoint_every", "0".into(), "at least 1");
         }
@@ -96,9 +102,13 @@ impl GrpoConfig {
 
     /// These settings with the overrides of a stage.
     pub(crate) fn of_stage(&self, stage: &Stage) -> Self {
-        let StageOverrides { learning_rate, kl_coef, clip_low, clip_high, max_grad_norm } = stage.overrides;
-        let Self { loss, optimizer, .. } = self;
+        let StageOverrides { learning_rate, kl_coef, clip_low, clip_high, max_grad_norm, max_tokens, .. } =
+            stage.overrides;
+        let Self { prompt, sampling, loss, optimizer, .. } = self;
+        let suffix = stage.overrides.prompt_suffix.as_ref().unwrap_or(&prompt.suffix).clone();
         Self {
+            prompt: PromptFormat { system: prompt.system.clone(), suffix },
+            sampling: Sampling { max_tokens: max_tokens.unwrap_or(sampling.max_tokens), ..*sampling },
             loss: PolicyLoss {
                 clip_low: clip_low.unwrap_or(loss.clip_low),
                 clip_high: clip_high.unwrap_or(loss.clip_high),
@@ -113,6 +123,11 @@ impl GrpoConfig {
             ..self.clone()
         }
     }
+}
+
+/// serde wants a function for a default of 1.
+fn one() -> usize {
+    1
 }
 
 /// Settings of supervised fine-tuning.

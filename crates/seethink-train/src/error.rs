@@ -36,6 +36,16 @@ pub enum TrainError {
         /// Its setting.
         trainable: Trainable,
     },
+    /// A stage with a reward that there is not.
+    #[error("stage `{stage}` has the reward `{reward}`, which the run does not define; it defines [{known}]")]
+    UnknownReward {
+        /// Name of the stage.
+        stage: String,
+        /// Name of the reward.
+        reward: String,
+        /// Names of those there are.
+        known: String,
+    },
     /// The curriculum failed.
     #[error(transparent)]
     Curriculum(#[from] CurriculumError),

@@ -22,7 +22,7 @@ pub use burn::train::Interrupter;
 pub use checkpoint::{CheckpointFolder, RunState, Unmeasured};
 pub use config::{GrpoConfig, MemoryConfig, SftConfig};
 pub use error::TrainError;
-pub use grpo::{Grpo, Moment, PolicyLoss, PolicyTerms, Trained, Validate, group_advantages, k3};
+pub use grpo::{BankedGroup, Grpo, Moment, PolicyLoss, PolicyTerms, Trained, Validate, group_advantages, k3};
 pub use log_prob::LogProbs;
 pub use metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 pub use observe::{Event, Observer, SftProgress, Split};

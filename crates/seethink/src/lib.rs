@@ -20,10 +20,8 @@
 //! use seethink::prelude::*;
 //!
 //! let problem = |id: u64| CorpusEntry {
-//!     id: ProblemId(id),
-//!     capability: Capability::ALL[id as usize % 3].clone(),
 //!     pass_rate: PassRate::new(id as f32 / 30.0).ok(),
-//!     tags: Default::default(),
+//!     ..CorpusEntry::new(ProblemId(id), Capability::ALL[id as usize % 3].clone())
 //! };
 //! let corpus = Corpus::new((0..30).map(problem))?;
 //! let staged = Staged {
@@ -32,10 +30,10 @@
 //!     epochs: Epochs::PerStage(1),
 //!     last_batch: LastBatch::Keep,
 //! };
-//! let mut curriculum = staged.build(&corpus, 1)?;
-//! assert_eq!(curriculum.planned_steps(5), Some(vec![2, 2, 2]));
-//! let first = curriculum.next_batch(&corpus, 5).expect("not over yet");
-//! assert_eq!(curriculum.stages()[first.stage].name, "perception");
+//! let mut course = CurriculumConfig::Staged(staged).build(&corpus, 1)?;
+//! assert_eq!(course.curriculum().planned_steps(Some(5)), Some(vec![2, 2, 2]));
+//! let first = course.draw(5);
+//! assert_eq!(course.curriculum().stages()[first.stage].name, "perception");
 //! assert_eq!(first.problems, [27, 24, 21, 18, 15].map(ProblemId));
 //! # Ok::<(), CurriculumError>(())
 //! ```
@@ -46,40 +44,30 @@
 //!
 //! #[derive(Debug)]
 //! struct Mastery {
-//!     stages: Vec<Stage>,
-//!     corpus: u64,
 //!     open: Vec<ProblemId>,
 //! }
 //!
 //! impl Curriculum for Mastery {
-//!     fn stages(&self) -> &[Stage] {
-//!         &self.stages
+//!     fn draw(&mut self, _progress: Progress, want: usize) -> Batch {
+//!         self.open.iter().copied().take(want).collect()
 //!     }
-//!     fn next_batch(&mut self, _corpus: &Corpus, size: usize) -> Option<BatchPlan> {
-//!         let problems: Vec<_> = self.open.iter().copied().take(size).collect();
-//!         (!problems.is_empty()).then_some(BatchPlan { stage: 0, problems })
-//!     }
-//!     fn observe(&mut self, outcomes: &[GroupOutcome]) {
-//!         let solved = |id| outcomes.iter().any(|group| group.problem == id && group.pass_rate() == Some(1.0));
+//!     fn observe(&mut self, groups: &[GroupOutcome]) {
+//!         let solved = |id| groups.iter().any(|group| group.problem() == id && group.pass_rate() == Some(1.0));
 //!         self.open.retain(|&id| !solved(id));
 //!     }
-//!     fn to_record(&self) -> CurriculumRecord {
-//!         CurriculumRecord::new("mastery", self.corpus, 0, &self.open)
+//!     fn state(&self) -> State {
+//!         State::new(&self.open)
 //!     }
-//!     fn load_record(&mut self, record: CurriculumRecord) -> Result<(), CurriculumError> {
-//!         self.open = record.state("mastery", self.corpus, 0)?;
+//!     fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+//!         self.open = state.read()?;
 //!         Ok(())
 //!     }
 //! }
 //!
-//! # let entry = |id| CorpusEntry { id, capability: Capability::PERCEPTION, pass_rate: None, tags: Default::default() };
-//! # let corpus = Corpus::new([1, 2, 3].map(ProblemId).map(entry))?;
-//! let open = corpus.entries().iter().map(|entry| entry.id).collect();
-//! let stages = vec![Stage::new("mastery", [])];
-//! let mut curriculum: Box<dyn Curriculum> = Box::new(Mastery { stages, corpus: corpus.fingerprint(), open });
-//! let group = |accuracies: Vec<f32>, problem| GroupOutcome { problem, rewards: accuracies.clone(), accuracies, mean_length: 9.0 };
-//! curriculum.observe(&[group(vec![1.0, 1.0], ProblemId(1)), group(vec![1.0, 0.0], ProblemId(2))]);
-//! assert_eq!(curriculum.next_batch(&corpus, 8).map(|batch| batch.problems), Some(vec![ProblemId(2), ProblemId(3)]));
+//! # let corpus = Corpus::new((1..4).map(|id| CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)))?;
+//! let open = corpus.iter().map(|entry| entry.id).collect();
+//! let mut course = Course::new(Mastery { open }, &corpus);
+//! assert_eq!(course.draw(8).problems.len(), 3);
 //! # Ok::<(), CurriculumError>(())
 //! ```
 

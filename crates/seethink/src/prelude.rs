@@ -6,8 +6,9 @@ pub use crate::core::{
     Trainable,
 };
 pub use crate::curriculum::{
-    BatchPlan, Corpus, CorpusEntry, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, Epochs,
-    GroupOutcome, LastBatch, Length, Merged, Order, Stage, StageOverrides, Staged,
+    Axis, Batch, Corpus, CorpusEntry, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, Epochs,
+    GroupKey, GroupOutcome, LastBatch, Length, Merged, Metric, Order, Partition, Progress, Stage, StageOverrides,
+    Staged, State,
 };
 pub use crate::data::{DataError, Split};
 pub use crate::device::{DeviceError, backends, device};

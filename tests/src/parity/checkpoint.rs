@@ -147,7 +147,7 @@ fn compare_greedy(
     let sampling = Sampling::greedy(tokens.len());
     let generator = Generator { model, processor: &processor, sampling, max_batch: 1 };
     let key = DrawKey { seed: 0, purpose: Purpose::Evaluation, step: 0 };
-    let rollouts = generator.generate(&[Prompt { problem: ProblemId(0), input: prompt }], 1, key, &mut |_, _| true)?;
+    let rollouts = generator.generate(&[Prompt::new(ProblemId(0), prompt)], 1, key, &mut |_, _| true)?;
     // After a choice as close as rounding either token is right.
     let sure = margins.iter().position(|&margin| margin < LOGITS).unwrap_or(tokens.len());
     let found = &rollouts.groups[0].completions[0];

@@ -44,7 +44,7 @@ fn compare_case(
     let penalty = expected["repetition_penalty"].as_f64().unwrap_or(1.0) as f32;
     let sampling = Sampling { repetition_penalty: penalty, ..Sampling::greedy(tokens[0].len()) };
     let processor = Ending { inner: processor.clone(), eos, forbidden: Vec::new() };
-    let prompts: Vec<Prompt<'_>> = case.prompts.iter().map(|input| Prompt { problem: ProblemId(0), input }).collect();
+    let prompts: Vec<Prompt<'_>> = case.prompts.iter().map(|input| Prompt::new(ProblemId(0), input)).collect();
     let generator = Generator { model, processor: &processor, sampling, max_batch: 64 };
     let key = DrawKey { seed: 0, purpose: Purpose::Rollout, step: 0 };
     let rollouts = generator.generate(&prompts, 1, key, &mut |_, _| true)?;

@@ -18,6 +18,7 @@ mod step;
 
 pub use advantage::group_advantages;
 pub use loss::{PolicyLoss, PolicyTerms, k3};
+pub use step::BankedGroup;
 
 use crate::checkpoint::{CheckpointFolder, SaveAlways};
 use crate::metrics::{KeyMetric, Metrics};
@@ -32,9 +33,10 @@ use burn::train::{
     TrainLoader, TrainingComponents, TrainingStrategy, ValidLoader,
 };
 use run::{METRICS, Outcome, Run};
-use seethink_curriculum::{Corpus, Curriculum};
+use seethink_curriculum::{Course, Stage};
 use seethink_models::{Processor, VisionLanguageModel};
 use seethink_reward::Reward;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -68,12 +70,12 @@ pub struct Grpo<M> {
     pub processor: Arc<dyn Processor>,
     /// Scores completions; the part named `accuracy` is what curricula hear of.
     pub reward: Arc<dyn Reward>,
+    /// What stages may ask for instead, by name.
+    pub rewards: BTreeMap<String, Arc<dyn Reward>>,
     /// The problems that the curriculum draws from.
     pub problems: Problems,
-    /// Their metadata.
-    pub corpus: Corpus,
     /// What is trained when.
-    pub curriculum: Box<dyn Curriculum>,
+    pub curriculum: Course,
     /// Measures the model between steps.
     pub validate: Option<Box<dyn Validate<M>>>,
     /// Hears of progress.
@@ -121,7 +123,8 @@ impl<M: VisionLanguageModel> Grpo<M> {
         resume: bool,
         interrupter: Interrupter,
     ) -> Result<Trained<M>, TrainError> {
-        self.config.check(self.curriculum.stages())?;
+        self.config.check(self.stages())?;
+        self.check_rewards()?;
         let checkpoints = CheckpointFolder::new(folder)?;
         let occupied = !checkpoints.is_empty() || folder.join(METRICS).exists();
         if occupied && !resume {
@@ -144,7 +147,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
                 )
                 .with_checkpointing_strategy(SaveAlways)
                 .with_interrupter(interrupter)
-                .num_epochs(self.curriculum.stages().len());
+                .num_epochs(self.stages().len());
         for (key, higher_is_better) in SHOWN {
             training = training.metric_train_numeric(KeyMetric::new(key, higher_is_better));
         }
@@ -162,6 +165,31 @@ impl<M: VisionLanguageModel> Grpo<M> {
         match result.error {
             Some(error) => Err(TrainError::Learner(error)),
             None => Ok(Trained { model: result.model.model, steps, interrupted: !finished }),
+        }
+    }
+}
+
+impl<M> Grpo<M> {
+    fn stages(&self) -> &[Stage] {
+        self.curriculum.curriculum().stages()
+    }
+
+    /// The reward of a stage.
+    fn reward_of(&self, stage: &Stage) -> &Arc<dyn Reward> {
+        let named = stage.overrides.reward.as_ref().and_then(|name| self.rewards.get(name));
+        named.unwrap_or(&self.reward)
+    }
+
+    fn check_rewards(&self) -> Result<(), TrainError> {
+        let unknown =
+            |stage: &&Stage| stage.overrides.reward.as_ref().is_some_and(|name| !self.rewards.contains_key(name));
+        match self.stages().iter().find(unknown) {
+            None => Ok(()),
+            Some(stage) => Err(TrainError::UnknownReward {
+                stage: stage.name.clone(),
+                reward: stage.overrides.reward.clone().unwrap_or_default(),
+                known: self.rewards.keys().cloned().collect::<Vec<_>>().join(", "),
+            }),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The training loop.
 
-use super::step::Step;
-use super::{Grpo, Moment};
+use super::step::{Sampled, Step};
+use super::{BankedGroup, Grpo, Moment};
 use crate::checkpoint::{CheckpointFolder, RunState, Unmeasured};
 use crate::log_prob::LogProbs;
 use crate::metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
@@ -13,11 +13,11 @@ use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::train::{EventProcessorTraining, Interrupter, Learner, LearnerEvent, TrainingComponents, TrainingItem};
-use seethink_core::{Problem, Purpose};
-use seethink_curriculum::{BatchPlan, Stage};
-use seethink_models::VisionLanguageModel;
-use seethink_reward::Score;
+use seethink_core::{Completion, Problem, ProblemId, Purpose};
+use seethink_curriculum::{Batch, GroupKey, GroupOutcome, Stage};
+use seethink_models::{Processor, PromptInput, VisionLanguageModel, VisualFeatures};
 use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -56,12 +56,12 @@ impl<M: VisionLanguageModel> Run<M> {
         rate: SharedRate,
         resumed: Option<RunState>,
     ) -> Result<Self, TrainError> {
-        let n_stages = grpo.curriculum.stages().len();
+        let n_stages = grpo.stages().len();
         let saved = resumed.is_some();
         let state = match resumed {
             Some(state) => {
                 check_same_run(&state, &grpo, folder)?;
-                grpo.curriculum.load_record(state.curriculum.clone())?;
+                grpo.curriculum.load_record(&state.curriculum)?;
                 state
             }
             None => RunState::new(grpo.seed, grpo.config.clone(), n_stages, grpo.curriculum.to_record()),
@@ -105,8 +105,8 @@ impl<M: VisionLanguageModel> Run<M> {
             if self.state.stage != Some(batch.stage) {
                 self.enter_stage(batch.stage, learner, burn)?;
             }
-            let stage = self.grpo.curriculum.stages()[batch.stage].clone();
-            let step = match self.roll_out(learner, batch, &burn.interrupter) {
+            let stage = self.grpo.stages()[batch.stage].clone();
+            let step = match self.collect(learner, batch, &stage, &burn.interrupter) {
                 Ok(step) => step,
                 Err(TrainError::Rollout(RolloutError::Interrupted)) => break,
                 Err(error) => {
@@ -118,7 +118,8 @@ impl<M: VisionLanguageModel> Run<M> {
             metrics.insert("time/rollout_secs".into(), begun.elapsed().as_secs_f64());
             metrics.extend(self.update(learner, &stage, &step));
             self.grpo.curriculum.observe(&step.outcomes());
-            let figures = self.grpo.curriculum.metrics().into_iter();
+            self.fill_bank(&step);
+            let figures = self.grpo.curriculum.curriculum().metrics().into_iter();
             metrics.extend(figures.map(|(key, value)| (format!("curriculum/{key}"), value)));
             self.advance(&step);
             metrics.insert("time/step_secs".into(), begun.elapsed().as_secs_f64());
@@ -141,7 +142,7 @@ impl<M: VisionLanguageModel> Run<M> {
         learner: &Learner<Policy<M>>,
         burn: &mut TrainingComponents<Policy<M>>,
     ) -> Result<bool, TrainError> {
-        let stage = self.state.stage.map(|index| self.grpo.curriculum.stages()[index].name.clone());
+        let stage = self.state.stage.map(|index| self.grpo.stages()[index].name.clone());
         let is_multiple = |n: usize, of: usize| of > 0 && n.is_multiple_of(of);
         let mut metrics = step.metrics.clone();
         self.saved = false;
@@ -176,10 +177,12 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(true)
     }
 
-    fn next_plan(&mut self) -> Option<BatchPlan> {
+    /// What to train on next; `None` when the curriculum is over.
+    fn next_plan(&mut self) -> Option<Batch> {
         // The record is of the moment before the draw: a resumed run draws the same batch again.
         self.state.curriculum = self.grpo.curriculum.to_record();
-        self.grpo.curriculum.next_batch(&self.grpo.corpus, self.grpo.config.rollout_batch)
+        let batch = self.grpo.curriculum.draw(self.grpo.config.rollout_batch);
+        (!batch.is_empty()).then_some(batch)
     }
 
     /// Applies a stage, and nothing else. At later visits the optimiser and the reference go on as they are.
@@ -189,7 +192,7 @@ impl<M: VisionLanguageModel> Run<M> {
         learner: &mut Learner<Policy<M>>,
         burn: &mut TrainingComponents<Policy<M>>,
     ) -> Result<(), TrainError> {
-        let stage = self.grpo.curriculum.stages()[index].clone();
+        let stage = self.grpo.stages()[index].clone();
         let first = self.state.stage.is_none();
         let first_visit = self.state.stage_steps[index] == 0;
         if first_visit && stage.reset_optimizer && !first {
@@ -208,18 +211,19 @@ impl<M: VisionLanguageModel> Run<M> {
         let steps = self.planned_steps().map(|steps| steps[index]);
         let event = LearnerEvent::StartSplit { epoch_number: index + 1, total_items: steps.unwrap_or(0) };
         burn.interrupter.fail_on_error(burn.event_processor.process_train(event));
-        (self.grpo.observer)(Event::Stage { index, stage: &self.grpo.curriculum.stages()[index], steps });
+        let Grpo { observer, curriculum, .. } = &mut self.grpo;
+        observer(Event::Stage { index, stage: &curriculum.curriculum().stages()[index], steps });
     }
 
     /// Steps of each stage, where the curriculum knows them beforehand.
     fn planned_steps(&self) -> Option<Vec<usize>> {
-        self.grpo.curriculum.planned_steps(self.grpo.config.rollout_batch)
+        self.grpo.curriculum.curriculum().planned_steps(Some(self.grpo.config.rollout_batch))
     }
 
     /// Whether any stage has a KL term.
     fn needs_reference(&self) -> bool {
         let config = &self.grpo.config;
-        self.grpo.curriculum.stages().iter().any(|stage| config.of_stage(stage).loss.kl_coef > 0.0)
+        self.grpo.stages().iter().any(|stage| config.of_stage(stage).loss.kl_coef > 0.0)
     }
 
     /// Makes the policy of this moment the reference, where one is needed.
@@ -234,43 +238,126 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(())
     }
 
-    /// Samples and scores a group of completions for each problem.
-    fn roll_out(
+    /// Samples groups until as many are admitted as the batch has problems, the curriculum has no more, or the draws are used up;
+    /// groups of earlier steps may fill the step up.
+    fn collect(
         &mut self,
         learner: &Learner<Policy<M>>,
-        batch: &BatchPlan,
+        batch: &Batch,
+        stage: &Stage,
         interrupter: &Interrupter,
     ) -> Result<Step, TrainError> {
-        let Grpo { config, processor, problems, observer, reward, seed, .. } = &mut self.grpo;
-        let problems: Vec<Problem> =
-            batch.problems.iter().map(|&id| problems.get(id).cloned()).collect::<Result<_, _>>()?;
-        let prompts = config.prompt.encode_all(&**processor, &problems.iter().collect::<Vec<_>>())?;
         let policy = learner.model().valid();
-        let generator = Generator {
-            model: &policy.model,
-            processor: &**processor,
-            sampling: config.sampling,
-            max_batch: config.memory.decode_batch,
-        };
-        let asked: Vec<Prompt<'_>> =
-            problems.iter().zip(&prompts).map(|(problem, input)| Prompt { problem: problem.id, input }).collect();
+        let mut step = Step::default();
+        let mut problems = batch.problems.clone();
+        for draw in 1..=self.grpo.config.max_draws {
+            for group in self.sample(&policy, &problems, stage, interrupter)? {
+                step.admitted.push(self.grpo.curriculum.admit(&group.outcome));
+                step.sampled.push(group);
+            }
+            let missing = batch.problems.len() - step.n_admitted();
+            if missing == 0 || draw == self.grpo.config.max_draws {
+                break;
+            }
+            problems = self.grpo.curriculum.draw(missing).problems;
+            if problems.is_empty() {
+                break;
+            }
+        }
+        let places = self.grpo.config.rollout_batch.saturating_sub(step.n_admitted());
+        if places > 0 {
+            let keys = self.grpo.curriculum.replay(places);
+            step.replayed = self.recall(&policy, &keys, stage)?;
+        }
+        Ok(step)
+    }
+
+    /// Samples and scores completions for each problem, as many as the curriculum says.
+    fn sample(
+        &mut self,
+        policy: &Policy<M>,
+        problems: &[ProblemId],
+        stage: &Stage,
+        interrupter: &Interrupter,
+    ) -> Result<Vec<Sampled>, TrainError> {
+        // More is a curriculum's mistake.
+        const MOST: usize = 1024;
+        let reward = self.grpo.reward_of(stage).clone();
+        let Grpo { config, processor, problems: all, observer, curriculum, seed, .. } = &mut self.grpo;
+        let config = config.of_stage(stage);
+        let problems: Vec<Problem> = problems.iter().map(|&id| all.get(id).cloned()).collect::<Result<_, _>>()?;
+        let prompts = config.prompt.encode_all(&**processor, &problems.iter().collect::<Vec<_>>())?;
+        let generator = generator(policy, &**processor, &config);
         let key = DrawKey { seed: *seed, purpose: Purpose::Rollout, step: self.state.step as u64 };
-        let rollouts = generator.generate(&asked, config.group_size, key, &mut |done, wanted| {
-            observer(Event::Generating { done, wanted });
-            !interrupter.should_stop()
-        })?;
-        let score = |(problem, group): (&Problem, &seethink_core::Group)| {
-            group.completions.iter().map(|completion| reward.score(problem, &completion.text)).collect::<Vec<Score>>()
+        let sampled = problems.iter().zip(prompts);
+        let mut sampled: Vec<Sampled> =
+            sampled.map(|(problem, prompt)| Sampled::new(problem.id, self.state.step, prompt)).collect();
+        loop {
+            let mut groups_by_wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+            for (index, group) in sampled.iter().enumerate() {
+                let size = group.completions.len();
+                let wanted = curriculum.extend(&group.outcome).unwrap_or(config.group_size.saturating_sub(size));
+                groups_by_wanted.entry(wanted.min(MOST.saturating_sub(size))).or_default().push(index);
+            }
+            groups_by_wanted.remove(&0);
+            if groups_by_wanted.is_empty() {
+                return Ok(sampled);
+            }
+            for (wanted, indices) in groups_by_wanted {
+                let prompt = |&index: &usize| Prompt {
+                    problem: problems[index].id,
+                    input: &sampled[index].prompt,
+                    n_before: sampled[index].completions.len(),
+                };
+                let asked: Vec<Prompt<'_>> = indices.iter().map(prompt).collect();
+                let rollouts = generator.generate(&asked, wanted, key, &mut |done, wanted| {
+                    observer(Event::Generating { done, wanted });
+                    !interrupter.should_stop()
+                })?;
+                for ((index, group), features) in indices.into_iter().zip(rollouts.groups).zip(rollouts.features) {
+                    let score = |completion: &Completion| reward.score(&problems[index], &completion.text);
+                    let scores = group.completions.iter().map(score).collect();
+                    sampled[index].features = features;
+                    sampled[index].extend(group.completions, scores);
+                }
+            }
+        }
+    }
+
+    /// Groups of earlier steps, with the images as the policy sees them now.
+    fn recall(&self, policy: &Policy<M>, keys: &[GroupKey], stage: &Stage) -> Result<Vec<Sampled>, TrainError> {
+        let Grpo { config, processor, problems, .. } = &self.grpo;
+        let config = config.of_stage(stage);
+        let banked = keys.iter().filter_map(|key| self.state.bank.iter().find(|group| group.outcome.key == *key));
+        let banked: Vec<&BankedGroup> = banked.collect();
+        let asked = banked.iter().map(|group| problems.get(group.group.problem)).collect::<Result<Vec<_>, _>>()?;
+        let prompts = config.prompt.encode_all(&**processor, &asked)?;
+        let inputs: Vec<Prompt<'_>> =
+            asked.iter().zip(&prompts).map(|(one, input)| Prompt::new(one.id, input)).collect();
+        let features = generator(policy, &**processor, &config).encode_images(&inputs);
+        let recall = |((group, prompt), features): ((&BankedGroup, PromptInput), Option<VisualFeatures>)| Sampled {
+            prompt,
+            features,
+            completions: group.group.completions.clone(),
+            scores: Vec::new(),
+            outcome: group.outcome.clone(),
         };
-        let scores = problems.iter().zip(&rollouts.groups).map(score).collect();
-        Ok(Step { prompts, rollouts, scores })
+        Ok(banked.into_iter().zip(prompts).zip(features).map(recall).collect())
+    }
+
+    /// Keeps what the curriculum may ask for again, and nothing else.
+    fn fill_bank(&mut self, step: &Step) {
+        let wanted: BTreeSet<GroupKey> = self.grpo.curriculum.curriculum().banked().into_iter().collect();
+        self.state.bank.retain(|group| wanted.contains(&group.outcome.key));
+        let fresh = step.sampled.iter().filter(|group| wanted.contains(&group.outcome.key));
+        self.state.bank.extend(fresh.map(Sampled::to_bank));
     }
 
     /// One optimiser step per mini-batch. Returns the metrics, averaged over them.
     fn update(&mut self, learner: &mut Learner<Policy<M>>, stage: &Stage, step: &Step) -> Metrics {
         let begun = Instant::now();
         (self.grpo.observer)(Event::Updating);
-        let Grpo { config, processor, .. } = &self.grpo;
+        let Grpo { config, processor, curriculum, .. } = &self.grpo;
         let GrpoConfig { loss, optimizer, .. } = config.of_stage(stage);
         let log_probs = LogProbs {
             temperature: config.sampling.log_prob_temperature(),
@@ -279,7 +366,10 @@ impl<M: VisionLanguageModel> Run<M> {
         };
         let pad_token = processor.pad_token_id();
         let vision_learns = stage.trainable.sees_gradients_in_vision();
-        let cut = |keep_features| step.mini_batches(config.mini_batch, config.memory.micro_batch_tokens, keep_features);
+        let weight = |group: &GroupOutcome| curriculum.curriculum().weight(group);
+        let cut = |keep_features| {
+            step.mini_batches(config.mini_batch, config.memory.micro_batch_tokens, keep_features, weight)
+        };
         let mut batches = cut(!vision_learns);
         if let Some(reference) = self.reference.as_ref().filter(|_| loss.kl_coef > 0.0) {
             // The same rows in the same order; the reference looks for itself where its vision side is another.
@@ -328,8 +418,8 @@ impl<M: VisionLanguageModel> Run<M> {
         if let Some(stage) = self.state.stage {
             self.state.stage_steps[stage] += 1;
         }
-        self.state.completions += step.scores.iter().map(|scores| scores.len() as u64).sum::<u64>();
-        self.state.tokens_generated += step.rollouts.n_tokens() as u64;
+        self.state.completions += step.n_completions() as u64;
+        self.state.tokens_generated += step.n_tokens() as u64;
     }
 
     fn elapsed_secs(&self) -> f64 {
@@ -411,10 +501,19 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 }
 
+/// What samples in a stage.
+fn generator<'a, M: VisionLanguageModel>(
+    policy: &'a Policy<M>,
+    processor: &'a dyn Processor,
+    config: &GrpoConfig,
+) -> Generator<'a, M> {
+    Generator { model: &policy.model, processor, sampling: config.sampling, max_batch: config.memory.decode_batch }
+}
+
 /// Refuses the checkpoint of another run; what a curriculum draws from it checks itself.
 fn check_same_run<M>(state: &RunState, grpo: &Grpo<M>, folder: &Path) -> Result<(), TrainError> {
     let wrong = |problem| Err(TrainError::Checkpoint { path: folder.to_owned(), problem });
-    let n_stages = grpo.curriculum.stages().len();
+    let n_stages = grpo.stages().len();
     match state.difference(grpo.seed, &grpo.config) {
         Err(error) => wrong(format!("has settings that cannot be compared: {error}")),
         Ok(Some(difference)) => wrong(format!("is of a run with {difference}")),

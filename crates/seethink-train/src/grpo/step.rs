@@ -3,22 +3,90 @@
 use super::group_advantages;
 use crate::batch::{GroupInput, MicroBatch};
 use crate::metrics::Metrics;
-use seethink_core::FinishReason;
-use seethink_curriculum::GroupOutcome;
-use seethink_models::PromptInput;
+use seethink_core::{Completion, FinishReason, Group, ProblemId};
+use seethink_curriculum::{GroupKey, GroupOutcome};
+use seethink_models::{PromptInput, VisualFeatures};
 use seethink_reward::Score;
-use seethink_rollout::Rollouts;
+use serde::{Deserialize, Serialize};
 
-/// Prompts, rollouts and scores of one step, all in the same order.
+/// A prompt with its completions.
+pub(super) struct Sampled {
+    pub(super) prompt: PromptInput,
+    /// Its images, as the policy of this step sees them.
+    pub(super) features: Option<VisualFeatures>,
+    pub(super) completions: Vec<Completion>,
+    /// `[completion]`; empty where the group is of an earlier step.
+    pub(super) scores: Vec<Score>,
+    /// What came of it.
+    pub(super) outcome: GroupOutcome,
+}
+
+/// A group that may be trained on again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BankedGroup {
+    /// Tokens, and their log-probabilities when they were sampled.
+    pub group: Group,
+    /// What came of it.
+    pub outcome: GroupOutcome,
+}
+
+/// What is sampled in a step and what is trained on.
+#[derive(Default)]
 pub(super) struct Step {
-    pub(super) prompts: Vec<PromptInput>,
-    pub(super) rollouts: Rollouts,
-    /// `[problem][completion]`
-    pub(super) scores: Vec<Vec<Score>>,
+    /// In the order drawn.
+    pub(super) sampled: Vec<Sampled>,
+    /// Whether the curriculum admits it, `[group]`.
+    pub(super) admitted: Vec<bool>,
+    /// Groups of earlier steps.
+    pub(super) replayed: Vec<Sampled>,
+}
+
+impl Sampled {
+    /// A prompt without completions.
+    pub(super) fn new(problem: ProblemId, step: usize, prompt: PromptInput) -> Self {
+        let key = GroupKey { step: step as u64, problem };
+        let (rewards, accuracies, advantages, lengths) = Default::default();
+        let outcome = GroupOutcome { key, rewards, accuracies, advantages, lengths, n_truncated: 0 };
+        Self { prompt, features: None, completions: Vec::new(), scores: Vec::new(), outcome }
+    }
+
+    /// With more completions.
+    pub(super) fn extend(&mut self, completions: Vec<Completion>, scores: Vec<Score>) {
+        self.completions.extend(completions);
+        self.scores.extend(scores);
+        let rewards: Vec<f32> = self.scores.iter().map(|score| score.value).collect();
+        self.outcome = GroupOutcome {
+            key: self.outcome.key,
+            accuracies: self.scores.iter().map(|score| score.part("accuracy").unwrap_or(score.value)).collect(),
+            // A single completion has nothing to be compared with.
+            advantages: if rewards.len() > 1 { group_advantages(&rewards) } else { vec![0.0; rewards.len()] },
+            rewards,
+            lengths: self.completions.iter().map(|completion| completion.tokens.len() as u32).collect(),
+            n_truncated: self.completions.iter().filter(|completion| completion.finish == FinishReason::Length).count(),
+        };
+    }
+
+    /// For later steps.
+    pub(super) fn to_bank(&self) -> BankedGroup {
+        let group = Group { problem: self.outcome.problem(), completions: self.completions.clone() };
+        BankedGroup { group, outcome: self.outcome.clone() }
+    }
 }
 
 impl Step {
-    /// Micro-batches of each mini-batch, in order; advantages are computed here and only here.
+    /// Groups admitted so far.
+    pub(super) fn n_admitted(&self) -> usize {
+        self.admitted.iter().filter(|&&admitted| admitted).count()
+    }
+
+    /// What is trained on.
+    fn trained(&self) -> impl Iterator<Item = &Sampled> {
+        let admitted = self.sampled.iter().zip(&self.admitted).filter(|(_, admitted)| **admitted);
+        admitted.map(|(group, _)| group).chain(&self.replayed)
+    }
+
+    /// Micro-batches of each mini-batch, in order; advantages are weighted here and only here.
     ///
     /// `keep_features`: whether to use the image features of the rollouts, instead of the pixels again.
     pub(super) fn mini_batches(
@@ -26,16 +94,15 @@ impl Step {
         mini_batch: usize,
         max_tokens: usize,
         keep_features: bool,
+        weight: impl Fn(&GroupOutcome) -> f64,
     ) -> Vec<Vec<MicroBatch>> {
         let groups: Vec<GroupInput<'_>> = self
-            .prompts
-            .iter()
-            .zip(&self.rollouts.groups)
-            .zip(self.rollouts.features.iter().zip(&self.scores))
-            .map(|((prompt, group), (features, scores))| {
-                let rewards: Vec<f32> = scores.iter().map(|score| score.value).collect();
-                let features = features.as_ref().filter(|_| keep_features);
-                GroupInput::of_group(prompt, features, group, group_advantages(&rewards))
+            .trained()
+            .map(|group| {
+                let weight = weight(&group.outcome) as f32;
+                let advantages = group.outcome.advantages.iter().map(|advantage| weight * advantage).collect();
+                let features = group.features.as_ref().filter(|_| keep_features);
+                GroupInput::of_completions(&group.prompt, features, &group.completions, advantages)
             })
             .collect();
         groups.chunks(mini_batch).map(|groups| MicroBatch::pack(groups, max_tokens)).collect()
@@ -43,36 +110,36 @@ impl Step {
 
     /// What the curriculum hears.
     pub(super) fn outcomes(&self) -> Vec<GroupOutcome> {
-        let groups = self.rollouts.groups.iter().zip(&self.scores);
-        groups
-            .map(|(group, scores)| GroupOutcome {
-                problem: group.problem,
-                rewards: scores.iter().map(|score| score.value).collect(),
-                accuracies: scores.iter().map(|score| score.part("accuracy").unwrap_or(score.value)).collect(),
-                mean_length: mean(group.completions.iter().map(|completion| completion.tokens.len() as f64)),
-            })
-            .collect()
+        self.sampled.iter().map(|group| group.outcome.clone()).collect()
     }
 
-    /// Reward and length metrics.
+    /// Completions sampled.
+    pub(super) fn n_completions(&self) -> usize {
+        self.sampled.iter().map(|group| group.completions.len()).sum()
+    }
+
+    /// Tokens sampled.
+    pub(super) fn n_tokens(&self) -> usize {
+        self.sampled.iter().flat_map(|group| &group.completions).map(|completion| completion.tokens.len()).sum()
+    }
+
+    /// Reward and length metrics of what was sampled.
     pub(super) fn metrics(&self) -> Metrics {
-        let scores = || self.scores.iter().flatten();
-        let completions = || self.rollouts.groups.iter().flat_map(|group| &group.completions);
+        let groups = || self.sampled.iter();
+        let scores = || groups().flat_map(|group| &group.scores);
+        let lengths = || groups().flat_map(|group| &group.outcome.lengths);
+        let n_completions = self.n_completions().max(1) as f64;
+        let share = |flag: bool| f64::from(u8::from(flag));
         let mut metrics = Metrics::from([
             ("reward/mean".into(), mean(scores().map(|score| f64::from(score.value)))),
-            ("rollout/length".into(), mean(completions().map(|completion| completion.tokens.len() as f64))),
+            ("rollout/length".into(), mean(lengths().map(|&length| f64::from(length)))),
             (
                 "rollout/truncated".into(),
-                mean(completions().map(|completion| f64::from(u8::from(completion.finish == FinishReason::Length)))),
+                groups().map(|group| group.outcome.n_truncated as f64).sum::<f64>() / n_completions,
             ),
-            (
-                "rollout/zero_variance".into(),
-                mean(
-                    self.scores
-                        .iter()
-                        .map(|group| f64::from(u8::from(group.iter().all(|score| score.value == group[0].value)))),
-                ),
-            ),
+            ("rollout/zero_variance".into(), mean(groups().map(|group| share(group.outcome.has_no_variance())))),
+            ("rollout/admitted".into(), mean(self.admitted.iter().map(|&admitted| share(admitted)))),
+            ("rollout/replayed".into(), self.replayed.len() as f64),
         ]);
         for (part, _) in scores().next().map_or(&[][..], |score| &score.parts) {
             metrics

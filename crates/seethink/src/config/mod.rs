@@ -23,15 +23,17 @@ mod overrides;
 
 pub use error::ConfigError;
 
-use crate::curriculum::CurriculumConfig;
+use crate::curriculum::{CurriculumConfig, Stage};
 use crate::data::digits::{DigitsConfig, DigitsWorld};
 use crate::models::WeightDtype;
+use crate::reward::ThinkBoxedReward;
 use crate::rollout::Sampling;
 use crate::train::GrpoConfig;
 use ron::extensions::Extensions;
 use ron::ser::PrettyConfig;
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -56,6 +58,12 @@ pub struct RunConfig {
     pub curriculum: CurriculumConfig,
     /// How it is trained.
     pub grpo: GrpoConfig,
+    /// What completions earn, where a stage does not say otherwise.
+    #[serde(default)]
+    pub reward: ThinkBoxedReward,
+    /// Rewards that stages may name in their overrides.
+    #[serde(default)]
+    pub rewards: BTreeMap<String, ThinkBoxedReward>,
     /// How it is measured.
     pub evaluation: EvaluationConfig,
 }
@@ -198,6 +206,15 @@ impl RunConfig {
             ));
         }
         self.grpo.check(self.curriculum.stages()).map_err(wrong("grpo"))?;
+        let named = |stage: &Stage| stage.overrides.reward.clone();
+        if let Some(name) =
+            self.curriculum.stages().iter().filter_map(named).find(|name| !self.rewards.contains_key(name))
+        {
+            let known = self.rewards.keys().cloned().collect::<Vec<_>>().join(", ");
+            return Err(wrong("curriculum")(format!(
+                "a stage has the reward `{name}`, but `rewards` defines [{known}]"
+            )));
+        }
         self.evaluation.sampling.check().map_err(wrong("evaluation"))?;
         if self.evaluation.problems_per_capability == 0 {
             return Err(wrong("evaluation")(NO_PROBLEMS));
@@ -262,7 +279,7 @@ mod tests {
             ("group_size: 8", "group_size: \"8\"", "in grpo.group_size: expected integer"),
             ("group_size: 8,", "group_size: 8.5,", "in grpo: expected comma"),
             ("Shuffled", "Sideways", "order: unknown variant `Sideways`; expected one of `Shuffled`, `EasyToHard`"),
-            ("Staged(", "Stagd(", "in curriculum: unknown variant `Stagd`; expected one of `Merged`, `Staged`"),
+            ("Staged(", "Stagd(", "in curriculum: unknown variant `Stagd`; expected one of `Merged`, `Staged`, "),
             ("kl_coef: 0.01", "kl_coef: low", "in grpo.loss.kl_coef: expected float"),
             ("4..=6", "4..6", "in data.Digits.world.cells: expected `..=`"),
             ("(steps: 40)", "(step: 40)", "epochs.AsNeeded: unknown key `step`; expected `steps`"),

@@ -101,7 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
     let generator = Generator { model: &model, processor: &processor, sampling, max_batch: 1 };
     let key = DrawKey { seed: args.seed, purpose: Purpose::Evaluation, step: 0 };
-    let prompt = Prompt { problem: ProblemId(0), input: &input };
+    let prompt = Prompt::new(ProblemId(0), &input);
     let started = Instant::now();
     let mut first = None;
     let mut printed = String::new();

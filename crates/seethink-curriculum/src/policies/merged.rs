@@ -1,7 +1,6 @@
-//! Merged: all capabilities at once, one stage. State and metrics: see the engine in `planned.rs`.
+//! Merged: all capabilities at once. A single stage: state and metrics are those of `staged.rs`.
 
-use crate::planned::Plan;
-use crate::{Corpus, Curriculum, CurriculumError, Epochs, LastBatch, Order, Stage};
+use crate::{Corpus, Curriculum, CurriculumError, Epochs, LastBatch, Order, Stage, Staged};
 use serde::{Deserialize, Serialize};
 
 /// One stage over everything: the paper's baseline, and with a sorted [`Order`] its "difficulty only" row.
@@ -23,14 +22,13 @@ pub struct Merged {
 }
 
 impl Merged {
-    /// The curriculum over a corpus.
+    /// What draws over a corpus.
     ///
     /// # Errors
-    /// If the stage has no problems or no length, or a pass rate that the order needs is missing.
-    pub fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
-        let Self { order, epochs, last_batch, .. } = *self;
-        let plan = Plan { policy: "merged", stages: std::slice::from_ref(&self.stage), order, epochs, last_batch };
-        Ok(Box::new(plan.build(corpus, seed)?))
+    /// If the stage has no problems or no length, or a key that the order needs is missing.
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let Self { stage, order, epochs, last_batch } = self.clone();
+        Staged { stages: vec![stage], order, epochs, last_batch }.part(corpus, seed)
     }
 }
 
@@ -42,6 +40,7 @@ fn everything() -> Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CurriculumConfig;
     use crate::checks::{check_policy, corpus, drain};
     use seethink_core::Capability;
 
@@ -54,7 +53,7 @@ mod tests {
             epochs: Epochs::PerStage(1),
             last_batch: LastBatch::Drop,
         };
-        let batches = drain(&mut *merged.build(&corpus, 3).unwrap(), &corpus, 20);
+        let batches = drain(&mut CurriculumConfig::Merged(merged).build(&corpus, 3).unwrap(), 20);
         assert_eq!(batches.len(), 3);
         for batch in batches {
             assert_eq!(batch.stage, 0);
@@ -70,14 +69,14 @@ mod tests {
         let stage = Stage::new("reasoning", [Capability::VISUAL_REASONING]);
         let merged =
             Merged { stage, order: Order::EasyToHard, epochs: Epochs::PerStage(2), last_batch: LastBatch::Keep };
-        let batches = drain(&mut *merged.build(&corpus, 3).unwrap(), &corpus, 4);
+        let batches = drain(&mut CurriculumConfig::Merged(merged).build(&corpus, 3).unwrap(), 4);
         assert_eq!(batches.iter().map(|batch| batch.problems.len()).collect::<Vec<_>>(), [4, 1, 4, 1]);
     }
 
     #[test]
     fn conforms() {
-        check_policy(|order, epochs, last_batch, corpus, seed| {
-            Merged { stage: everything(), order, epochs, last_batch }.build(corpus, seed)
+        check_policy(|order, epochs, last_batch| {
+            CurriculumConfig::Merged(Merged { stage: everything(), order, epochs, last_batch })
         });
     }
 }

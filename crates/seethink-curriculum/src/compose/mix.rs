@@ -1,0 +1,200 @@
+//! Several policies at once, each with its share of the problems.
+//!
+//! State: what each has been granted and given, and their states. Metrics: `share/0`, `share/1`, … of all problems so far, and those
+//! of the parts, prefixed with `0/`, `1/`, ….
+
+use crate::{
+    Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
+    Metric, Progress, State,
+};
+use seethink_core::ProblemId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Policies side by side. Every batch is divided by the shares, so exactly that after every draw no policy is more than a problem off;
+/// what one cannot fill goes to the others. A mix is over when all of them are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mix {
+    /// Policies and their shares, which are divided by their sum.
+    pub parts: Vec<(f64, CurriculumConfig)>,
+}
+
+impl Mix {
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let total: f64 = self.parts.iter().map(|(share, _)| share).sum();
+        if !(total.is_finite() && total > 0.0) || self.parts.iter().any(|(share, _)| *share < 0.0) {
+            let found = format!("{:?}", self.parts.iter().map(|(share, _)| share).collect::<Vec<_>>());
+            let expected = "shares that are at least 0 and not all 0";
+            return Err(CurriculumError::Setting { policy: "Mix", key: "parts", found, expected });
+        }
+        let course = |(index, (_, config)): (usize, &(f64, CurriculumConfig))| {
+            Ok(Course::part(config.single("Mix", corpus, seed, index)?))
+        };
+        let courses = self.parts.iter().enumerate().map(course).collect::<Result<Vec<_>, CurriculumError>>()?;
+        let shares = self.parts.iter().map(|(share, _)| share / total).collect();
+        let account = Account { owed: vec![0.0; courses.len()], drawn: vec![0; courses.len()] };
+        Ok(Box::new(Mixed { courses, shares, account, of: BTreeMap::new(), replayed: BTreeMap::new() }))
+    }
+}
+
+/// Policies side by side, under way.
+#[derive(Debug)]
+struct Mixed {
+    courses: Vec<Course>,
+    /// Of sum 1.
+    shares: Vec<f64>,
+    account: Account,
+    /// Which policy drew a problem of the step under way.
+    of: BTreeMap<ProblemId, usize>,
+    /// Which policy asked for a group again in the step under way.
+    replayed: BTreeMap<GroupKey, usize>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Account {
+    /// Problems that each policy has a claim to, below one but for rounding.
+    owed: Vec<f64>,
+    /// Problems that each has drawn.
+    drawn: Vec<u64>,
+}
+
+impl Mixed {
+    /// How many of `want` problems each policy may draw: as many as it is owed, the largest fractions rounded up.
+    fn allot(&mut self, want: usize) -> Vec<usize> {
+        let owed = &mut self.account.owed;
+        owed.iter_mut().zip(&self.shares).for_each(|(owed, share)| *owed += share * want as f64);
+        let mut allotted: Vec<usize> = owed.iter().map(|owed| owed.floor().max(0.0) as usize).collect();
+        let mut by_fraction: Vec<usize> = (0..owed.len()).collect();
+        by_fraction.sort_by(|&a, &b| (owed[b] - owed[b].floor()).total_cmp(&(owed[a] - owed[a].floor())));
+        let mut left = want.saturating_sub(allotted.iter().sum());
+        for index in by_fraction.into_iter().cycle() {
+            if left == 0 {
+                break;
+            }
+            if self.shares[index] > 0.0 {
+                allotted[index] += 1;
+                left -= 1;
+            }
+        }
+        owed.iter_mut().zip(&allotted).for_each(|(owed, &n)| *owed -= n as f64);
+        allotted
+    }
+
+    /// Draws up to `want` problems of one policy that are not in this step yet.
+    fn draw_from(&mut self, index: usize, want: usize, problems: &mut Vec<ProblemId>) {
+        let before = problems.len();
+        // What another policy drew already is skipped, and drawn for again.
+        while problems.len() - before < want {
+            let batch = self.courses[index].draw(want - (problems.len() - before));
+            if batch.is_empty() {
+                break;
+            }
+            let fresh =
+                batch.problems.iter().filter(|problem| !self.of.contains_key(problem)).copied().collect::<Vec<_>>();
+            let stuck = fresh.is_empty();
+            for problem in fresh {
+                self.of.insert(problem, index);
+                problems.push(problem);
+            }
+            if stuck {
+                break;
+            }
+        }
+        self.account.drawn[index] += (problems.len() - before) as u64;
+    }
+
+    fn part_of(&self, group: &GroupOutcome) -> usize {
+        self.replayed.get(&group.key).or_else(|| self.of.get(&group.problem())).copied().unwrap_or(0)
+    }
+}
+
+impl Curriculum for Mixed {
+    fn draw(&mut self, _: Progress, want: usize) -> Batch {
+        let mut problems = Vec::with_capacity(want);
+        for (index, n) in self.allot(want).into_iter().enumerate().filter(|(_, n)| *n > 0) {
+            self.draw_from(index, n, &mut problems);
+        }
+        for index in 0..self.courses.len() {
+            if problems.len() < want && self.shares[index] > 0.0 {
+                self.draw_from(index, want - problems.len(), &mut problems);
+            }
+        }
+        Batch { stage: 0, problems }
+    }
+
+    fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
+        let part = self.part_of(partial);
+        self.courses[part].extend(partial)
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        let part = self.part_of(group);
+        self.courses[part].admit(group)
+    }
+
+    fn replay(&mut self, places: usize) -> Vec<GroupKey> {
+        let mut groups: Vec<GroupKey> = Vec::new();
+        for (index, course) in self.courses.iter_mut().enumerate() {
+            let left = places.saturating_sub(groups.len());
+            let asked = if left > 0 { course.replay(left) } else { Vec::new() };
+            self.replayed.extend(asked.iter().map(|key| (*key, index)));
+            groups.extend(asked);
+        }
+        groups
+    }
+
+    fn weight(&self, group: &GroupOutcome) -> f64 {
+        self.courses[self.part_of(group)].curriculum().weight(group)
+    }
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        let mut own = vec![Vec::new(); self.courses.len()];
+        groups.iter().for_each(|group| own[self.part_of(group)].push(group.clone()));
+        self.courses.iter_mut().zip(own).for_each(|(course, groups)| course.observe(&groups));
+        self.of.clear();
+        self.replayed.clear();
+    }
+
+    fn banked(&self) -> Vec<GroupKey> {
+        self.courses.iter().flat_map(|course| course.curriculum().banked()).collect()
+    }
+
+    fn state(&self) -> State {
+        State::new(&(&self.account, self.courses.iter().map(Course::to_record).collect::<Vec<_>>()))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (account, records): (Account, Vec<CurriculumRecord>) = state.read()?;
+        let n = self.courses.len();
+        if [account.owed.len(), account.drawn.len(), records.len()] != [n; 3] {
+            return Err(CurriculumError::StateOutOfRange { what: format!("{} parts, expected {n}", records.len()) });
+        }
+        load_all(&mut self.courses, &records)?;
+        self.account = account;
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let total = self.account.drawn.iter().sum::<u64>().max(1) as f64;
+        let shares = self.account.drawn.iter().enumerate();
+        let mut metrics: Vec<Metric> =
+            shares.map(|(index, &n)| (format!("share/{index}").into(), n as f64 / total)).collect();
+        for (index, course) in self.courses.iter().enumerate() {
+            let own = course.curriculum().metrics().into_iter();
+            metrics.extend(own.map(|(key, value)| (format!("{index}/{key}").into(), value)));
+        }
+        metrics
+    }
+}
+
+/// Loads every course's record, or none.
+pub(crate) fn load_all(courses: &mut [Course], records: &[CurriculumRecord]) -> Result<(), CurriculumError> {
+    let before: Vec<CurriculumRecord> = courses.iter().map(Course::to_record).collect();
+    let loaded = courses.iter_mut().zip(records).try_for_each(|(course, record)| course.load_record(record));
+    if loaded.is_err() {
+        courses.iter_mut().zip(&before).try_for_each(|(course, record)| course.load_record(record))?;
+    }
+    loaded
+}

@@ -1,0 +1,8 @@
+//! Policies made of policies.
+
+pub(crate) mod band;
+pub(crate) mod mix;
+pub(crate) mod repeat;
+pub(crate) mod replay;
+pub(crate) mod warm_start;
+pub(crate) mod with;

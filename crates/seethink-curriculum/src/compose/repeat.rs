@@ -1,0 +1,114 @@
+//! A curriculum several times over. State: the round, and that of the curriculum. Metrics: `round`, and those of the curriculum.
+
+use crate::course::ask_the_active_part;
+use crate::{
+    Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupOutcome, Metric,
+    Progress, Stage, State,
+};
+use serde::{Deserialize, Serialize};
+
+/// Begins anew whenever the curriculum is over, each time with other draws and without memory of the rounds before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeat {
+    /// Rounds.
+    pub times: u32,
+    /// The curriculum.
+    pub policy: Box<CurriculumConfig>,
+}
+
+impl Repeat {
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        if self.times == 0 {
+            let found = "0".to_owned();
+            return Err(CurriculumError::Setting { policy: "Repeat", key: "times", found, expected: "at least 1" });
+        }
+        let course = Course::part(self.policy.part_of(corpus, seed, 0)?);
+        let (config, corpus) = (self.clone(), corpus.clone());
+        Ok(Box::new(Repeating { config, corpus, seed, course, at: At::default() }))
+    }
+}
+
+#[derive(Debug)]
+struct Repeating {
+    config: Repeat,
+    corpus: Corpus,
+    seed: u64,
+    course: Course,
+    at: At,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    round: u32,
+    /// Whether a step is under way.
+    open: bool,
+}
+
+impl Repeating {
+    fn begin(&self, round: u32) -> Result<Course, CurriculumError> {
+        Ok(Course::part(self.config.policy.part_of(&self.corpus, self.seed, round as usize)?))
+    }
+
+    fn active(&self) -> &Course {
+        &self.course
+    }
+
+    fn active_mut(&mut self) -> &mut Course {
+        &mut self.course
+    }
+}
+
+impl Curriculum for Repeating {
+    fn draw(&mut self, _: Progress, want: usize) -> Batch {
+        let mut batch = self.course.draw(want);
+        while batch.is_empty() && !self.at.open && self.at.round + 1 < self.config.times {
+            // It could begin before, so it can again.
+            let Ok(course) = self.begin(self.at.round + 1) else { break };
+            self.course = course;
+            self.at.round += 1;
+            batch = self.course.draw(want);
+        }
+        self.at.open |= !batch.is_empty();
+        batch
+    }
+
+    ask_the_active_part!();
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.at.open = false;
+        self.course.observe(groups);
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.course.curriculum().stages()
+    }
+
+    fn planned_steps(&self, want: Option<usize>) -> Option<Vec<usize>> {
+        let once = self.course.curriculum().planned_steps(want)?;
+        Some(once.into_iter().map(|steps| steps * self.config.times as usize).collect())
+    }
+
+    fn state(&self) -> State {
+        State::new(&(self.at, self.course.to_record()))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (at, record): (At, CurriculumRecord) = state.read()?;
+        if at.round >= self.config.times {
+            let what = format!("round {} of {}, counted from 0", at.round, self.config.times);
+            return Err(CurriculumError::StateOutOfRange { what });
+        }
+        let mut course = self.begin(at.round)?;
+        course.load_record(&record)?;
+        (self.at, self.course) = (at, course);
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics: Vec<Metric> = vec![("round".into(), f64::from(self.at.round))];
+        metrics.extend(self.course.curriculum().metrics());
+        metrics
+    }
+}

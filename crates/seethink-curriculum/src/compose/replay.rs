@@ -1,0 +1,168 @@
+//! A share of every batch for groups of earlier steps.
+//!
+//! State: the bank's keys and weights, and the state of the policy. Metrics: `replay/bank`: groups in the bank; and the policy's.
+
+use crate::policies::weights::choose;
+use crate::{
+    Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
+    Metric, Progress, Stage, State,
+};
+use seethink_core::{Purpose, Rng};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Draws fewer problems and trains again, in their place, on banked groups: each with weight `(mean |A|)^alpha`, none twice in a
+/// step. Groups with an advantage enter the bank; the oldest give way.
+///
+/// # Source
+/// Selective Sample Replay, VL-Rethinker, arXiv 2504.08837. Its code (TIGER-AI-Lab/VL-Rethinker at `1319c65`) draws single samples of the same
+/// step again, with weight |A| + 1e-4, for half of the batch; the paper speaks of a buffer, which this is, of whole groups.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// Share of a batch, in `[0, 1)`; smaller while the bank is.
+    pub share: f64,
+    /// At least 0; 0 draws uniformly.
+    #[serde(default = "one")]
+    pub alpha: f64,
+    /// Groups in the bank, at most.
+    pub capacity: usize,
+    /// What draws the others.
+    pub policy: Box<CurriculumConfig>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl Replay {
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        if !((0.0..1.0).contains(&self.share) && self.alpha.is_finite() && self.alpha >= 0.0) {
+            let found = format!("{} and alpha {}", self.share, self.alpha);
+            let expected = "a share in [0, 1) and alpha at least 0";
+            return Err(CurriculumError::Setting { policy: "Replay", key: "share", found, expected });
+        }
+        let policy = Course::part(self.policy.part(corpus, seed)?);
+        let (share, alpha, capacity) = (self.share, self.alpha, self.capacity);
+        Ok(Box::new(Replaying { share, alpha, capacity, policy, seed, bank: VecDeque::new(), reserved: 0, draws: 0 }))
+    }
+}
+
+#[derive(Debug)]
+struct Replaying {
+    share: f64,
+    alpha: f64,
+    capacity: usize,
+    policy: Course,
+    seed: u64,
+    /// Keys and weights, oldest first.
+    bank: VecDeque<(GroupKey, f64)>,
+    /// Places of the step under way that are kept for the bank.
+    reserved: usize,
+    /// Number of the step's first draw, for the draws from the bank.
+    draws: u64,
+}
+
+impl Curriculum for Replaying {
+    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
+        if self.reserved == 0 {
+            self.draws = progress.draws;
+            let share = (self.share * want as f64).round() as usize;
+            self.reserved = share.min(self.bank.len()).min(want.saturating_sub(1));
+            return self.policy.draw(want - self.reserved);
+        }
+        self.policy.draw(want)
+    }
+
+    fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
+        self.policy.extend(partial)
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        self.policy.admit(group)
+    }
+
+    fn replay(&mut self, places: usize) -> Vec<GroupKey> {
+        let mut groups = self.policy.replay(places.saturating_sub(self.reserved));
+        let mut rng = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX - 1, self.draws]);
+        let mut weights: Vec<f64> = self.bank.iter().map(|(_, weight)| *weight).collect();
+        for _ in 0..self.reserved.min(places - groups.len().min(places)) {
+            let Some(index) = choose(&weights, &mut rng) else { break };
+            weights[index] = 0.0;
+            groups.push(self.bank[index].0);
+        }
+        groups
+    }
+
+    fn weight(&self, group: &GroupOutcome) -> f64 {
+        self.policy.curriculum().weight(group)
+    }
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.reserved = 0;
+        for group in groups {
+            if let Some(advantage) = group.mean_abs_advantage().filter(|&advantage| advantage > 0.0) {
+                self.bank.push_back((group.key, advantage.powf(self.alpha)));
+            }
+        }
+        self.bank.drain(..self.bank.len().saturating_sub(self.capacity));
+        self.policy.observe(groups);
+    }
+
+    fn banked(&self) -> Vec<GroupKey> {
+        self.bank.iter().map(|(key, _)| *key).chain(self.policy.curriculum().banked()).collect()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.policy.curriculum().stages()
+    }
+
+    fn planned_steps(&self, _: Option<usize>) -> Option<Vec<usize>> {
+        // How many problems a step draws depends on the bank.
+        self.policy.curriculum().planned_steps(None)
+    }
+
+    fn state(&self) -> State {
+        State::new(&(&self.bank, self.policy.to_record()))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (bank, policy): (VecDeque<(GroupKey, f64)>, CurriculumRecord) = state.read()?;
+        self.policy.load_record(&policy)?;
+        self.bank = bank;
+        self.reserved = 0;
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let mut metrics = self.policy.curriculum().metrics();
+        metrics.push(("replay/bank".into(), self.bank.len() as f64));
+        metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Simulation;
+    use crate::checks::{check_resume, three};
+
+    #[test]
+    fn half_of_a_batch_comes_from_the_bank() {
+        let corpus = three(200, 200, 200);
+        let policy = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        let text = format!("#![enable(unwrap_variant_newtypes)] Replay(share: 0.5, capacity: 40, policy: {policy})");
+        let config: CurriculumConfig = ron::from_str(&text).unwrap();
+        let mut course = config.build(&corpus, 1).unwrap();
+        let steps = Simulation { batch: 20, ..Simulation::default() }.run(&mut course, &corpus, &mut |_: &_| 0.5);
+        assert_eq!((steps[0].sampled.len(), steps[0].replayed.len()), (20, 0));
+        for (now, step) in steps.iter().enumerate().skip(1).take(50) {
+            assert_eq!((step.sampled.len(), step.replayed.len()), (10, 10), "{now}");
+            let mut keys = step.replayed.clone();
+            keys.sort_unstable();
+            keys.dedup();
+            assert!(keys.len() == 10 && keys.iter().all(|key| key.step < now as u64));
+        }
+        check_resume(&config, &corpus);
+    }
+}

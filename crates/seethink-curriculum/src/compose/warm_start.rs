@@ -1,0 +1,94 @@
+//! One policy for the first steps, another from then on. State and metrics: those of both.
+
+use crate::compose::mix::load_all;
+use crate::course::ask_the_active_part;
+use crate::{
+    Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupOutcome, Metric,
+    Progress, Stage, State,
+};
+use serde::{Deserialize, Serialize};
+
+/// Draws by `first` for so many steps (fewer if it is over sooner) and by `then` afterwards, which has watched all along.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarmStart {
+    /// Steps of the first policy.
+    pub steps: u32,
+    /// Draws at first.
+    pub first: Box<CurriculumConfig>,
+    /// Draws afterwards; the stages are its.
+    pub then: Box<CurriculumConfig>,
+}
+
+impl WarmStart {
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let first = Course::part(self.first.single("WarmStart", corpus, seed, 0)?);
+        let then = Course::part(self.then.part(corpus, seed)?);
+        Ok(Box::new(Warming { courses: [first, then], steps: self.steps, at: At::default() }))
+    }
+}
+
+#[derive(Debug)]
+struct Warming {
+    courses: [Course; 2],
+    steps: u32,
+    at: At,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    /// Whether the second policy draws.
+    warm: bool,
+    /// Whether a step is under way.
+    open: bool,
+}
+
+impl Warming {
+    fn active(&self) -> &Course {
+        &self.courses[usize::from(self.at.warm)]
+    }
+
+    fn active_mut(&mut self) -> &mut Course {
+        &mut self.courses[usize::from(self.at.warm)]
+    }
+}
+
+impl Curriculum for Warming {
+    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
+        self.at.warm |= !self.at.open && progress.steps >= u64::from(self.steps);
+        let mut batch = self.active_mut().draw(want);
+        if batch.is_empty() && !self.at.open && !self.at.warm {
+            self.at.warm = true;
+            batch = self.active_mut().draw(want);
+        }
+        self.at.open = true;
+        batch
+    }
+
+    ask_the_active_part!();
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.at.open = false;
+        self.courses.iter_mut().for_each(|course| course.observe(groups));
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.courses[1].curriculum().stages()
+    }
+
+    fn state(&self) -> State {
+        State::new(&(self.at, self.courses.each_ref().map(Course::to_record)))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (at, records): (At, [CurriculumRecord; 2]) = state.read()?;
+        load_all(&mut self.courses, &records)?;
+        self.at = at;
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.active().curriculum().metrics()
+    }
+}

@@ -1,0 +1,149 @@
+//! A policy with rules about its groups, and with an end.
+//!
+//! State: those of the policy and of the rules. Metrics: theirs, a rule's under its own names.
+
+use crate::{
+    Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
+    Metric, Progress, RuleConfig, Stage, State,
+};
+use serde::{Deserialize, Serialize};
+
+/// What a policy draws, under rules: which groups are trained on, how large they are, what they weigh, what is trained on again.
+///
+/// A group is trained on where the policy and every rule admit it. Its size is up to the first rule that has an opinion. Its weight
+/// is the product of all. Rules replay in their order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct With {
+    /// What draws.
+    pub policy: Box<CurriculumConfig>,
+    /// The rules.
+    #[serde(default)]
+    pub rules: Vec<RuleConfig>,
+    /// Steps after which it is over; `None` leaves that to the policy.
+    #[serde(default)]
+    pub steps: Option<u32>,
+}
+
+impl With {
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        if self.steps == Some(0) {
+            let found = "0".to_owned();
+            return Err(CurriculumError::Setting { policy: "With", key: "steps", found, expected: "at least 1" });
+        }
+        let rules = self.rules.iter().map(|rule| rule.part()).collect::<Result<_, _>>()?;
+        let policy = Course::part(self.policy.part(corpus, seed)?);
+        Ok(Box::new(Ruled { policy, rules, steps: self.steps }))
+    }
+}
+
+/// A policy and its rules under way. A rule is a curriculum that draws nothing.
+#[derive(Debug)]
+pub struct Ruled {
+    policy: Course,
+    rules: Vec<Box<dyn Curriculum>>,
+    steps: Option<u32>,
+}
+
+impl Ruled {
+    /// A policy of one's own under rules, one's own or [built in](RuleConfig::part); over after so many steps, if any.
+    pub fn new(policy: impl Curriculum + 'static, rules: Vec<Box<dyn Curriculum>>, steps: Option<u32>) -> Self {
+        Self { policy: Course::part(Box::new(policy)), rules, steps }
+    }
+
+    fn parts(&self) -> impl Iterator<Item = &dyn Curriculum> {
+        std::iter::once(self.policy.curriculum()).chain(self.rules.iter().map(|rule| &**rule))
+    }
+}
+
+impl Curriculum for Ruled {
+    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
+        if self.steps.is_some_and(|steps| progress.steps >= u64::from(steps)) {
+            return Batch::OVER;
+        }
+        self.policy.draw(want)
+    }
+
+    fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
+        let of_policy = self.policy.extend(partial);
+        self.rules.iter_mut().find_map(|rule| rule.extend(partial)).or(of_policy)
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        // All are asked: they may count.
+        let of_policy = self.policy.admit(group);
+        self.rules.iter_mut().fold(of_policy, |admitted, rule| rule.admit(group) && admitted)
+    }
+
+    fn replay(&mut self, places: usize) -> Vec<GroupKey> {
+        let mut groups = self.policy.replay(places);
+        for rule in &mut self.rules {
+            let left = places.saturating_sub(groups.len());
+            if left > 0 {
+                groups.extend(rule.replay(left));
+            }
+        }
+        groups
+    }
+
+    fn weight(&self, group: &GroupOutcome) -> f64 {
+        self.parts().map(|part| part.weight(group)).product()
+    }
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.policy.observe(groups);
+        self.rules.iter_mut().for_each(|rule| rule.observe(groups));
+    }
+
+    fn banked(&self) -> Vec<GroupKey> {
+        self.parts().flat_map(|part| part.banked()).collect()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.policy.curriculum().stages()
+    }
+
+    fn planned_steps(&self, want: Option<usize>) -> Option<Vec<usize>> {
+        let of_policy = self.policy.curriculum();
+        // Refused groups are drawn for again: nobody knows how many problems a step takes.
+        let planned = of_policy.planned_steps(want.filter(|_| self.rules.is_empty()));
+        match (self.steps, planned) {
+            (Some(steps), None) if of_policy.stages().len() == 1 => Some(vec![steps as usize]),
+            (Some(steps), Some(planned)) => {
+                let mut left = steps as usize;
+                let cut = |planned: usize| {
+                    let steps = planned.min(left);
+                    left -= steps;
+                    steps
+                };
+                Some(planned.into_iter().map(cut).collect())
+            }
+            (_, planned) => planned,
+        }
+    }
+
+    fn state(&self) -> State {
+        State::new(&(self.policy.to_record(), self.rules.iter().map(|rule| rule.state()).collect::<Vec<_>>()))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (policy, rules): (CurriculumRecord, Vec<State>) = state.read()?;
+        if rules.len() != self.rules.len() {
+            let what = format!("{} rules, expected {}", rules.len(), self.rules.len());
+            return Err(CurriculumError::StateOutOfRange { what });
+        }
+        let before: Vec<State> = self.rules.iter().map(|rule| rule.state()).collect();
+        let mut loaded = self.rules.iter_mut().zip(&rules).try_for_each(|(rule, state)| rule.load_state(state));
+        if loaded.is_ok() {
+            loaded = self.policy.load_record(&policy);
+        }
+        if loaded.is_err() {
+            self.rules.iter_mut().zip(&before).try_for_each(|(rule, state)| rule.load_state(state))?;
+        }
+        loaded
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        self.parts().flat_map(|part| part.metrics()).collect()
+    }
+}

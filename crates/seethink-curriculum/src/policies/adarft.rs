@@ -1,0 +1,286 @@
+//! AdaRFT: the problems nearest to a target difficulty, which rises with success and falls with failure.
+//!
+//! State: the target, and what the epoch has drawn where that counts. Metrics: `target`.
+
+use crate::curriculum::mean;
+use crate::{Axis, Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Draws the problems whose difficulty is nearest to the target T, nearest first; after a step
+/// `T ← clip(T + step_size · tanh(sensitivity · (mean reward − target_reward)), lowest, highest)`.
+///
+/// Difficulty is `100 (1 − pass rate)` on the axis of pass rates and the number itself on any other. Never over.
+///
+/// # Source
+/// arXiv 2504.05520, Algorithm 1, and limenlp/verl at `fe9979a`. Ties are broken by the easier problem and then by id, where the code
+/// leaves them to an unstable sort. The source draws the same problems again while the target stands still ([`Revisit::Always`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdaRft {
+    /// What difficulty goes by.
+    pub difficulty: Axis,
+    /// η; 50 in the paper, on difficulties up to 100.
+    #[serde(default = "step_size")]
+    pub step_size: f64,
+    /// α; 2 in the paper.
+    #[serde(default = "sensitivity")]
+    pub sensitivity: f64,
+    /// β; 0.5 in the paper.
+    #[serde(default = "target_reward")]
+    pub target_reward: f64,
+    /// Range of the target; 0 to 100 in the paper.
+    #[serde(default = "range")]
+    pub range: (f64, f64),
+    /// T at first; 0 in the paper.
+    #[serde(default)]
+    pub start: f64,
+    /// When a problem may come again.
+    pub revisit: Revisit,
+}
+
+/// When a problem may be drawn again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Revisit {
+    /// In every step, as in the source.
+    Always,
+    /// When all have been drawn.
+    NextEpoch,
+}
+
+fn step_size() -> f64 {
+    50.0
+}
+
+fn sensitivity() -> f64 {
+    2.0
+}
+
+fn target_reward() -> f64 {
+    0.5
+}
+
+fn range() -> (f64, f64) {
+    (0.0, 100.0)
+}
+
+impl AdaRft {
+    pub(crate) fn part(&self, corpus: &Corpus, _: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let (low, high) = self.range;
+        let numbers = [self.step_size, self.sensitivity, self.target_reward, self.start, low, high];
+        if numbers.iter().any(|number| !number.is_finite()) || low > high {
+            let expected = "finite numbers, the range from the lowest to the highest";
+            return Err(CurriculumError::Setting {
+                policy: "AdaRft",
+                key: "range",
+                found: format!("{numbers:?}"),
+                expected,
+            });
+        }
+        if corpus.is_empty() {
+            return Err(CurriculumError::NoProblems { policy: "AdaRft" });
+        }
+        let difficulty = |number: f64| if self.difficulty == Axis::PassRate { 100.0 * (1.0 - number) } else { number };
+        let mut sorted = corpus
+            .iter()
+            .zip(0u32..)
+            .map(|(entry, position)| Ok((difficulty(self.difficulty.number(entry)?), position)))
+            .collect::<Result<Vec<_>, CurriculumError>>()?;
+        sorted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let (difficulties, positions): (Vec<f64>, Vec<u32>) = sorted.into_iter().unzip();
+        let open = (0..positions.len() as u32).collect();
+        let target = self.start.clamp(low, high);
+        Ok(Box::new(Adaptive {
+            config: self.clone(),
+            corpus: corpus.clone(),
+            difficulties,
+            positions,
+            open,
+            taken: vec![],
+            target,
+        }))
+    }
+
+    /// The target after a step of this mean reward.
+    fn next(&self, target: f64, mean_reward: f64) -> f64 {
+        let change = self.step_size * (self.sensitivity * (mean_reward - self.target_reward)).tanh();
+        (target + change).clamp(self.range.0, self.range.1)
+    }
+}
+
+#[derive(Debug)]
+struct Adaptive {
+    config: AdaRft,
+    corpus: Corpus,
+    /// Ascending.
+    difficulties: Vec<f64>,
+    /// Positions in the corpus, in the order of `difficulties`.
+    positions: Vec<u32>,
+    /// Ranks among the difficulties of what may be drawn.
+    open: BTreeSet<u32>,
+    /// Ranks drawn in this epoch, or in this step where problems come again in every step.
+    taken: Vec<u32>,
+    target: f64,
+}
+
+impl Adaptive {
+    /// The open rank nearest to the target.
+    fn nearest(&self) -> Option<u32> {
+        let split = self.difficulties.partition_point(|&difficulty| difficulty <= self.target) as u32;
+        let distance = |rank: u32| (self.difficulties[rank as usize] - self.target).abs();
+        let easier = self.open.range(..split).next_back().copied();
+        // Of equal difficulties the one with the smallest id.
+        let easier = easier.map(|rank| {
+            let difficulty = self.difficulties[rank as usize];
+            let first = self.difficulties.partition_point(|&other| other < difficulty) as u32;
+            self.open.range(first..).next().copied().unwrap_or(rank)
+        });
+        let harder = self.open.range(split..).next().copied();
+        match (easier, harder) {
+            (Some(easier), Some(harder)) => Some(if distance(easier) <= distance(harder) { easier } else { harder }),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn reopen(&mut self) {
+        self.open.extend(self.taken.drain(..));
+    }
+}
+
+impl Curriculum for Adaptive {
+    fn draw(&mut self, _: Progress, want: usize) -> Batch {
+        if self.open.is_empty() && self.config.revisit == Revisit::NextEpoch {
+            self.reopen();
+        }
+        let mut ranks = Vec::with_capacity(want);
+        while ranks.len() < want {
+            let Some(rank) = self.nearest() else { break };
+            self.open.remove(&rank);
+            ranks.push(rank);
+        }
+        self.taken.extend(&ranks);
+        ranks.iter().map(|&rank| self.corpus.entry(self.positions[rank as usize] as usize).id).collect()
+    }
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        if self.config.revisit == Revisit::Always {
+            self.reopen();
+        }
+        if let Some(reward) = mean(groups.iter().flat_map(|group| &group.rewards).map(|&reward| f64::from(reward))) {
+            self.target = self.config.next(self.target, reward);
+        }
+    }
+
+    fn state(&self) -> State {
+        State::new(&(self.target, &self.taken))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (target, taken): (f64, Vec<u32>) = state.read()?;
+        if let Some(rank) = taken.iter().find(|&&rank| rank as usize >= self.positions.len()) {
+            return Err(CurriculumError::StateOutOfRange {
+                what: format!("problem {rank} of {}", self.positions.len()),
+            });
+        }
+        self.open = (0..self.positions.len() as u32).collect();
+        for rank in &taken {
+            self.open.remove(rank);
+        }
+        (self.target, self.taken) = (target, taken);
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        vec![("target".into(), self.target)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{cases, check_resume, float_list, three};
+    use crate::{CorpusEntry, Course, CurriculumConfig, SimulatedStep, Simulation, SkilledLearner};
+    use seethink_core::{Capability, ProblemId};
+
+    fn adarft(revisit: Revisit) -> AdaRft {
+        let (step_size, sensitivity, target_reward, range) = (step_size(), sensitivity(), target_reward(), range());
+        AdaRft { difficulty: Axis::PassRate, step_size, sensitivity, target_reward, range, start: 0.0, revisit }
+    }
+
+    #[test]
+    fn the_target_conforms_to_the_code() {
+        let mut n = 0;
+        for case in cases("curriculum.adarft").iter().filter(|case| case["inputs"].get("mean_rewards").is_some()) {
+            let number = |key: &str| case["params"][key].as_f64().unwrap();
+            let config = AdaRft {
+                step_size: number("eta"),
+                sensitivity: number("alpha"),
+                target_reward: number("beta"),
+                range: (number("d_min"), number("d_max")),
+                ..adarft(Revisit::Always)
+            };
+            let mut target = number("initial");
+            let expected = float_list(&case["expected"]["target_after_each"]);
+            for (reward, expected) in float_list(&case["inputs"]["mean_rewards"]).into_iter().zip(expected) {
+                target = config.next(target, reward);
+                assert!((target - expected).abs() < 1e-7, "{target} {expected}");
+                n += 1;
+            }
+        }
+        assert_eq!(n, 11);
+    }
+
+    #[test]
+    fn the_nearest_conform_to_the_code() {
+        for case in cases("curriculum.adarft").iter().filter(|case| case["inputs"].get("difficulties").is_some()) {
+            let difficulties = float_list(&case["inputs"]["difficulties"]);
+            let entry = |(id, difficulty): (u64, &f64)| CorpusEntry {
+                tags: [("level".to_owned(), difficulty.to_string())].into(),
+                ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)
+            };
+            let corpus = Corpus::new((0..).zip(&difficulties).map(entry)).unwrap();
+            let config = AdaRft {
+                difficulty: Axis::Score("level".into()),
+                start: case["params"]["target_difficulty"].as_f64().unwrap(),
+                ..adarft(Revisit::Always)
+            };
+            let want = case["params"]["batch_size"].as_u64().unwrap() as usize;
+            let batch = CurriculumConfig::AdaRft(config).build(&corpus, 0).unwrap().draw(want);
+            let mut found: Vec<f64> = batch.problems.iter().map(|id| difficulties[id.0 as usize]).collect();
+            found.sort_by(f64::total_cmp);
+            assert_eq!(found, float_list(&case["expected"]["selected_difficulties"]));
+        }
+    }
+
+    fn run(revisit: Revisit) -> (Vec<SimulatedStep>, Course) {
+        let corpus = three(300, 300, 300);
+        let mut course = CurriculumConfig::AdaRft(adarft(revisit)).build(&corpus, 1).unwrap();
+        let simulation = Simulation { max_steps: 60, ..Simulation::default() };
+        (simulation.run(&mut course, &corpus, &mut SkilledLearner::new(&corpus, 0.005, 0.5)), course)
+    }
+
+    #[test]
+    fn rewards_are_kept_near_a_half() {
+        for revisit in [Revisit::Always, Revisit::NextEpoch] {
+            let (steps, _) = run(revisit);
+            // From the easiest on; in the end about half of the completions are right.
+            let rate =
+                |step: &SimulatedStep| mean(step.sampled.iter().filter_map(|(group, _)| group.pass_rate())).unwrap();
+            assert!(rate(&steps[0]) > 0.9, "{}", rate(&steps[0]));
+            let late = mean(steps[10..25].iter().map(rate)).unwrap();
+            assert!((late - 0.5).abs() < 0.15, "{revisit:?}: {late}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_draws_everything_once() {
+        let (steps, _) = run(Revisit::NextEpoch);
+        let mut drawn: Vec<ProblemId> = steps[..29].iter().flat_map(SimulatedStep::drawn).take(900).collect();
+        drawn.sort_unstable();
+        drawn.dedup();
+        assert_eq!(drawn.len(), 900);
+        for revisit in [Revisit::Always, Revisit::NextEpoch] {
+            check_resume(&CurriculumConfig::AdaRft(adarft(revisit)), &three(40, 40, 40));
+        }
+    }
+}

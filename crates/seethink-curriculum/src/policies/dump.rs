@@ -1,0 +1,189 @@
+//! DUMP: an upper confidence bound on how much there is to learn from each category.
+//!
+//! State: recent advantages and counts of each category, and the walks within. Metrics: `score/CATEGORY`.
+
+use crate::policies::arms::Arms;
+use crate::policies::weights::softmax;
+use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// Draws categories with probability `softmax(score / temperature)`, `score[c] = mean |A| + exploration · √(2 ln(N + 1) / (n[c] + 1))`: the
+/// mean over the last `window` completions of the category, `n` completions so far, `N` their sum.
+///
+/// Never over.
+///
+/// # Source
+/// arXiv 2504.09710 and ZhentingWang/DUMP at `235e85d`, which count completions where the paper's Algorithm 1 counts prompts.
+/// Differs: validation adds nothing (the code adds raw rewards there), and problems within a category are walked in random order where
+/// the code draws them with replacement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dump {
+    /// The categories; the paper's are datasets.
+    pub by: Partition,
+    /// Completions of a category that are remembered, at least 1; 300 in the paper.
+    #[serde(default = "window")]
+    pub window: usize,
+    /// At least 0; 1 in the paper.
+    #[serde(default = "exploration")]
+    pub exploration: f64,
+    /// Above 0; 0.1 in the paper.
+    #[serde(default = "temperature")]
+    pub temperature: f64,
+}
+
+fn window() -> usize {
+    300
+}
+
+fn exploration() -> f64 {
+    1.0
+}
+
+fn temperature() -> f64 {
+    0.1
+}
+
+impl Dump {
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let wrong =
+            |key, found: String, expected| Err(CurriculumError::Setting { policy: "Dump", key, found, expected });
+        if self.window == 0 {
+            return wrong("window", "0".into(), "at least 1");
+        }
+        if !(self.exploration.is_finite() && self.exploration >= 0.0) {
+            return wrong("exploration", self.exploration.to_string(), "a number that is at least 0");
+        }
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return wrong("temperature", self.temperature.to_string(), "a number above 0");
+        }
+        let arms = Arms::new("Dump", corpus, &self.by, seed)?;
+        let seen = vec![Seen::default(); arms.len()];
+        Ok(Box::new(Learning { bounds: Bounds { config: self.clone(), seen }, arms }))
+    }
+}
+
+/// What is known of a category.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    /// Absolute advantages, oldest first.
+    recent: VecDeque<f64>,
+    /// Completions so far.
+    n: u64,
+}
+
+/// The rule itself.
+#[derive(Debug)]
+struct Bounds {
+    config: Dump,
+    seen: Vec<Seen>,
+}
+
+impl Bounds {
+    fn learn(&mut self, category: usize, advantages: impl Iterator<Item = f64>) {
+        let Seen { recent, n } = &mut self.seen[category];
+        for advantage in advantages {
+            recent.push_back(advantage.abs());
+            *n += 1;
+        }
+        recent.drain(..recent.len().saturating_sub(self.config.window));
+    }
+
+    fn scores(&self) -> Vec<f64> {
+        let total = self.seen.iter().map(|seen| seen.n).sum::<u64>().max(1) as f64;
+        let score = |Seen { recent, n }: &Seen| {
+            let mean = recent.iter().sum::<f64>() / recent.len().max(1) as f64;
+            mean + self.config.exploration * (2.0 * (total + 1.0).ln() / (*n as f64 + 1.0)).sqrt()
+        };
+        self.seen.iter().map(score).collect()
+    }
+
+    fn probabilities(&self) -> Vec<f64> {
+        softmax(&self.scores(), self.config.temperature)
+    }
+}
+
+#[derive(Debug)]
+struct Learning {
+    bounds: Bounds,
+    arms: Arms,
+}
+
+impl Curriculum for Learning {
+    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
+        self.arms.draw(progress, &self.bounds.probabilities(), want).into_iter().collect()
+    }
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        for group in groups {
+            if let Some(category) = self.arms.of(group.problem()) {
+                self.bounds.learn(category, group.advantages.iter().map(|&advantage| f64::from(advantage)));
+            }
+        }
+        self.arms.release();
+    }
+
+    fn state(&self) -> State {
+        State::new(&(&self.bounds.seen, self.arms.state()))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (seen, arms): (Vec<Seen>, State) = state.read()?;
+        if seen.len() != self.arms.len() {
+            let what = format!("{} categories, expected {}", seen.len(), self.arms.len());
+            return Err(CurriculumError::StateOutOfRange { what });
+        }
+        self.arms.load_state(&arms)?;
+        self.bounds.seen = seen;
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let named = self.arms.names().iter().zip(self.bounds.scores());
+        named.map(|(name, score)| (format!("score/{name}").into(), score)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{cases, check_adaptive, three};
+    use crate::{Axis, CurriculumConfig};
+
+    fn dump() -> Dump {
+        let by = Partition::by(Axis::Capability);
+        Dump { by, window: window(), exploration: exploration(), temperature: temperature() }
+    }
+
+    #[test]
+    fn conforms_to_the_code() {
+        for case in cases("curriculum.dump") {
+            let params = &case["params"];
+            let config = Dump {
+                window: params["window"].as_u64().unwrap() as usize,
+                exploration: params["exploration"].as_f64().unwrap(),
+                temperature: params["temperature"].as_f64().unwrap(),
+                ..dump()
+            };
+            let advantages = case["inputs"]["advantages"].as_object().unwrap();
+            let mut bounds = Bounds { config, seen: vec![Seen::default(); advantages.len()] };
+            for (category, (name, advantages)) in advantages.iter().enumerate() {
+                bounds.learn(category, advantages.as_array().unwrap().iter().map(|a| a.as_f64().unwrap()));
+                bounds.seen[category].n = case["inputs"]["n_samples"][name].as_u64().unwrap();
+            }
+            for (name, found) in advantages.keys().zip(bounds.probabilities()) {
+                let expected = case["expected"]["weights"][name].as_f64().unwrap();
+                assert!((found - expected).abs() < 1e-9, "{name}: {found} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_learns_where_there_is_something_to_learn() {
+        let config = CurriculumConfig::Dump(dump());
+        let shares = check_adaptive(&config, &three(400, 400, 400), |capability| [0.999, 0.001, 0.5][capability]);
+        assert!(shares[2] > 0.8, "{shares:?}");
+    }
+}

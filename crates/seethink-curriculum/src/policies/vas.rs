@@ -1,0 +1,137 @@
+//! VAS: half of a batch where rewards vary, half from everywhere.
+//!
+//! State: the pass rate of each problem seen, and the walk of the uniform half. Metrics: `learnability`: the mean of p (1 − p).
+
+use crate::order::Order;
+use crate::policies::by_weight::ByWeight;
+use crate::policies::walk::Walk;
+use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, LastBatch, Metric, Progress, State};
+use seethink_core::ProblemId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// `⌊share · batch⌋` problems drawn with weight `p (1 − p)`, the others by a walk over all problems; p is the pass rate of the latest
+/// group, before that the prior pass rate, or a half where there is none. Never over.
+///
+/// # Source
+/// arXiv 2509.21268 and LengSicong/MMR1 at `d8161a0`. Differs: scores come from the groups that are trained on, where the source rolls out
+/// the whole dataset again every few steps; they are not scaled to `[0, 1]`; the weighted half has no problem twice; and the diversity of
+/// trajectories is left out (the code adds self-BLEU with the sign opposite to the paper's).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vas {
+    /// Share of the weighted half, in `[0, 1]`; 0.5 in the source.
+    #[serde(default = "half")]
+    pub share: f64,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl Vas {
+    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        if !(0.0..=1.0).contains(&self.share) {
+            let found = self.share.to_string();
+            return Err(CurriculumError::Setting {
+                policy: "Vas",
+                key: "share",
+                found,
+                expected: "a number in [0, 1]",
+            });
+        }
+        let rates: Vec<f64> =
+            corpus.iter().map(|entry| entry.pass_rate.map_or(0.5, |rate| f64::from(rate.fraction()))).collect();
+        let weighted = ByWeight::new("Vas", corpus, rates.iter().map(|p| p * (1.0 - p)), seed)?;
+        let levels = Arc::new(Order::Shuffled.levels(corpus)?);
+        let uniform = Walk::new(corpus.clone(), levels, LastBatch::Keep, None, seed, [0, u64::MAX]);
+        let changed = BTreeSet::new();
+        Ok(Box::new(Sampling { share: self.share, rates, changed, weighted, uniform, taken: BTreeSet::new() }))
+    }
+}
+
+#[derive(Debug)]
+struct Sampling {
+    share: f64,
+    /// By position.
+    rates: Vec<f64>,
+    /// Positions whose rate is not the prior any more.
+    changed: BTreeSet<u32>,
+    weighted: ByWeight,
+    uniform: Walk,
+    /// What was drawn in the step under way.
+    taken: BTreeSet<ProblemId>,
+}
+
+impl Curriculum for Sampling {
+    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
+        let mut problems = self.weighted.draw(progress, (self.share * want as f64) as usize);
+        self.taken.extend(&problems);
+        let all = self.rates.len();
+        while problems.len() < want && self.taken.len() < all {
+            let problem = self.uniform.draw(progress, 1).problems[0];
+            if self.taken.insert(problem) {
+                if let Some(position) = self.weighted.position(problem) {
+                    self.weighted.take(position);
+                }
+                problems.push(problem);
+            }
+        }
+        problems.into_iter().collect()
+    }
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.weighted.release();
+        self.taken.clear();
+        for group in groups {
+            if let (Some(position), Some(rate)) = (self.weighted.position(group.problem()), group.pass_rate()) {
+                self.rates[position] = rate;
+                self.changed.insert(position as u32);
+                self.weighted.set(position, rate * (1.0 - rate));
+            }
+        }
+    }
+
+    fn state(&self) -> State {
+        let changed: Vec<(u32, f64)> = self.changed.iter().map(|&p| (p, self.rates[p as usize])).collect();
+        State::new(&(changed, self.uniform.state()))
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        let (changed, uniform): (Vec<(u32, f64)>, State) = state.read()?;
+        if let Some((position, _)) = changed.iter().find(|(position, _)| *position as usize >= self.rates.len()) {
+            return Err(CurriculumError::StateOutOfRange {
+                what: format!("problem {position} of {}", self.rates.len()),
+            });
+        }
+        self.uniform.load_state(&uniform)?;
+        self.weighted.release();
+        self.taken.clear();
+        for &(position, rate) in &changed {
+            self.rates[position as usize] = rate;
+            self.weighted.set(position as usize, rate * (1.0 - rate));
+        }
+        self.changed = changed.into_iter().map(|(position, _)| position).collect();
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let sum: f64 = self.rates.iter().map(|p| p * (1.0 - p)).sum();
+        vec![("learnability".into(), sum / self.rates.len() as f64)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::CurriculumConfig;
+    use crate::checks::{check_adaptive, three};
+
+    #[test]
+    fn half_goes_where_rewards_vary_and_half_everywhere() {
+        let config: CurriculumConfig = ron::from_str("Vas(())").unwrap();
+        // One capability in three has variance: the weighted half, and a little less than a third of the other.
+        let shares = check_adaptive(&config, &three(60, 60, 60), |capability| [0.0, 0.5, 1.0][capability]);
+        assert!((shares[1] - 0.63).abs() < 0.06, "{shares:?}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Filters: which groups are trained on, by what came of them.
+
+use crate::Batch;
+use crate::{Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
+use serde::{Deserialize, Serialize};
+
+/// Drops groups whose rewards are all equal: they have no advantage.
+///
+/// # Source
+/// DAPO, arXiv 2503.14476. Its refills are the trainer's: draws up to `grpo.max_draws`, where the source draws whole batches and throws
+/// the surplus away.
+#[derive(Debug)]
+pub(crate) struct ZeroVariance;
+
+impl Curriculum for ZeroVariance {
+    fn draw(&mut self, _: Progress, _: usize) -> Batch {
+        Batch::OVER
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        !group.has_no_variance()
+    }
+}
+
+/// Keeps groups whose mean lies between two bounds.
+///
+/// # Source
+/// EasyR1's `online_filtering` (open, 0.01 and 0.99), OpenRLHF's `dynamic_filtering_range` (open, 0 and 1), MM-Eureka's accuracy filter
+/// (closed, 0.1 and 0.9; arXiv 2503.07365).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// What is averaged over the group.
+    pub quantity: Quantity,
+    /// The lower bound.
+    pub low: f64,
+    /// The upper bound.
+    pub high: f64,
+    /// Whether the bounds themselves are kept.
+    pub inclusive: bool,
+}
+
+impl Filter {
+    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let fits = self.low.is_finite() && self.high.is_finite() && self.low <= self.high;
+        let found = format!("{} and {}", self.low, self.high);
+        let wrong = CurriculumError::Setting {
+            policy: "Filter",
+            key: "low",
+            found,
+            expected: "a bound that is at most `high`",
+        };
+        if fits { Ok(Box::new(self.clone())) } else { Err(wrong) }
+    }
+}
+
+impl Curriculum for Filter {
+    fn draw(&mut self, _: Progress, _: usize) -> Batch {
+        Batch::OVER
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        let mean = match self.quantity {
+            Quantity::Accuracy => group.pass_rate(),
+            Quantity::Reward => group.mean_reward(),
+        };
+        mean.is_some_and(|mean| {
+            if self.inclusive { (self.low..=self.high).contains(&mean) } else { self.low < mean && mean < self.high }
+        })
+    }
+}
+
+/// Drops groups whose advantages all lie between two bounds, these included; a group without advantages is kept.
+///
+/// # Source
+/// prime-rl `AdvRangeGate` at `97299ec`, whose default bounds are both 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdvantageGate {
+    /// The lower bound.
+    #[serde(default)]
+    pub low: f64,
+    /// The upper bound.
+    #[serde(default)]
+    pub high: f64,
+}
+
+impl Curriculum for AdvantageGate {
+    fn draw(&mut self, _: Progress, _: usize) -> Batch {
+        Batch::OVER
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        let inside = |&advantage: &f32| (self.low..=self.high).contains(&f64::from(advantage));
+        group.advantages.is_empty() || !group.advantages.iter().all(inside)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{cases, float_list, floats, outcome};
+
+    #[test]
+    fn groups_without_variance_are_dropped() {
+        let admitted = |rewards: &[f32]| ZeroVariance.admit(&outcome(1, rewards));
+        assert_eq!([admitted(&[1.0, 1.0]), admitted(&[0.0, 0.0]), admitted(&[0.0, 1.0])], [false, false, true]);
+    }
+
+    #[test]
+    fn bounds_are_open_or_closed() {
+        for (inclusive, expected) in [(false, [false, true, false]), (true, [true, true, true])] {
+            let mut filter = Filter { quantity: Quantity::Accuracy, low: 0.25, high: 0.75, inclusive };
+            let groups = [[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]];
+            assert_eq!(groups.map(|rewards| filter.admit(&outcome(1, &rewards))), expected);
+        }
+        assert!(Filter { quantity: Quantity::Reward, low: 1.0, high: 0.0, inclusive: true }.part().is_err());
+    }
+
+    #[test]
+    fn the_gate_conforms_to_the_code() {
+        for case in cases("curriculum.adv_gate") {
+            let number = |key: &str| case["params"][key].as_f64().unwrap();
+            let mut gate = AdvantageGate { low: number("reject_min"), high: number("reject_max") };
+            let groups = floats(&case["inputs"]["group_token_advantages"]);
+            for (advantages, expected) in groups.iter().zip(case["expected"]["admit"].as_array().unwrap()) {
+                let advantages: Vec<f32> = advantages.iter().map(|&advantage| advantage as f32).collect();
+                // f32 and f64 disagree about 0.05; the outcome has f32.
+                let near = |bound: f64| f64::from(bound as f32);
+                gate = AdvantageGate { low: near(gate.low), high: near(gate.high) };
+                let found = gate.admit(&GroupOutcome { advantages, ..outcome(1, &[0.0, 1.0]) });
+                assert_eq!(found, expected.as_bool().unwrap());
+            }
+        }
+        assert_eq!(float_list(&serde_json::json!([1, 2.5])), [1.0, 2.5]);
+    }
+}

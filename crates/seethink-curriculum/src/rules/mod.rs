@@ -1,0 +1,50 @@
+//! Rules about groups, for [`With`](crate::With): curricula that draw nothing.
+
+mod filter;
+mod speed;
+mod vcrl;
+mod weight;
+
+pub use filter::{AdvantageGate, Filter};
+pub use speed::Speed;
+pub use vcrl::Vcrl;
+pub use weight::{Favour, Weight};
+
+use crate::{Curriculum, CurriculumError};
+use filter::ZeroVariance;
+use serde::{Deserialize, Serialize};
+
+/// Which rule, with its settings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum RuleConfig {
+    /// Drops groups whose rewards are all equal (DAPO's dynamic sampling).
+    ZeroVariance,
+    /// Keeps groups whose mean lies between bounds.
+    Filter(Filter),
+    /// Drops groups whose advantages all lie between bounds.
+    AdvantageGate(AdvantageGate),
+    /// Samples few completions first.
+    Speed(Speed),
+    /// Replaces groups of small variance.
+    Vcrl(Vcrl),
+    /// Weighs groups.
+    Weight(Weight),
+}
+
+impl RuleConfig {
+    /// The rule, as a curriculum that draws nothing.
+    ///
+    /// # Errors
+    /// If a setting is out of range.
+    pub fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        match self {
+            Self::ZeroVariance => Ok(Box::new(ZeroVariance)),
+            Self::Filter(filter) => filter.part(),
+            Self::AdvantageGate(gate) => Ok(Box::new(gate.clone())),
+            Self::Speed(speed) => speed.part(),
+            Self::Vcrl(vcrl) => vcrl.part(),
+            Self::Weight(weight) => weight.part(),
+        }
+    }
+}

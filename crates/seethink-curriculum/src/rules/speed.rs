@@ -1,0 +1,79 @@
+//! SPEED: a few completions tell whether the others are worth sampling.
+
+use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress};
+use serde::{Deserialize, Serialize};
+
+/// Samples `screen` completions first, and `more` for those groups alone whose rewards differ; other groups are dropped.
+///
+/// # Source
+/// arXiv 2506.09016 and Zanette-Labs/speed-rl at `80e47b5` (4 and 12; the paper's scripts 4 and 20). Differs: both phases are of one step
+/// and one policy, where the source samples the rest together with the next screening; nothing waits in a buffer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Speed {
+    /// Completions that decide, at least 2.
+    pub screen: usize,
+    /// Completions that follow, at least 1.
+    pub more: usize,
+}
+
+impl Speed {
+    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let found = format!("{} and {}", self.screen, self.more);
+        let wrong = CurriculumError::Setting {
+            policy: "Speed",
+            key: "screen",
+            found,
+            expected: "at least 2, and `more` at least 1",
+        };
+        if self.screen >= 2 && self.more >= 1 { Ok(Box::new(self.clone())) } else { Err(wrong) }
+    }
+}
+
+impl Curriculum for Speed {
+    fn draw(&mut self, _: Progress, _: usize) -> Batch {
+        Batch::OVER
+    }
+
+    fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
+        let size = partial.size();
+        Some(match size {
+            0 => self.screen,
+            _ if size == self.screen && !partial.has_no_variance() => self.more,
+            _ => 0,
+        })
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        group.size() > self.screen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::three;
+    use crate::{CurriculumConfig, Simulation};
+    use seethink_core::Capability;
+
+    #[test]
+    fn hopeless_and_solved_problems_cost_a_screening() {
+        let corpus = three(100, 100, 100);
+        let policy = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        let text =
+            format!("#![enable(unwrap_variant_newtypes)] With(policy: {policy}, rules: [Speed(screen: 4, more: 12)])");
+        let config: CurriculumConfig = ron::from_str(&text).unwrap();
+        let mut course = config.build(&corpus, 1).unwrap();
+        let rate = |entry: &crate::CorpusEntry| {
+            [0.0, 0.5, 1.0][Capability::ALL.iter().position(|one| *one == entry.capability).unwrap()]
+        };
+        let steps = Simulation::default().run(&mut course, &corpus, &mut { rate });
+        let groups = || steps.iter().flat_map(|step| &step.sampled);
+        assert_eq!(groups().count(), 300);
+        for (group, admitted) in groups() {
+            assert_eq!((group.size() == 16, group.size() == 4), (*admitted, !*admitted));
+        }
+        // Four even completions agree in one group of eight.
+        let n_admitted = groups().filter(|(_, admitted)| *admitted).count();
+        assert!((78..=97).contains(&n_admitted), "{n_admitted}");
+    }
+}

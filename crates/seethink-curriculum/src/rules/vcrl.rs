@@ -1,0 +1,201 @@
+//! VCRL: groups of small variance make room for earlier ones of large variance.
+//!
+//! State: the bank's keys, priorities and uses. Metrics: `vcrl/bank`: groups in the bank.
+
+use crate::{Batch, Curriculum, CurriculumError, GroupKey, GroupOutcome, Metric, Progress, State};
+use serde::{Deserialize, Serialize};
+
+/// Admits groups whose normalised variance `p = σ² / σ²_max` is at least κ, `σ² = k (G − k) / (G (G − 1))`, `σ²_max` being that of the most
+/// even k. What is admitted enters a bank; where groups are refused, those of highest priority take their places.
+///
+/// κ is `early` for the first `early_steps` steps and `late` after them. A priority is p at first and `memory` times itself after
+/// every step.
+///
+/// # Source
+/// arXiv 2509.19803, of which neither full text nor code could be read: the variance is its formula; κ of 0.3 for 20 steps and then 0.8, a memory of 0.9
+/// and two uses are as its reviews report them. The capacity, what gives way, and replaying the sampled completions (whose log-probabilities
+/// are those of their own step) are choices made here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vcrl {
+    /// κ at first, in `[0, 1]`.
+    #[serde(default = "early")]
+    pub early: f64,
+    /// Steps with this κ.
+    #[serde(default = "early_steps")]
+    pub early_steps: u64,
+    /// κ afterwards, in `[0, 1]`.
+    #[serde(default = "late")]
+    pub late: f64,
+    /// What a priority keeps of itself in a step, in `[0, 1]`.
+    #[serde(default = "memory")]
+    pub memory: f64,
+    /// Times that a group is trained on again, at most.
+    #[serde(default = "uses")]
+    pub uses: u32,
+    /// Groups in the bank, at most; the lowest priority gives way.
+    pub capacity: usize,
+}
+
+fn early() -> f64 {
+    0.3
+}
+
+fn early_steps() -> u64 {
+    20
+}
+
+fn late() -> f64 {
+    0.8
+}
+
+fn memory() -> f64 {
+    0.9
+}
+
+fn uses() -> u32 {
+    2
+}
+
+/// The variance of `right` ones among `size`, over the greatest there is; 0 for fewer than two.
+fn normalised_variance(right: usize, size: usize) -> f64 {
+    if size < 2 {
+        return 0.0;
+    }
+    let spread = |k: usize| (k * (size - k)) as f64;
+    spread(right) / spread(size / 2)
+}
+
+impl Vcrl {
+    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let unit = |number: f64| (0.0..=1.0).contains(&number);
+        if !(unit(self.early) && unit(self.late) && unit(self.memory)) {
+            let expected = "thresholds and memory in [0, 1]";
+            return Err(CurriculumError::Setting {
+                policy: "Vcrl",
+                key: "early",
+                found: format!("{self:?}"),
+                expected,
+            });
+        }
+        Ok(Box::new(Banking { config: self.clone(), at: At::default() }))
+    }
+}
+
+#[derive(Debug)]
+struct Banking {
+    config: Vcrl,
+    at: At,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    steps: u64,
+    /// Highest priority first; of equal ones the newer.
+    bank: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    key: GroupKey,
+    priority: f64,
+    uses: u32,
+}
+
+impl Banking {
+    /// The variance of a group, if it is admitted.
+    fn admitted(&self, group: &GroupOutcome) -> Option<f64> {
+        let right = group.accuracies.iter().filter(|&&accuracy| accuracy >= 0.5).count();
+        let p = normalised_variance(right, group.size());
+        let kappa = if self.at.steps < self.config.early_steps { self.config.early } else { self.config.late };
+        (p >= kappa && p > 0.0).then_some(p)
+    }
+}
+
+impl Curriculum for Banking {
+    fn draw(&mut self, _: Progress, _: usize) -> Batch {
+        Batch::OVER
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        self.admitted(group).is_some()
+    }
+
+    fn replay(&mut self, places: usize) -> Vec<GroupKey> {
+        let most = self.config.uses;
+        let again = self.at.bank.iter_mut().filter(|entry| entry.uses < most).take(places);
+        again.map(|entry| (entry.uses += 1, entry.key).1).collect()
+    }
+
+    fn observe(&mut self, groups: &[GroupOutcome]) {
+        let fresh = groups.iter().filter_map(|group| Some((group.key, self.admitted(group)?)));
+        let fresh: Vec<Entry> = fresh.map(|(key, priority)| Entry { key, priority, uses: 0 }).collect();
+        let At { steps, bank } = &mut self.at;
+        *steps += 1;
+        bank.retain(|entry| entry.uses < self.config.uses);
+        bank.iter_mut().for_each(|entry| entry.priority *= self.config.memory);
+        bank.extend(fresh);
+        bank.sort_by(|a, b| b.priority.total_cmp(&a.priority).then(b.key.cmp(&a.key)));
+        bank.truncate(self.config.capacity);
+    }
+
+    fn banked(&self) -> Vec<GroupKey> {
+        self.at.bank.iter().map(|entry| entry.key).collect()
+    }
+
+    fn state(&self) -> State {
+        State::new(&self.at)
+    }
+
+    fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
+        self.at = state.read()?;
+        Ok(())
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        vec![("vcrl/bank".into(), self.at.bank.len() as f64)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{cases, check_resume, float_list, three};
+    use crate::{CurriculumConfig, Simulation};
+
+    #[test]
+    fn the_variance_conforms_to_the_formula() {
+        for case in cases("curriculum.vcrl") {
+            let size = case["params"]["group_size"].as_u64().unwrap() as usize;
+            for (right, expected) in float_list(&case["expected"]["p"]).into_iter().enumerate() {
+                assert!((normalised_variance(right, size) - expected).abs() < 1e-12);
+            }
+        }
+        // Odd groups: the greatest variance is that of (G ± 1) / 2.
+        assert_eq!((normalised_variance(2, 5), normalised_variance(3, 5)), (1.0, 1.0));
+    }
+
+    #[test]
+    fn refused_groups_are_replaced_from_the_bank() {
+        let corpus = three(200, 200, 200);
+        let policy = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        let text = format!("#![enable(unwrap_variant_newtypes)] With(policy: {policy}, rules: [Vcrl(capacity: 64)])");
+        let config: CurriculumConfig = ron::from_str(&text).unwrap();
+        let mut course = config.build(&corpus, 1).unwrap();
+        let steps = Simulation { batch: 20, ..Simulation::default() }.run(&mut course, &corpus, &mut |_: &_| 0.4);
+        assert_eq!(steps.len(), 30);
+        let mut uses = std::collections::BTreeMap::new();
+        for (now, step) in steps.iter().enumerate() {
+            let n_admitted = step.sampled.iter().filter(|(_, admitted)| *admitted).count();
+            assert!(n_admitted + step.replayed.len() <= 20);
+            for key in &step.replayed {
+                assert!(key.step < now as u64);
+                *uses.entry(*key).or_insert(0) += 1;
+            }
+        }
+        assert!(uses.len() > 20 && uses.values().all(|&n| n <= 2), "{uses:?}");
+        check_resume(&config, &corpus);
+    }
+}

@@ -1,0 +1,154 @@
+//! Weights: how much a group counts, by its pass rate p.
+
+use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
+
+/// What advantages are multiplied by. A group without completions weighs nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Weight {
+    /// PCuRL's online difficulty soft weighting: one side of a half counts fully, the other falls along `sin(π p)`.
+    ///
+    /// # Source
+    /// arXiv 2507.22607 and alibaba-damo-academy/VL-Cogito at `7ab7856` (`s_1` to `s_3`, `h_1` to `h_3`). Stages of a curriculum go
+    /// from easy to hard. Its length reward of the last stage is a matter of rewards.
+    Odsw {
+        /// Which side counts fully.
+        favour: Favour,
+        /// Whether the other side counts not at all, beyond a window, instead of falling softly.
+        #[serde(default)]
+        binary: bool,
+        /// The weight at p = 0 of a soft weight that favours hard problems; 0.25 in the source.
+        #[serde(default = "none_right")]
+        none_right: f64,
+    },
+    /// `4 p (1 − p)`: the difficulty factor of PC-GRPO.
+    ///
+    /// # Source
+    /// arXiv 2512.14944 (second version, Eq. 1), without its second factor, the diversity of the options chosen.
+    Learnability,
+    /// `(1 − p)^gamma`: what is mostly solved counts less.
+    ///
+    /// # Source
+    /// F-GRPO, arXiv 2602.06717; gamma 0.5 or 1.
+    Focal {
+        /// At least 0.
+        gamma: f64,
+    },
+    /// `exp(−(p − target)² / 2 sigma²)`: a bell around a pass rate.
+    Gaussian {
+        /// The pass rate that counts fully.
+        target: f64,
+        /// Above 0.
+        sigma: f64,
+    },
+}
+
+/// The problems that a weight favours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Favour {
+    /// p above a half.
+    Easy,
+    /// p about a half.
+    Medium,
+    /// p below a half.
+    Hard,
+}
+
+fn none_right() -> f64 {
+    0.25
+}
+
+impl Weight {
+    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        let fits = match *self {
+            Self::Odsw { none_right, .. } => none_right.is_finite() && none_right >= 0.0,
+            Self::Learnability => true,
+            Self::Focal { gamma } => gamma.is_finite() && gamma >= 0.0,
+            Self::Gaussian { target, sigma } => target.is_finite() && sigma.is_finite() && sigma > 0.0,
+        };
+        let expected = "finite numbers, `none_right` and `gamma` at least 0, `sigma` above 0";
+        let wrong = CurriculumError::Setting { policy: "Weight", key: "weight", found: format!("{self:?}"), expected };
+        if fits { Ok(Box::new(*self)) } else { Err(wrong) }
+    }
+
+    /// The weight at a pass rate in `[0, 1]`.
+    fn at(self, p: f64) -> f64 {
+        let soft = (PI * (p - 0.5)).cos();
+        match self {
+            Self::Odsw { favour, binary: true, .. } => f64::from(u8::from(match favour {
+                Favour::Hard => p > 0.0 && p <= 0.5,
+                Favour::Medium => (0.25..=0.75).contains(&p),
+                Favour::Easy => p >= 0.5,
+            })),
+            Self::Odsw { favour: Favour::Hard, none_right, .. } if p == 0.0 => none_right,
+            Self::Odsw { .. } if p == 0.0 => 0.0,
+            Self::Odsw { favour, .. } => match favour {
+                Favour::Hard if p <= 0.5 => 1.0,
+                Favour::Easy if p > 0.5 => 1.0,
+                _ => soft,
+            },
+            Self::Learnability => 4.0 * p * (1.0 - p),
+            Self::Focal { gamma } => (1.0 - p).powf(gamma),
+            Self::Gaussian { target, sigma } => (-(p - target).powi(2) / (2.0 * sigma * sigma)).exp(),
+        }
+    }
+}
+
+impl Curriculum for Weight {
+    fn draw(&mut self, _: Progress, _: usize) -> Batch {
+        Batch::OVER
+    }
+
+    fn weight(&self, group: &GroupOutcome) -> f64 {
+        group.pass_rate().map_or(0.0, |p| self.at(p).max(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{cases, float_list, outcome};
+
+    #[test]
+    fn odsw_conforms_to_the_code() {
+        let cases = cases("curriculum.odsw");
+        assert_eq!(cases.len(), 4);
+        for case in cases {
+            let kind = case["params"]["cur_type"].as_str().unwrap();
+            let favour = match kind.as_bytes()[2] {
+                b'1' => Favour::Hard,
+                b'2' => Favour::Medium,
+                _ => Favour::Easy,
+            };
+            let none_right = case["params"]["all_false_coff"].as_f64().unwrap();
+            let weight = Weight::Odsw { favour, binary: kind.starts_with('h'), none_right };
+            let accuracies = float_list(&case["inputs"]["group_accuracy"]);
+            for (p, expected) in accuracies.into_iter().zip(float_list(&case["expected"]["weights"])) {
+                assert!((weight.at(p) - expected).abs() < 1e-9, "{kind} at {p}: {} {expected}", weight.at(p));
+            }
+        }
+    }
+
+    #[test]
+    fn easy_stages_count_what_is_solved() {
+        let easy = Weight::Odsw { favour: Favour::Easy, binary: false, none_right: 0.25 };
+        assert_eq!([0.0, 0.5, 0.75, 1.0].map(|p| easy.at(p)), [0.0, 1.0, 1.0, 1.0]);
+        let binary = Weight::Odsw { favour: Favour::Easy, binary: true, none_right: 0.25 };
+        assert_eq!([0.0, 0.4, 0.5, 1.0].map(|p| binary.at(p)), [0.0, 0.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn published_values_of_the_others() {
+        let focal = |gamma| [1.0, 4.0, 7.0, 8.0].map(|k| Weight::Focal { gamma }.at(k / 8.0));
+        assert_eq!(focal(1.0), [0.875, 0.5, 0.125, 0.0]);
+        assert!((focal(0.5)[2] - 0.3536).abs() < 1e-4);
+        assert_eq!([0.0, 0.5, 1.0].map(|p| Weight::Learnability.at(p)), [0.0, 1.0, 0.0]);
+        let bell = Weight::Gaussian { target: 0.5, sigma: 0.35 };
+        assert!((bell.at(1.0) - 0.360).abs() < 1e-3);
+        assert_eq!(bell.weight(&outcome(1, &[1.0, 0.0])), 1.0);
+        assert_eq!(bell.weight(&outcome(1, &[])), 0.0);
+        assert!(Weight::Gaussian { target: 0.5, sigma: 0.0 }.part().is_err());
+    }
+}

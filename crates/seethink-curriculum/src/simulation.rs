@@ -1,0 +1,192 @@
+//! Training without a model: a learner whose pass rates are known, to see what a curriculum does with it.
+
+use crate::{Corpus, CorpusEntry, Course, GroupKey, GroupOutcome};
+use seethink_core::{Capability, ProblemId, Purpose, Rng};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Something that solves problems with known probability.
+pub trait Learner {
+    /// The probability that a completion is right, in `[0, 1]`.
+    fn pass_rate(&self, entry: &CorpusEntry) -> f64;
+
+    /// Hears of a group that was trained on, and its weight.
+    fn learn(&mut self, entry: &CorpusEntry, group: &GroupOutcome, weight: f64) {
+        let _ = (entry, group, weight);
+    }
+}
+
+/// A learner that never changes.
+impl<F: Fn(&CorpusEntry) -> f64> Learner for F {
+    fn pass_rate(&self, entry: &CorpusEntry) -> f64 {
+        self(entry)
+    }
+}
+
+/// A learner with a skill for each capability: a problem of prior pass rate `r` (a half where unknown) is solved with probability
+/// `sigmoid(logit r + skill)`, `r` kept within 0.02 and 0.98. A group trained on adds `rate · 4 p (1 − p) · weight` to its
+/// capability's skill, `p` being its pass rate, and `transfer` times that to the other skills.
+///
+/// It is the simplest model in which both the order of capabilities and that of difficulties can matter; it is no model of a VLM.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SkilledLearner {
+    /// Gain per group at a pass rate of a half.
+    pub rate: f64,
+    /// Share of a gain that other capabilities get.
+    pub transfer: f64,
+    skills: BTreeMap<Capability, f64>,
+}
+
+impl SkilledLearner {
+    /// A beginner in every capability of a corpus.
+    pub fn new(corpus: &Corpus, rate: f64, transfer: f64) -> Self {
+        let skills = corpus.capabilities().into_keys().map(|capability| (capability.clone(), 0.0)).collect();
+        Self { rate, transfer, skills }
+    }
+}
+
+impl Learner for SkilledLearner {
+    fn pass_rate(&self, entry: &CorpusEntry) -> f64 {
+        let prior = entry.pass_rate.map_or(0.5, |rate| f64::from(rate.fraction())).clamp(0.02, 0.98);
+        let skill = self.skills.get(&entry.capability).copied().unwrap_or(0.0);
+        1.0 / (1.0 + (-((prior / (1.0 - prior)).ln() + skill)).exp())
+    }
+
+    fn learn(&mut self, entry: &CorpusEntry, group: &GroupOutcome, weight: f64) {
+        let p = group.pass_rate().unwrap_or(0.0);
+        let gain = self.rate * 4.0 * p * (1.0 - p) * weight;
+        for (capability, skill) in &mut self.skills {
+            *skill += if *capability == entry.capability { gain } else { self.transfer * gain };
+        }
+    }
+}
+
+/// What a simulated run is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Simulation {
+    /// Problems a step.
+    pub batch: usize,
+    /// Completions a problem.
+    pub group_size: usize,
+    /// Draws in a step, at most.
+    pub max_draws: usize,
+    /// Steps, at most: not every curriculum ends.
+    pub max_steps: usize,
+    /// Seed of the outcomes.
+    pub seed: u64,
+}
+
+impl Default for Simulation {
+    fn default() -> Self {
+        Self { batch: 32, group_size: 8, max_draws: 1, max_steps: 1000, seed: 0 }
+    }
+}
+
+/// A step of a simulated run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SimulatedStep {
+    /// Index of its stage.
+    pub stage: usize,
+    /// Every group sampled, in the order drawn, and whether it was admitted.
+    pub sampled: Vec<(GroupOutcome, bool)>,
+    /// Groups of earlier steps that were trained on again.
+    pub replayed: Vec<GroupKey>,
+}
+
+impl SimulatedStep {
+    /// The problems drawn.
+    pub fn drawn(&self) -> impl Iterator<Item = ProblemId> + '_ {
+        self.sampled.iter().map(|(group, _)| group.problem())
+    }
+}
+
+impl Simulation {
+    /// Takes a course to its end, or `max_steps` further, the way the trainer does.
+    pub fn run(&self, course: &mut Course, corpus: &Corpus, learner: &mut impl Learner) -> Vec<SimulatedStep> {
+        let mut steps = Vec::new();
+        self.go_on(course, corpus, learner, &mut BTreeMap::new(), &mut steps);
+        steps
+    }
+
+    /// The same from where `steps` ends.
+    pub(crate) fn go_on(
+        &self,
+        course: &mut Course,
+        corpus: &Corpus,
+        learner: &mut impl Learner,
+        bank: &mut BTreeMap<GroupKey, GroupOutcome>,
+        steps: &mut Vec<SimulatedStep>,
+    ) {
+        while steps.len() < self.max_steps {
+            let now = course.progress().steps;
+            let first = course.draw(self.batch);
+            if first.is_empty() {
+                break;
+            }
+            let target = first.problems.len();
+            let mut sampled: Vec<(GroupOutcome, bool)> = Vec::new();
+            let n_admitted =
+                |sampled: &[(GroupOutcome, bool)]| sampled.iter().filter(|(_, admitted)| *admitted).count();
+            let mut problems = first.problems;
+            for draw in 1..=self.max_draws {
+                for problem in problems {
+                    let group = self.sample(course, corpus, learner, GroupKey { step: now, problem });
+                    let admitted = course.admit(&group);
+                    sampled.push((group, admitted));
+                }
+                let missing = target - n_admitted(&sampled);
+                if missing == 0 || draw == self.max_draws {
+                    break;
+                }
+                problems = course.draw(missing).problems;
+                if problems.is_empty() {
+                    break;
+                }
+            }
+            let places = self.batch - n_admitted(&sampled);
+            let replayed = if places > 0 { course.replay(places) } else { Vec::new() };
+            let again = replayed.iter().filter_map(|key| bank.get(key));
+            let admitted = sampled.iter().filter(|(_, admitted)| *admitted).map(|(group, _)| group);
+            for group in admitted.chain(again) {
+                if let Some(entry) = corpus.get(group.problem()) {
+                    learner.learn(entry, group, course.curriculum().weight(group));
+                }
+            }
+            let groups: Vec<GroupOutcome> = sampled.iter().map(|(group, _)| group.clone()).collect();
+            course.observe(&groups);
+            let kept: BTreeSet<GroupKey> = course.curriculum().banked().into_iter().collect();
+            bank.extend(groups.into_iter().map(|group| (group.key, group)));
+            bank.retain(|key, _| kept.contains(key));
+            steps.push(SimulatedStep { stage: first.stage, sampled, replayed });
+        }
+    }
+
+    /// A group with as many completions as the course asks for.
+    fn sample(&self, course: &mut Course, corpus: &Corpus, learner: &impl Learner, key: GroupKey) -> GroupOutcome {
+        let p = corpus.get(key.problem).map_or(0.0, |entry| learner.pass_rate(entry));
+        let mut rng = Rng::new(self.seed, Purpose::Rollout, &[key.step, key.problem.0]);
+        let mut group = outcome(key, Vec::new());
+        loop {
+            let more = course.extend(&group).unwrap_or(self.group_size.saturating_sub(group.size()));
+            if more == 0 {
+                return group;
+            }
+            let fresh = (0..more).map(|_| f32::from(u8::from(rng.uniform() < p)));
+            group = outcome(key, group.rewards.iter().copied().chain(fresh).collect());
+        }
+    }
+}
+
+/// A group of these rewards, which are its accuracies too; its advantages are over its sample deviation.
+fn outcome(key: GroupKey, rewards: Vec<f32>) -> GroupOutcome {
+    let n = rewards.len() as f32;
+    let mean = rewards.iter().sum::<f32>() / n;
+    let variance = rewards.iter().map(|reward| (reward - mean).powi(2)).sum::<f32>() / (n - 1.0).max(1.0);
+    GroupOutcome {
+        key,
+        accuracies: rewards.clone(),
+        advantages: rewards.iter().map(|reward| (reward - mean) / (variance.sqrt() + 1e-6)).collect(),
+        lengths: vec![1; rewards.len()],
+        n_truncated: 0,
+        rewards,
+    }
+}
