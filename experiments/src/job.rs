@@ -9,14 +9,11 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use seethink::burn::tensor::Device;
 use seethink::config::BaseFamily;
-use seethink::core::{Capability, Problem};
 use seethink::curriculum::{Corpus, CorpusEntry, Stage};
-use seethink::data::digits::DigitsWorld;
-use seethink::data::{ProblemReader, Split};
+use seethink::data::Split;
 use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::train::{CheckpointFolder, Interrupter, Problems};
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -165,15 +162,14 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         }
     };
     let reward = Arc::new(config.reward);
-    let train = problems(&config.data, Split::Train, None)?;
+    let train = config.data.problems(Split::Train, None)?;
     let corpus = Corpus::new(train.iter().map(CorpusEntry::from))?;
     let curriculum = match custom {
         Some((_, make)) => make(&corpus, config.seed)?,
         None => config.curriculum.build(&corpus, config.seed)?,
     };
-    let benchmark = |name, split, n| {
-        Benchmark::new(name, problems(&config.data, split, Some(n))?, &config.grpo.prompt, &*processor)
-    };
+    let benchmark =
+        |name, split, n| Benchmark::new(name, config.data.problems(split, Some(n))?, &config.grpo.prompt, &*processor);
     let n_test = config.evaluation.problems_per_capability;
     let (test, validation) =
         (benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_test.div_ceil(4))?);
@@ -315,31 +311,4 @@ fn resumed(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
     let config = RunConfig::load(folder.join("config.ron"), &[])
         .with_context(|| format!("{} holds no run to resume", folder.display()))?;
     Ok((config, folder.clone()))
-}
-
-/// The problems of a split, capability by capability; `limit` is per capability.
-fn problems(data: &DataConfig, split: Split, limit: Option<usize>) -> Result<Vec<Problem>> {
-    match data {
-        DataConfig::Digits { world, problems_per_capability, seed } => {
-            let world = DigitsWorld::new(world.clone())?;
-            let n = limit.unwrap_or(*problems_per_capability);
-            Ok(Capability::ALL.iter().flat_map(|capability| world.problems(split, capability, *seed).take(n)).collect())
-        }
-        DataConfig::Folder(dir) => folder_problems(dir, split, limit),
-    }
-}
-
-/// The problems of `DIR/train`, `DIR/validation` or `DIR/test`.
-fn folder_problems(dir: &Path, split: Split, limit: Option<usize>) -> Result<Vec<Problem>> {
-    let mut counts = BTreeMap::<Capability, usize>::new();
-    let mut kept = Vec::new();
-    for problem in ProblemReader::open(dir.join(split.as_str()))? {
-        let problem = problem?;
-        let count = counts.entry(problem.capability.clone()).or_default();
-        *count += 1;
-        if limit.is_none_or(|limit| *count <= limit) {
-            kept.push(problem);
-        }
-    }
-    Ok(kept)
 }

@@ -43,7 +43,8 @@ impl Axis {
     /// # Errors
     /// If the problem lacks what the axis reads, or a score is not a number.
     pub fn key(&self, entry: &CorpusEntry) -> Result<Key, CurriculumError> {
-        let missing = || CurriculumError::MissingKey { axis: self.clone(), problem: entry.id };
+        let tags = || entry.tags.keys().cloned().collect::<Vec<_>>().join(", ");
+        let missing = || CurriculumError::MissingKey { axis: self.clone(), problem: entry.id, tags: tags() };
         let tag = |name: &String| entry.tags.get(name).ok_or_else(missing);
         Ok(match self {
             Self::Capability => Key::Name(entry.capability.to_string()),
@@ -291,7 +292,10 @@ mod tests {
     fn what_is_missing_or_no_number_is_named() {
         let bad = [
             (Axis::SolutionLength, "no solution length"),
-            (Axis::Tag("elsewhere".into()), "no tag `elsewhere`"),
+            (
+                Axis::Tag("elsewhere".into()),
+                "no tag `elsewhere`, which the curriculum goes by; its tags are [bad, format, level]",
+            ),
             (Axis::Score("format".into()), "`judge`"),
             (Axis::Score("bad".into()), "`NaN`"),
         ];

@@ -89,6 +89,27 @@ impl CurriculumConfig {
         }
     }
 
+    /// Whether it goes on for ever.
+    pub fn is_endless(&self) -> bool {
+        match self {
+            Self::Merged(_) | Self::Staged(_) | Self::E2h(_) | Self::Custom(_) => false,
+            Self::With(With { policy, steps, .. }) => steps.is_none() && policy.is_endless(),
+            Self::Repeat(Repeat { policy, .. })
+            | Self::Band(Band { policy, .. })
+            | Self::Replay(Replay { policy, .. })
+            | Self::WarmStart(WarmStart { then: policy, .. }) => policy.is_endless(),
+            Self::Mix(Mix { parts }) => parts.iter().any(|(share, policy)| *share > 0.0 && policy.is_endless()),
+            Self::AdaRft(_)
+            | Self::Sec(_)
+            | Self::Dump(_)
+            | Self::Ladder(_)
+            | Self::Pools(_)
+            | Self::Vas(_)
+            | Self::FgExpo(_)
+            | Self::Review(_) => true,
+        }
+    }
+
     /// The curriculum over a corpus. Equal arguments give equal draws.
     ///
     /// # Errors
@@ -220,6 +241,24 @@ mod tests {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn what_never_ends_is_known() {
+        let ends = "With(policy: Mix(parts: [(1.0, Vas())]), steps: Some(9))";
+        let merged = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        let in_a_stage = "Staged(stages: [(name: \"a\", policy: Some(Pools()))], order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        for text in [ends, merged, in_a_stage] {
+            assert!(!read(text).unwrap().is_endless(), "{text}");
+        }
+        for text in
+            ["Vas()", "With(policy: Vas())", "Repeat(times: 2, policy: Pools())", "Band(axis: PassRate, policy: Vas())"]
+        {
+            assert!(read(text).unwrap().is_endless(), "{text}");
+        }
+        let warm = format!("WarmStart(steps: 3, first: {merged}, then: Vas())");
+        let mixed = format!("Mix(parts: [(1.0, {merged}), (0.0, Vas())])");
+        assert_eq!([warm, mixed].map(|text| read(&text).unwrap().is_endless()), [true, false]);
     }
 
     #[test]

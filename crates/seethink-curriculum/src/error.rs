@@ -91,12 +91,14 @@ pub enum CurriculumError {
         expected: &'static str,
     },
     /// A problem without a key on an axis that is needed.
-    #[error("problem {problem} has no {axis}, which the curriculum goes by")]
+    #[error("problem {problem} has no {axis}, which the curriculum goes by; its tags are [{tags}]")]
     MissingKey {
         /// The axis.
         axis: Axis,
         /// The first problem without.
         problem: ProblemId,
+        /// The names of its tags.
+        tags: String,
     },
     /// A key that should be a number.
     #[error("the {axis} of problem {problem} is `{found}`, expected a number")]

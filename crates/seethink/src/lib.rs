@@ -83,7 +83,9 @@ pub use seethink_train as train;
 
 pub mod config;
 mod device;
+pub mod drawing;
 pub mod hub;
+pub mod plan;
 pub mod prelude;
 
 pub use config::{ConfigError, RunConfig};

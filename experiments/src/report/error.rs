@@ -1,5 +1,6 @@
 //! What can go wrong between a run folder and its report.
 
+use seethink::drawing::DrawError;
 use std::path::{Path, PathBuf};
 
 /// Why a report could not be made.
@@ -50,13 +51,8 @@ pub enum ReportError {
         path: PathBuf,
     },
     /// A figure cannot be drawn.
-    #[error("cannot draw {figure}: {source}")]
-    Plot {
-        /// Name of the figure.
-        figure: String,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error(transparent)]
+    Plot(#[from] DrawError),
     /// A value cannot be written as JSON.
     #[error("cannot encode {path} as JSON: {source}", path = .path.display())]
     Encode {

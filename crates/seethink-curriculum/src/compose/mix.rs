@@ -198,3 +198,80 @@ pub(crate) fn load_all(courses: &mut [Course], records: &[CurriculumRecord]) -> 
     }
     loaded
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::{check_resume, drain, outcome, step, three};
+    use crate::{CurriculumConfig, CurriculumError};
+    use seethink_core::Capability;
+
+    fn read(parts: &str) -> CurriculumConfig {
+        ron::from_str(&format!("#![enable(unwrap_variant_newtypes)] Mix(parts: [{parts}])")).unwrap()
+    }
+
+    fn of(capability: &str) -> String {
+        let stage = format!("(name: \"a\", capabilities: [\"{capability}\"])");
+        format!("Merged(stage: {stage}, order: Shuffled, epochs: PerStage(1), last_batch: Keep)")
+    }
+
+    #[test]
+    fn shares_are_kept_to_a_problem() {
+        let corpus = three(500, 500, 500);
+        let config = read(&format!("(3.0, {}), (1.0, {})", of("perception"), of("visual_reasoning")));
+        let mut course = config.build(&corpus, 1).unwrap();
+        let mut n_perception = 0;
+        for n in 1..=60 {
+            let batch = step(&mut course, 7).unwrap();
+            assert_eq!(batch.problems.len(), 7);
+            let perceives = |id: &&_| corpus.get(**id).unwrap().capability == Capability::PERCEPTION;
+            n_perception += batch.problems.iter().filter(perceives).count();
+            assert!((n_perception as f64 - 0.75 * 7.0 * f64::from(n)).abs() <= 1.0, "{n_perception} of {}", 7 * n);
+        }
+        check_resume(&config, &corpus);
+    }
+
+    #[test]
+    fn what_one_part_cannot_fill_goes_to_the_others_and_nothing_comes_twice_in_a_step() {
+        let corpus = three(10, 0, 50);
+        let config = read(&format!("(1.0, {}), (1.0, {})", of("perception"), of("visual_reasoning")));
+        let sizes: Vec<usize> =
+            drain(&mut config.build(&corpus, 1).unwrap(), 20).iter().map(|batch| batch.problems.len()).collect();
+        assert_eq!(sizes, [20, 20, 20]);
+        // Two parts over the same problems.
+        let merged = "Merged(order: Shuffled, epochs: PerStage(3), last_batch: Keep)";
+        let twice = read(&format!("(1.0, {merged}), (1.0, {merged})"));
+        for batch in drain(&mut twice.build(&corpus, 1).unwrap(), 40) {
+            let mut ids = batch.problems.clone();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), batch.problems.len());
+        }
+    }
+
+    #[test]
+    fn a_part_hears_of_its_own_problems_alone() {
+        let corpus = three(40, 0, 40);
+        let ladder = "Ladder(by: (axes: [PassRate], bins: Some(2)), up: 0.9, down: 0.0, window: 4)";
+        let perception = format!("With(policy: Band(axis: PassRate, at_most: Some(2.0), policy: {ladder}))");
+        let config = read(&format!("(1.0, {perception}), (1.0, {})", of("visual_reasoning")));
+        let mut course = config.build(&corpus, 1).unwrap();
+        let batch = course.draw(8);
+        // Only the second half of the batch is solved: it is the other part's.
+        let groups: Vec<_> = (0..8).map(|i| outcome(batch.problems[i].0, &[f32::from(u8::from(i >= 4)); 4])).collect();
+        course.observe(&groups);
+        let metrics = course.curriculum().metrics();
+        let level = metrics.iter().find(|(key, _)| key == "0/level").unwrap().1;
+        assert_eq!(level, 0.0, "{metrics:?}");
+    }
+
+    #[test]
+    fn stages_and_empty_shares_are_refused() {
+        let staged = "Staged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        let error = read(&format!("(1.0, {staged})")).build(&three(1, 1, 1), 1).unwrap_err();
+        assert!(error.to_string().contains("perception, textual_reasoning, visual_reasoning"), "{error}");
+        for parts in ["", "(0.0, Vas())", "(-1.0, Vas())"] {
+            let error = read(parts).build(&three(1, 1, 1), 1).unwrap_err();
+            assert!(matches!(error, CurriculumError::Setting { policy: "Mix", .. }), "{error}");
+        }
+    }
+}

@@ -112,3 +112,23 @@ impl Curriculum for Repeating {
         metrics
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::CurriculumConfig;
+    use crate::checks::{check_resume, drain, three};
+
+    #[test]
+    fn every_round_is_a_whole_one_with_other_draws() {
+        let corpus = three(16, 16, 16);
+        let text = "Repeat(times: 3, policy: Staged(order: Shuffled, epochs: PerStage(1), last_batch: Keep))";
+        let config: CurriculumConfig = ron::from_str(&format!("#![enable(unwrap_variant_newtypes)] {text}")).unwrap();
+        let mut course = config.build(&corpus, 1).unwrap();
+        assert_eq!(course.curriculum().planned_steps(Some(8)), Some(vec![6, 6, 6]));
+        let batches = drain(&mut course, 8);
+        let stages: Vec<usize> = batches.iter().map(|batch| batch.stage).collect();
+        assert_eq!(stages, [0, 0, 1, 1, 2, 2].repeat(3));
+        assert_ne!(batches[0], batches[6]);
+        check_resume(&config, &corpus);
+    }
+}

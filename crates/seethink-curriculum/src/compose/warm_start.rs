@@ -92,3 +92,30 @@ impl Curriculum for Warming {
         self.active().curriculum().metrics()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::checks::{check_resume, drain, three};
+    use crate::{Batch, CurriculumConfig};
+
+    fn warm(steps: u32, first: &str) -> CurriculumConfig {
+        let first = format!("Merged(order: HardToEasy, epochs: {first}, last_batch: Keep)");
+        let then = "Staged(order: EasyToHard, epochs: PerStage(1), last_batch: Keep)";
+        let text = format!("WarmStart(steps: {steps}, first: {first}, then: {then})");
+        ron::from_str(&format!("#![enable(unwrap_variant_newtypes)] {text}")).unwrap()
+    }
+
+    #[test]
+    fn it_changes_over_after_its_steps_or_when_the_first_is_over() {
+        let corpus = three(40, 40, 40);
+        for (config, n_first) in [(warm(5, "PerStage(9)"), 5), (warm(50, "PerStage(1)"), 15)] {
+            let batches = drain(&mut config.build(&corpus, 1).unwrap(), 8);
+            assert_eq!(batches.len(), n_first + 15);
+            let rate = |batch: &Batch| corpus.get(batch.problems[0]).unwrap().pass_rate.unwrap().fraction();
+            assert!(rate(&batches[0]) < 0.2 && rate(&batches[n_first]) > 0.8);
+            let stages: Vec<usize> = batches[n_first..].iter().map(|batch| batch.stage).collect();
+            assert_eq!(stages, [[0; 5], [1; 5], [2; 5]].concat());
+            check_resume(&config, &corpus);
+        }
+    }
+}

@@ -147,3 +147,56 @@ impl Curriculum for Ruled {
         self.parts().flat_map(|part| part.metrics()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::{check_resume, drain, outcome, three};
+    use crate::{Filter, Quantity, Simulation, Speed, Weight};
+
+    fn with(rules: Vec<RuleConfig>, steps: Option<u32>) -> CurriculumConfig {
+        let policy = "Staged(order: Shuffled, epochs: AsNeeded(steps: 5), last_batch: Keep)";
+        let policy = ron::from_str(&format!("#![enable(unwrap_variant_newtypes)] {policy}")).unwrap();
+        CurriculumConfig::With(With { policy: Box::new(policy), rules, steps })
+    }
+
+    #[test]
+    fn steps_cut_a_plan_short() {
+        let corpus = three(90, 90, 90);
+        let mut course = with(vec![], Some(7)).build(&corpus, 1).unwrap();
+        assert_eq!(course.curriculum().planned_steps(Some(8)), Some(vec![5, 2, 0]));
+        assert_eq!(drain(&mut course, 8).len(), 7);
+        assert!(with(vec![], Some(0)).build(&corpus, 1).is_err());
+    }
+
+    #[test]
+    fn all_rules_are_asked_and_weights_multiply() {
+        let corpus = three(90, 90, 90);
+        let filter =
+            |low, high| RuleConfig::Filter(Filter { quantity: Quantity::Accuracy, low, high, inclusive: true });
+        let focal = |gamma| RuleConfig::Weight(Weight::Focal { gamma });
+        let speed = RuleConfig::Speed(Speed { screen: 2, more: 2 });
+        let rules = vec![filter(0.25, 1.0), filter(0.0, 0.75), focal(1.0), focal(2.0), speed];
+        let config = with(rules, None);
+        let mut course = config.build(&corpus, 1).unwrap();
+        course.draw(1);
+        let group = |right: usize| outcome(1, &(0..4).map(|i| f32::from(u8::from(i < right))).collect::<Vec<_>>());
+        assert_eq!([0, 1, 3, 4].map(|right| course.admit(&group(right))), [false, true, true, false]);
+        assert_eq!(course.curriculum().weight(&group(2)), 0.125);
+        assert_eq!(course.extend(&outcome(1, &[])), Some(2));
+        check_resume(&config, &corpus);
+    }
+
+    #[test]
+    fn refused_groups_are_drawn_for_again() {
+        let corpus = three(400, 400, 400);
+        let config = with(vec![RuleConfig::ZeroVariance], None);
+        let simulation = Simulation { batch: 16, max_draws: 9, ..Simulation::default() };
+        let steps = simulation.run(&mut config.build(&corpus, 1).unwrap(), &corpus, &mut |_: &_| 0.9);
+        assert_eq!(steps.len(), 15);
+        for step in steps {
+            assert_eq!(step.sampled.iter().filter(|(_, admitted)| *admitted).count(), 16);
+            assert!(step.sampled.len() > 16);
+        }
+    }
+}

@@ -23,8 +23,10 @@ mod overrides;
 
 pub use error::ConfigError;
 
+use crate::core::{Capability, Problem};
 use crate::curriculum::{CurriculumConfig, Stage};
 use crate::data::digits::{DigitsConfig, DigitsWorld};
+use crate::data::{DataError, ProblemReader, Split};
 use crate::models::WeightDtype;
 use crate::reward::ThinkBoxedReward;
 use crate::rollout::Sampling;
@@ -127,6 +129,36 @@ pub enum DataConfig {
     Folder(PathBuf),
 }
 
+impl DataConfig {
+    /// The problems of a split, capability by capability where they are made; `limit` is per capability.
+    ///
+    /// # Errors
+    /// If the world is out of range, or a file cannot be read; the error says where.
+    pub fn problems(&self, split: Split, limit: Option<usize>) -> Result<Vec<Problem>, DataError> {
+        match self {
+            Self::Digits { world, problems_per_capability, seed } => {
+                let world = DigitsWorld::new(world.clone())?;
+                let n = limit.unwrap_or(*problems_per_capability);
+                let of = |capability| world.problems(split, capability, *seed).take(n);
+                Ok(Capability::ALL.iter().flat_map(of).collect())
+            }
+            Self::Folder(dir) => {
+                let mut counts = BTreeMap::<Capability, usize>::new();
+                let mut kept = Vec::new();
+                for problem in ProblemReader::open(dir.join(split.as_str()))? {
+                    let problem = problem?;
+                    let count = counts.entry(problem.capability.clone()).or_default();
+                    *count += 1;
+                    if limit.is_none_or(|limit| *count <= limit) {
+                        kept.push(problem);
+                    }
+                }
+                Ok(kept)
+            }
+        }
+    }
+}
+
 /// How a model is measured between stages.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -206,6 +238,9 @@ impl RunConfig {
             ));
         }
         self.grpo.check(self.curriculum.stages()).map_err(wrong("grpo"))?;
+        if self.curriculum.is_endless() {
+            return Err(wrong("curriculum")("it never ends; expected it in `With(steps: …, policy: …)` or in a stage"));
+        }
         let named = |stage: &Stage| stage.overrides.reward.clone();
         if let Some(name) =
             self.curriculum.stages().iter().filter_map(named).find(|name| !self.rewards.contains_key(name))

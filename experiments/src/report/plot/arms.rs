@@ -1,9 +1,9 @@
 //! The comparison of arms: one panel per capability, one row per arm, a dot per seed.
 
 use super::chart::{error_bar, fit, round_range, tick_label, ticks};
-use super::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
 use crate::report::number::{percent, words};
 use crate::report::{Aggregate, Arm, ArmCheckpoint, Spread};
+use seethink::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
 
 const PANEL: f64 = 232.0;
 const GAP: f64 = 34.0;

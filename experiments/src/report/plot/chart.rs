@@ -1,7 +1,7 @@
 //! A chart of quantities against the training step, with its stages marked.
 
-use super::drawing::{Anchor, Drawing, GRID, INK, Paint, QUIET, text_width};
-use plotters::style::RGBColor;
+use seethink::drawing::RGBColor;
+use seethink::drawing::{Anchor, Drawing, GRID, INK, Paint, QUIET, text_width};
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 400.0;

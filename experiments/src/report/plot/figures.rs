@@ -1,10 +1,10 @@
 //! The three figures of a run.
 
 use super::chart::{Chart, Data, Key, Marker, Point, Series, Span, round_range};
-use super::drawing::{Drawing, PALETTE, Paint, QUIET};
 use crate::report::number::words;
 use crate::report::records::{series, stages};
 use crate::report::{Measurement, RunSummary};
+use seethink::drawing::{Drawing, PALETTE, Paint, QUIET};
 use seethink::train::StepRecord;
 
 /// A plot under `plots/`.

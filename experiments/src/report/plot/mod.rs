@@ -2,12 +2,11 @@
 
 mod arms;
 mod chart;
-mod drawing;
 mod figures;
 
 pub(super) use arms::arms;
-pub(super) use drawing::Drawing;
 pub(super) use figures::{Figure, figures};
+pub(super) use seethink::drawing::Drawing;
 
 use super::{ReportError, files};
 use std::path::Path;

@@ -1,5 +1,6 @@
-//! The command line: look at checkpoints, and talk to them.
+//! The command line: look at checkpoints, talk to them, look at curricula.
 
+mod curriculum;
 mod generate;
 mod inspect;
 
@@ -9,7 +10,7 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Vision-language models: look at checkpoints, and talk to them.
+/// Vision-language models: look at checkpoints, talk to them, look at curricula.
 ///
 /// MODEL is a folder, or a name on the Hugging Face hub such as Qwen/Qwen3-VL-2B-Instruct (with @revision, if need be), which is
 /// downloaded into the hub's usual cache. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are heeded.
@@ -26,11 +27,15 @@ enum Command {
     Inspect(inspect::Args),
     /// Answers a prompt about images, token by token.
     Generate(generate::Args),
+    /// Shows what a curriculum trains when.
+    #[command(subcommand)]
+    Curriculum(curriculum::Command),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Curriculum(command) => curriculum::run(&command),
     }
 }

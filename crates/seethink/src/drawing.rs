@@ -2,24 +2,23 @@
 //!
 //! Charts only push shapes, which cannot fail; the one generic, fallible function is the one that renders them.
 
-use crate::report::ReportError;
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};
-use plotters::prelude::{
-    BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, WHITE,
-};
+use plotters::prelude::{BitMapBackend, DrawingArea, DrawingBackend, IntoDrawingArea, IntoFont, SVGBackend, WHITE};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, ShapeStyle, TextStyle, register_font};
 use std::sync::Once;
 
+pub use plotters::style::RGBColor;
+
 /// Dark enough to read, not black.
-pub(super) const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
+pub const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
 /// Axis labels and everything that is not data.
-pub(super) const QUIET: RGBColor = RGBColor(0x5f, 0x67, 0x73);
+pub const QUIET: RGBColor = RGBColor(0x5f, 0x67, 0x73);
 /// Grid lines.
-pub(super) const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
+pub const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
 /// The colours of M. Okabe and K. Ito, which colour-blind readers can tell apart.
-pub(super) const PALETTE: [RGBColor; 6] = [
+pub const PALETTE: [RGBColor; 6] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
     RGBColor(0x00, 0x9e, 0x73),
@@ -39,15 +38,33 @@ const SIZE_OF_EM: f64 = 1.24;
 /// Ubuntu Light sits this fraction of the font size too high in a bitmap, compared with the same text in a browser.
 const BITMAP_DROP: f64 = 0.22;
 
+/// A figure that cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot draw {figure}")]
+pub struct DrawError {
+    /// Name of the figure.
+    pub figure: String,
+    /// Why.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
 /// Colour with opacity.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint(pub(super) RGBColor, pub(super) f64);
+pub struct Paint(
+    /// The colour.
+    pub RGBColor,
+    /// From 0, invisible, to 1.
+    pub f64,
+);
 
 /// The end of a text that its position gives.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Anchor {
+pub enum Anchor {
+    /// The left end.
     Start,
+    /// The middle.
     Middle,
+    /// The right end.
     End,
 }
 
@@ -62,7 +79,7 @@ enum Shape {
 
 /// Shapes on a white page, later ones above earlier ones. Lengths are pixels, the origin is the upper left corner.
 #[derive(Debug, Clone)]
-pub(crate) struct Drawing {
+pub struct Drawing {
     name: String,
     width: f64,
     height: f64,
@@ -71,33 +88,40 @@ pub(crate) struct Drawing {
 
 impl Drawing {
     /// An empty page; `name` tells those who cannot see it what it shows.
-    pub(super) fn new(name: &str, width: f64, height: f64) -> Self {
+    pub fn new(name: &str, width: f64, height: f64) -> Self {
         Self { name: name.to_owned(), width, height, shapes: Vec::new() }
     }
 
-    pub(super) fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), fill: Paint) {
+    /// A filled rectangle between two corners.
+    pub fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), fill: Paint) {
         self.shapes.push(Shape::Rectangle { from, to, fill });
     }
 
-    pub(super) fn line(&mut self, points: &[(f64, f64)], width: f64, paint: Paint) {
+    /// A line through points.
+    pub fn line(&mut self, points: &[(f64, f64)], width: f64, paint: Paint) {
         self.shapes.push(Shape::Line { points: points.to_vec(), width, paint });
     }
 
-    pub(super) fn polygon(&mut self, points: &[(f64, f64)], fill: Paint) {
+    /// A filled polygon.
+    pub fn polygon(&mut self, points: &[(f64, f64)], fill: Paint) {
         self.shapes.push(Shape::Polygon { points: points.to_vec(), fill });
     }
 
-    pub(super) fn circle(&mut self, center: (f64, f64), radius: f64, fill: Paint) {
+    /// A filled circle.
+    pub fn circle(&mut self, center: (f64, f64), radius: f64, fill: Paint) {
         self.shapes.push(Shape::Circle { center, radius, fill });
     }
 
     /// Text with its middle line at `at.1`.
-    pub(super) fn text(&mut self, at: (f64, f64), text: &str, size: f64, color: RGBColor, anchor: Anchor) {
+    pub fn text(&mut self, at: (f64, f64), text: &str, size: f64, color: RGBColor, anchor: Anchor) {
         self.shapes.push(Shape::Text { at, text: text.to_owned(), size, color, anchor });
     }
 
     /// The document, whose text the browser sets in its own sans-serif face.
-    pub(crate) fn svg(&self) -> Result<String, ReportError> {
+    ///
+    /// # Errors
+    /// If plotters cannot draw it.
+    pub fn svg(&self) -> Result<String, DrawError> {
         let mut svg = String::new();
         self.render(SVGBackend::with_string(&mut svg, self.grid_size()), 0.0)?;
         // The canvas is SUBPIXELS too large, and joints of a jagged line should not become spikes.
@@ -106,13 +130,16 @@ impl Drawing {
             "width=\"{}\" height=\"{}\" stroke-linejoin=\"round\" role=\"img\" aria-label=\"{}\"",
             self.width,
             self.height,
-            crate::report::html::escape(&self.name)
+            escape(&self.name)
         );
         Ok(svg.replacen(&format!("width=\"{width}\" height=\"{height}\""), &shown, 1))
     }
 
-    /// The picture with `DOTS` dots per pixel.
-    pub(crate) fn png(&self) -> Result<Vec<u8>, ReportError> {
+    /// The picture, with two dots per pixel.
+    ///
+    /// # Errors
+    /// If plotters cannot draw it, or the picture cannot be encoded.
+    pub fn png(&self) -> Result<Vec<u8>, DrawError> {
         let (width, height) = self.grid_size();
         let mut fine = image::RgbImage::new(width, height);
         self.render(BitMapBackend::with_buffer(&mut fine, (width, height)), BITMAP_DROP)?;
@@ -128,7 +155,7 @@ impl Drawing {
     }
 
     /// Draws all shapes, texts lowered by `drop` times their size.
-    fn render<B: DrawingBackend>(&self, backend: B, drop: f64) -> Result<(), ReportError>
+    fn render<B: DrawingBackend>(&self, backend: B, drop: f64) -> Result<(), DrawError>
     where
         B::ErrorType: 'static,
     {
@@ -141,13 +168,18 @@ impl Drawing {
         area.present().map_err(|source| self.error(source))
     }
 
-    fn error(&self, source: impl std::error::Error + Send + Sync + 'static) -> ReportError {
-        ReportError::Plot { figure: self.name.clone(), source: Box::new(source) }
+    fn error(&self, source: impl std::error::Error + Send + Sync + 'static) -> DrawError {
+        DrawError { figure: self.name.clone(), source: Box::new(source) }
     }
 }
 
+/// Text as it may stand in an attribute of a document.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 /// Width of `text` in pixels, as the PNG will have it; browsers differ by a few percent.
-pub(super) fn text_width(text: &str, size: f64) -> f64 {
+pub fn text_width(text: &str, size: f64) -> f64 {
     register_fonts();
     let font = (FontFamily::Name(FONTS), size * SUBPIXELS * SIZE_OF_EM).into_font();
     // Without the embedded font nothing can be drawn, and drawing says so.
@@ -198,8 +230,6 @@ fn draw<B: DrawingBackend>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::testing::check_markup;
-
     fn drawing() -> Drawing {
         let mut drawing = Drawing::new("a < b & \"c\"", 40.0, 30.0);
         drawing.text((20.0, 15.0), "<7 & 'x'", 10.0, INK, Anchor::Middle);
@@ -211,7 +241,6 @@ mod tests {
     #[test]
     fn an_svg_is_well_formed_and_scales() {
         let svg = drawing().svg().unwrap();
-        check_markup(&svg);
         assert!(svg.starts_with("<svg width=\"40\" height=\"30\""), "{svg}");
         assert!(svg.contains("viewBox=\"0 0 160 120\"") && svg.contains("&lt;7 &amp; &apos;x&apos;"), "{svg}");
         assert!(svg.contains("sans-serif"));
