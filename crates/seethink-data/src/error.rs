@@ -39,6 +39,16 @@ pub enum DataError {
         /// What is wrong with it; its own line number counts within this line.
         source: serde_json::Error,
     },
+    /// A line does not belong into a table of pass rates.
+    #[error("{}:{line}: not a row of this table of pass rates: {what}", file.display())]
+    PassRates {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A problem contradicts itself or lacks something.
     #[error("{}:{line}: problem {problem}: {fault}", file.display())]
     Problem {

@@ -5,6 +5,7 @@ mod error;
 mod id;
 mod image;
 mod jsonl;
+mod pass_rates;
 mod prompt;
 mod split;
 
@@ -12,5 +13,6 @@ pub use error::{DataError, Fault};
 pub use id::content_id;
 pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};
 pub use jsonl::{ProblemReader, write_problems};
+pub use pass_rates::PassRateTable;
 pub use prompt::{THINK_PROMPT, think_prompt};
 pub use split::Split;

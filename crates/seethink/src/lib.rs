@@ -85,6 +85,7 @@ pub mod config;
 mod device;
 pub mod drawing;
 pub mod hub;
+pub mod pass_rate;
 pub mod plan;
 pub mod prelude;
 

@@ -26,7 +26,7 @@ pub use error::ConfigError;
 use crate::core::{Capability, Problem};
 use crate::curriculum::{CurriculumConfig, Stage};
 use crate::data::digits::{DigitsConfig, DigitsWorld};
-use crate::data::{DataError, ProblemReader, Split};
+use crate::data::{DataError, PassRateTable, ProblemReader, Split};
 use crate::models::WeightDtype;
 use crate::reward::ThinkBoxedReward;
 use crate::rollout::Sampling;
@@ -124,6 +124,9 @@ pub enum DataConfig {
         problems_per_capability: usize,
         /// Seed of the problems: apart from the run's, so that runs of several seeds share their problems.
         seed: u64,
+        /// A table of pass rates that `seethink data pass-rate` wrote.
+        #[serde(default)]
+        pass_rates: Option<PathBuf>,
     },
     /// A folder of JSONL files with their images.
     Folder(PathBuf),
@@ -136,11 +139,15 @@ impl DataConfig {
     /// If the world is out of range, or a file cannot be read; the error says where.
     pub fn problems(&self, split: Split, limit: Option<usize>) -> Result<Vec<Problem>, DataError> {
         match self {
-            Self::Digits { world, problems_per_capability, seed } => {
+            Self::Digits { world, problems_per_capability, seed, pass_rates } => {
                 let world = DigitsWorld::new(world.clone())?;
                 let n = limit.unwrap_or(*problems_per_capability);
                 let of = |capability| world.problems(split, capability, *seed).take(n);
-                Ok(Capability::ALL.iter().flat_map(of).collect())
+                let mut problems: Vec<Problem> = Capability::ALL.iter().flat_map(of).collect();
+                if let Some(path) = pass_rates {
+                    PassRateTable::read(path)?.apply(&mut problems);
+                }
+                Ok(problems)
             }
             Self::Folder(dir) => {
                 let mut counts = BTreeMap::<Capability, usize>::new();

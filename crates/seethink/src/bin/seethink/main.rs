@@ -1,6 +1,7 @@
-//! The command line: look at checkpoints, talk to them, look at curricula.
+//! The command line: look at checkpoints, talk to them, look at curricula, measure problems.
 
 mod curriculum;
+mod data;
 mod generate;
 mod inspect;
 
@@ -27,6 +28,9 @@ enum Command {
     Inspect(inspect::Args),
     /// Answers a prompt about images, token by token.
     Generate(generate::Args),
+    /// Measures problems before training.
+    #[command(subcommand)]
+    Data(data::Command),
     /// Shows what a curriculum trains when.
     #[command(subcommand)]
     Curriculum(curriculum::Command),
@@ -36,6 +40,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Inspect(args) => inspect::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Data(command) => data::run(&command),
         Command::Curriculum(command) => curriculum::run(&command),
     }
 }
