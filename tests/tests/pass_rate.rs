@@ -4,21 +4,22 @@
 #![allow(clippy::unwrap_used)]
 
 use seethink::data::PassRateTable;
-use seethink::pass_rate::{AttemptError, Attempts, histogram};
+use seethink::pass_rate::{MeasureError, histogram, measure};
 use seethink::rollout::{Generator, RolloutError, Sampling};
+use seethink::solver::{InProcess, SolveError};
 use seethink::train::PromptFormat;
 use seethink_tests::tiny::{self, LetterReward};
 use std::path::Path;
 
 /// Measures six problems until `progress` stops it; batches are of two problems.
-fn measure(
+fn attempt(
     path: &Path,
     per_problem: usize,
     progress: &mut dyn FnMut(usize, usize) -> bool,
-) -> Result<PassRateTable, AttemptError> {
+) -> Result<PassRateTable, MeasureError> {
     let (model, processor) = (tiny::model(3), tiny::processor());
     let mut table = PassRateTable::open(path, &serde_json::json!("tiny"))?;
-    let attempts = Attempts {
+    let solver = InProcess {
         generator: Generator {
             model: &model,
             processor: &processor,
@@ -26,11 +27,9 @@ fn measure(
             max_batch: 2 * per_problem,
         },
         prompt: &PromptFormat { system: None, suffix: String::new() },
-        reward: &LetterReward,
         seed: 5,
-        per_problem,
     };
-    attempts.measure(&tiny::problems(3), &mut table, progress)?;
+    measure(&solver, &LetterReward, &tiny::problems(3), per_problem, &mut table, progress)?;
     Ok(table)
 }
 
@@ -38,7 +37,7 @@ fn measure(
 fn attempts_do_not_depend_on_how_they_are_made() {
     let folder = tempfile::tempdir().unwrap();
     let ids: Vec<_> = tiny::problems(3).iter().map(|problem| problem.id).collect();
-    let whole = measure(&folder.path().join("whole.jsonl"), 4, &mut |_, _| true).unwrap();
+    let whole = attempt(&folder.path().join("whole.jsonl"), 4, &mut |_, _| true).unwrap();
     assert!(ids.iter().all(|&id| whole.attempts(id).len() == 4));
     assert_eq!(histogram(&whole, ids.iter().copied(), 4).iter().sum::<usize>(), ids.len());
     let all: Vec<bool> = ids.iter().flat_map(|&id| whole.attempts(id).to_vec()).collect();
@@ -46,14 +45,14 @@ fn attempts_do_not_depend_on_how_they_are_made() {
 
     // Stopped in the middle, then with half of the attempts, then with all.
     let path = folder.path().join("parts.jsonl");
-    let stopped = measure(&path, 2, &mut |done, _| done < 4);
-    assert!(matches!(stopped, Err(AttemptError::Rollout(RolloutError::Interrupted))));
+    let stopped = attempt(&path, 2, &mut |done, _| done < 4);
+    assert!(matches!(stopped, Err(MeasureError::Solve(SolveError::Rollout(RolloutError::Interrupted)))));
     let done = PassRateTable::read(&path).unwrap();
     assert_eq!(ids.iter().filter(|&&id| done.attempts(id).len() == 2).count(), 4);
     let mut asked = Vec::new();
-    measure(&path, 2, &mut |done, wanted| (asked.push(done), wanted == ids.len()).1).unwrap();
+    attempt(&path, 2, &mut |done, wanted| (asked.push(done), wanted == ids.len()).1).unwrap();
     assert_eq!(asked[0], 4, "what is done is not done again");
-    let raised = measure(&path, 4, &mut |_, _| true).unwrap();
+    let raised = attempt(&path, 4, &mut |_, _| true).unwrap();
     for id in ids {
         assert_eq!(raised.attempts(id), whole.attempts(id));
     }

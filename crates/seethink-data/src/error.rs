@@ -39,6 +39,16 @@ pub enum DataError {
         /// What is wrong with it; its own line number counts within this line.
         source: serde_json::Error,
     },
+    /// A row that cannot be ordered.
+    #[error("{}:{line}: {found}, expected `pass_rate` to be a number in [0, 1]", file.display())]
+    Unrated {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What stands there.
+        found: String,
+    },
     /// A line does not belong into a table of pass rates.
     #[error("{}:{line}: not a row of this table of pass rates: {what}", file.display())]
     PassRates {

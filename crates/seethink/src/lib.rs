@@ -84,10 +84,12 @@ pub use seethink_train as train;
 pub mod config;
 mod device;
 pub mod drawing;
+pub mod endpoint;
 pub mod hub;
 pub mod pass_rate;
 pub mod plan;
 pub mod prelude;
+pub mod solver;
 
 pub use config::{ConfigError, RunConfig};
 pub use device::{DeviceError, backends, device};

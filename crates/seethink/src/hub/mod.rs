@@ -11,6 +11,7 @@ mod remote;
 
 pub use error::HubError;
 pub use fetch::fetch;
+pub(crate) use remote::roots;
 
 use cache::Cache;
 use download::Download;

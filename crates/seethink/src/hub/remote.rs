@@ -173,7 +173,7 @@ impl<'a> Remote<'a> {
 }
 
 /// The certificates that the system trusts, a private hub's among them; where it has none, those of Mozilla.
-fn roots() -> RootCerts {
+pub(crate) fn roots() -> RootCerts {
     let found = rustls_native_certs::load_native_certs().certs;
     let roots: Vec<_> = found.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
     if roots.is_empty() { RootCerts::WebPki } else { RootCerts::Specific(roots.into()) }

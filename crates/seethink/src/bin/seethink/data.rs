@@ -5,20 +5,41 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use seethink::RunConfig;
 use seethink::config::ModelConfig;
-use seethink::core::Capability;
-use seethink::data::{PassRateTable, Split};
+use seethink::core::{Capability, Problem};
+use seethink::data::{Ordering, PassRateTable, Split};
+use seethink::endpoint::{Endpoint, EndpointOptions};
 use seethink::models::{AnyBackbone, VlmProcessor};
-use seethink::pass_rate::{Attempts, histogram};
+use seethink::pass_rate::{histogram, measure};
 use seethink::rollout::{Generator, Sampling};
-use serde_json::json;
+use seethink::solver::{InProcess, Remote, Solver};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Measures how often a model solves each training problem. A measurement that was stopped goes on where it was; more attempts can be
     /// asked for later.
     PassRate(PassRate),
+    /// Writes files of problems in training order: by difficulty for each stage, for all together, and for capability × difficulty.
+    Order(Order),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Order {
+    /// JSON-lines files with a `pass_rate` in every row, one for each capability, in the order of stages.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Folder to write to.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The hardest first.
+    #[arg(long)]
+    hard_to_easy: bool,
+    /// Seed of the order of problems with equal pass rates.
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
 }
 
 #[derive(clap::Args)]
@@ -28,9 +49,18 @@ pub(crate) struct PassRate {
     /// Overrides of the configuration; may be given several times.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Folder or name of the checkpoint, instead of the configuration's.
+    /// Folder or name of the checkpoint, instead of the configuration's; with --endpoint the server's name for the model.
     #[arg(long)]
     model: Option<String>,
+    /// A server that speaks OpenAI's dialect, such as http://localhost:8000/v1, instead of a model in process. OPENAI_API_KEY is heeded.
+    #[arg(long, value_name = "URL", requires = "model")]
+    endpoint: Option<String>,
+    /// Requests to the server at the same time.
+    #[arg(long, default_value_t = 8)]
+    parallel: usize,
+    /// Seconds that the server may take for an answer.
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
     /// The table: JSON lines, added to as attempts are made.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -52,7 +82,21 @@ pub(crate) struct PassRate {
 }
 
 pub(crate) fn run(command: &Command) -> Result<()> {
-    let Command::PassRate(args) = command;
+    match command {
+        Command::PassRate(args) => pass_rate(args),
+        Command::Order(args) => order(args),
+    }
+}
+
+fn order(args: &Order) -> Result<()> {
+    let ordering = Ordering { files: args.files.clone(), hard_to_easy: args.hard_to_easy, seed: args.seed };
+    for (path, n) in ordering.write(&args.out)? {
+        println!("{n:>8} rows  {}", path.display());
+    }
+    Ok(())
+}
+
+fn pass_rate(args: &PassRate) -> Result<()> {
     let config = RunConfig::load(&args.config, &args.set)?;
     let model = match (&args.model, &config.model) {
         (Some(model), _) => model.clone(),
@@ -64,37 +108,33 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         }
     };
     let problems = config.data.problems(Split::Train, args.limit)?;
-    let device = seethink::device(&args.device)?;
-    let dir = seethink::hub::fetch(&model)?;
-    let processor = VlmProcessor::from_pretrained(&dir)?;
-    let backbone = AnyBackbone::from_pretrained_as(&dir, config.dtype, &device)
-        .with_context(|| format!("cannot load {}", dir.display()))?;
     let sampling = Sampling { temperature: args.temperature, ..config.grpo.sampling };
-    let origin = json!({
-        "model": model, "dtype": config.dtype, "prompt": config.grpo.prompt, "sampling": sampling, "reward": config.reward,
-        "seed": args.seed,
+    let mut origin = json!({
+        "model": model, "prompt": config.grpo.prompt, "sampling": sampling, "reward": config.reward, "seed": args.seed,
     });
-    let mut table = PassRateTable::open(&args.out, &origin)?;
-    let attempts = Attempts {
-        generator: Generator {
-            model: &backbone,
-            processor: &processor,
-            sampling,
-            max_batch: config.grpo.memory.decode_batch,
-        },
-        prompt: &config.grpo.prompt,
-        reward: &config.reward,
-        seed: args.seed,
-        per_problem: args.attempts,
+    let prompt = &config.grpo.prompt;
+    let table = if let Some(url) = &args.endpoint {
+        let endpoint = Endpoint::new(EndpointOptions {
+            url: url.clone(),
+            model,
+            key: std::env::var("OPENAI_API_KEY").ok(),
+            timeout: Duration::from_secs(args.timeout),
+            tries: 8,
+            pause: Duration::from_secs(1),
+        });
+        let solver = Remote { endpoint: &endpoint, prompt, sampling, seed: args.seed, parallel: args.parallel };
+        measured(args, &config, &problems, &solver, &origin)?
+    } else {
+        let device = seethink::device(&args.device)?;
+        let dir = seethink::hub::fetch(&model)?;
+        let processor = VlmProcessor::from_pretrained(&dir)?;
+        let model = AnyBackbone::from_pretrained_as(&dir, config.dtype, &device)
+            .with_context(|| format!("cannot load {}", dir.display()))?;
+        let max_batch = config.grpo.memory.decode_batch;
+        let generator = Generator { model: &model, processor: &processor, sampling, max_batch };
+        origin["dtype"] = json!(config.dtype);
+        measured(args, &config, &problems, &InProcess { generator, prompt, seed: args.seed }, &origin)?
     };
-    let bar = ProgressBar::new(problems.len() as u64);
-    bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} problems, {eta} left")?);
-    let measured = attempts.measure(&problems, &mut table, &mut |done, _| {
-        bar.set_position(done as u64);
-        true
-    });
-    bar.finish_and_clear();
-    measured?;
     let mut by_capability: BTreeMap<&Capability, Vec<_>> = BTreeMap::new();
     for problem in &problems {
         by_capability.entry(&problem.capability).or_default().push(problem.id);
@@ -111,4 +151,24 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     }
     println!("written to {}", args.out.display());
     Ok(())
+}
+
+/// The table with all attempts in it.
+fn measured(
+    args: &PassRate,
+    config: &RunConfig,
+    problems: &[Problem],
+    solver: &dyn Solver,
+    origin: &Value,
+) -> Result<PassRateTable> {
+    let mut table = PassRateTable::open(&args.out, origin)?;
+    let bar = ProgressBar::new(problems.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} problems, {eta} left")?);
+    let measured = measure(solver, &config.reward, problems, args.attempts, &mut table, &mut |done, _| {
+        bar.set_position(done as u64);
+        true
+    });
+    bar.finish_and_clear();
+    measured?;
+    Ok(table)
 }

@@ -1,0 +1,190 @@
+//! Chat completions from a small server on loopback, which refuses, stumbles and answers nonsense.
+
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
+use seethink::core::Image;
+use seethink::data::PassRateTable;
+use seethink::endpoint::{Endpoint, EndpointError, EndpointOptions};
+use seethink::models::{Content, Message, Role};
+use seethink::pass_rate::measure;
+use seethink::reward::ThinkBoxedReward;
+use seethink::rollout::Sampling;
+use seethink::solver::Remote;
+use seethink::train::PromptFormat;
+use seethink_tests::tiny;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Status, further headers and body; `None` closes the connection.
+type Reply = Option<(u16, &'static str, String)>;
+
+/// What the server does with a request, by its number and its body.
+type Behaviour = dyn Fn(usize, &Value) -> Reply + Send + Sync;
+
+/// A server; the requests that it got.
+struct Server {
+    url: String,
+    requests: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Server {
+    fn start(behaviour: impl Fn(usize, &Value) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (seen, behaviour): (_, Arc<Behaviour>) = (requests.clone(), Arc::new(behaviour));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (seen, behaviour) = (seen.clone(), behaviour.clone());
+                std::thread::spawn(move || serve(stream, &seen, &*behaviour));
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn endpoint(&self, tries: u32) -> Endpoint {
+        Endpoint::new(EndpointOptions {
+            url: self.url.clone(),
+            model: "small".into(),
+            key: Some("secret".into()),
+            timeout: Duration::from_secs(2),
+            tries,
+            pause: Duration::from_millis(1),
+        })
+    }
+
+    fn n_requests(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+}
+
+fn serve(stream: TcpStream, seen: &Mutex<Vec<Value>>, behaviour: &Behaviour) {
+    let mut reader = BufReader::new(stream);
+    let (mut line, mut length, mut authorised) = (String::new(), 0, false);
+    while reader.read_line(&mut line).is_ok_and(|n| n > 2) {
+        let lower = line.to_lowercase();
+        if let Some(value) = lower.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        authorised |= line.trim_end().ends_with("Bearer secret");
+        line.clear();
+    }
+    assert!(authorised, "no token");
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let number = {
+        let mut seen = seen.lock().unwrap();
+        seen.push(request.clone());
+        seen.len() - 1
+    };
+    if let Some((status, headers, text)) = behaviour(number, &request) {
+        let head =
+            format!("HTTP/1.1 {status} x\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n", text.len());
+        let _ = reader.get_mut().write_all((head + &text).as_bytes());
+    }
+}
+
+/// As many completions as were asked for.
+fn answer(request: &Value, text: impl Fn(usize) -> String) -> Reply {
+    let n = request["n"].as_u64().unwrap() as usize;
+    let choices: Vec<Value> =
+        (0..n).map(|i| json!({ "index": i, "message": { "role": "assistant", "content": text(i) } })).collect();
+    Some((200, "", json!({ "choices": choices }).to_string()))
+}
+
+fn question() -> Vec<Message> {
+    let text = Content::Text { text: "What is this?".into() };
+    vec![Message { role: Role::User, content: vec![Content::Image, text] }]
+}
+
+fn ask(endpoint: &Endpoint) -> Result<Vec<String>, EndpointError> {
+    let picture = Image::new(2, 1, vec![7; 6]).unwrap();
+    endpoint.complete(&question(), &[picture], &Sampling { temperature: 0.5, ..Sampling::plain(9) }, 2, 3)
+}
+
+#[test]
+fn a_request_says_everything_and_pictures_travel_along() {
+    let server = Server::start(|_, request| answer(request, |i| format!("answer {i}")));
+    assert_eq!(ask(&server.endpoint(1)).unwrap(), ["answer 0", "answer 1"]);
+    let request = server.requests.lock().unwrap()[0].clone();
+    assert_eq!((&request["model"], &request["n"], &request["seed"]), (&json!("small"), &json!(2), &json!(3)));
+    assert_eq!((&request["temperature"], &request["max_tokens"]), (&json!(0.5), &json!(9)));
+    let [picture, text] = &request["messages"][0]["content"].as_array().unwrap()[..] else { panic!("{request}") };
+    assert_eq!(text, &json!({ "type": "text", "text": "What is this?" }));
+    assert!(picture["image_url"]["url"].as_str().unwrap().starts_with("data:image/png;base64,iVBOR"));
+}
+
+#[test]
+fn what_passes_is_tried_again() {
+    let server = Server::start(|number, request| match number {
+        0 => Some((429, "retry-after: 0\r\n", "too many".into())),
+        1 => Some((503, "", "busy".into())),
+        2 => None,
+        3 => Some((200, "", "<html>".into())),
+        4 => Some((200, "", json!({ "choices": [] }).to_string())),
+        _ => answer(request, |_| "at last".into()),
+    });
+    assert_eq!(ask(&server.endpoint(6)).unwrap(), ["at last", "at last"]);
+    assert_eq!(server.n_requests(), 6);
+}
+
+#[test]
+fn what_does_not_pass_is_told_with_the_last_answer() {
+    let error_of = |behaviour: fn(usize, &Value) -> Reply, tries, n_requests| {
+        let server = Server::start(behaviour);
+        let error = ask(&server.endpoint(tries)).unwrap_err();
+        assert_eq!(server.n_requests(), n_requests);
+        error.to_string()
+    };
+    let refused = error_of(|_, _| Some((401, "", "who are you?".into())), 5, 1);
+    assert!(refused.contains("answered 401 after 1 tries: who are you?"), "{refused}");
+    let busy = error_of(|_, _| Some((500, "", "x".repeat(999))), 3, 3);
+    assert!(busy.contains("500 after 3 tries: xxx") && busy.ends_with('…') && busy.len() < 400, "{busy}");
+    let garbage = error_of(|_, _| Some((200, "", "nonsense".into())), 2, 2);
+    assert!(garbage.contains("`nonsense`") && garbage.contains("2 `choices`"), "{garbage}");
+    let silent = error_of(|_, _| None, 2, 2);
+    assert!(silent.contains("no answer from http://127.0.0.1"), "{silent}");
+}
+
+#[test]
+fn a_server_that_takes_too_long_is_given_up_on() {
+    let server = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(20));
+        None
+    });
+    assert!(matches!(ask(&server.endpoint(1)), Err(EndpointError::Connection { tries: 1, .. })));
+}
+
+#[test]
+fn pass_rates_come_from_an_endpoint_and_what_was_measured_is_kept() {
+    let problems = tiny::problems(2);
+    let right = problems[0].answer.clone();
+    // Right in every second attempt at problems with the first one's answer; after eight requests the server is broken.
+    let server = Server::start(move |number, request| {
+        if number >= 8 {
+            return Some((500, "", "broken".into()));
+        }
+        let right = right.clone();
+        answer(request, move |i| if i % 2 == 0 { format!("\\boxed{{{right}}}") } else { "no".into() })
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rates.jsonl");
+    let mut table = PassRateTable::open(&path, &Value::Null).unwrap();
+    let endpoint = server.endpoint(2);
+    let prompt = PromptFormat::default();
+    let solver = Remote { endpoint: &endpoint, prompt: &prompt, sampling: Sampling::plain(9), seed: 1, parallel: 3 };
+    let reward = ThinkBoxedReward::default();
+    measure(&solver, &reward, &problems, 2, &mut table, &mut |_, _| true).unwrap();
+    assert_eq!(table.attempts(problems[0].id), [true, false]);
+    assert_eq!(server.n_requests(), 6);
+
+    let error = measure(&solver, &reward, &problems, 4, &mut table, &mut |_, _| true).unwrap_err();
+    assert!(error.to_string().contains("broken"), "{error}");
+    let kept = PassRateTable::read(&path).unwrap();
+    assert!(problems.iter().all(|problem| kept.attempts(problem.id).len() == 2));
+}
