@@ -118,7 +118,7 @@ impl<M: VisionLanguageModel> Run<M> {
             metrics.insert("time/rollout_secs".into(), begun.elapsed().as_secs_f64());
             metrics.extend(self.update(learner, &stage, &step));
             self.grpo.curriculum.observe(&step.outcomes());
-            self.fill_bank(&step);
+            self.fill_bank(&step, batch.stage);
             let figures = self.grpo.curriculum.curriculum().metrics().into_iter();
             metrics.extend(figures.map(|(key, value)| (format!("curriculum/{key}"), value)));
             self.advance(&step);
@@ -267,7 +267,7 @@ impl<M: VisionLanguageModel> Run<M> {
         let places = self.grpo.config.rollout_batch.saturating_sub(step.n_admitted());
         if places > 0 {
             let keys = self.grpo.curriculum.replay(places);
-            step.replayed = self.recall(&policy, &keys, stage)?;
+            step.replayed = self.recall(&policy, &keys)?;
         }
         Ok(step)
     }
@@ -324,17 +324,19 @@ impl<M: VisionLanguageModel> Run<M> {
         }
     }
 
-    /// Groups of earlier steps, with the images as the policy sees them now.
-    fn recall(&self, policy: &Policy<M>, keys: &[GroupKey], stage: &Stage) -> Result<Vec<Sampled>, TrainError> {
+    /// Groups of earlier steps with the prompts that they answer, and with the images as the policy sees them now.
+    fn recall(&self, policy: &Policy<M>, keys: &[GroupKey]) -> Result<Vec<Sampled>, TrainError> {
         let Grpo { config, processor, problems, .. } = &self.grpo;
-        let config = config.of_stage(stage);
         let banked = keys.iter().filter_map(|key| self.state.bank.iter().find(|group| group.outcome.key == *key));
         let banked: Vec<&BankedGroup> = banked.collect();
         let asked = banked.iter().map(|group| problems.get(group.group.problem)).collect::<Result<Vec<_>, _>>()?;
-        let prompts = config.prompt.encode_all(&**processor, &asked)?;
+        let encode = |(group, problem): (&&BankedGroup, &&Problem)| {
+            config.of_stage(&self.grpo.stages()[group.stage]).prompt.encode(&**processor, problem)
+        };
+        let prompts = banked.iter().zip(&asked).map(encode).collect::<Result<Vec<_>, _>>()?;
         let inputs: Vec<Prompt<'_>> =
             asked.iter().zip(&prompts).map(|(one, input)| Prompt::new(one.id, input)).collect();
-        let features = generator(policy, &**processor, &config).encode_images(&inputs);
+        let features = generator(policy, &**processor, config).encode_images(&inputs);
         let recall = |((group, prompt), features): ((&BankedGroup, PromptInput), Option<VisualFeatures>)| Sampled {
             prompt,
             features,
@@ -346,11 +348,11 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 
     /// Keeps what the curriculum may ask for again, and nothing else.
-    fn fill_bank(&mut self, step: &Step) {
+    fn fill_bank(&mut self, step: &Step, stage: usize) {
         let wanted: BTreeSet<GroupKey> = self.grpo.curriculum.curriculum().banked().into_iter().collect();
         self.state.bank.retain(|group| wanted.contains(&group.outcome.key));
         let fresh = step.sampled.iter().filter(|group| wanted.contains(&group.outcome.key));
-        self.state.bank.extend(fresh.map(Sampled::to_bank));
+        self.state.bank.extend(fresh.map(|group| group.to_bank(stage)));
     }
 
     /// One optimiser step per mini-batch. Returns the metrics, averaged over them.
@@ -519,6 +521,9 @@ fn check_same_run<M>(state: &RunState, grpo: &Grpo<M>, folder: &Path) -> Result<
         Ok(Some(difference)) => wrong(format!("is of a run with {difference}")),
         Ok(None) if state.stage_steps.len() != n_stages => {
             wrong(format!("is of a run with {} stages, not {n_stages}", state.stage_steps.len()))
+        }
+        Ok(None) if state.bank.iter().any(|group| group.stage >= n_stages) => {
+            wrong(format!("banks a group of a stage that there is not: there are {n_stages}"))
         }
         Ok(None) => Ok(()),
     }

@@ -29,6 +29,8 @@ pub struct BankedGroup {
     pub group: Group,
     /// What came of it.
     pub outcome: GroupOutcome,
+    /// Index of the stage that it was sampled in, whose prompt it answers.
+    pub stage: usize,
 }
 
 /// What is sampled in a step and what is trained on.
@@ -67,10 +69,10 @@ impl Sampled {
         };
     }
 
-    /// For later steps.
-    pub(super) fn to_bank(&self) -> BankedGroup {
+    /// For later steps; `stage` is the index of this one's.
+    pub(super) fn to_bank(&self, stage: usize) -> BankedGroup {
         let group = Group { problem: self.outcome.problem(), completions: self.completions.clone() };
-        BankedGroup { group, outcome: self.outcome.clone() }
+        BankedGroup { group, outcome: self.outcome.clone(), stage }
     }
 }
 
