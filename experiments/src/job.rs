@@ -73,15 +73,7 @@ pub struct JobArgs {
 /// # Errors
 /// As [`run`].
 pub fn program(family: BaseFamily) -> Result<()> {
-    /// Post-trains a small vision-language model by staged GRPO and reports what each stage did.
-    #[derive(clap::Parser)]
-    #[command(version)]
-    struct Program {
-        #[command(flatten)]
-        job: JobArgs,
-    }
-    let Program { job } = Program::parse();
-    run(&JobArgs { family, ..job }, &interrupter())?;
+    run(&parse(family), &interrupter())?;
     Ok(())
 }
 
@@ -93,16 +85,20 @@ pub type MakeCurriculum = dyn Fn(&Corpus, u64) -> Result<Course, CurriculumError
 /// # Errors
 /// As [`run`].
 pub fn custom_program(family: BaseFamily, name: &str, make: &MakeCurriculum) -> Result<()> {
-    /// Post-trains a small vision-language model by GRPO with a curriculum of this program.
+    run_custom(&parse(family), &interrupter(), name, make)?;
+    Ok(())
+}
+
+/// The command line of a program.
+fn parse(family: BaseFamily) -> JobArgs {
+    /// Post-trains a small vision-language model by GRPO and reports what each stage did.
     #[derive(clap::Parser)]
     #[command(version)]
     struct Program {
         #[command(flatten)]
         job: JobArgs,
     }
-    let Program { job } = Program::parse();
-    run_custom(&JobArgs { family, ..job }, &interrupter(), name, make)?;
-    Ok(())
+    JobArgs { family, ..Program::parse().job }
 }
 
 /// What stops a job cleanly: the first Ctrl-C asks for a checkpoint, the second ends the program.

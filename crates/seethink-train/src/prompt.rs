@@ -2,7 +2,8 @@
 
 use crate::TrainError;
 use rayon::prelude::*;
-use seethink_core::{Problem, ProblemId};
+use seethink_core::{Image, Problem, ProblemId};
+use seethink_data::ImageLoader;
 use seethink_models::{Content, Message, Processor, PromptInput, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -42,18 +43,25 @@ impl PromptFormat {
         system.chain([Message { role: Role::User, content }]).collect()
     }
 
+    /// The pictures of a problem.
+    ///
+    /// # Errors
+    /// If one cannot be read; the error names the problem.
+    pub fn images(problem: &Problem) -> Result<Vec<Image>, TrainError> {
+        let loader = ImageLoader::default();
+        let load = |(index, image)| {
+            loader.load(image).map_err(|source| TrainError::Image { problem: problem.id, index, source })
+        };
+        problem.images.iter().enumerate().map(load).collect()
+    }
+
     /// Model input of a problem.
     ///
     /// # Errors
     /// If an image cannot be read or does not match the placeholders; the error names the problem.
     pub fn encode(&self, processor: &dyn Processor, problem: &Problem) -> Result<PromptInput, TrainError> {
-        let loader = seethink_data::ImageLoader::default();
-        let images = problem.images.iter().enumerate().map(|(index, image)| {
-            loader.load(image).map_err(|source| TrainError::Image { problem: problem.id, index, source })
-        });
-        let images = images.collect::<Result<Vec<_>, _>>()?;
         processor
-            .encode(&self.messages(problem), &images)
+            .encode(&self.messages(problem), &Self::images(problem)?)
             .map_err(|source| TrainError::Prompt { problem: problem.id, source })
     }
 

@@ -41,13 +41,18 @@ pub fn measure(
     let mut done = problems.len() - by_number.values().map(Vec::len).sum::<usize>();
     for (before, open) in by_number {
         for batch in open.chunks(solver.batch(per_problem - before).max(1)) {
-            let texts = solver.solve(batch, before..per_problem, &mut || progress(done, problems.len()))?;
-            for (problem, texts) in batch.iter().zip(texts) {
+            let mut answers = Vec::with_capacity(batch.len());
+            let mut go_on = || progress(done, problems.len());
+            let solved = solver.solve(batch, before..per_problem, &mut go_on, &mut |index, texts| {
+                answers.push((batch[index], texts));
+            });
+            for (problem, texts) in answers {
                 let scores = texts.iter().map(|text| reward.score(problem, text));
                 let right: Vec<bool> =
                     scores.map(|score| score.part("accuracy").unwrap_or(score.value) >= 0.5).collect();
                 table.push(problem.id, &right)?;
             }
+            solved?;
             done += batch.len();
         }
     }

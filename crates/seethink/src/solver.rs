@@ -1,29 +1,31 @@
 //! What answers problems: a model in process, or one behind an endpoint.
 
 use crate::core::{Problem, Purpose};
-use crate::data::ImageLoader;
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::models::VisionLanguageModel;
 use crate::rollout::{DrawKey, Generator, Prompt, RolloutError, Sampling};
 use crate::train::{PromptFormat, TrainError};
 use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread::ScopedJoinHandle;
 
 /// Answers problems, several times each.
 pub trait Solver {
     /// Problems that are answered together when each is answered `attempts` times, at least 1.
     fn batch(&self, attempts: usize) -> usize;
 
-    /// The texts of the attempts of these numbers at each problem, `[problem][attempt]`. An attempt depends on the problem and its
-    /// number alone, as far as that can be had.
+    /// Makes the attempts of these numbers at each problem; `answered` hears the index of a problem and the texts, `[attempt]`.
+    /// An attempt depends on the problem and its number alone, as far as that can be had.
     ///
     /// # Errors
-    /// If a problem cannot be asked or answered, or `go_on` says no.
+    /// If a problem cannot be asked or answered, or `go_on` says no; `answered` has heard what could be had.
     fn solve(
         &self,
         problems: &[&Problem],
         attempts: Range<usize>,
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Vec<Vec<String>>, SolveError>;
+        answered: &mut dyn FnMut(usize, Vec<String>),
+    ) -> Result<(), SolveError>;
 }
 
 /// Why there is no answer.
@@ -60,16 +62,18 @@ impl<M: VisionLanguageModel> Solver for InProcess<'_, M> {
         problems: &[&Problem],
         attempts: Range<usize>,
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Vec<Vec<String>>, SolveError> {
+        answered: &mut dyn FnMut(usize, Vec<String>),
+    ) -> Result<(), SolveError> {
         let inputs = self.prompt.encode_all(self.generator.processor, problems)?;
         let asked = problems.iter().zip(&inputs);
         let asked: Vec<Prompt<'_>> =
             asked.map(|(problem, input)| Prompt { problem: problem.id, input, n_before: attempts.start }).collect();
         let key = DrawKey { seed: self.seed, purpose: Purpose::Evaluation, step: 0 };
         let rollouts = self.generator.generate(&asked, attempts.len(), key, &mut |_, _| go_on())?;
-        let texts =
-            |group: crate::core::Group| group.completions.into_iter().map(|completion| completion.text).collect();
-        Ok(rollouts.groups.into_iter().map(texts).collect())
+        for (index, group) in rollouts.groups.into_iter().enumerate() {
+            answered(index, group.completions.into_iter().map(|completion| completion.text).collect());
+        }
+        Ok(())
     }
 }
 
@@ -97,27 +101,29 @@ impl Solver for Remote<'_> {
         problems: &[&Problem],
         attempts: Range<usize>,
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Vec<Vec<String>>, SolveError> {
+        answered: &mut dyn FnMut(usize, Vec<String>),
+    ) -> Result<(), SolveError> {
         if !go_on() {
             return Err(RolloutError::Interrupted.into());
         }
-        let seed = self.seed.wrapping_add(attempts.start as u64);
-        let solve = |problem: &&Problem| {
-            let loader = ImageLoader::default();
-            let image = |(index, image)| {
-                loader.load(image).map_err(|source| TrainError::Image { problem: problem.id, index, source })
-            };
-            let images = problem.images.iter().enumerate().map(image).collect::<Result<Vec<_>, _>>()?;
-            let messages = self.prompt.messages(problem);
-            Ok(self.endpoint.complete(&messages, &images, &self.sampling, attempts.len(), seed)?)
+        let (n, seed) = (attempts.len(), self.seed.wrapping_add(attempts.start as u64));
+        let solve = &|problem: &Problem| -> Result<Vec<String>, SolveError> {
+            let (messages, images) = (self.prompt.messages(problem), PromptFormat::images(problem)?);
+            Ok(self.endpoint.complete(&messages, &images, &self.sampling, n, seed)?)
         };
         // Threads of their own: requests wait most of the time.
-        std::thread::scope(|scope| {
+        let results: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = problems.iter().map(|problem| scope.spawn(move || solve(problem))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        })
+            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            threads.into_iter().map(join).collect()
+        });
+        let mut first_error = Ok(());
+        for (index, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(texts) => answered(index, texts),
+                Err(error) => first_error = first_error.and(Err(error)),
+            }
+        }
+        first_error
     }
 }

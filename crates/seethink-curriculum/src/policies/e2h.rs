@@ -53,7 +53,7 @@ impl E2hSchedule {
         let floor = 2.0 / (k * (k + 1.0));
         match self {
             Self::Classic => {
-                let level = ((done * k) as usize).min(n - 1);
+                let level = ((t * n as u64 / u64::from(steps)) as usize).min(n - 1);
                 (0..n).map(|index| f64::from(u8::from(index == level))).collect()
             }
             Self::Balanced => vec![1.0 / k; n],
@@ -171,6 +171,14 @@ mod tests {
                     assert!((found - expected).abs() < 1e-9, "{schedule:?} at {t}: {found} {expected}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn classic_levels_are_equally_long() {
+        // In floating point 29 / 100 · 100 is less than 29.
+        for t in 0..100 {
+            assert_eq!(E2hSchedule::Classic.probabilities(t, 100, 100)[t as usize], 1.0, "{t}");
         }
     }
 
