@@ -14,7 +14,7 @@ pub use error::{DataError, Fault};
 pub use id::content_id;
 pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};
 pub use jsonl::{ProblemReader, write_problems};
-pub use ordering::Ordering;
+pub use ordering::{Ordering, write_atomic};
 pub use pass_rates::PassRateTable;
 pub use prompt::{THINK_PROMPT, think_prompt};
 pub use split::Split;

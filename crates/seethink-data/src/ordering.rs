@@ -106,11 +106,19 @@ fn read(path: &Path, file: usize) -> Result<Vec<Row>, DataError> {
     lines.map(row).collect()
 }
 
-/// Writes lines under a temporary name and renames the file.
+/// Writes lines.
 fn write(path: &Path, rows: &[&Row]) -> Result<(), DataError> {
     let text: String = rows.iter().flat_map(|row| [row.text.as_str(), "\n"]).collect();
+    write_atomic(path, text.as_bytes())
+}
+
+/// Writes a file under a temporary name and renames it: a file that exists is whole.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let temporary = path.with_added_extension("tmp");
-    fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path)).map_err(|source| DataError::Io {
+    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(|source| DataError::Io {
         action: "write",
         path: path.to_owned(),
         source,

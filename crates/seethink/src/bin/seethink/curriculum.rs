@@ -1,12 +1,12 @@
 //! `seethink curriculum`: what a curriculum trains when.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use seethink::RunConfig;
 use seethink::curriculum::{Axis, Corpus, CorpusEntry, Simulation, SkilledLearner};
-use seethink::data::Split;
+use seethink::data::{Split, write_atomic};
 use seethink::plan::Plan;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -72,15 +72,8 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             Some("png") => drawing.png()?,
             _ => bail!("{} is to end in .svg or .png", path.display()),
         };
-        write(path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomic(path, &bytes)?;
         println!("written to {}", path.display());
     }
     Ok(())
-}
-
-/// Writes a file under a temporary name and renames it.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let temporary = path.with_added_extension("tmp");
-    std::fs::write(&temporary, bytes)?;
-    std::fs::rename(temporary, path)
 }

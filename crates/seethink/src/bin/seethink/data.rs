@@ -14,6 +14,7 @@ use seethink::rollout::{Generator, Sampling};
 use seethink::solver::{InProcess, Remote, Solver};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,8 +66,8 @@ pub(crate) struct PassRate {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Attempts at each problem.
-    #[arg(long, default_value_t = 16)]
-    attempts: usize,
+    #[arg(long, default_value_t = NonZero::new(16).expect("not zero"))]
+    attempts: NonZero<usize>,
     /// Sampling temperature.
     #[arg(long, default_value_t = 1.0)]
     temperature: f32,
@@ -140,9 +141,9 @@ fn pass_rate(args: &PassRate) -> Result<()> {
         by_capability.entry(&problem.capability).or_default().push(problem.id);
     }
     for (capability, ids) in by_capability {
-        let counts = histogram(&table, ids.iter().copied(), args.attempts);
+        let counts = histogram(&table, ids.iter().copied(), args.attempts.get());
         let right: usize = counts.iter().enumerate().map(|(right, n)| right * n).sum();
-        let mean = 100.0 * right as f64 / (args.attempts * ids.len()) as f64;
+        let mean = 100.0 * right as f64 / (args.attempts.get() * ids.len()) as f64;
         println!("{capability}: {} problems, {mean:.1} % right", ids.len());
         let most = counts.iter().copied().max().unwrap_or(0).max(1);
         for (right, n) in counts.iter().enumerate() {
@@ -164,7 +165,7 @@ fn measured(
     let mut table = PassRateTable::open(&args.out, origin)?;
     let bar = ProgressBar::new(problems.len() as u64);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} problems, {eta} left")?);
-    let measured = measure(solver, &config.reward, problems, args.attempts, &mut table, &mut |done, _| {
+    let measured = measure(solver, &config.reward, problems, args.attempts.get(), &mut table, &mut |done, _| {
         bar.set_position(done as u64);
         true
     });
