@@ -6,7 +6,7 @@
 
 use crate::grpo::BankedGroup;
 use crate::metrics::Metrics;
-use crate::{GrpoConfig, TrainError};
+use crate::{GrpoConfig, Ledger, TrainError};
 use burn::store::ModuleRecord;
 use burn::train::checkpoint::{
     Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy, FileCheckpointer,
@@ -44,12 +44,8 @@ pub struct RunState {
     pub reference_step: usize,
     /// Whether the vision side may have learnt since.
     pub vision_changed: bool,
-    /// Tokens that went through updates so far, prompts included.
-    pub tokens_trained: u64,
-    /// Tokens sampled so far.
-    pub tokens_generated: u64,
-    /// Completions sampled so far.
-    pub completions: u64,
+    /// Costs so far.
+    pub ledger: Ledger,
     /// Training time so far, seconds.
     pub elapsed_secs: f64,
 }
@@ -74,7 +70,7 @@ impl Unmeasured {
 
 impl RunState {
     /// Written and read by this build.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
 
     /// The state before the first step, with the base model still to be measured.
     pub fn new(seed: u64, config: GrpoConfig, n_stages: usize, curriculum: CurriculumRecord) -> Self {
@@ -90,9 +86,7 @@ impl RunState {
             bank: Vec::new(),
             reference_step: 0,
             vision_changed: false,
-            tokens_trained: 0,
-            tokens_generated: 0,
-            completions: 0,
+            ledger: Ledger::default(),
             elapsed_secs: 0.0,
         }
     }

@@ -9,12 +9,14 @@
 //! A problem is a pure function of split, capability, index, seed and configuration.
 //! Its level stands in its tags: `cells` (digits in the picture), `operations` (arithmetic operations), `family` (kind
 //! of question) and `noise` (standard deviation, fraction of full scale); a tag without meaning for it is 0.
+//! The tag `scene` says what the picture shows, so that an answer can be told apart that was wrong about it ([`Sight`]).
 
 mod arithmetic;
 mod config;
 mod dataset;
 mod perception;
 mod scene;
+mod sight;
 #[cfg(test)]
 mod tests;
 mod textual;
@@ -23,6 +25,7 @@ mod visual;
 pub use config::DigitsConfig;
 pub use dataset::Digits;
 pub use scene::{CELL_SIDE, Cell, Ink, Scene};
+pub use sight::Sight;
 
 use crate::{DataError, Split, content_id};
 use seethink_core::{Capability, ImageSource, Problem, Purpose, Rng};
@@ -90,6 +93,7 @@ impl DigitsWorld {
             let (image, sigma) =
                 scene.render(&mut self.rng(split, capability, index, seed, Draw::Pixels), &self.config);
             images.push(ImageSource::Pixels(image));
+            tags.insert(sight::SCENE, sight::tag(scene));
             noise = sigma;
         }
         tags.insert("cells", scene.map_or(0, |scene| scene.cells.len()).to_string());

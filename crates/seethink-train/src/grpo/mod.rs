@@ -34,7 +34,7 @@ use burn::train::{
 };
 use run::{METRICS, Outcome, Run};
 use seethink_curriculum::{Course, Stage};
-use seethink_models::{Processor, VisionLanguageModel};
+use seethink_models::{ForwardCost, Processor, VisionLanguageModel};
 use seethink_reward::Reward;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -136,7 +136,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
         let rate = SharedRate::default();
         let scheduler = ModuleLrScheduler::new(rate.clone());
         let model = model.valid().train();
-        let device = model.device();
+        let (device, cost) = (model.device(), ForwardCost::of(&model));
         let learner = Learner::new(Policy { model }, self.config.optimizer.init(), scheduler);
         let mut training =
             SupervisedTraining::<Policy<M>>::new(folder.join(burn_folder), Arc::new(NoData), Arc::new(NoData))
@@ -155,7 +155,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
             training = training.renderer(Box::new(LossListener::silent())).with_application_logger(None);
         }
         let strategy = Arc::new(Strategy {
-            run: Mutex::new(Some(Run::new(self, folder, checkpoints, rate, resumed)?)),
+            run: Mutex::new(Some(Run::new(self, folder, checkpoints, rate, cost, resumed)?)),
             device,
             outcome: Mutex::new(Ok(Outcome::default())),
         });

@@ -8,14 +8,14 @@ use crate::metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 use crate::observe::Event;
 use crate::optim::SharedRate;
 use crate::policy::{Objective, Policy, TrainBatch};
-use crate::{GrpoConfig, MicroBatch, OptimizerConfig, TrainError};
+use crate::{GrpoConfig, OptimizerConfig, TrainError};
 use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::train::{EventProcessorTraining, Interrupter, Learner, LearnerEvent, TrainingComponents, TrainingItem};
 use seethink_core::{Completion, Problem, ProblemId, Purpose};
 use seethink_curriculum::{Batch, GroupKey, GroupOutcome, Stage};
-use seethink_models::{Processor, PromptInput, VisionLanguageModel, VisualFeatures};
+use seethink_models::{ForwardCost, Processor, PromptInput, VisionLanguageModel, VisualFeatures};
 use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -39,6 +39,7 @@ pub(super) struct Run<M: VisionLanguageModel> {
     checkpoints: CheckpointFolder,
     metrics: MetricsFile,
     rate: SharedRate,
+    cost: ForwardCost,
     state: RunState,
     /// What the KL term holds on to, without gradient tracking; `None` where no stage has a KL term.
     reference: Option<Policy<M>>,
@@ -54,6 +55,7 @@ impl<M: VisionLanguageModel> Run<M> {
         folder: &Path,
         checkpoints: CheckpointFolder,
         rate: SharedRate,
+        cost: ForwardCost,
         resumed: Option<RunState>,
     ) -> Result<Self, TrainError> {
         let n_stages = grpo.stages().len();
@@ -75,7 +77,7 @@ impl<M: VisionLanguageModel> Run<M> {
         })?;
         let elapsed_before = state.elapsed_secs;
         let started = Instant::now();
-        Ok(Self { grpo, checkpoints, metrics, rate, state, reference: None, saved, started, elapsed_before })
+        Ok(Self { grpo, checkpoints, metrics, rate, cost, state, reference: None, saved, started, elapsed_before })
     }
 
     /// The algorithm: ask the curriculum, roll out, score, compare within groups, update, tell the curriculum.
@@ -340,6 +342,7 @@ impl<M: VisionLanguageModel> Run<M> {
         let recall = |((group, prompt), features): ((&BankedGroup, PromptInput), Option<VisualFeatures>)| Sampled {
             prompt,
             features,
+            n_prefills: 0,
             completions: group.group.completions.clone(),
             scores: Vec::new(),
             outcome: group.outcome.clone(),
@@ -378,6 +381,7 @@ impl<M: VisionLanguageModel> Run<M> {
             let seen = cut(!self.state.vision_changed);
             for (micro_batch, seen) in batches.iter_mut().flatten().zip(seen.iter().flatten()) {
                 micro_batch.targets.reference_log_probs = reference.log_probs(seen, &log_probs, pad_token);
+                self.state.ledger.read(&self.cost, seen);
             }
         }
         self.state.vision_changed |= vision_learns;
@@ -389,7 +393,8 @@ impl<M: VisionLanguageModel> Run<M> {
         let n_updates = batches.len() as f64;
         let mut metrics = Metrics::new();
         for micro_batches in batches {
-            self.state.tokens_trained += micro_batches.iter().map(MicroBatch::n_tokens).sum::<usize>() as u64;
+            micro_batches.iter().for_each(|batch| self.state.ledger.learn(&self.cost, batch, stage.trainable));
+            self.state.ledger.updates += 1;
             let output = learner.train_step(TrainBatch {
                 micro_batches,
                 objective: Objective::Policy(loss),
@@ -420,8 +425,7 @@ impl<M: VisionLanguageModel> Run<M> {
         if let Some(stage) = self.state.stage {
             self.state.stage_steps[stage] += 1;
         }
-        self.state.completions += step.n_completions() as u64;
-        self.state.tokens_generated += step.n_tokens() as u64;
+        self.state.ledger += step.ledger(&self.cost);
     }
 
     fn elapsed_secs(&self) -> f64 {
@@ -435,9 +439,12 @@ impl<M: VisionLanguageModel> Run<M> {
         end_of_stage: bool,
     ) -> Result<Metrics, TrainError> {
         let Some(validate) = &mut self.grpo.validate else { return Ok(Metrics::new()) };
+        let begun = Instant::now();
         (self.grpo.observer)(Event::Validating);
         let moment = Moment { step: self.state.step, stage, end_of_stage };
-        validate.validate(&learner.model().valid().model, moment).map_err(TrainError::Validation)
+        let mut metrics = validate.validate(&learner.model().valid().model, moment).map_err(TrainError::Validation)?;
+        metrics.insert("time/validation_secs".into(), begun.elapsed().as_secs_f64());
+        Ok(metrics)
     }
 
     /// Tells the metrics file, burn and the observer of a finished step.
@@ -461,9 +468,7 @@ impl<M: VisionLanguageModel> Run<M> {
     /// Appends a line to the metrics file.
     fn write(&mut self, stage: &str, mut metrics: Metrics) -> Result<StepRecord, TrainError> {
         let state = &self.state;
-        metrics.insert("tokens/trained".into(), state.tokens_trained as f64);
-        metrics.insert("tokens/generated".into(), state.tokens_generated as f64);
-        metrics.insert("rollout/completions".into(), state.completions as f64);
+        metrics.extend(state.ledger.metrics());
         metrics.insert("time/elapsed_secs".into(), self.elapsed_secs());
         let record = StepRecord { step: state.step, stage: stage.to_owned(), metrics };
         let path = self.metrics.path().to_owned();

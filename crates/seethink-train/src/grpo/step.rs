@@ -1,11 +1,12 @@
 //! The completions of one step and what they are worth.
 
 use super::group_advantages;
+use crate::Ledger;
 use crate::batch::{GroupInput, MicroBatch};
 use crate::metrics::Metrics;
 use seethink_core::{Completion, FinishReason, Group, ProblemId};
 use seethink_curriculum::{GroupKey, GroupOutcome};
-use seethink_models::{PromptInput, VisualFeatures};
+use seethink_models::{ForwardCost, PromptInput, VisualFeatures};
 use seethink_reward::Score;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,8 @@ pub(super) struct Sampled {
     pub(super) prompt: PromptInput,
     /// Its images, as the policy of this step sees them.
     pub(super) features: Option<VisualFeatures>,
+    /// Passes over the prompt.
+    pub(super) n_prefills: usize,
     pub(super) completions: Vec<Completion>,
     /// `[completion]`; empty where the group is of an earlier step.
     pub(super) scores: Vec<Score>,
@@ -50,11 +53,12 @@ impl Sampled {
         let key = GroupKey { step: step as u64, problem };
         let (rewards, accuracies, advantages, lengths) = Default::default();
         let outcome = GroupOutcome { key, rewards, accuracies, advantages, lengths, n_truncated: 0 };
-        Self { prompt, features: None, completions: Vec::new(), scores: Vec::new(), outcome }
+        Self { prompt, features: None, n_prefills: 0, completions: Vec::new(), scores: Vec::new(), outcome }
     }
 
     /// With more completions.
     pub(super) fn extend(&mut self, completions: Vec<Completion>, scores: Vec<Score>) {
+        self.n_prefills += 1;
         self.completions.extend(completions);
         self.scores.extend(scores);
         let rewards: Vec<f32> = self.scores.iter().map(|score| score.value).collect();
@@ -120,9 +124,14 @@ impl Step {
         self.sampled.iter().map(|group| group.completions.len()).sum()
     }
 
-    /// Tokens sampled.
-    pub(super) fn n_tokens(&self) -> usize {
-        self.sampled.iter().flat_map(|group| &group.completions).map(|completion| completion.tokens.len()).sum()
+    /// What was spent on completions.
+    pub(super) fn ledger(&self, cost: &ForwardCost) -> Ledger {
+        let mut ledger = Ledger::default();
+        self.sampled
+            .iter()
+            .for_each(|group| ledger.sample(cost, &group.prompt, group.n_prefills, &group.outcome.lengths));
+        self.replayed.iter().for_each(|group| ledger.look(cost, &group.prompt));
+        ledger
     }
 
     /// Reward and length metrics of what was sampled.
