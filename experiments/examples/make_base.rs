@@ -94,7 +94,7 @@ fn main() -> Result<()> {
         memory,
     };
     let words = |first, n| -> Vec<Problem> {
-        let captions = base::captions(&world, args.seed).skip(first).take(n);
+        let captions = world.captions(Split::Train, args.seed).skip(first).take(n);
         captions.chain(base::lookups(&world, args.seed).skip(first).take(n)).collect()
     };
     let mut examples = problems(Split::Train, 0, args.examples);
@@ -147,5 +147,5 @@ fn fine_tune(
     };
     let log = tempfile::tempdir()?;
     let sft = Sft { config, seed, processor: processor.clone(), data, progress: Box::new(progress) };
-    Ok(sft.train(model, log.path(), Interrupter::new())?)
+    Ok(sft.train(model, log.path(), Interrupter::new())?.0)
 }

@@ -1,7 +1,9 @@
 //! Held-out accuracy per capability, measured with the reward that trains.
 
+use crate::report::Outcome;
 use anyhow::Result;
 use seethink::core::{Capability, FinishReason, Problem, Purpose};
+use seethink::data::digits::Sight;
 use seethink::models::{Processor, PromptInput, VisionLanguageModel};
 use seethink::reward::Reward;
 use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
@@ -62,6 +64,21 @@ pub struct Answer<'a> {
     pub accuracy: f32,
     /// Format part of its score.
     pub format: f32,
+}
+
+impl Answer<'_> {
+    /// What came of the problem; why, where the digits world can tell.
+    pub fn outcome(&self) -> Outcome {
+        if self.accuracy > 0.5 {
+            return Outcome::Right;
+        }
+        match Sight::of(self.problem, &self.completion) {
+            None => Outcome::Wrong,
+            Some(Sight::Wrong) => Outcome::Misread,
+            Some(Sight::Right) => Outcome::Misreasoned,
+            Some(Sight::Unstated) => Outcome::Unread,
+        }
+    }
 }
 
 impl Evaluator {

@@ -1,9 +1,10 @@
 //! The main job: staged GRPO of a vision-language model, from a configuration to a report.
 
 use crate::base;
+use crate::captions;
 use crate::evaluation::{Benchmark, Evaluator};
 use crate::live::Live;
-use crate::report::{self, SampleFile};
+use crate::report::{self, StepFile};
 use crate::stages::StageEvaluation;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
@@ -29,6 +30,8 @@ const BUILT_IN: [(&str, &str); 3] = [
 
 /// Folder of the embedded model in a run folder.
 const BASE: &str = "base";
+/// What came of every test problem, in a run folder.
+pub const OUTCOMES: &str = "outcomes.jsonl";
 
 /// Options of the main job.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -147,7 +150,7 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
     if let Some((name, _)) = custom {
         config.curriculum = CurriculumConfig::Custom(name.to_owned());
     }
-    let (processor, model) = match &config.model {
+    let (processor, mut model) = match &config.model {
         ModelConfig::Pretrained(dir) => load(dir, config.dtype, &device)?,
         // The model of the program that began the run.
         ModelConfig::DigitsBase(_) if args.resume => load(&folder.join(BASE), config.dtype, &device)?,
@@ -187,10 +190,14 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         },
         test,
         validation,
-        samples: SampleFile::open(&folder.join("samples.jsonl"), resumed_step)?,
+        samples: StepFile::open(&folder.join("samples.jsonl"), resumed_step)?,
         n_samples: 12,
+        outcomes: StepFile::open(&folder.join(OUTCOMES), resumed_step)?,
     };
     println!("{}", Live::headline(&config, train.len(), &folder));
+    if let Some(tuning) = config.captions.as_ref().filter(|_| resumed_step.is_none()) {
+        model = captions::imitate(model, tuning, &config, processor.clone(), &folder)?;
+    }
     let title = title(&model, curriculum.curriculum().stages());
     let live = Live::new(curriculum.curriculum().planned_steps(Some(config.grpo.rollout_batch)), !args.dashboard);
     let grpo = Grpo {

@@ -1,8 +1,12 @@
 //! One module per paper table, and what the runnable examples share.
 
 pub mod base;
+mod captions;
+mod digest;
 pub mod evaluation;
+pub mod experiment;
 pub mod job;
 pub mod live;
 pub mod report;
 pub mod stages;
+pub mod tables;

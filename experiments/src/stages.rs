@@ -1,7 +1,8 @@
 //! Measures a run between its stages, and keeps some answers for the report.
 
+use crate::digest::digest;
 use crate::evaluation::{Answer, Benchmark, Evaluator, capabilities, metrics};
-use crate::report::{Sample, SampleFile};
+use crate::report::{Outcomes, Sample, StepFile};
 use anyhow::Result;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,6 +14,9 @@ use seethink::train::{Metrics, Moment, Validate};
 use std::error::Error;
 use std::io::Cursor;
 
+/// The name of the model that a run starts from.
+const BASE: &str = "base";
+
 /// Measures a run: the test benchmark before it and after every stage, a smaller validation benchmark in between.
 pub struct StageEvaluation {
     /// How answers are made and scored.
@@ -22,9 +26,11 @@ pub struct StageEvaluation {
     /// Measured in between.
     pub validation: Benchmark,
     /// Receives some answers of each capability for the report.
-    pub samples: SampleFile,
+    pub samples: StepFile<Sample>,
     /// How many of each.
     pub n_samples: usize,
+    /// Receives what came of every problem of the test.
+    pub outcomes: StepFile<Outcomes>,
 }
 
 impl<M: VisionLanguageModel> Validate<M> for StageEvaluation {
@@ -35,9 +41,16 @@ impl<M: VisionLanguageModel> Validate<M> for StageEvaluation {
         if at_boundary {
             for capability in capabilities(&answers) {
                 let answers = answers.iter().filter(|answer| answer.problem.capability == capability);
-                for answer in answers.take(self.n_samples) {
+                for answer in answers.clone().take(self.n_samples) {
                     self.samples.push(&sample(answer, moment)?)?;
                 }
+                self.outcomes.push(&Outcomes {
+                    step: moment.step,
+                    stage: moment.stage.unwrap_or(BASE).to_owned(),
+                    capability: capability.to_string(),
+                    problems: digest(answers.clone().map(|answer| answer.problem.id.to_string())),
+                    outcomes: answers.map(|answer| answer.outcome().letter()).collect(),
+                })?;
             }
         }
         Ok(metrics(benchmark, &answers))
@@ -47,7 +60,7 @@ impl<M: VisionLanguageModel> Validate<M> for StageEvaluation {
 fn sample(answer: &Answer<'_>, moment: Moment<'_>) -> Result<Sample> {
     Ok(Sample {
         step: moment.step,
-        stage: moment.stage.unwrap_or("base").to_owned(),
+        stage: moment.stage.unwrap_or(BASE).to_owned(),
         capability: answer.problem.capability.to_string(),
         problem: answer.problem.id.to_string(),
         prompt: answer.problem.prompt.clone(),

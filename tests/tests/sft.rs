@@ -44,7 +44,7 @@ fn run(config: SftConfig, seed: u64, train: Vec<Problem>) -> (Result<Qwen3Vl, Tr
         data: SftData { train, validation: tiny::problems(10).split_off(24) },
         progress: Box::new(move |split, done, total, loss| listener.lock().unwrap().push((split, done, total, loss))),
     };
-    let model = sft.train(tiny::model(3), folder.path(), Interrupter::new());
+    let model = sft.train(tiny::model(3), folder.path(), Interrupter::new()).map(|(model, _)| model);
     let heard = std::mem::take(&mut *heard.lock().unwrap());
     (model, heard)
 }

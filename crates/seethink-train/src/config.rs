@@ -145,3 +145,17 @@ pub struct SftConfig {
     /// What fits into memory; none of it changes results.
     pub memory: MemoryConfig,
 }
+
+impl SftConfig {
+    /// Checks these settings.
+    ///
+    /// # Errors
+    /// If a value is out of range; the error names it.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let counts = [("sft.batch", self.batch), ("sft.epochs", self.epochs)];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(TrainError::Setting { key, found: "0".into(), expected: "at least 1".into() });
+        }
+        self.optimizer.check("sft.optimizer")
+    }
+}

@@ -7,7 +7,7 @@ use crate::log_prob::LogProbs;
 use crate::metrics::KeyMetric;
 use crate::observe::{LossListener, SftProgress};
 use crate::policy::{Objective, Policy, TrainBatch};
-use crate::{OptimizerConfig, SftConfig, TrainError};
+use crate::{Ledger, OptimizerConfig, SftConfig, TrainError};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
@@ -15,10 +15,10 @@ use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::tensor::Device;
 use burn::train::{ExecutionStrategy, Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use seethink_core::{Problem, Purpose, Rng, Trainable};
-use seethink_models::{Processor, VisionLanguageModel};
+use seethink_models::{ForwardCost, Processor, VisionLanguageModel};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The examples of a fine-tuning run.
 pub struct SftData {
@@ -44,7 +44,8 @@ pub struct Sft {
 
 impl Sft {
     /// Fine-tunes `model` on the solutions, each ended by the first end-of-sequence token, and returns it without gradient
-    /// tracking. burn's metrics go into `folder`. `interrupter` stops it early; what was learnt so far is returned.
+    /// tracking, with what it cost. burn's metrics go into `folder`. `interrupter` stops it early; what was learnt so far is
+    /// returned.
     ///
     /// # Errors
     /// If a problem has no solution or cannot be encoded, or burn's learner stops.
@@ -53,20 +54,17 @@ impl Sft {
         model: M,
         folder: &Path,
         interrupter: Interrupter,
-    ) -> Result<M, TrainError> {
+    ) -> Result<(M, Ledger), TrainError> {
         let Self { config, seed, processor, data, progress } = self;
-        if let Some((key, _)) =
-            [("sft.batch", config.batch), ("sft.epochs", config.epochs)].into_iter().find(|(_, value)| *value == 0)
-        {
-            return Err(TrainError::Setting { key, found: "0".into(), expected: "at least 1".into() });
-        }
-        config.optimizer.check("sft.optimizer")?;
+        config.check()?;
         let model = model.valid().train();
         let device = model.device();
         let n_steps = config.epochs * data.train.len().div_ceil(config.batch);
-        let loader = |problems: Vec<Problem>, shuffle: bool| Examples {
+        let spent = Arc::new(Mutex::new(Ledger::default()));
+        let cost = ForwardCost::of(&model);
+        let loader = |problems: Vec<Problem>, learns: bool| Examples {
             problems: problems.into(),
-            shuffle,
+            learns: learns.then(|| (cost, spent.clone())),
             epoch: Arc::default(),
             processor: processor.clone(),
             config: config.clone(),
@@ -86,7 +84,7 @@ impl Sft {
             .launch(learner);
         match result.error {
             Some(error) => Err(TrainError::Learner(error)),
-            None => Ok(result.model.model),
+            None => Ok((result.model.model, *spent.lock().unwrap_or_else(PoisonError::into_inner))),
         }
     }
 }
@@ -95,7 +93,8 @@ impl Sft {
 #[derive(Clone)]
 struct Examples {
     problems: Arc<[Problem]>,
-    shuffle: bool,
+    /// Where they are learnt from, and so shuffled: where their costs go.
+    learns: Option<(ForwardCost, Arc<Mutex<Ledger>>)>,
     epoch: Arc<AtomicU64>,
     processor: Arc<dyn Processor>,
     config: SftConfig,
@@ -117,8 +116,14 @@ impl Examples {
                 advantages: Vec::new(),
             })
             .collect();
+        let micro_batches = MicroBatch::pack(&groups, self.config.memory.micro_batch_tokens);
+        if let Some((cost, spent)) = &self.learns {
+            let mut spent = spent.lock().unwrap_or_else(PoisonError::into_inner);
+            micro_batches.iter().for_each(|batch| spent.learn(cost, batch, Trainable::ALL));
+            spent.updates += 1;
+        }
         Ok(TrainBatch {
-            micro_batches: MicroBatch::pack(&groups, self.config.memory.micro_batch_tokens),
+            micro_batches,
             objective: Objective::SupervisedFineTuning,
             trainable: Trainable::ALL,
             log_probs: LogProbs {
@@ -146,7 +151,7 @@ impl Examples {
 impl DataLoader<TrainBatch> for Examples {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainBatch> + 'a> {
         let mut order: Vec<usize> = (0..self.problems.len()).collect();
-        if self.shuffle {
+        if self.learns.is_some() {
             let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
             Rng::new(self.seed, Purpose::FineTuning, &[epoch]).shuffle(&mut order);
         }

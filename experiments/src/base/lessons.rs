@@ -4,25 +4,6 @@ use seethink::core::{Capability, Image, ImageSource, Problem, Purpose, Rng};
 use seethink::data::Split;
 use seethink::data::digits::{CELL_SIDE, DigitsWorld};
 
-/// Pictures of the training split with the question what they show; the solution names place, ink and digit of every cell.
-///
-/// The stage of captions comes before the questions, as in the making of larger models: it ties the vision encoder to
-/// words, one supervised digit per cell.
-pub fn captions(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
-    let picture = move |index| {
-        let capability = &Capability::PERCEPTION;
-        let scene = world.scene(Split::Train, capability, index, seed)?;
-        let cells = scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)));
-        let problem = world.problem(Split::Train, capability, index, seed);
-        Some(Problem {
-            prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
-            solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
-            ..problem
-        })
-    };
-    (0..).map_while(picture)
-}
-
 /// Single cells of such pictures, described without their place.
 ///
 /// What a digit looks like is learned from few of them. In a picture of many cells it has to be learned together with where

@@ -9,7 +9,7 @@ mod lessons;
 mod tokenizer;
 
 pub use checkpoint::write_blank;
-pub use lessons::{captions, cells, lookups, of_mixed_habits};
+pub use lessons::{cells, lookups, of_mixed_habits};
 
 use crate::report::write_file;
 use anyhow::{Context, Result};

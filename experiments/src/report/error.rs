@@ -38,18 +38,6 @@ pub enum ReportError {
         /// The metrics file.
         path: PathBuf,
     },
-    /// A summary does not lie where its arm and its seed can be read off the path.
-    #[error("{path} does not say its arm and its seed: expected DIR/<arm>/seed-<number>/summary.json", path = .path.display())]
-    Unplaced {
-        /// The summary.
-        path: PathBuf,
-    },
-    /// A folder of results holds no summary.
-    #[error("{path} holds no <arm>/seed-<number>/summary.json", path = .path.display())]
-    NoSummaries {
-        /// The folder.
-        path: PathBuf,
-    },
     /// A figure cannot be drawn.
     #[error(transparent)]
     Plot(#[from] DrawError),

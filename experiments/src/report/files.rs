@@ -13,7 +13,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReportError> {
 }
 
 /// The one value in a JSON file.
-pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     serde_json::from_slice(&read(path)?).map_err(|source| ReportError::Parse {
         path: path.to_owned(),
         line: source.line(),
@@ -54,7 +54,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
 }
 
 /// Writes `value` as indented JSON.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ReportError> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ReportError> {
     let encode = |source| ReportError::Encode { path: path.to_owned(), source };
     write(path, (serde_json::to_string_pretty(value).map_err(encode)? + "\n").as_bytes())
 }

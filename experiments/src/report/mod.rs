@@ -5,36 +5,39 @@
 //! Output goes into the same folder: `summary.json`, `summary.md`, `plots/{reward,accuracy,length}.{svg,png}` and
 //! `report.html`. Every file appears whole or not at all, so a report can be rewritten while somebody reads the old one.
 //!
-//! [`aggregate`] turns the `summary.json` of several seeds and arms into means and sample deviations.
-//!
 //! A report must never be the reason that a finished run is lost: unknown keys are ignored, missing ones leave a gap, and
 //! a last line that was cut off by a crash is dropped.
 
-mod aggregate;
 mod error;
 mod files;
 mod html;
-mod number;
+mod ledger;
+pub(crate) mod number;
 mod plot;
 mod records;
-mod sample;
+mod spread;
+mod step_file;
 mod summary;
 mod table;
 #[cfg(test)]
 mod testing;
 mod wilson;
 
-pub use aggregate::{
-    Aggregate, Arm, ArmCheckpoint, SeedValue, Spread, aggregate, aggregate_markdown, find_summaries, write_aggregate,
-};
 pub use error::ReportError;
-pub(crate) use files::write as write_file;
-pub use sample::{Sample, SampleFile};
-pub use summary::{Checkpoint, Ledger, Measurement, RunSummary};
+pub(crate) use files::{read_json, write as write_file, write_json};
+pub use ledger::{Ledger, Meter};
+pub use plot::Arms;
+pub(crate) use plot::{arms as draw_arms, write as write_drawing};
+pub use spread::Spread;
+pub use step_file::{Outcome, Outcomes, Sample, StepFile, StepLine};
+pub use summary::{Checkpoint, Measurement, RunSummary};
 pub use table::{markdown, table};
 pub use wilson::{Interval, wilson};
 
 use std::path::Path;
+
+/// What the imitation of captions before the first step has cost, in a run folder.
+pub(crate) const CAPTIONS: &str = "captions.json";
 
 /// Reads the run folder `run` and writes its report there, under the heading `title`.
 ///
@@ -45,9 +48,12 @@ use std::path::Path;
 /// output cannot be written.
 pub fn write(run: &Path, title: &str) -> Result<RunSummary, ReportError> {
     let records = records::read(&run.join("metrics.jsonl"))?;
-    let samples = SampleFile::read(&run.join("samples.jsonl")).or_else(ReportError::missing_is(Vec::new()))?;
+    let samples = StepFile::read(&run.join("samples.jsonl")).or_else(ReportError::missing_is(Vec::new()))?;
     let config = files::read(&run.join("config.ron")).or_else(ReportError::missing_is(Vec::new()))?;
-    let summary = RunSummary::new(title, &records);
+    let mut summary = RunSummary::new(title, &records);
+    if let Some(spent) = files::read_json(&run.join(CAPTIONS)).map(Some).or_else(ReportError::missing_is(None))? {
+        summary.precede("captions", &spent);
+    }
 
     files::write_json(&run.join("summary.json"), &summary)?;
     files::write(&run.join("summary.md"), markdown(&summary).as_bytes())?;
@@ -80,7 +86,7 @@ mod tests {
     fn a_finished_run_gets_a_whole_report() {
         let run = tempfile::tempdir().unwrap();
         write_metrics(run.path());
-        let mut samples = SampleFile::open(&run.path().join("samples.jsonl"), None).unwrap();
+        let mut samples = StepFile::open(&run.path().join("samples.jsonl"), None).unwrap();
         testing::samples().iter().for_each(|sample| samples.push(sample).unwrap());
         std::fs::write(run.path().join("config.ron"), "(seed: 7)").unwrap();
 

@@ -1,14 +1,14 @@
 //! Numbers as people read them.
 
 /// Seconds as `m:ss` or `h:mm:ss`, to the nearest second.
-pub(super) fn duration(secs: f64) -> String {
+pub(crate) fn duration(secs: f64) -> String {
     let secs = secs.max(0.0).round() as u64;
     let (hours, minutes, secs) = (secs / 3600, secs / 60 % 60, secs % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{secs:02}") } else { format!("{minutes}:{secs:02}") }
 }
 
 /// A count with three significant digits: `950`, `12.3k`, `4.56M`.
-pub(super) fn count(value: f64) -> String {
+pub(crate) fn count(value: f64) -> String {
     // 999.5 would round to a fourth digit, so the next unit starts there.
     match value.abs() {
         size if size < 999.5 => format!("{value:.0}"),
@@ -27,17 +27,17 @@ fn significant(value: f64) -> String {
 }
 
 /// A fraction in percent with one decimal, without the sign.
-pub(super) fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.1}", 100.0 * fraction)
 }
 
 /// A name from a configuration as words: `textual_reasoning` is `textual reasoning`.
-pub(super) fn words(name: &str) -> String {
+pub(crate) fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
 /// `name` cut to `width` characters, the cut marked by a tilde.
-pub(super) fn cut(name: &str, width: usize) -> String {
+pub(crate) fn cut(name: &str, width: usize) -> String {
     if name.chars().count() <= width {
         return name.to_owned();
     }

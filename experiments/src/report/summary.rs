@@ -1,7 +1,7 @@
 //! The numbers of a run that outlive it.
 
 use super::records::{capabilities, stages};
-use super::{Interval, wilson};
+use super::{Interval, Ledger, wilson};
 use seethink::train::StepRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,33 +51,31 @@ pub struct Measurement {
     pub format: Option<f64>,
 }
 
-/// Costs, each `None` where the metrics do not say.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Ledger {
-    /// Wall time in seconds.
-    pub wall_secs: Option<f64>,
-    /// Tokens that went through updates, prompts and images included.
-    pub tokens_trained: Option<f64>,
-    /// Completion tokens sampled in rollouts.
-    pub tokens_generated: Option<f64>,
-    /// Completions sampled in rollouts.
-    pub completions: Option<f64>,
-}
-
 impl RunSummary {
     /// Summarises the records of a run, in the order of the file.
     pub fn new(title: &str, records: &[StepRecord]) -> Self {
         let capabilities = capabilities(records);
         let mut spent_before = Ledger::default();
+        let mut n_read = 0;
         let checkpoint = |stage: &[StepRecord]| {
-            let spent_so_far = Ledger::reading(stage).or(spent_before);
-            let spent = spent_so_far.since(spent_before);
+            n_read += stage.len();
+            let spent_so_far = Ledger::until(&records[..n_read]);
+            let spent = spent_so_far.since(&spent_before);
             spent_before = spent_so_far;
             Checkpoint::new(stage, &capabilities, spent)
         };
         let checkpoints: Vec<_> = stages(records).map(checkpoint).collect();
         let steps = records.iter().map(|record| record.step).max().unwrap_or(0);
         Self { title: title.to_owned(), steps, capabilities, checkpoints, total: spent_before }
+    }
+
+    /// Says that the model of step 0 had been through a stage of another kind, which cost so much.
+    pub(super) fn precede(&mut self, stage: &str, spent: &Ledger) {
+        if let Some(first) = self.checkpoints.first_mut() {
+            first.stage = stage.to_owned();
+            first.spent = first.spent.plus(spent);
+        }
+        self.total = self.total.plus(spent);
     }
 }
 
@@ -99,7 +97,7 @@ impl Checkpoint {
 
     /// Whether this is the model that the run started from.
     pub fn is_base(&self) -> bool {
-        self.step == 0
+        self.step == 0 && self.stage == "base"
     }
 }
 
@@ -118,38 +116,6 @@ impl Measurement {
     }
 }
 
-impl Ledger {
-    /// The latest reading of each meter; the metrics count from the start of the run.
-    fn reading(records: &[StepRecord]) -> Self {
-        let last = |key| records.iter().rev().find_map(|record| record.metrics.get(key).copied());
-        Self {
-            wall_secs: last("time/elapsed_secs"),
-            tokens_trained: last("tokens/trained"),
-            tokens_generated: last("tokens/generated"),
-            completions: last("rollout/completions"),
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        Self {
-            wall_secs: self.wall_secs.or(other.wall_secs),
-            tokens_trained: self.tokens_trained.or(other.tokens_trained),
-            tokens_generated: self.tokens_generated.or(other.tokens_generated),
-            completions: self.completions.or(other.completions),
-        }
-    }
-
-    fn since(self, before: Self) -> Self {
-        let difference = |now: Option<f64>, before: Option<f64>| Some(now? - before.unwrap_or(0.0));
-        Self {
-            wall_secs: difference(self.wall_secs, before.wall_secs),
-            tokens_trained: difference(self.tokens_trained, before.tokens_trained),
-            tokens_generated: difference(self.tokens_generated, before.tokens_generated),
-            completions: difference(self.completions, before.completions),
-        }
-    }
-}
-
 /// Weighted by the number of problems where it is known for all capabilities, else every capability counts the same.
 fn mean_length(test: &BTreeMap<String, Measurement>) -> Option<f64> {
     let weighted = test.values().all(|measurement| measurement.n.is_some());
@@ -164,6 +130,7 @@ fn mean_length(test: &BTreeMap<String, Measurement>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Meter;
     use crate::report::testing::{record, records};
 
     #[test]
@@ -172,9 +139,10 @@ mod tests {
         let stages: Vec<_> =
             summary.checkpoints.iter().map(|checkpoint| (checkpoint.stage.as_str(), checkpoint.step)).collect();
         assert_eq!(stages, [("base", 0), ("perception", 20), ("textual_reasoning", 40), ("visual_reasoning", 60)]);
-        let spent: f64 = summary.checkpoints.iter().filter_map(|checkpoint| checkpoint.spent.tokens_trained).sum();
-        assert_eq!(Some(spent), summary.total.tokens_trained);
-        assert_eq!(summary.checkpoints[1].spent.wall_secs, Some(160.0));
+        let spent: f64 =
+            summary.checkpoints.iter().filter_map(|checkpoint| checkpoint.spent.get(Meter::TokensTrained)).sum();
+        assert_eq!(Some(spent), summary.total.get(Meter::TokensTrained));
+        assert_eq!(summary.checkpoints[1].spent.get(Meter::WallSecs), Some(160.0));
         assert_eq!(summary.steps, 60);
     }
 

@@ -1,7 +1,7 @@
 //! The table at the end of a run, for the terminal and for Markdown.
 
 use super::number::{count, cut, duration, percent, words};
-use super::{Checkpoint, Measurement, RunSummary};
+use super::{Checkpoint, Measurement, Meter, RunSummary};
 use std::fmt::Write;
 
 /// Widest line of the terminal table, in characters.
@@ -58,8 +58,8 @@ fn rows(summary: &RunSummary) -> Vec<Vec<String>> {
     total.extend(summary.capabilities.iter().map(|_| String::new()));
     total.extend([
         String::new(),
-        or_nothing(summary.total.wall_secs, duration),
-        or_nothing(summary.total.tokens_trained, count),
+        or_nothing(summary.total.get(Meter::WallSecs), duration),
+        or_nothing(summary.total.get(Meter::TokensTrained), count),
     ]);
 
     let checkpoints = summary.checkpoints.iter().map(|checkpoint| row(checkpoint, &summary.capabilities));
@@ -76,10 +76,10 @@ fn row(checkpoint: &Checkpoint, capabilities: &[String]) -> Vec<String> {
 /// Length, time and tokens of a row.
 pub(super) fn costs(checkpoint: &Checkpoint) -> [String; 3] {
     // The base model was not trained: a zero would only look like a measurement.
-    let tokens = checkpoint.spent.tokens_trained.filter(|_| !checkpoint.is_base());
+    let tokens = checkpoint.spent.get(Meter::TokensTrained).filter(|_| !checkpoint.is_base());
     [
         or_nothing(checkpoint.mean_length, |length| format!("{length:.1}")),
-        or_nothing(checkpoint.spent.wall_secs, duration),
+        or_nothing(checkpoint.spent.get(Meter::WallSecs), duration),
         or_nothing(tokens, count),
     ]
 }

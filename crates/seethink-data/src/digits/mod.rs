@@ -139,6 +139,22 @@ impl DigitsWorld {
         })
     }
 
+    /// The pictures of the perception problems of indices 0, 1, 2, … with the question what they show; the solution names
+    /// place, ink and digit of every cell.
+    pub fn captions(&self, split: Split, seed: u64) -> impl Iterator<Item = Problem> {
+        let picture = move |index| {
+            let Item { scene, .. } = self.item(split, &Capability::PERCEPTION, index, seed);
+            let scene = scene?;
+            let cells = scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)));
+            Some(Problem {
+                prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
+                solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
+                ..self.problem(split, &Capability::PERCEPTION, index, seed)
+            })
+        };
+        (0..).map_while(picture)
+    }
+
     fn item(&self, split: Split, capability: &Capability, index: u64, seed: u64) -> Item {
         let mut rng = self.rng(split, capability, index, seed, Draw::Content);
         match capability_index(capability) {

@@ -30,7 +30,7 @@ use crate::data::{DataError, PassRateTable, ProblemReader, Split};
 use crate::models::WeightDtype;
 use crate::reward::ThinkBoxedReward;
 use crate::rollout::Sampling;
-use crate::train::GrpoConfig;
+use crate::train::{GrpoConfig, OptimizerConfig, SftConfig};
 use ron::extensions::Extensions;
 use ron::ser::PrettyConfig;
 use serde::de::{DeserializeSeed, Deserializer};
@@ -56,6 +56,9 @@ pub struct RunConfig {
     pub dtype: WeightDtype,
     /// What it is trained and measured on.
     pub data: DataConfig,
+    /// Imitation of captions before the first step, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captions: Option<CaptionTuning>,
     /// What is trained when.
     pub curriculum: CurriculumConfig,
     /// How it is trained.
@@ -112,6 +115,31 @@ impl FromStr for BaseFamily {
     }
 }
 
+/// Supervised fine-tuning on captions, everything trainable: what a first stage of reinforcement learning is compared with.
+///
+/// # Source
+/// arXiv 2605.20177 §4.4, whose scripts print that it is full-parameter and asks for a detailed caption, and no setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptionTuning {
+    /// Captioned pictures of the training split, at most.
+    pub pictures: usize,
+    /// Passes over them.
+    pub epochs: usize,
+    /// Pictures per optimiser step.
+    pub batch: usize,
+    /// The optimiser.
+    pub optimizer: OptimizerConfig,
+}
+
+impl CaptionTuning {
+    /// The settings of the fine-tuning, with the prompt and the memory of the run.
+    pub fn sft(&self, grpo: &GrpoConfig) -> SftConfig {
+        let Self { epochs, batch, optimizer, .. } = *self;
+        SftConfig { prompt: grpo.prompt.clone(), batch, epochs, optimizer, memory: grpo.memory }
+    }
+}
+
 /// Where the problems come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -162,6 +190,20 @@ impl DataConfig {
                 }
                 Ok(kept)
             }
+        }
+    }
+
+    /// Captioned pictures of the training split, `limit` at most: problems whose solution is the caption. A folder has them in
+    /// its subfolder `captions`.
+    ///
+    /// # Errors
+    /// As [`problems`](Self::problems).
+    pub fn captions(&self, limit: usize) -> Result<Vec<Problem>, DataError> {
+        match self {
+            Self::Digits { world, seed, .. } => {
+                Ok(DigitsWorld::new(world.clone())?.captions(Split::Train, *seed).take(limit).collect())
+            }
+            Self::Folder(dir) => ProblemReader::open(dir.join("captions"))?.take(limit).collect(),
         }
     }
 }
@@ -260,6 +302,12 @@ impl RunConfig {
         self.evaluation.sampling.check().map_err(wrong("evaluation"))?;
         if self.evaluation.problems_per_capability == 0 {
             return Err(wrong("evaluation")(NO_PROBLEMS));
+        }
+        if let Some(captions) = &self.captions {
+            captions.sft(&self.grpo).check().map_err(wrong("captions"))?;
+            if captions.pictures == 0 {
+                return Err(wrong("captions")("pictures is 0, expected at least 1"));
+            }
         }
         if let DataConfig::Digits { world, problems_per_capability, .. } = &self.data {
             DigitsWorld::new(world.clone()).map_err(wrong("data"))?;

@@ -5,7 +5,7 @@ mod samples;
 use super::number::{count, duration, percent, words};
 use super::records::{series, stages};
 use super::table::{self, NOTHING};
-use super::{Checkpoint, Measurement, ReportError, RunSummary, Sample, plot};
+use super::{Checkpoint, Measurement, Meter, ReportError, RunSummary, Sample, plot};
 use seethink::train::StepRecord;
 use std::fmt::Write;
 
@@ -59,10 +59,10 @@ impl Page<'_> {
         let facts = [
             ("Stages", Some(plan.collect::<Vec<_>>().join(" → ")).filter(|plan| !plan.is_empty())),
             ("Steps", Some(self.summary.steps.to_string())),
-            ("Wall time", total.wall_secs.map(|secs| duration(secs) + &self.time_shares(secs))),
-            ("Completions", total.completions.map(count)),
-            ("Tokens generated", total.tokens_generated.map(count)),
-            ("Tokens of updates", total.tokens_trained.map(count)),
+            ("Wall time", total.get(Meter::WallSecs).map(|secs| duration(secs) + &self.time_shares(secs))),
+            ("Completions", total.get(Meter::Completions).map(count)),
+            ("Tokens generated", total.get(Meter::TokensGenerated).map(count)),
+            ("Tokens of updates", total.get(Meter::TokensTrained).map(count)),
         ];
         let known = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let rows: String =

@@ -4,7 +4,8 @@ mod arms;
 mod chart;
 mod figures;
 
-pub(super) use arms::arms;
+pub use arms::Arms;
+pub(crate) use arms::arms;
 pub(super) use figures::{Figure, figures};
 pub(super) use seethink::drawing::Drawing;
 
@@ -12,7 +13,7 @@ use super::{ReportError, files};
 use std::path::Path;
 
 /// Writes `drawing` as `stem.svg` and `stem.png`.
-pub(super) fn write(drawing: &Drawing, stem: &Path) -> Result<(), ReportError> {
+pub(crate) fn write(drawing: &Drawing, stem: &Path) -> Result<(), ReportError> {
     files::write(&stem.with_added_extension("svg"), drawing.svg()?.as_bytes())?;
     files::write(&stem.with_added_extension("png"), &drawing.png()?)
 }

@@ -1,0 +1,242 @@
+//! The arms of all tables: what differs between runs, and nothing else.
+//!
+//! Controlled arms take the same steps, rollouts and updates. Arms "as released" keep the inequalities of the released scripts.
+
+use super::{Scale, Setting};
+use anyhow::Result;
+use seethink::config::{BaseFamily, CaptionTuning};
+use seethink::core::{Capability, Trainable};
+use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, StageOverrides, Staged};
+use seethink::prelude::*;
+use seethink::train::{Decay, Schedule};
+
+const P: Capability = Capability::PERCEPTION;
+const T: Capability = Capability::TEXTUAL_REASONING;
+const V: Capability = Capability::VISUAL_REASONING;
+
+/// A way to train.
+pub struct Arm {
+    /// Name in files and folders; one over all tables.
+    pub id: &'static str,
+    /// What it does, as a sentence.
+    pub about: &'static str,
+    change: fn(Setting, &mut RunConfig),
+}
+
+impl Arm {
+    /// The configuration of a run.
+    ///
+    /// # Errors
+    /// If it is out of range, which is a mistake in this file.
+    pub fn config(&self, setting: Setting, seed: u64) -> Result<RunConfig> {
+        let mut config = setting.shared()?;
+        config.seed = seed;
+        (self.change)(setting, &mut config);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Every arm.
+    pub const ALL: [&'static Self; 17] = [
+        &MERGED,
+        &STAGED,
+        &STAGE_3,
+        &STAGES_1_3,
+        &STAGES_2_3,
+        &TEXT_FIRST,
+        &REVERSED,
+        &CAPTIONS_FIRST,
+        &MERGED_FROZEN,
+        &STAGED_FROZEN,
+        &MERGED_WITHOUT_PERCEPTION,
+        &DIFFICULTY,
+        &CAPABILITY_X_DIFFICULTY,
+        &MERGED_AS_RELEASED,
+        &STAGED_AS_RELEASED,
+        &STAGE_3_AS_RELEASED,
+        &STAGES_2_3_AS_RELEASED,
+    ];
+}
+
+/// The baseline.
+pub const MERGED: Arm = Arm {
+    id: "merged",
+    about: "All capabilities at once.",
+    change: |setting, config| config.curriculum = setting.merged(&[], Order::Shuffled),
+};
+/// The method.
+pub const STAGED: Arm = Arm {
+    id: "staged",
+    about: "Perception, then textual reasoning, then visual reasoning.",
+    change: |setting, config| config.curriculum = setting.staged(&[P, T, V], Order::Shuffled),
+};
+/// Visual reasoning alone.
+pub const STAGE_3: Arm = Arm {
+    id: "stage_3",
+    about: "Visual reasoning alone, for all steps.",
+    change: |setting, config| config.curriculum = setting.staged(&[V], Order::Shuffled),
+};
+/// Without textual reasoning.
+pub const STAGES_1_3: Arm = Arm {
+    id: "stages_1_3",
+    about: "Perception, then visual reasoning; the steps of the stage left out go to both.",
+    change: |setting, config| config.curriculum = setting.staged(&[P, V], Order::Shuffled),
+};
+/// Without perception.
+pub const STAGES_2_3: Arm = Arm {
+    id: "stages_2_3",
+    about: "Textual reasoning, then visual reasoning; the steps of the stage left out go to both.",
+    change: |setting, config| config.curriculum = setting.staged(&[T, V], Order::Shuffled),
+};
+/// 2→1→3.
+pub const TEXT_FIRST: Arm = Arm {
+    id: "text_first",
+    about: "Textual reasoning, then perception, then visual reasoning.",
+    change: |setting, config| config.curriculum = setting.staged(&[T, P, V], Order::Shuffled),
+};
+/// 3→2→1.
+pub const REVERSED: Arm = Arm {
+    id: "reversed",
+    about: "Visual reasoning, then textual reasoning, then perception.",
+    change: |setting, config| config.curriculum = setting.staged(&[V, T, P], Order::Shuffled),
+};
+/// Imitation of captions in the place of the first stage.
+pub const CAPTIONS_FIRST: Arm = Arm {
+    id: "captions_first",
+    about: "Supervised fine-tuning on captions in the place of the perception stage, then the other two stages.",
+    change: |setting, config| {
+        config.curriculum = setting.staged_without_compensation(&[T, V]);
+        let pictures = match setting.scale {
+            Scale::Micro => 640,
+            // As many as DOCCI's training pictures; the scripts give no setting.
+            Scale::Full => 9_647,
+        };
+        let mut optimizer = config.grpo.optimizer;
+        optimizer.schedule = Schedule { warmup: 0.05, decay: Decay::Cosine, floor: 0.1 };
+        if setting.scale == Scale::Full {
+            optimizer.learning_rate = 1e-5;
+        }
+        config.captions = Some(CaptionTuning { pictures, epochs: 3, batch: 16, optimizer });
+    },
+};
+/// The baseline with a frozen vision side.
+pub const MERGED_FROZEN: Arm = Arm {
+    id: "merged_frozen",
+    about: "All capabilities at once; vision encoder and projector frozen.",
+    change: |setting, config| {
+        (MERGED.change)(setting, config);
+        freeze(config);
+    },
+};
+/// The method with a frozen vision side.
+pub const STAGED_FROZEN: Arm = Arm {
+    id: "staged_frozen",
+    about: "Perception, then textual, then visual reasoning; vision encoder and projector frozen throughout.",
+    change: |setting, config| {
+        (STAGED.change)(setting, config);
+        freeze(config);
+    },
+};
+/// The baseline without problems of perception.
+pub const MERGED_WITHOUT_PERCEPTION: Arm = Arm {
+    id: "merged_without_perception",
+    about: "Textual and visual reasoning at once, without problems of perception.",
+    change: |setting, config| config.curriculum = setting.merged(&[T, V], Order::Shuffled),
+};
+/// Easy to hard, all capabilities together.
+pub const DIFFICULTY: Arm = Arm {
+    id: "difficulty",
+    about: "All capabilities at once, from high to low pass rates of the base model.",
+    change: |setting, config| config.curriculum = setting.merged(&[], Order::EasyToHard),
+};
+/// Easy to hard within each stage.
+pub const CAPABILITY_X_DIFFICULTY: Arm = Arm {
+    id: "capability_x_difficulty",
+    about: "Perception, then textual, then visual reasoning, each from high to low pass rates of the base model.",
+    change: |setting, config| config.curriculum = setting.staged(&[P, T, V], Order::EasyToHard),
+};
+/// The baseline of the released scripts.
+pub const MERGED_AS_RELEASED: Arm = Arm {
+    id: "merged_as_released",
+    about: "All capabilities at once, 15 epochs; the vision side frozen in the Qwen families and open in InternVL.",
+    change: |setting, config| {
+        let epochs = match setting.scale {
+            // One pass, since a stage sees its problems once.
+            Scale::Micro => Epochs::PerStage(1),
+            Scale::Full => Epochs::PerStage(15),
+        };
+        let stage = Stage::new("merged", []);
+        let last_batch = LastBatch::Drop;
+        config.curriculum = CurriculumConfig::Merged(Merged { stage, order: Order::Shuffled, epochs, last_batch });
+        if matches!(setting.backbone, BaseFamily::Qwen2_5Vl | BaseFamily::Qwen3Vl) {
+            freeze(config);
+        }
+    },
+};
+/// The method of the released scripts.
+pub const STAGED_AS_RELEASED: Arm = Arm {
+    id: "staged_as_released",
+    about: "Perception for 16 epochs, then textual and visual reasoning for 15; the vision side frozen in the second stage, which \
+            is damped for InternVL3.",
+    change: |setting, config| {
+        let perception = Stage { length: Some(longer_first_stage(setting)), ..Stage::of(P) };
+        config.curriculum = as_released(setting, vec![perception, second_stage(setting), Stage::of(V)]);
+    },
+};
+/// The third stage of the released scripts, alone.
+pub const STAGE_3_AS_RELEASED: Arm = Arm {
+    id: "stage_3_as_released",
+    about: "Visual reasoning alone, for as many epochs as in the whole plan.",
+    change: |setting, config| config.curriculum = as_released(setting, vec![Stage::of(V)]),
+};
+/// The last two stages of the released scripts.
+pub const STAGES_2_3_AS_RELEASED: Arm = Arm {
+    id: "stages_2_3_as_released",
+    about: "Textual and visual reasoning, for as many epochs as in the whole plan; the vision side frozen in the first of them.",
+    change: |setting, config| {
+        config.curriculum = as_released(setting, vec![second_stage(setting), Stage::of(V)]);
+    },
+};
+
+fn as_released(setting: Setting, stages: Vec<Stage>) -> CurriculumConfig {
+    let epochs = match setting.scale {
+        Scale::Micro => 1,
+        Scale::Full => 15,
+    };
+    let (order, epochs, last_batch) = (Order::Shuffled, Epochs::PerStage(epochs), LastBatch::Drop);
+    CurriculumConfig::Staged(Staged { stages, order, epochs, last_batch })
+}
+
+/// 16 epochs where the others have 15.
+fn longer_first_stage(setting: Setting) -> Length {
+    match setting.scale {
+        Scale::Micro => Length::Steps(setting.steps(&P) * 16 / 15),
+        Scale::Full => Length::Epochs(16),
+    }
+}
+
+/// Frozen vision, and for InternVL3 smaller steps, as `internvl3_8b/stage2_*.sh` has them.
+fn second_stage(setting: Setting) -> Stage {
+    let mut stage = Stage { trainable: Trainable::LANGUAGE_MODEL, ..Stage::of(T) };
+    if setting.backbone == BaseFamily::InternVl3 && setting.scale == Scale::Full {
+        stage.overrides = StageOverrides {
+            learning_rate: Some(3e-7),
+            kl_coef: Some(5e-2),
+            clip_low: Some(0.15),
+            clip_high: Some(0.15),
+            max_grad_norm: Some(0.5),
+            ..StageOverrides::default()
+        };
+    }
+    stage
+}
+
+/// Freezes the vision side throughout.
+fn freeze(config: &mut RunConfig) {
+    let freeze = |stage: &mut Stage| stage.trainable = Trainable::LANGUAGE_MODEL;
+    match &mut config.curriculum {
+        CurriculumConfig::Merged(merged) => freeze(&mut merged.stage),
+        CurriculumConfig::Staged(staged) => staged.stages.iter_mut().for_each(freeze),
+        _ => {}
+    }
+}

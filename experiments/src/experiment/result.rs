@@ -1,0 +1,110 @@
+//! What came of one run: a small file that outlives the run folder.
+
+use super::{Arm, Setting};
+use crate::digest::digest;
+use crate::job::OUTCOMES;
+use crate::report::{self, Checkpoint, Ledger, Outcomes, RunSummary, StepFile};
+use anyhow::{Context, Result, ensure};
+use seethink::train::{MetricsFile, StepRecord};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// Name of the file in the folder of a run.
+pub const RESULT: &str = "result.json";
+
+/// What came of one run of an arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunResult {
+    /// Id of the arm.
+    pub arm: String,
+    /// Name of the backbone's folder.
+    pub backbone: String,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Stands for the configuration: [`config_digest`].
+    pub config: String,
+    /// Commit of the program, with `+` where files had been changed since; empty if unknown.
+    pub commit: String,
+    /// Which test problems these are, by capability.
+    pub problems: BTreeMap<String, String>,
+    /// What came of each before training, by capability, a letter each ([`Outcome`](crate::report::Outcome)).
+    pub before: BTreeMap<String, String>,
+    /// What came of each at the end.
+    pub after: BTreeMap<String, String>,
+    /// The base model, then the model after each stage.
+    pub checkpoints: Vec<Checkpoint>,
+    /// Mean length of the completions of each step, tokens.
+    pub length: Vec<f32>,
+    /// What the run has cost.
+    pub total: Ledger,
+}
+
+/// Stands for the configuration of a run of an arm.
+///
+/// # Errors
+/// If the arm has no configuration there.
+pub fn config_digest(arm: &Arm, setting: Setting, seed: u64) -> Result<String> {
+    Ok(digest([arm.config(setting, seed)?.to_ron()]))
+}
+
+impl RunResult {
+    /// Reads what a finished run left in its folder.
+    ///
+    /// # Errors
+    /// If a file is missing or broken, or the test has no outcomes.
+    pub fn collect(run: &Path, arm: &Arm, setting: Setting, seed: u64) -> Result<Self> {
+        let summary: RunSummary = report::read_json(&run.join("summary.json"))?;
+        let outcomes = StepFile::<Outcomes>::read(&run.join(OUTCOMES))?;
+        let at = |step: usize| outcomes.iter().filter(move |line| line.step == step);
+        let letters = |step: usize| at(step).map(|line| (line.capability.clone(), line.outcomes.clone())).collect();
+        let problems: BTreeMap<_, _> =
+            at(summary.steps).map(|line| (line.capability.clone(), line.problems.clone())).collect();
+        ensure!(!problems.is_empty(), "{} has no outcomes of step {}", run.join(OUTCOMES).display(), summary.steps);
+        let metrics = run.join("metrics.jsonl");
+        let records = MetricsFile::read(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
+        let length = |record: &StepRecord| Some(*record.metrics.get("rollout/length")? as f32);
+        Ok(Self {
+            arm: arm.id.into(),
+            backbone: setting.folder().into(),
+            seed,
+            config: config_digest(arm, setting, seed)?,
+            commit: commit(),
+            problems,
+            before: letters(0),
+            after: letters(summary.steps),
+            checkpoints: summary.checkpoints,
+            length: records.iter().filter_map(length).collect(),
+            total: summary.total,
+        })
+    }
+
+    /// Writes it whole, or not at all.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        Ok(report::write_json(path, self)?)
+    }
+
+    /// Reads a result; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it is broken.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        if path.exists() { Ok(Some(report::read_json(path)?)) } else { Ok(None) }
+    }
+}
+
+/// The commit that the working directory is at.
+fn commit() -> String {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return String::new() };
+    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
+    commit + if changed { "+" } else { "" }
+}

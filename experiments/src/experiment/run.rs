@@ -1,0 +1,299 @@
+//! Makes the runs of experiments: each arm with each seed once, however many tables want it, several side by side.
+
+use super::{Arm, Experiment, RESULT, RunResult, Scale, Setting, config_digest};
+use crate::base;
+use crate::job::{self, JobArgs};
+use anyhow::{Context, Result, bail, ensure};
+use seethink::config::BaseFamily;
+use seethink::curriculum::Order;
+use seethink::data::{PassRateTable, Split};
+use seethink::models::{AnyBackbone, VlmProcessor};
+use seethink::pass_rate::measure;
+use seethink::prelude::*;
+use seethink::solver::InProcess;
+use seethink::train::{CheckpointFolder, Interrupter};
+use serde_json::json;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+/// Attempts at each problem that a pass rate is taken over.
+const ATTEMPTS: usize = 16;
+
+/// A run to be made.
+#[derive(Clone, Copy)]
+pub struct Task {
+    /// Where.
+    pub setting: Setting,
+    /// What.
+    pub arm: &'static Arm,
+    /// With which seed.
+    pub seed: u64,
+}
+
+/// The runs that some experiments need, none twice; first those of the first seed.
+///
+/// # Errors
+/// If two rows of a table come to the same run: that table would compare a run with itself.
+pub fn tasks(experiments: &[&'static Experiment], scale: Scale, only: &[BaseFamily], seeds: u64) -> Result<Vec<Task>> {
+    let mut tasks: Vec<Task> = Vec::new();
+    for seed in 1..=seeds {
+        for experiment in experiments {
+            for &backbone in experiment.backbones.iter().filter(|one| only.is_empty() || only.contains(one)) {
+                let setting = Setting { scale, backbone };
+                check_distinct(experiment, setting)?;
+                for row in experiment.rows {
+                    let known = |task: &Task| task.seed == seed && task.setting == setting && task.arm.id == row.arm.id;
+                    if !tasks.iter().any(known) {
+                        tasks.push(Task { setting, arm: row.arm, seed });
+                    }
+                }
+            }
+        }
+    }
+    Ok(tasks)
+}
+
+fn check_distinct(experiment: &Experiment, setting: Setting) -> Result<()> {
+    let digests =
+        experiment.rows.iter().map(|row| config_digest(row.arm, setting, 1)).collect::<Result<Vec<String>>>()?;
+    for (i, digest) in digests.iter().enumerate() {
+        if let Some(other) = digests[..i].iter().position(|one| one == digest) {
+            bail!(
+                "table {}: the rows {:?} and {:?} have the same configuration, and would show the same run twice",
+                experiment.id,
+                experiment.rows[other].label,
+                experiment.rows[i].label
+            );
+        }
+    }
+    Ok(())
+}
+
+impl Task {
+    /// Its folder below `out`.
+    pub fn folder(&self, out: &Path) -> PathBuf {
+        let Self { setting, arm, seed } = self;
+        out.join(setting.scale.name()).join(setting.folder()).join(arm.id).join(format!("seed-{seed}"))
+    }
+
+    /// Its result, if it is done.
+    ///
+    /// # Errors
+    /// If the file is broken, or of a run with other settings.
+    pub fn result(&self, out: &Path) -> Result<Option<RunResult>> {
+        let path = self.folder(out).join(RESULT);
+        let Some(result) = RunResult::read(&path)? else { return Ok(None) };
+        let expected = config_digest(self.arm, self.setting, self.seed)?;
+        ensure!(
+            result.config == expected,
+            "{} is of a run with other settings ({}, not {expected}): choose another folder, or remove it",
+            path.display(),
+            result.config
+        );
+        Ok(Some(result))
+    }
+
+    /// As a person would name it.
+    pub fn name(&self) -> String {
+        format!("{} {} seed {}", self.setting.title(), self.arm.id, self.seed)
+    }
+
+    /// Makes the run, or what is left of it, and writes its result.
+    ///
+    /// # Errors
+    /// If the folder holds another run, or the run fails.
+    pub fn run(&self, out: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
+        if self.result(out)?.is_some() {
+            return Ok(());
+        }
+        let folder = self.folder(out);
+        let mut config = self.arm.config(self.setting, self.seed)?;
+        if let (true, DataConfig::Digits { pass_rates, .. }) = (sorts(&config.curriculum), &mut config.data) {
+            *pass_rates = Some(fs::canonicalize(pass_rate_file(self.setting, out)).context("no pass rates yet")?);
+        }
+        let resume = match RunConfig::load(folder.join("config.ron"), &[]) {
+            Ok(begun) => {
+                ensure!(begun == config, "{} holds a run with other settings: choose another folder", folder.display());
+                let saved = CheckpointFolder::new(&folder)?.latest().is_ok();
+                if !saved {
+                    // It was stopped before its first checkpoint.
+                    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+                }
+                saved
+            }
+            Err(_) => false,
+        };
+        let file = tempfile::Builder::new().suffix(".ron").tempfile()?;
+        fs::write(file.path(), config.to_ron())?;
+        let config = (!resume).then(|| file.path().to_owned());
+        let args = JobArgs { config, resume, out: Some(folder.clone()), device: device.into(), ..JobArgs::default() };
+        job::run(&args, interrupter)?;
+        if folder.join("summary.json").exists() {
+            RunResult::collect(&folder, self.arm, self.setting, self.seed)?.write(&folder.join(RESULT))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes all runs that are not done yet, `jobs` at a time, each in a process of its own with its share of the cores. A run that
+/// fails does not stop the others.
+///
+/// # Errors
+/// If a run cannot be started or failed; those that are done stay done.
+pub fn local(tasks: &[Task], out: &Path, jobs: usize, device: &str, interrupter: &Interrupter) -> Result<()> {
+    prepare(tasks, out, device, interrupter)?;
+    let mut open: Vec<Task> = Vec::new();
+    for task in tasks {
+        if task.result(out)?.is_none() {
+            open.push(*task);
+        }
+    }
+    let (total, mut next) = (open.len(), open.into_iter());
+    let threads = (std::thread::available_parallelism()?.get() / jobs.max(1)).max(1).to_string();
+    let mut running: Vec<(Task, Child)> = Vec::new();
+    let (mut n_done, mut failed) = (0, Vec::new());
+    loop {
+        while running.len() < jobs.max(1) && !interrupter.should_stop() {
+            let Some(task) = next.next() else { break };
+            running.push((task, start(&task, out, device, &threads)?));
+        }
+        if running.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        let mut still = Vec::new();
+        for (task, mut child) in running {
+            match child.try_wait()? {
+                None => still.push((task, child)),
+                Some(status) if status.success() && task.result(out)?.is_some() => {
+                    n_done += 1;
+                    println!("{n_done}/{total}  {}", task.name());
+                }
+                Some(_) if interrupter.should_stop() => {}
+                Some(_) => failed.push(format!("{} (see {})", task.name(), log(&task, out).display())),
+            }
+        }
+        running = still;
+    }
+    ensure!(failed.is_empty(), "{} of {total} runs failed: {}", failed.len(), failed.join(", "));
+    Ok(())
+}
+
+/// Starts a run as a process of its own, which writes to a log beside its folder.
+fn start(task: &Task, out: &Path, device: &str, threads: &str) -> Result<Child> {
+    let path = log(task, out);
+    fs::create_dir_all(path.parent().unwrap_or(out))?;
+    let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let program = std::env::current_exe()?;
+    let child = Command::new(&program)
+        .args(arguments(task, out, device))
+        .env("RAYON_NUM_THREADS", threads)
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn();
+    child.with_context(|| format!("cannot start {}", program.display()))
+}
+
+fn log(task: &Task, out: &Path) -> PathBuf {
+    task.folder(out).with_extension("log")
+}
+
+/// The arguments that make this program do one run.
+pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
+    let backbone = BaseFamily::ALL.iter().find(|(_, family)| *family == task.setting.backbone).map(|(name, _)| *name);
+    [
+        "run",
+        "--scale",
+        task.setting.scale.name(),
+        "--backbone",
+        backbone.unwrap_or_default(),
+        "--arm",
+        task.arm.id,
+        "--seed",
+        &task.seed.to_string(),
+        "--out",
+        &out.display().to_string(),
+        "--device",
+        device,
+    ]
+    .map(str::to_owned)
+    .into()
+}
+
+/// Measures what several runs need and none can make alone: the pass rates that some arms sort by.
+///
+/// # Errors
+/// If they cannot be measured.
+pub fn prepare(tasks: &[Task], out: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
+    let mut done: Vec<Setting> = Vec::new();
+    for task in tasks {
+        let config = task.arm.config(task.setting, task.seed)?;
+        let needed = sorts(&config.curriculum) && matches!(config.data, DataConfig::Digits { .. });
+        if needed && !done.contains(&task.setting) && task.result(out)?.is_none() {
+            measure_pass_rates(task.setting, &config, out, device, interrupter)?;
+            done.push(task.setting);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a curriculum goes by pass rates.
+fn sorts(curriculum: &CurriculumConfig) -> bool {
+    let order = match curriculum {
+        CurriculumConfig::Merged(merged) => &merged.order,
+        CurriculumConfig::Staged(staged) => &staged.order,
+        _ => return false,
+    };
+    matches!(order, Order::EasyToHard | Order::HardToEasy)
+}
+
+fn pass_rate_file(setting: Setting, out: &Path) -> PathBuf {
+    out.join(setting.scale.name()).join(setting.folder()).join("pass_rates.jsonl")
+}
+
+/// Has the base model try every training problem, as it samples in training.
+fn measure_pass_rates(
+    setting: Setting,
+    config: &RunConfig,
+    out: &Path,
+    device_name: &str,
+    interrupter: &Interrupter,
+) -> Result<()> {
+    let path = pass_rate_file(setting, out);
+    fs::create_dir_all(path.parent().unwrap_or(out))?;
+    let device = device(device_name)?;
+    let dir = tempfile::tempdir()?;
+    base::unpack(setting.backbone, dir.path())?;
+    let (processor, model) = (
+        VlmProcessor::from_pretrained(dir.path())?,
+        AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device)?,
+    );
+    let problems = config.data.problems(Split::Train, None)?;
+    let sampling = config.grpo.sampling;
+    let origin =
+        json!({"model": setting.folder(), "prompt": config.grpo.prompt, "sampling": sampling, "reward": config.reward});
+    let mut table = PassRateTable::open(&path, &origin)?;
+    let generator =
+        Generator { model: &model, processor: &processor, sampling, max_batch: config.grpo.memory.decode_batch };
+    let solver = InProcess { generator, prompt: &config.grpo.prompt, seed: 0 };
+    println!("pass rates of {}: {ATTEMPTS} attempts at each of {} problems", setting.title(), problems.len());
+    measure(&solver, &config.reward, &problems, ATTEMPTS, &mut table, &mut |_, _| !interrupter.should_stop())?;
+    Ok(())
+}
+
+/// Copies the results below `out` into another folder of the same layout, and nothing else; returns how many.
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn collect(tasks: &[Task], out: &Path, to: &Path) -> Result<usize> {
+    let mut n = 0;
+    for task in tasks {
+        if let Some(result) = task.result(out)? {
+            result.write(&task.folder(to).join(RESULT))?;
+            n += 1;
+        }
+    }
+    Ok(n)
+}

@@ -1,0 +1,175 @@
+//! Runs the tables of the paper.
+//!
+//! `cargo run --release -p experiments -- table capability_x_difficulty --scale micro --seeds 3`
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use experiments::experiment::run::{self, Task};
+use experiments::experiment::{Arm, Experiment, Scale, Setting, backbone, docs, render, slurm};
+use experiments::{job, tables};
+use std::path::PathBuf;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs the tables of the paper.
+#[derive(Parser)]
+#[command(version)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Lists the tables.
+    List,
+    /// Makes the runs of some tables that are not made yet, and the tables.
+    Table(TableArgs),
+    /// Makes one run.
+    Run {
+        /// micro or full.
+        #[arg(long, default_value = "micro")]
+        scale: Scale,
+        /// Backbone: qwen2_5_vl, qwen3_vl, internvl3 or internvl3_5.
+        #[arg(long, default_value = "qwen3_vl")]
+        backbone: String,
+        /// Which arm.
+        #[arg(long)]
+        arm: String,
+        /// Seed of the run.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Folder of runs and tables.
+        #[arg(long, default_value = "runs/tables", value_name = "DIR")]
+        out: PathBuf,
+        /// Where to compute, for example flex, cuda:1 or auto.
+        #[arg(long, default_value = "auto")]
+        device: String,
+    },
+    /// Copies the results of some tables, without their runs, and makes the tables there.
+    Collect {
+        #[command(flatten)]
+        which: Which,
+        /// Folder of runs.
+        #[arg(long, default_value = "runs/tables", value_name = "DIR")]
+        from: PathBuf,
+        /// Folder of results.
+        #[arg(long, default_value = "experiments/results/tables", value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Writes docs/paper.md and configs/paper; to be run in the root of the repository.
+    Docs {
+        /// Folder of results.
+        #[arg(long, default_value = "experiments/results/tables", value_name = "DIR")]
+        results: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Which {
+    /// Tables, as `list` names them, or all.
+    #[arg(required = true)]
+    tables: Vec<String>,
+    /// micro (minutes on two cores) or full (the published backbones).
+    #[arg(long, default_value = "micro")]
+    scale: Scale,
+    /// Only this backbone; may be given several times. Every backbone of a table if not given.
+    #[arg(long)]
+    backbone: Vec<String>,
+    /// Seeds 1, 2, … of every arm.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+}
+
+#[derive(clap::Args)]
+struct TableArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Runs side by side; as many as there are cores if not given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// What makes the runs.
+    #[arg(long, default_value = "local")]
+    launcher: Launcher,
+    /// Further options of sbatch, such as --gres=gpu:1; may be given several times.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    sbatch: Vec<String>,
+    /// Folder of runs and tables.
+    #[arg(long, default_value = "runs/tables", value_name = "DIR")]
+    out: PathBuf,
+    /// Where to compute, for example flex, cuda:1 or auto.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Launcher {
+    /// Processes on this machine.
+    Local,
+    /// An array job of Slurm.
+    Slurm,
+}
+
+impl Which {
+    fn experiments(&self) -> Result<Vec<&'static Experiment>> {
+        if self.tables == ["all"] {
+            return Ok(tables::ALL.to_vec());
+        }
+        self.tables.iter().map(|id| tables::find(id)).collect()
+    }
+
+    fn tasks(&self) -> Result<Vec<Task>> {
+        let backbones = self.backbone.iter().map(|name| backbone(name)).collect::<Result<Vec<_>>>()?;
+        run::tasks(&self.experiments()?, self.scale, &backbones, self.seeds)
+    }
+}
+
+fn main() -> Result<()> {
+    match Program::parse().command {
+        Command::List => {
+            for Experiment { id, title, paper, .. } in tables::ALL {
+                println!("{id:<24} {title} ({paper})");
+            }
+            Ok(())
+        }
+        Command::Table(args) => table(&args),
+        Command::Run { scale, backbone: name, arm, seed, out, device } => {
+            let names = || Arm::ALL.map(|arm| arm.id).join(", ");
+            let found = Arm::ALL.into_iter().find(|one| one.id == arm);
+            let arm = found.with_context(|| format!("no arm {arm:?}; there are {}", names()))?;
+            let setting = Setting { scale, backbone: backbone(&name)? };
+            Task { setting, arm, seed }.run(&out, &device, &job::interrupter())
+        }
+        Command::Collect { which, from, to } => {
+            let tasks = which.tasks()?;
+            println!("{} of {} results", run::collect(&tasks, &from, &to)?, tasks.len());
+            for experiment in which.experiments()? {
+                render(experiment, which.scale, &tasks, &to)?.write(&to)?;
+            }
+            Ok(())
+        }
+        Command::Docs { results } => docs::write(&results),
+    }
+}
+
+fn table(args: &TableArgs) -> Result<()> {
+    let (experiments, tasks) = (args.which.experiments()?, args.which.tasks()?);
+    let interrupter = job::interrupter();
+    match args.launcher {
+        Launcher::Local => {
+            let jobs = args.jobs.map_or_else(|| std::thread::available_parallelism().map(Into::into), Ok)?;
+            run::local(&tasks, &args.out, jobs, &args.device, &interrupter)?;
+        }
+        Launcher::Slurm => {
+            run::prepare(&tasks, &args.out, &args.device, &interrupter)?;
+            slurm::submit(&tasks, &args.out, &args.device, &args.sbatch)?;
+        }
+    }
+    for experiment in experiments {
+        let rendered = render(experiment, args.which.scale, &tasks, &args.out)?;
+        rendered.write(&args.out)?;
+        println!("{}", rendered.markdown);
+    }
+    Ok(())
+}
