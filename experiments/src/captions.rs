@@ -15,7 +15,7 @@ use std::time::Instant;
 ///
 /// # Errors
 /// If the captions cannot be read or a step fails.
-pub fn imitate(
+pub(crate) fn imitate(
     model: AnyBackbone,
     tuning: &CaptionTuning,
     config: &RunConfig,

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 /// Twelve hexadecimal digits that stand for these texts, in their order.
-pub fn digest(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub(crate) fn digest(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let mut hash = Sha256::new();
     for text in texts {
         hash.update(text.as_ref().as_bytes());

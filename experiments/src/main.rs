@@ -40,6 +40,9 @@ enum Command {
         /// Seed of the run.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Overrides of the configuration, such as grpo.group_size=16; may be given several times.
+        #[arg(long, value_name = "PATH=VALUE")]
+        set: Vec<String>,
         /// Folder of runs and tables.
         #[arg(long, default_value = "runs/tables", value_name = "DIR")]
         out: PathBuf,
@@ -80,6 +83,9 @@ struct Which {
     /// Seeds 1, 2, … of every arm.
     #[arg(long, default_value_t = 3)]
     seeds: u64,
+    /// Overrides of every configuration, such as grpo.group_size=16; may be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
 }
 
 #[derive(clap::Args)]
@@ -121,7 +127,7 @@ impl Which {
 
     fn tasks(&self) -> Result<Vec<Task>> {
         let backbones = self.backbone.iter().map(|name| backbone(name)).collect::<Result<Vec<_>>>()?;
-        run::tasks(&self.experiments()?, self.scale, &backbones, self.seeds)
+        run::tasks(&self.experiments()?, self.scale, &backbones, self.seeds, &self.set)
     }
 }
 
@@ -134,12 +140,12 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Table(args) => table(&args),
-        Command::Run { scale, backbone: name, arm, seed, out, device } => {
+        Command::Run { scale, backbone: name, arm, seed, set, out, device } => {
             let names = || Arm::ALL.map(|arm| arm.id).join(", ");
             let found = Arm::ALL.into_iter().find(|one| one.id == arm);
             let arm = found.with_context(|| format!("no arm {arm:?}; there are {}", names()))?;
             let setting = Setting { scale, backbone: backbone(&name)? };
-            Task { setting, arm, seed }.run(&out, &device, &job::interrupter())
+            Task { setting, arm, seed, set }.run(&out, &device, &job::interrupter())
         }
         Command::Collect { which, from, to } => {
             let tasks = which.tasks()?;

@@ -1,9 +1,143 @@
-//! Docs.
+//! What is written of experiments into the repository: `docs/paper.md`, and `configs/paper` with a file for every arm.
 
+use super::run::Task;
+use super::{Arm, Counts, Experiment, RESULT, Read, RunResult, Scale, Setting};
+use crate::report::number::{count, duration};
+use crate::report::{Meter, Spread, write_file};
+use crate::tables;
 use anyhow::Result;
-use std::path::Path;
+use seethink::config::BaseFamily;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
-/// Writes.
-pub fn write(_results: &Path) -> Result<()> {
-    Ok(())
+/// Seeds that are looked for.
+const MOST_SEEDS: u64 = 16;
+/// The page that leads from the paper's tables to what was run.
+const PAGE: &str = "docs/paper.md";
+
+/// Writes everything, below the working directory.
+///
+/// # Errors
+/// If a result is broken, or a file cannot be written.
+pub fn write(results: &Path) -> Result<()> {
+    for (path, text) in configs()? {
+        write_file(&path, text.as_bytes())?;
+    }
+    Ok(write_file(Path::new(PAGE), page(results, results)?.as_bytes())?)
+}
+
+/// The configurations of full scale, each with its path.
+///
+/// # Errors
+/// If an arm has none.
+pub fn configs() -> Result<Vec<(PathBuf, String)>> {
+    let mut files = Vec::new();
+    for (_, backbone) in BaseFamily::ALL {
+        let setting = Setting { scale: Scale::Full, backbone };
+        for arm in Arm::ALL {
+            let head = format!(
+                "// {}\n// Made from `configs/paper/tables.ron`, where the sources stand, by `cargo run --release -p experiments -- docs`.\n",
+                arm.about
+            );
+            files.push((config_path(setting, arm), head + &arm.config(setting, 1)?.to_ron()));
+        }
+    }
+    Ok(files)
+}
+
+fn config_path(setting: Setting, arm: &Arm) -> PathBuf {
+    Path::new("configs/paper").join(setting.folder()).join(format!("{}.ron", arm.id))
+}
+
+/// The page: table → arm → configuration → command → paper → ours → costs. Results are read from `results`, and linked to as
+/// `shown`, a path below the root of the repository.
+///
+/// # Errors
+/// If a result is broken.
+pub fn page(results: &Path, shown: &Path) -> Result<String> {
+    let mut text = String::from(
+        "# The paper's tables\n\n\
+         This page is made by `cargo run --release -p experiments -- docs`; a test sees to it that it is up to date.\n\
+         A table is a module of `experiments/src/tables`, its rows are arms of `experiments/src/experiment/arm.rs`.\n\
+         At micro scale all arms are run on the digits world, from `configs/micro/tables.ron`; what they show is discussed in \
+         [findings](findings.md).\n\
+         At full scale nothing was run: every arm has its configuration for every backbone below `configs/paper`, from \
+         `configs/paper/tables.ron`.\n",
+    );
+    for experiment in tables::ALL {
+        let _ = write!(
+            text,
+            "\n## {}\n\n{} of arXiv 2605.20177.\n{}\n\n```sh\ncargo run --release -p experiments -- table {} --scale micro --seeds 3\n```\n\n",
+            experiment.title, experiment.paper, experiment.claim, experiment.id
+        );
+        let page = Path::new("micro").join(format!("{}.md", experiment.id));
+        if results.join(&page).exists() {
+            let page = shown.join(&page);
+            let _ = writeln!(text, "Differences, intervals and confounds: [the table](../{}).\n", page.display());
+        }
+        text += "| backbone | row | arm | what it does | full scale | paper | micro | completions | tokens trained | TFLOP | time |\n";
+        text += "|---|---|---|---|---|---|---|---:|---:|---:|---:|\n";
+        for &backbone in experiment.backbones {
+            for row in experiment.rows {
+                let full = Setting { scale: Scale::Full, backbone };
+                let micro = Setting { scale: Scale::Micro, ..full };
+                let paper: Vec<String> = experiment
+                    .reported
+                    .iter()
+                    .filter(|one| one.backbone == backbone && one.row == row.label)
+                    .map(|one| format!("{} {}", one.column, one.value))
+                    .collect();
+                let config = config_path(full, row.arm);
+                let _ = writeln!(
+                    text,
+                    "| {} | {} | `{}` | {} | [not run](../{}) | {} | {} |",
+                    micro.title(),
+                    row.label,
+                    row.arm.id,
+                    row.arm.about,
+                    config.display(),
+                    if paper.is_empty() { "–".into() } else { paper.join(", ") },
+                    ours(experiment, micro, row.arm, results)?,
+                );
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// The cells of what was run: values, and costs of a run.
+fn ours(experiment: &Experiment, setting: Setting, arm: &'static Arm, results: &Path) -> Result<String> {
+    let mut runs: Vec<RunResult> = Vec::new();
+    for task in (1..=MOST_SEEDS).map(|seed| Task { setting, arm, seed, set: Vec::new() }) {
+        runs.extend(RunResult::read(&task.folder(results).join(RESULT))?);
+    }
+    let mean = |value: &dyn Fn(&RunResult) -> Option<f64>| {
+        Spread::over(runs.iter().filter_map(value)).map(|spread| spread.mean)
+    };
+    if runs.is_empty() {
+        return Ok("not run | – | – | – | –".into());
+    }
+    let values = experiment.columns.iter().filter_map(|column| {
+        let value = mean(&|run| match &column.read {
+            Read::Outcomes(statistic) => {
+                let counts: Vec<Counts> = run.after.values().map(|one| Counts::of(one)).collect();
+                Some(statistic(&counts)).filter(|value| value.is_finite())
+            }
+            Read::Result(read) => read(run),
+        })?;
+        Some(format!("{} {}", column.label, column.unit.show(value)))
+    });
+    let values: Vec<String> = values.collect();
+    let cost = |meter: Meter| mean(&|run| run.total.get(meter));
+    let flops = cost(Meter::ForwardFlops).zip(cost(Meter::BackwardFlops)).map(|(forward, backward)| forward + backward);
+    let show = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), show);
+    Ok(format!(
+        "{} ({} seeds) | {} | {} | {} | {}",
+        values.join(", "),
+        runs.len(),
+        show(cost(Meter::Completions), count),
+        show(cost(Meter::TokensTrained), count),
+        show(flops, |flops| format!("{:.2}", flops / 1e12)),
+        show(cost(Meter::WallSecs), duration),
+    ))
 }

@@ -16,7 +16,7 @@ mod statistics;
 pub use arm::*;
 pub use confounds::Confounds;
 pub use render::{Rendered, render};
-pub use result::{RESULT, RunResult, config_digest};
+pub use result::{RESULT, RunResult};
 pub use setting::{Scale, Setting, backbone};
 pub use statistics::{Counts, Estimate, Letters, Statistic, contrast, holm};
 

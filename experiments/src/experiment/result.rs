@@ -1,7 +1,6 @@
 //! What came of one run: a small file that outlives the run folder.
 
-use super::{Arm, Setting};
-use crate::digest::digest;
+use super::run::Task;
 use crate::job::OUTCOMES;
 use crate::report::{self, Checkpoint, Ledger, Outcomes, RunSummary, StepFile};
 use anyhow::{Context, Result, ensure};
@@ -24,7 +23,7 @@ pub struct RunResult {
     pub backbone: String,
     /// Seed of the run.
     pub seed: u64,
-    /// Stands for the configuration: [`config_digest`].
+    /// Stands for the configuration: [`Task::digest`].
     pub config: String,
     /// Commit of the program, with `+` where files had been changed since; empty if unknown.
     pub commit: String,
@@ -42,20 +41,12 @@ pub struct RunResult {
     pub total: Ledger,
 }
 
-/// Stands for the configuration of a run of an arm.
-///
-/// # Errors
-/// If the arm has no configuration there.
-pub fn config_digest(arm: &Arm, setting: Setting, seed: u64) -> Result<String> {
-    Ok(digest([arm.config(setting, seed)?.to_ron()]))
-}
-
 impl RunResult {
     /// Reads what a finished run left in its folder.
     ///
     /// # Errors
     /// If a file is missing or broken, or the test has no outcomes.
-    pub fn collect(run: &Path, arm: &Arm, setting: Setting, seed: u64) -> Result<Self> {
+    pub fn collect(run: &Path, task: &Task) -> Result<Self> {
         let summary: RunSummary = report::read_json(&run.join("summary.json"))?;
         let outcomes = StepFile::<Outcomes>::read(&run.join(OUTCOMES))?;
         let at = |step: usize| outcomes.iter().filter(move |line| line.step == step);
@@ -67,10 +58,10 @@ impl RunResult {
         let records = MetricsFile::read(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
         let length = |record: &StepRecord| Some(*record.metrics.get("rollout/length")? as f32);
         Ok(Self {
-            arm: arm.id.into(),
-            backbone: setting.folder().into(),
-            seed,
-            config: config_digest(arm, setting, seed)?,
+            arm: task.arm.id.into(),
+            backbone: task.setting.folder().into(),
+            seed: task.seed,
+            config: task.digest()?,
             commit: commit(),
             problems,
             before: letters(0),

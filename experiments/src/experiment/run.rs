@@ -1,7 +1,8 @@
 //! Makes the runs of experiments: each arm with each seed once, however many tables want it, several side by side.
 
-use super::{Arm, Experiment, RESULT, RunResult, Scale, Setting, config_digest};
+use super::{Arm, Experiment, RESULT, Row, RunResult, Scale, Setting};
 use crate::base;
+use crate::digest::digest;
 use crate::job::{self, JobArgs};
 use anyhow::{Context, Result, bail, ensure};
 use seethink::config::BaseFamily;
@@ -22,7 +23,7 @@ use std::time::Duration;
 const ATTEMPTS: usize = 16;
 
 /// A run to be made.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Task {
     /// Where.
     pub setting: Setting,
@@ -30,13 +31,21 @@ pub struct Task {
     pub arm: &'static Arm,
     /// With which seed.
     pub seed: u64,
+    /// Overrides of its configuration, `path=value`.
+    pub set: Vec<String>,
 }
 
 /// The runs that some experiments need, none twice; first those of the first seed.
 ///
 /// # Errors
 /// If two rows of a table come to the same run: that table would compare a run with itself.
-pub fn tasks(experiments: &[&'static Experiment], scale: Scale, only: &[BaseFamily], seeds: u64) -> Result<Vec<Task>> {
+pub fn tasks(
+    experiments: &[&'static Experiment],
+    scale: Scale,
+    only: &[BaseFamily],
+    seeds: u64,
+    set: &[String],
+) -> Result<Vec<Task>> {
     let mut tasks: Vec<Task> = Vec::new();
     for seed in 1..=seeds {
         for experiment in experiments {
@@ -46,7 +55,7 @@ pub fn tasks(experiments: &[&'static Experiment], scale: Scale, only: &[BaseFami
                 for row in experiment.rows {
                     let known = |task: &Task| task.seed == seed && task.setting == setting && task.arm.id == row.arm.id;
                     if !tasks.iter().any(known) {
-                        tasks.push(Task { setting, arm: row.arm, seed });
+                        tasks.push(Task { setting, arm: row.arm, seed, set: set.to_vec() });
                     }
                 }
             }
@@ -56,10 +65,10 @@ pub fn tasks(experiments: &[&'static Experiment], scale: Scale, only: &[BaseFami
 }
 
 fn check_distinct(experiment: &Experiment, setting: Setting) -> Result<()> {
-    let digests =
-        experiment.rows.iter().map(|row| config_digest(row.arm, setting, 1)).collect::<Result<Vec<String>>>()?;
-    for (i, digest) in digests.iter().enumerate() {
-        if let Some(other) = digests[..i].iter().position(|one| one == digest) {
+    let config = |row: &Row| Ok(row.arm.config(setting, 1)?.to_ron());
+    let configs = experiment.rows.iter().map(config).collect::<Result<Vec<String>>>()?;
+    for (i, config) in configs.iter().enumerate() {
+        if let Some(other) = configs[..i].iter().position(|one| one == config) {
             bail!(
                 "table {}: the rows {:?} and {:?} have the same configuration, and would show the same run twice",
                 experiment.id,
@@ -72,9 +81,26 @@ fn check_distinct(experiment: &Experiment, setting: Setting) -> Result<()> {
 }
 
 impl Task {
+    /// Its configuration.
+    ///
+    /// # Errors
+    /// If an override is wrong.
+    pub fn config(&self) -> Result<RunConfig> {
+        let config = self.arm.config(self.setting, self.seed)?;
+        Ok(RunConfig::parse(&config.to_ron(), format!("{}.ron", self.arm.id), &self.set)?)
+    }
+
+    /// Stands for its configuration.
+    ///
+    /// # Errors
+    /// As [`config`](Self::config).
+    pub fn digest(&self) -> Result<String> {
+        Ok(digest([self.config()?.to_ron()]))
+    }
+
     /// Its folder below `out`.
     pub fn folder(&self, out: &Path) -> PathBuf {
-        let Self { setting, arm, seed } = self;
+        let Self { setting, arm, seed, .. } = self;
         out.join(setting.scale.name()).join(setting.folder()).join(arm.id).join(format!("seed-{seed}"))
     }
 
@@ -85,7 +111,7 @@ impl Task {
     pub fn result(&self, out: &Path) -> Result<Option<RunResult>> {
         let path = self.folder(out).join(RESULT);
         let Some(result) = RunResult::read(&path)? else { return Ok(None) };
-        let expected = config_digest(self.arm, self.setting, self.seed)?;
+        let expected = self.digest()?;
         ensure!(
             result.config == expected,
             "{} is of a run with other settings ({}, not {expected}): choose another folder, or remove it",
@@ -109,7 +135,7 @@ impl Task {
             return Ok(());
         }
         let folder = self.folder(out);
-        let mut config = self.arm.config(self.setting, self.seed)?;
+        let mut config = self.config()?;
         if let (true, DataConfig::Digits { pass_rates, .. }) = (sorts(&config.curriculum), &mut config.data) {
             *pass_rates = Some(fs::canonicalize(pass_rate_file(self.setting, out)).context("no pass rates yet")?);
         }
@@ -131,7 +157,7 @@ impl Task {
         let args = JobArgs { config, resume, out: Some(folder.clone()), device: device.into(), ..JobArgs::default() };
         job::run(&args, interrupter)?;
         if folder.join("summary.json").exists() {
-            RunResult::collect(&folder, self.arm, self.setting, self.seed)?.write(&folder.join(RESULT))?;
+            RunResult::collect(&folder, self)?.write(&folder.join(RESULT))?;
         }
         Ok(())
     }
@@ -147,7 +173,7 @@ pub fn local(tasks: &[Task], out: &Path, jobs: usize, device: &str, interrupter:
     let mut open: Vec<Task> = Vec::new();
     for task in tasks {
         if task.result(out)?.is_none() {
-            open.push(*task);
+            open.push(task.clone());
         }
     }
     let (total, mut next) = (open.len(), open.into_iter());
@@ -157,7 +183,8 @@ pub fn local(tasks: &[Task], out: &Path, jobs: usize, device: &str, interrupter:
     loop {
         while running.len() < jobs.max(1) && !interrupter.should_stop() {
             let Some(task) = next.next() else { break };
-            running.push((task, start(&task, out, device, &threads)?));
+            let child = start(&task, out, device, &threads)?;
+            running.push((task, child));
         }
         if running.is_empty() {
             break;
@@ -203,7 +230,7 @@ fn log(task: &Task, out: &Path) -> PathBuf {
 /// The arguments that make this program do one run.
 pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
     let backbone = BaseFamily::ALL.iter().find(|(_, family)| *family == task.setting.backbone).map(|(name, _)| *name);
-    [
+    let mut arguments = [
         "run",
         "--scale",
         task.setting.scale.name(),
@@ -219,7 +246,9 @@ pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
         device,
     ]
     .map(str::to_owned)
-    .into()
+    .to_vec();
+    arguments.extend(task.set.iter().flat_map(|assignment| ["--set".to_owned(), assignment.clone()]));
+    arguments
 }
 
 /// Measures what several runs need and none can make alone: the pass rates that some arms sort by.
@@ -229,7 +258,7 @@ pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
 pub fn prepare(tasks: &[Task], out: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
     let mut done: Vec<Setting> = Vec::new();
     for task in tasks {
-        let config = task.arm.config(task.setting, task.seed)?;
+        let config = task.config()?;
         let needed = sorts(&config.curriculum) && matches!(config.data, DataConfig::Digits { .. });
         if needed && !done.contains(&task.setting) && task.result(out)?.is_none() {
             measure_pass_rates(task.setting, &config, out, device, interrupter)?;

@@ -5,7 +5,7 @@ use seethink::config::BaseFamily::*;
 
 /// The paper's own runs: a longer first stage, a vision side that is frozen here and there, stages that are left out without
 /// being made up for. What differs beside the curriculum stands in the table of confounds.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "as_released",
     title: "As released",
     paper: "Tables 1 and 2 as the released scripts make them",

@@ -4,7 +4,7 @@ use crate::experiment::*;
 use seethink::config::BaseFamily::*;
 
 /// Table 7. Which seven benchmarks it averages over is not said anywhere.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "capability_x_difficulty",
     title: "Capability × difficulty",
     paper: "Table 7, §4.5",

@@ -4,7 +4,7 @@ use crate::experiment::*;
 use seethink::config::BaseFamily::*;
 
 /// The response lengths of the appendix: 445 tokens staged, 562 merged in the third stage (−20.8 %).
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "completion_length",
     title: "Completion length",
     paper: "Figure of response lengths",

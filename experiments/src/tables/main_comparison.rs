@@ -4,7 +4,7 @@ use crate::experiment::*;
 use seethink::config::BaseFamily::*;
 
 /// Table 1 and, for the InternVL families, the appendix's further benchmarks.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "main_comparison",
     title: "Base, merged and staged",
     paper: "Table 1; appendix, extended benchmarks",

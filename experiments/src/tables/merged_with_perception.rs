@@ -4,7 +4,7 @@ use crate::experiment::*;
 use seethink::config::BaseFamily::*;
 
 /// The column "Merged + perception" of §3.4. No number of it was found, and no released script makes it.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "merged_with_perception",
     title: "Merged, without and with problems of perception",
     paper: "§3.4, column Merged + perception",

@@ -9,7 +9,7 @@ const VISUAL: usize = 2;
 
 /// The analysis of §4.4. The paper's judge is a language model; in the digits world, what an answer says that it read is compared
 /// with what the picture shows.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "perception_errors",
     title: "Errors of perception in visual reasoning",
     paper: "§4.4",

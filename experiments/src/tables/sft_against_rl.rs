@@ -6,7 +6,7 @@ use seethink::config::BaseFamily::*;
 
 /// The ablation of §4.4: captions are imitated in the place of stage 1. The paper gives differences in WeMath, −8.1 and −1.6; the
 /// values of caption SFT follow from them. Imitation samples nothing and takes smaller updates: what is held equal is what it reads.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "sft_against_rl",
     title: "Perception by reinforcement or by imitation of captions",
     paper: "§4.4, caption SFT against RLVR",

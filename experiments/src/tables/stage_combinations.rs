@@ -5,7 +5,7 @@ use seethink::config::BaseFamily::*;
 
 /// Table 2. None of its cells could be found; the numbers are those of a bar chart, and that its "reasoning only" is 2 → 3 and
 /// not 3 alone is an inference.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "stage_combinations",
     title: "Stage combinations",
     paper: "Table 2 and the bar chart of perception",

@@ -4,7 +4,7 @@ use crate::experiment::*;
 use seethink::config::BaseFamily::*;
 
 /// Table 5. The cells of 2 → 1 → 3 and, for Qwen3-VL, of 3 → 2 → 1 could not be found.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "stage_order",
     title: "Stage order",
     paper: "Table 5",

@@ -5,7 +5,7 @@ use seethink::config::BaseFamily::*;
 
 /// The appendix on freezing the vision encoder; no number of it was found, and the released scripts freeze the Qwen families'
 /// merged baseline in either of its rows.
-pub const EXPERIMENT: Experiment = Experiment {
+pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "vision_freezing",
     title: "Vision side open or frozen",
     paper: "Appendix, vision-encoder freezing",

@@ -2,10 +2,12 @@
 
 mod arms;
 mod chart;
+mod curves;
 mod figures;
 
 pub use arms::Arms;
 pub(crate) use arms::arms;
+pub(crate) use curves::curves;
 pub(super) use figures::{Figure, figures};
 pub(super) use seethink::drawing::Drawing;
 
