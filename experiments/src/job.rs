@@ -191,7 +191,7 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         test,
         validation,
         samples: StepFile::open(&folder.join("samples.jsonl"), resumed_step)?,
-        n_samples: 12,
+        n_samples: config.evaluation.samples,
         outcomes: StepFile::open(&folder.join(OUTCOMES), resumed_step)?,
     };
     println!("{}", Live::headline(&config, train.len(), &folder));

@@ -86,10 +86,12 @@ mod device;
 pub mod drawing;
 pub mod endpoint;
 pub mod hub;
+pub mod judge;
 pub mod pass_rate;
 pub mod plan;
 pub mod prelude;
 pub mod solver;
+pub mod wilson;
 
 pub use config::{ConfigError, RunConfig};
 pub use device::{DeviceError, backends, device};

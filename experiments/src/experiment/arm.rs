@@ -107,7 +107,7 @@ pub const CAPTIONS_FIRST: Arm = Arm {
     change: |setting, config| {
         config.curriculum = setting.staged_without_compensation(&[T, V]);
         let pictures = match setting.scale {
-            Scale::Micro => 640,
+            Scale::Micro => 320,
             // As many as DOCCI's training pictures; the scripts give no setting.
             Scale::Full => 9_647,
         };

@@ -21,18 +21,17 @@ mod summary;
 mod table;
 #[cfg(test)]
 mod testing;
-mod wilson;
 
 pub use error::ReportError;
 pub(crate) use files::{read_json, write as write_file, write_json};
 pub use ledger::{Ledger, Meter};
 pub use plot::Arms;
 pub(crate) use plot::{arms as draw_arms, curves as draw_curves, write as write_drawing};
+pub use seethink::wilson::{Interval, wilson};
 pub use spread::Spread;
 pub use step_file::{Outcome, Outcomes, Sample, StepFile, StepLine};
 pub use summary::{Checkpoint, Measurement, RunSummary};
 pub use table::{markdown, table};
-pub use wilson::{Interval, wilson};
 
 use std::path::Path;
 

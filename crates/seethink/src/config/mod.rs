@@ -216,6 +216,20 @@ pub struct EvaluationConfig {
     pub problems_per_capability: usize,
     /// How completions are sampled, one for each problem.
     pub sampling: Sampling,
+    /// Answers of each capability that are kept whole at every test, for the report and for judges.
+    #[serde(default = "EvaluationConfig::samples", skip_serializing_if = "EvaluationConfig::is_usual")]
+    pub samples: usize,
+}
+
+impl EvaluationConfig {
+    /// Enough to look at.
+    fn samples() -> usize {
+        12
+    }
+
+    fn is_usual(samples: &usize) -> bool {
+        *samples == Self::samples()
+    }
 }
 
 impl RunConfig {

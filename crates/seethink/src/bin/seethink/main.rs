@@ -4,6 +4,7 @@ mod curriculum;
 mod data;
 mod generate;
 mod inspect;
+mod judge;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -31,6 +32,8 @@ enum Command {
     /// Measures problems before training.
     #[command(subcommand)]
     Data(data::Command),
+    /// Has a model behind an endpoint say why answers are wrong: perception or reasoning.
+    Judge(judge::Args),
     /// Shows what a curriculum trains when.
     #[command(subcommand)]
     Curriculum(curriculum::Command),
@@ -41,6 +44,7 @@ fn main() -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Data(command) => data::run(&command),
+        Command::Judge(args) => judge::run(&args),
         Command::Curriculum(command) => curriculum::run(&command),
     }
 }
