@@ -1,5 +1,8 @@
 //! Problems from disk and from the built-in digits world.
+//!
+//! Rows of JSON lines (`jsonl.rs`) and parquet (`table.rs`) become problems in one place (`source.rs`); a [`Dataset`] checks them once.
 
+mod dataset;
 pub mod digits;
 mod error;
 mod id;
@@ -16,6 +19,7 @@ mod split;
 mod table;
 mod write;
 
+pub use dataset::{Dataset, DatasetConfig, Duplicates, Entry, Overlong, OverlongAction, Report, TokenCounter};
 pub use error::{DataError, Fault};
 pub use id::content_id;
 pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};
@@ -24,5 +28,5 @@ pub use pass_rates::PassRateTable;
 pub use prompt::{THINK_PROMPT, think_prompt};
 pub use reader::ProblemReader;
 pub use source::{Columns, DataSource};
-pub use split::Split;
+pub use split::{Split, Splits};
 pub use write::write_problems;
