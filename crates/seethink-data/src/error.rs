@@ -2,6 +2,7 @@
 
 use crate::LoadImageError;
 use seethink_core::ProblemId;
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -216,6 +217,9 @@ pub enum Fault {
     /// An image that is none.
     #[error("the image is {0}, expected a path, bytes, base64, or a structure of `bytes` and `path`")]
     ImageValue(String),
+    /// The prompt cannot be made.
+    #[error("the prompt cannot be counted: {0}")]
+    Uncountable(#[source] Box<dyn Error + Send + Sync>),
     /// An unknown key would overwrite a tag.
     #[error("the key {0:?} stands in the line and in its tags")]
     TwiceTagged(String),

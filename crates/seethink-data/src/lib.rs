@@ -19,7 +19,9 @@ mod split;
 mod table;
 mod write;
 
-pub use dataset::{Dataset, DatasetConfig, Duplicates, Entry, Overlong, OverlongAction, Report, TokenCounter};
+pub use dataset::{
+    CountTokens, Dataset, DatasetConfig, Duplicates, Entry, Overlong, OverlongAction, Report, TokenCounter,
+};
 pub use error::{DataError, Fault};
 pub use id::content_id;
 pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};

@@ -30,9 +30,8 @@ pub(crate) type Footer = ArrowReaderMetadata;
 pub(crate) fn footer(file: &Path) -> Result<Footer, DataError> {
     let bytes = File::open(file).map_err(DataError::io("read", file))?;
     // By the types of parquet alone: there are fewer of them than of arrow. Where pages lie makes it cheap to pass over most of them.
-    let options = ArrowReaderOptions::new()
-        .with_skip_arrow_metadata(true)
-        .with_offset_index_policy(PageIndexPolicy::Optional);
+    let options =
+        ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_offset_index_policy(PageIndexPolicy::Optional);
     let footer = ArrowReaderMetadata::load(&bytes, options).map_err(bad(file))?;
     for column in footer.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         use Compression::{GZIP, LZ4, LZ4_RAW, SNAPPY, UNCOMPRESSED};

@@ -4,7 +4,7 @@ use super::TokenCounter;
 use super::index::{Cache, Checked, Index, IndexBuilder};
 use crate::reader::{self, Rows};
 use crate::row::{Place, Row};
-use crate::{DataError, DataSource, ImageLoader};
+use crate::{DataError, DataSource, Fault, ImageLoader};
 use std::path::Path;
 
 /// Bad rows that an error shows; it says how many there are.
@@ -44,7 +44,8 @@ fn checked(
     let loader = ImageLoader::default();
     let sizes = problem.images.iter().map(|image| loader.size(image)).collect::<Result<Vec<_>, _>>();
     let image_sizes = sizes.map_err(|error| reader::fault(file, place, row)(error.into()))?;
-    let n_tokens = counter.map(|counter| (counter.count)(&problem.prompt, &image_sizes));
+    let count = counter.map(|counter| (counter.count)(&problem.prompt, &image_sizes)).transpose();
+    let n_tokens = count.map_err(|error| reader::fault(file, place, row)(Fault::Uncountable(error)))?;
     Ok(Checked { place, problem, image_keys, image_sizes, n_tokens })
 }
 

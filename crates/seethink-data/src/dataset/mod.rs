@@ -17,6 +17,7 @@ use index::{Cache, Index};
 use read::Reading;
 use seethink_core::{PassRate, Problem, ProblemId};
 use serde::{Deserialize, Serialize};
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -81,9 +82,12 @@ pub enum OverlongAction {
 pub struct TokenCounter<'a> {
     /// Tells it from others: counts that are remembered are of a counter of this name.
     pub name: &'a str,
-    /// Tokens of a question with images of these sizes (width, height; pixels).
-    pub count: &'a dyn Fn(&str, &[(u32, u32)]) -> usize,
+    /// Counts them.
+    pub count: &'a CountTokens<'a>,
 }
+
+/// Tokens of a question with images of these sizes (width, height; pixels), or why it cannot be a prompt.
+pub type CountTokens<'a> = dyn Fn(&str, &[(u32, u32)]) -> Result<usize, Box<dyn Error + Send + Sync>> + 'a;
 
 /// A checked data set: what is known of each problem is in memory, the problems are on disk.
 ///
@@ -177,7 +181,11 @@ impl Dataset {
         config.splits.check()?;
         if let (Some(Overlong { max_tokens, .. }), None) = (config.overlong, counter) {
             let found = format!("max_tokens {max_tokens} without a tokenizer");
-            return Err(DataError::Setting { field: "overlong", found, expected: "a model that counts tokens" });
+            return Err(DataError::Setting {
+                field: "overlong",
+                found,
+                expected: "a model that counts tokens, or no limit",
+            });
         }
         let mut faults = Faults::default();
         let mut report = Report::default();

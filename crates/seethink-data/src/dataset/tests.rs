@@ -310,7 +310,8 @@ fn long_prompts_are_counted_and_dropped_refused_or_kept() {
     let file = dir.path().join("train.parquet");
     write_parquet(&file, 0..30, Compression::SNAPPY, 10);
     // A token for each character, and one for each pixel of an image's width.
-    let count = |text: &str, sizes: &[(u32, u32)]| text.len() + sizes.iter().map(|size| size.0 as usize).sum::<usize>();
+    let count =
+        |text: &str, sizes: &[(u32, u32)]| Ok(text.len() + sizes.iter().map(|size| size.0 as usize).sum::<usize>());
     let counter = TokenCounter { name: "letters", count: &count };
     let config = |action| {
         let overlong = Some(Overlong { max_tokens: 26, action });
@@ -330,6 +331,9 @@ fn long_prompts_are_counted_and_dropped_refused_or_kept() {
     assert!(error.contains("has a prompt of 27 tokens, more than the 26 allowed"), "{error}");
     let error = Dataset::open(&config(OverlongAction::Keep), None).unwrap_err().to_string();
     assert!(error.contains("max_tokens 26 without a tokenizer"), "{error}");
+    let refusing = TokenCounter { name: "refusing", count: &|_, _| Err("too thin".into()) };
+    let error = Dataset::open(&config(OverlongAction::Keep), Some(&refusing)).unwrap_err().to_string();
+    assert!(error.contains("train.parquet:1: problem #1: the prompt cannot be counted: too thin"), "{error}");
     let other = TokenCounter { name: "others", count: &count };
     assert_eq!(Dataset::open(&config(OverlongAction::Keep), Some(&other)).unwrap().report().n_cached, 0);
 }
