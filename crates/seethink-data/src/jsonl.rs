@@ -1,9 +1,8 @@
 //! Rows of JSON-lines files.
 
 use crate::DataError;
-use crate::row::{Place, Row};
+use crate::row::{Cell, Place, Row};
 use serde::de::Error as _;
-use serde_json::Value;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -68,8 +67,10 @@ impl Iterator for Lines {
             }
         };
         let json = |source| DataError::Json { file: self.file.clone(), line: place.line, source };
-        let row = serde_json::from_slice::<Value>(&line)
-            .and_then(|value| Row::from_json(value).ok_or_else(|| serde_json::Error::custom("expected an object")));
+        let row = serde_json::from_slice(&line).and_then(|cell| match cell {
+            Cell::Struct(row) => Ok(row),
+            _ => Err(serde_json::Error::custom("expected an object")),
+        });
         Some(row.map(|row| (place, row)).map_err(json))
     }
 }

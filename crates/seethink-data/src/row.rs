@@ -1,6 +1,9 @@
 //! Rows of any file: names and values, before they mean anything.
 
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::fmt;
 use std::sync::Arc;
 
 /// Where a row stands in its file.
@@ -37,14 +40,6 @@ impl Row {
     pub(crate) fn cell(&self, name: &str) -> Option<&Cell> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, cell)| cell)
     }
-
-    /// The row of a JSON object; `None` for any other value.
-    pub(crate) fn from_json(value: Value) -> Option<Self> {
-        match Cell::from_json(value) {
-            Cell::Struct(row) => Some(row),
-            _ => None,
-        }
-    }
 }
 
 impl Cell {
@@ -64,16 +59,6 @@ impl Cell {
     /// Text as it is, anything else as its JSON; `None` where there are bytes in it.
     pub(crate) fn text(&self) -> Option<String> {
         self.scalar_text().or_else(|| self.to_json().map(|value| value.to_string()))
-    }
-
-    fn from_json(value: Value) -> Self {
-        match value {
-            Value::Array(items) => Self::List(items.into_iter().map(Self::from_json).collect()),
-            Value::Object(fields) => {
-                Self::Struct(Row(fields.into_iter().map(|(key, value)| (key, Self::from_json(value))).collect()))
-            }
-            scalar => Self::Scalar(scalar),
-        }
     }
 
     fn to_json(&self) -> Option<Value> {
@@ -96,6 +81,70 @@ impl Cell {
                 other.to_json().map_or_else(|| "a structure with bytes".to_owned(), |value| cut(&value.to_string()))
             }
         }
+    }
+}
+
+/// As JSON's values, but that no key of an object may stand there twice.
+impl<'de> Deserialize<'de> for Cell {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(CellVisitor)
+    }
+}
+
+struct CellVisitor;
+
+impl<'de> Visitor<'de> for CellVisitor {
+    type Value = Cell;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Cell, E> {
+        Ok(Cell::Scalar(Value::Null))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Cell, E> {
+        Ok(Cell::Scalar(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Cell, E> {
+        Ok(Cell::Scalar(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Cell, E> {
+        Ok(Cell::Scalar(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Cell, E> {
+        Ok(Cell::Scalar(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Cell, E> {
+        Ok(Cell::Scalar(value.into()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Cell, E> {
+        Ok(Cell::Scalar(value.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Cell, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Cell::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Cell, A::Error> {
+        let mut row = Row::default();
+        while let Some((key, cell)) = fields.next_entry::<String, Cell>()? {
+            if row.cell(&key).is_some() {
+                return Err(A::Error::custom(format_args!("the key {key:?} stands here twice")));
+            }
+            row.0.push((key, cell));
+        }
+        Ok(Cell::Struct(row))
     }
 }
 

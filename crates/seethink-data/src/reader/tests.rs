@@ -114,6 +114,10 @@ fn errors_name_file_line_and_problem() {
             ":3: problem #3: the pass rate is 2, expected a number in [0, 1]",
         ),
         ("{", ":3: not a problem: EOF"),
+        (
+            r#"{"problem": "a", "problem": "b", "answer": "c"}"#,
+            r#":3: not a problem: the key "problem" stands here twice"#,
+        ),
         ("[]", ":3: not a problem: expected an object"),
         (
             r#"{"index": 9, "problem": "<image>a", "answer": "b"}"#,
