@@ -161,14 +161,15 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         }
     };
     let reward = Arc::new(config.reward);
-    let train = config.data.problems(Split::Train, None)?;
+    let train = config.problems(Split::Train, None, &processor)?;
     let corpus = Corpus::new(train.iter().map(CorpusEntry::from))?;
     let curriculum = match custom {
         Some((_, make)) => make(&corpus, config.seed)?,
         None => config.curriculum.build(&corpus, config.seed)?,
     };
-    let benchmark =
-        |name, split, n| Benchmark::new(name, config.data.problems(split, Some(n))?, &config.grpo.prompt, &*processor);
+    let benchmark = |name, split, n| {
+        Benchmark::new(name, config.problems(split, Some(n), &processor)?, &config.grpo.prompt, &*processor)
+    };
     let n_test = config.evaluation.problems_per_capability;
     let (test, validation) =
         (benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_test.div_ceil(4))?);

@@ -1,7 +1,10 @@
 //! What can go wrong while problems are made, read or written.
 
 use crate::LoadImageError;
-use std::path::PathBuf;
+use seethink_core::ProblemId;
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why problems could not be made, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +38,7 @@ pub enum DataError {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
-        line: usize,
+        line: u64,
         /// What is wrong with it; its own line number counts within this line.
         source: serde_json::Error,
     },
@@ -45,7 +48,7 @@ pub enum DataError {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
-        line: usize,
+        line: u64,
         /// What stands there.
         found: String,
     },
@@ -59,18 +62,107 @@ pub enum DataError {
         /// What is wrong with it.
         what: String,
     },
+    /// A file is no parquet file, or a damaged one.
+    #[error("cannot read {} as parquet: {source}", file.display())]
+    Parquet {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: parquet::errors::ParquetError,
+    },
+    /// A parquet file of which some column is compressed in a way that is not read.
+    #[error("{} is compressed with {found}, expected Snappy, gzip, LZ4 or no compression", file.display())]
+    Compression {
+        /// The file.
+        file: PathBuf,
+        /// The compression.
+        found: String,
+    },
+    /// A setting of a data set is out of range.
+    #[error("{field} is {found}, expected {expected}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A folder or pattern without a file of problems.
+    #[error("there are no problems at {}, expected .jsonl or .parquet files", .0.display())]
+    NoFiles(PathBuf),
+    /// Two rows are the same problem.
+    #[error("{}:{line}: problem {problem} stands already in {}:{first_line}", file.display(), first_file.display())]
+    Duplicate {
+        /// The file of the later row.
+        file: PathBuf,
+        /// The later row, from 1.
+        line: u64,
+        /// The id of both.
+        problem: ProblemId,
+        /// The file of the earlier row.
+        first_file: PathBuf,
+        /// The earlier row, from 1.
+        first_line: u64,
+    },
+    /// A prompt is longer than allowed.
+    #[error("{}:{line}: problem {problem} has a prompt of {n_tokens} tokens, more than the {max_tokens} allowed", file.display())]
+    Overlong {
+        /// The file.
+        file: PathBuf,
+        /// The line or row, from 1.
+        line: u64,
+        /// The problem.
+        problem: ProblemId,
+        /// Tokens of its prompt.
+        n_tokens: usize,
+        /// Most tokens allowed.
+        max_tokens: usize,
+    },
+    /// Several rows are bad.
+    #[error("{n_rows} bad rows{}", list(first, *n_rows))]
+    Rows {
+        /// How many.
+        n_rows: usize,
+        /// What is wrong with the first of them.
+        first: Vec<DataError>,
+    },
+    /// A file is not what it was when it was checked.
+    #[error("{}:{line}: the file changed after it was opened: problem {expected} stood here", file.display())]
+    Changed {
+        /// The file.
+        file: PathBuf,
+        /// The line or row, from 1.
+        line: u64,
+        /// The problem that was here.
+        expected: ProblemId,
+    },
     /// A problem contradicts itself or lacks something.
     #[error("{}:{line}: problem {problem}: {fault}", file.display())]
     Problem {
         /// The file that it stands in, or was to be written to.
         file: PathBuf,
-        /// The line, from 1.
-        line: usize,
+        /// The line or row, from 1.
+        line: u64,
         /// Its `index` or `id`.
         problem: String,
         /// What is wrong.
         fault: Fault,
     },
+}
+
+impl DataError {
+    /// What the system says about a file or folder.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_path_buf(), source }
+    }
+}
+
+/// The first errors of so many, a line each.
+fn list(first: &[DataError], n: usize) -> String {
+    let lines: String = first.iter().map(|error| format!("\n  {error}")).collect();
+    let more = if n > first.len() { format!("\n  and {} more", n - first.len()) } else { String::new() };
+    lines + &more
 }
 
 /// What can be wrong with one problem.
@@ -93,10 +185,49 @@ pub enum Fault {
     /// Neither the line nor the caller says what the problem exercises.
     #[error("there is no key \"capability\", and no capability was given for such lines")]
     NoCapability,
+    /// A column that must be there is not.
+    #[error("there is no column {column:?}; the row has {}", quoted(found))]
+    MissingColumn {
+        /// The column.
+        column: String,
+        /// Those of the row.
+        found: Vec<String>,
+    },
+    /// A column holds something of another type.
+    #[error("the column {column:?} is {found}, expected {expected}")]
+    Type {
+        /// The column.
+        column: String,
+        /// What it should hold.
+        expected: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// A value that stands for no capability.
+    #[error("{found:?} stands for no capability, expected one of {}", quoted(expected))]
+    Capability {
+        /// The value.
+        found: String,
+        /// Those that stand for one.
+        expected: Vec<String>,
+    },
+    /// A pass rate that is no fraction.
+    #[error("the pass rate is {0}, expected a number in [0, 1]")]
+    PassRate(String),
+    /// An image that is none.
+    #[error("the image is {0}, expected a path, bytes, base64, or a structure of `bytes` and `path`")]
+    ImageValue(String),
+    /// The prompt cannot be made.
+    #[error("the prompt cannot be counted: {0}")]
+    Uncountable(#[source] Box<dyn Error + Send + Sync>),
     /// An unknown key would overwrite a tag.
     #[error("the key {0:?} stands in the line and in its tags")]
     TwiceTagged(String),
     /// The ground truth is neither text nor a number.
     #[error("the answer is {0}, expected a string or a number")]
     Answer(String),
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }

@@ -8,26 +8,45 @@ use sha2::{Digest, Sha256};
 /// Every part is preceded by its length, so that no two contents run into the same bytes.
 /// An image counts by its size and pixels, by the bytes of its encoded file, or by its path, whichever it was given as.
 pub fn content_id(prompt: &str, images: &[ImageSource], answer: &str) -> ProblemId {
-    let mut hash = Sha256::new();
-    let mut part = |kind: u8, bytes: &[u8]| {
-        hash.update([kind]);
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
-    };
-    part(0, prompt.as_bytes());
-    for image in images {
+    let mut hash = Parts::default();
+    hash.part(0, prompt.as_bytes());
+    images.iter().for_each(|image| hash.image(image));
+    hash.part(5, answer.as_bytes());
+    ProblemId(hash.finish())
+}
+
+/// What tells an image from others: 64 bits of a SHA-256 over what [`content_id`] counts of it.
+pub(crate) fn image_key(image: &ImageSource) -> u64 {
+    let mut hash = Parts::default();
+    hash.image(image);
+    hash.finish()
+}
+
+/// A hash of parts, each preceded by its kind and length.
+#[derive(Default)]
+struct Parts(Sha256);
+
+impl Parts {
+    fn part(&mut self, kind: u8, bytes: &[u8]) {
+        self.0.update([kind]);
+        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(bytes);
+    }
+
+    fn image(&mut self, image: &ImageSource) {
         match image {
-            ImageSource::Path(path) => part(1, path.as_os_str().as_encoded_bytes()),
-            ImageSource::Encoded(bytes) => part(2, bytes),
+            ImageSource::Path(path) => self.part(1, path.as_os_str().as_encoded_bytes()),
+            ImageSource::Encoded(bytes) => self.part(2, bytes),
             ImageSource::Pixels(image) => {
-                part(3, &[image.width().to_le_bytes(), image.height().to_le_bytes()].concat());
-                part(4, image.rgb());
+                self.part(3, &[image.width().to_le_bytes(), image.height().to_le_bytes()].concat());
+                self.part(4, image.rgb());
             }
         }
     }
-    part(5, answer.as_bytes());
-    let digest = hash.finalize();
-    ProblemId(digest.iter().take(8).fold(0, |id, &byte| (id << 8) | u64::from(byte)))
+
+    fn finish(self) -> u64 {
+        self.0.finalize().iter().take(8).fold(0, |id, &byte| (id << 8) | u64::from(byte))
+    }
 }
 
 #[cfg(test)]

@@ -1,20 +1,34 @@
 //! Problems from disk and from the built-in digits world.
+//!
+//! Rows of JSON lines (`jsonl.rs`) and parquet (`table.rs`) become problems in one place (`source.rs`); a [`Dataset`] checks them once.
 
+mod dataset;
 pub mod digits;
 mod error;
 mod id;
 mod image;
+mod image_value;
 mod jsonl;
 mod ordering;
 mod pass_rates;
 mod prompt;
+mod reader;
+mod row;
+mod source;
 mod split;
+mod table;
+mod write;
 
+pub use dataset::{
+    CountTokens, Dataset, DatasetConfig, Duplicates, Entry, Overlong, OverlongAction, Report, TokenCounter,
+};
 pub use error::{DataError, Fault};
 pub use id::content_id;
 pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};
-pub use jsonl::{ProblemReader, write_problems};
 pub use ordering::{Ordering, write_atomic};
 pub use pass_rates::PassRateTable;
 pub use prompt::{THINK_PROMPT, think_prompt};
-pub use split::Split;
+pub use reader::ProblemReader;
+pub use source::{Columns, DataSource};
+pub use split::{Split, Splits};
+pub use write::write_problems;

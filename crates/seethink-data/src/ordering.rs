@@ -56,7 +56,7 @@ impl Ordering {
         orders.push(("merged_random".into(), self.sorted(rows.iter().flatten(), all, false)));
         orders.push(("merged_file_order".into(), self.sorted(rows.iter().flatten(), all + 1, true)));
         orders.push(("capability_x_difficulty".into(), staged));
-        fs::create_dir_all(out).map_err(|source| DataError::Io { action: "create", path: out.to_owned(), source })?;
+        fs::create_dir_all(out).map_err(DataError::io("create", out))?;
         let mut written = Vec::new();
         for (name, rows) in orders {
             let filtered: Vec<&Row> = rows.iter().copied().filter(|row| row.pass_rate < 1.0).collect();
@@ -88,10 +88,9 @@ impl Ordering {
 
 /// The rows of a file; empty lines are passed over.
 fn read(path: &Path, file: usize) -> Result<Vec<Row>, DataError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| DataError::Io { action: "read", path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path).map_err(DataError::io("read", path))?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    let row = |(line, text): (usize, &str)| {
+    let row = |(line, text): (u64, &str)| {
         let row: Map<String, Value> =
             serde_json::from_str(text).map_err(|source| DataError::Json { file: path.to_owned(), line, source })?;
         let found = row.get("pass_rate");
@@ -118,11 +117,7 @@ fn write(path: &Path, rows: &[&Row]) -> Result<(), DataError> {
 /// If it cannot be written.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let temporary = path.with_added_extension("tmp");
-    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(|source| DataError::Io {
-        action: "write",
-        path: path.to_owned(),
-        source,
-    })
+    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(DataError::io("write", path))
 }
 
 #[cfg(test)]

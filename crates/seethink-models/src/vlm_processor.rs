@@ -104,15 +104,34 @@ impl VlmProcessor {
         images: &[Image],
         options: &TemplateOptions,
     ) -> Result<PromptInput, ProcessorError> {
+        let sizes: Vec<_> = images.iter().map(|image| (image.width(), image.height())).collect();
+        let Layout { tokens, position_ids, next_position, image_tokens } = self.layout(messages, &sizes, options)?;
+        let pixels = self.pictures.images.process(images)?;
+        Ok(PromptInput { tokens, position_ids, next_position, image_tokens, pixels })
+    }
+
+    /// Number of tokens that [`encode`](Processor::encode) gives for images of these sizes (width, height; pixels), found without them.
+    ///
+    /// # Errors
+    /// As [`encode`](Processor::encode).
+    pub fn n_prompt_tokens(&self, messages: &[Message], image_sizes: &[(u32, u32)]) -> Result<usize, ProcessorError> {
+        Ok(self.layout(messages, image_sizes, &TemplateOptions::default())?.tokens.len())
+    }
+
+    /// The tokens of a conversation with images of these sizes, and where they stand.
+    fn layout(
+        &self,
+        messages: &[Message],
+        image_sizes: &[(u32, u32)],
+        options: &TemplateOptions,
+    ) -> Result<Layout, ProcessorError> {
         let mark = unused_char(texts(messages));
         let rendered = self.template.render(&self.disarm(messages, mark), options)?;
         let tokens = self.tokenizer.encode_marked(&rendered, Some(mark))?;
         let Pictures { images: processor, placeholder, .. } = &self.pictures;
-        let span = |image: &Image| Ok(processor.span(processor.grid(image.width(), image.height())?));
-        let spans = images.iter().map(span).collect::<Result<Vec<_>, ProcessorError>>()?;
-        let Layout { tokens, position_ids, next_position, image_tokens } = lay_out(&tokens, *placeholder, &spans)?;
-        let pixels = processor.process(images)?;
-        Ok(PromptInput { tokens, position_ids, next_position, image_tokens, pixels })
+        let span = |&(width, height): &(u32, u32)| Ok(processor.span(processor.grid(width, height)?));
+        let spans = image_sizes.iter().map(span).collect::<Result<Vec<_>, ProcessorError>>()?;
+        lay_out(&tokens, *placeholder, &spans)
     }
 
     /// The messages with the special tokens in their texts taken apart.

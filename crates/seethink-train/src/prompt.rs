@@ -28,8 +28,13 @@ impl Default for PromptFormat {
 impl PromptFormat {
     /// The conversation that asks a problem; each image placeholder becomes an image.
     pub fn messages(&self, problem: &Problem) -> Vec<Message> {
+        self.conversation(&problem.prompt)
+    }
+
+    /// The same for the text of a problem.
+    pub fn conversation(&self, question: &str) -> Vec<Message> {
         let text = |text: &str| Content::Text { text: text.to_owned() };
-        let question = format!("{}{}", problem.prompt.trim(), self.suffix);
+        let question = format!("{}{}", question.trim(), self.suffix);
         let mut content = Vec::new();
         for (i, part) in question.split(Problem::IMAGE_PLACEHOLDER).enumerate() {
             if i > 0 {

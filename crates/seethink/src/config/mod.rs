@@ -18,15 +18,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod data;
 mod error;
 mod overrides;
 
+pub use data::{DataConfig, count_prompts};
 pub use error::ConfigError;
 
-use crate::core::{Capability, Problem};
 use crate::curriculum::{CurriculumConfig, Stage};
-use crate::data::digits::{DigitsConfig, DigitsWorld};
-use crate::data::{DataError, PassRateTable, ProblemReader, Split};
 use crate::models::WeightDtype;
 use crate::reward::ThinkBoxedReward;
 use crate::rollout::Sampling;
@@ -140,74 +139,6 @@ impl CaptionTuning {
     }
 }
 
-/// Where the problems come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub enum DataConfig {
-    /// The built-in digits world.
-    Digits {
-        /// How hard it is.
-        world: DigitsConfig,
-        /// Training problems of each capability.
-        problems_per_capability: usize,
-        /// Seed of the problems: apart from the run's, so that runs of several seeds share their problems.
-        seed: u64,
-        /// A table of pass rates that `seethink data pass-rate` wrote.
-        #[serde(default)]
-        pass_rates: Option<PathBuf>,
-    },
-    /// A folder of JSONL files with their images.
-    Folder(PathBuf),
-}
-
-impl DataConfig {
-    /// The problems of a split, capability by capability where they are made; `limit` is per capability.
-    ///
-    /// # Errors
-    /// If the world is out of range, or a file cannot be read; the error says where.
-    pub fn problems(&self, split: Split, limit: Option<usize>) -> Result<Vec<Problem>, DataError> {
-        match self {
-            Self::Digits { world, problems_per_capability, seed, pass_rates } => {
-                let world = DigitsWorld::new(world.clone())?;
-                let n = limit.unwrap_or(*problems_per_capability);
-                let of = |capability| world.problems(split, capability, *seed).take(n);
-                let mut problems: Vec<Problem> = Capability::ALL.iter().flat_map(of).collect();
-                if let Some(path) = pass_rates {
-                    PassRateTable::read(path)?.apply(&mut problems);
-                }
-                Ok(problems)
-            }
-            Self::Folder(dir) => {
-                let mut counts = BTreeMap::<Capability, usize>::new();
-                let mut kept = Vec::new();
-                for problem in ProblemReader::open(dir.join(split.as_str()))? {
-                    let problem = problem?;
-                    let count = counts.entry(problem.capability.clone()).or_default();
-                    *count += 1;
-                    if limit.is_none_or(|limit| *count <= limit) {
-                        kept.push(problem);
-                    }
-                }
-                Ok(kept)
-            }
-        }
-    }
-
-    /// Captioned pictures of the training split, `limit` at most: problems whose solution is the caption. A folder has them in
-    /// its subfolder `captions`.
-    ///
-    /// # Errors
-    /// As [`problems`](Self::problems).
-    pub fn captions(&self, limit: usize) -> Result<Vec<Problem>, DataError> {
-        match self {
-            Self::Digits { world, seed, .. } => {
-                Ok(DigitsWorld::new(world.clone())?.captions(Split::Train, *seed).take(limit).collect())
-            }
-            Self::Folder(dir) => ProblemReader::open(dir.join("captions"))?.take(limit).collect(),
-        }
-    }
-}
-
 /// How a model is measured between stages.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,7 +225,6 @@ impl RunConfig {
         fn wrong<E: Into<Box<dyn Error + Send + Sync>>>(section: &'static str) -> impl FnOnce(E) -> ConfigError {
             move |error| ConfigError::Setting { section, error: error.into() }
         }
-        const NO_PROBLEMS: &str = "problems_per_capability is 0, expected at least 1";
         if self.dtype == WeightDtype::F16 {
             return Err(wrong("dtype")(
                 "F16 loses small gradients, and losses are not scaled here; expected F32 or Bf16",
@@ -323,15 +253,12 @@ impl RunConfig {
                 return Err(wrong("captions")("pictures is 0, expected at least 1"));
             }
         }
-        if let DataConfig::Digits { world, problems_per_capability, .. } = &self.data {
-            DigitsWorld::new(world.clone()).map_err(wrong("data"))?;
-            if *problems_per_capability == 0 {
-                return Err(wrong("data")(NO_PROBLEMS));
-            }
-        }
+        self.data.check().map_err(wrong("data"))?;
         Ok(())
     }
 }
+
+const NO_PROBLEMS: &str = "problems_per_capability is 0, expected at least 1";
 
 /// The RON that configurations are written in.
 fn options() -> ron::Options {
@@ -358,6 +285,7 @@ impl<'de> DeserializeSeed<'de> for Tracked<'_> {
 mod tests {
     use super::*;
     use crate::curriculum::{Length, Order};
+    use crate::data::digits::DigitsConfig;
 
     const FILE: &str = include_str!("../../../../configs/micro/qwen3_vl/staged.ron");
 

@@ -4,14 +4,17 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use seethink::RunConfig;
-use seethink::config::ModelConfig;
+use seethink::config::{DataConfig, ModelConfig, count_prompts};
 use seethink::core::{Capability, Problem};
-use seethink::data::{Ordering, PassRateTable, Split};
+use seethink::data::{
+    DataSource, Dataset, DatasetConfig, Ordering, Overlong, OverlongAction, PassRateTable, Split, TokenCounter,
+};
 use seethink::endpoint::{Endpoint, EndpointOptions};
 use seethink::models::{AnyBackbone, VlmProcessor};
 use seethink::pass_rate::{histogram, measure};
 use seethink::rollout::{Generator, Sampling};
 use seethink::solver::{InProcess, Remote, Solver};
+use seethink::train::PromptFormat;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -20,11 +23,32 @@ use std::time::Duration;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Checks every row of a data set and tells what is in it; a file that was checked before is read only if it changed.
+    Check(Check),
     /// Measures how often a model solves each training problem. A measurement that was stopped goes on where it was; more attempts can be
     /// asked for later.
     PassRate(PassRate),
     /// Writes files of problems in training order: by difficulty for each stage, for all together, and for capability × difficulty.
     Order(Order),
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Check {
+    /// A configuration file of a run (.ron); or JSON-lines and parquet files, folders of them, or patterns in quotes.
+    #[arg(required = true)]
+    data: Vec<PathBuf>,
+    /// Overrides of the configuration; may be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// What rows exercise that do not say so, where files are given.
+    #[arg(long)]
+    capability: Option<String>,
+    /// Folder or name of a checkpoint whose tokenizer counts the prompts, instead of the configuration's.
+    #[arg(long)]
+    model: Option<String>,
+    /// Tokens of a prompt above which it is too long, instead of the configuration's; such prompts are counted only.
+    #[arg(long, requires = "model")]
+    max_tokens: Option<usize>,
 }
 
 #[derive(clap::Args)]
@@ -84,9 +108,43 @@ pub(crate) struct PassRate {
 
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
+        Command::Check(args) => check(args),
         Command::PassRate(args) => pass_rate(args),
         Command::Order(args) => order(args),
     }
+}
+
+fn check(args: &Check) -> Result<()> {
+    let run = match args.data.as_slice() {
+        [file] if file.extension().is_some_and(|ending| ending == "ron") => Some(RunConfig::load(file, &args.set)?),
+        _ => None,
+    };
+    let capability = args.capability.clone().map(Capability::new);
+    let source = |path: &PathBuf| DataSource { capability: capability.clone(), ..DataSource::new(path) };
+    let mut config = match run.as_ref().map(|run| &run.data) {
+        None => DatasetConfig::new(args.data.iter().map(source).collect::<Vec<_>>()),
+        Some(DataConfig::Files(config)) => config.clone(),
+        Some(DataConfig::Folder(dir)) => DatasetConfig::new([source(dir)]),
+        Some(DataConfig::Digits { .. }) => bail!("the digits world is made, not read: there are no files to check"),
+    };
+    let model = match (&args.model, run.as_ref().map(|run| &run.model)) {
+        (Some(model), _) => Some(model.clone()),
+        (None, Some(ModelConfig::Pretrained(dir))) => Some(dir.display().to_string()),
+        (None, _) => None,
+    };
+    let prompt = run.as_ref().map_or_else(PromptFormat::default, |run| run.grpo.prompt.clone());
+    let dataset = if let Some(model) = model {
+        let none = Overlong { max_tokens: usize::MAX, action: OverlongAction::Keep };
+        let limit = args.max_tokens.map(|max_tokens| Overlong { max_tokens, ..none });
+        config.overlong = limit.or(config.overlong).or(Some(none));
+        let processor = VlmProcessor::from_pretrained(&seethink::hub::fetch(&model)?)?;
+        let name = format!("{:?} {prompt:?}", ModelConfig::Pretrained(model.into()));
+        Dataset::open(&config, Some(&TokenCounter { name: &name, count: &count_prompts(&processor, &prompt) }))?
+    } else {
+        Dataset::open(&config, None)?
+    };
+    println!("{}", dataset.report());
+    Ok(())
 }
 
 fn order(args: &Order) -> Result<()> {

@@ -1,9 +1,11 @@
 //! There and back again, and every way to fail.
 
 use super::*;
-use crate::Split;
 use crate::digits::{DigitsConfig, DigitsWorld};
+use crate::{Split, content_id, write_problems};
 use proptest::prelude::*;
+use seethink_core::{PassRate, ProblemId};
+use std::fs;
 
 fn digits() -> Vec<Problem> {
     let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
@@ -106,12 +108,17 @@ fn released_lines_are_understood() {
 fn errors_name_file_line_and_problem() {
     let good = r#"{"problem": "a", "answer": "b"}"#;
     for (line, expected) in [
-        (r#"{"problem": "a"}"#, ":3: not a problem: missing field `answer`"),
+        (r#"{"problem": "a"}"#, r#":3: problem #3: there is no column "answer"; the row has "problem""#),
         (
             r#"{"problem": "a", "answer": "b", "pass_rate": 2}"#,
-            ":3: not a problem: a pass rate is a fraction between 0 and 1, not 2",
+            ":3: problem #3: the pass rate is 2, expected a number in [0, 1]",
         ),
         ("{", ":3: not a problem: EOF"),
+        (
+            r#"{"problem": "a", "problem": "b", "answer": "c"}"#,
+            r#":3: not a problem: the key "problem" stands here twice"#,
+        ),
+        ("[]", ":3: not a problem: expected an object"),
         (
             r#"{"index": 9, "problem": "<image>a", "answer": "b"}"#,
             ":3: problem 9: the text has 1 <image> placeholders for 0 images",

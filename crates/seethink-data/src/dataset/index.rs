@@ -1,0 +1,295 @@
+//! What is known of the rows of a checked file, and the file beside it that remembers.
+//!
+//! The remembered form is parquet too, so that any tool for tables shows it.
+
+use super::TokenCounter;
+use crate::row::Place;
+use crate::{DataError, DataSource, write_atomic};
+use arrow_array::builder::{Float32Builder, ListBuilder, StringDictionaryBuilder, UInt32Builder, UInt64Builder};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float32Type, Int32Type, UInt32Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, DictionaryArray, Float32Array, ListArray, RecordBatch, UInt32Array, UInt64Array};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use seethink_core::{PassRate, Problem, ProblemId};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+/// Changes when the columns do, or how ids are made.
+const VERSION: u32 = 1;
+/// The key under which an index says what it is of.
+const STAMP: &str = "seethink.index";
+
+/// Texts that repeat.
+type Names = DictionaryArray<Int32Type>;
+
+/// The rows of a file, column by column.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub(super) ids: UInt64Array,
+    lines: UInt64Array,
+    offsets: UInt64Array,
+    pass_rates: Float32Array,
+    solution_lengths: UInt32Array,
+    n_tokens: UInt32Array,
+    /// A number for each image of a row that tells it from others.
+    image_keys: ListArray,
+    /// Width and height, width and height, …, pixels.
+    image_sizes: ListArray,
+    capabilities: Names,
+    sources: Names,
+    tags: Vec<(String, Names)>,
+}
+
+impl Index {
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn id(&self, row: usize) -> ProblemId {
+        ProblemId(self.ids.value(row))
+    }
+
+    pub(super) fn place(&self, row: usize) -> Place {
+        Place { line: self.lines.value(row), offset: self.offsets.value(row) }
+    }
+
+    pub(super) fn pass_rate(&self, row: usize) -> Option<PassRate> {
+        self.pass_rates.is_valid(row).then(|| self.pass_rates.value(row)).and_then(|rate| PassRate::new(rate).ok())
+    }
+
+    pub(super) fn solution_length(&self, row: usize) -> Option<u32> {
+        self.solution_lengths.is_valid(row).then(|| self.solution_lengths.value(row))
+    }
+
+    pub(super) fn n_tokens(&self, row: usize) -> Option<u32> {
+        self.n_tokens.is_valid(row).then(|| self.n_tokens.value(row))
+    }
+
+    pub(super) fn image_keys(&self, row: usize) -> &[u64] {
+        let (from, to) = bounds(&self.image_keys, row);
+        &self.image_keys.values().as_primitive::<UInt64Type>().values()[from..to]
+    }
+
+    pub(super) fn image_sizes(&self, row: usize) -> &[u32] {
+        let (from, to) = bounds(&self.image_sizes, row);
+        &self.image_sizes.values().as_primitive::<UInt32Type>().values()[from..to]
+    }
+
+    pub(super) fn capability(&self, row: usize) -> &str {
+        name(&self.capabilities, row).unwrap_or_default()
+    }
+
+    pub(super) fn source(&self, row: usize) -> &str {
+        name(&self.sources, row).unwrap_or_default()
+    }
+
+    pub(super) fn tags(&self, row: usize) -> impl Iterator<Item = (&str, &str)> {
+        self.tags.iter().filter_map(move |(key, values)| Some((key.as_str(), name(values, row)?)))
+    }
+
+    fn columns(&self) -> impl Iterator<Item = (String, ArrayRef)> {
+        let fixed: [(&str, ArrayRef); 10] = [
+            ("id", Arc::new(self.ids.clone())),
+            ("line", Arc::new(self.lines.clone())),
+            ("offset", Arc::new(self.offsets.clone())),
+            ("pass_rate", Arc::new(self.pass_rates.clone())),
+            ("solution_length", Arc::new(self.solution_lengths.clone())),
+            ("n_tokens", Arc::new(self.n_tokens.clone())),
+            ("image_keys", Arc::new(self.image_keys.clone())),
+            ("image_sizes", Arc::new(self.image_sizes.clone())),
+            ("capability", Arc::new(self.capabilities.clone())),
+            ("source", Arc::new(self.sources.clone())),
+        ];
+        let tag = |(key, values): &(String, Names)| (format!("tag.{key}"), Arc::new(values.clone()) as ArrayRef);
+        fixed.map(|(name, column)| (name.to_owned(), column)).into_iter().chain(self.tags.iter().map(tag))
+    }
+
+    fn from_batch(batch: &RecordBatch) -> Option<Self> {
+        let column = |name: &str| batch.column_by_name(name);
+        let u64s = |name: &str| column(name)?.as_primitive_opt::<UInt64Type>().cloned();
+        let u32s = |name: &str| column(name)?.as_primitive_opt::<UInt32Type>().cloned();
+        let lists = |name: &str| column(name)?.as_list_opt::<i32>().cloned();
+        let names = |name: &str| column(name)?.as_dictionary_opt::<Int32Type>().cloned();
+        let tags = batch.schema();
+        let tags = tags.fields().iter().filter_map(|field| field.name().strip_prefix("tag."));
+        let (image_keys, image_sizes) = (lists("image_keys")?, lists("image_sizes")?);
+        image_keys.values().as_primitive_opt::<UInt64Type>()?;
+        image_sizes.values().as_primitive_opt::<UInt32Type>()?;
+        Some(Self {
+            ids: u64s("id")?,
+            lines: u64s("line")?,
+            offsets: u64s("offset")?,
+            pass_rates: column("pass_rate")?.as_primitive_opt::<Float32Type>()?.clone(),
+            solution_lengths: u32s("solution_length")?,
+            n_tokens: u32s("n_tokens")?,
+            image_keys,
+            image_sizes,
+            capabilities: names("capability")?,
+            sources: names("source")?,
+            tags: tags.map(|tag| Some((tag.to_owned(), names(&format!("tag.{tag}"))?))).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// Where the items of a row begin and end.
+fn bounds(list: &ListArray, row: usize) -> (usize, usize) {
+    (list.value_offsets()[row] as usize, list.value_offsets()[row + 1] as usize)
+}
+
+fn name(names: &Names, row: usize) -> Option<&str> {
+    let key = names.key(row)?;
+    names.values().as_string_opt::<i32>().map(|values| values.value(key))
+}
+
+/// Collects an index, row by row.
+#[derive(Default)]
+pub(super) struct IndexBuilder {
+    ids: UInt64Builder,
+    lines: UInt64Builder,
+    offsets: UInt64Builder,
+    pass_rates: Float32Builder,
+    solution_lengths: UInt32Builder,
+    n_tokens: UInt32Builder,
+    image_keys: ListBuilder<UInt64Builder>,
+    image_sizes: ListBuilder<UInt32Builder>,
+    capabilities: StringDictionaryBuilder<Int32Type>,
+    sources: StringDictionaryBuilder<Int32Type>,
+    tags: Vec<(String, StringDictionaryBuilder<Int32Type>)>,
+}
+
+/// What the check of a row found.
+pub(super) struct Checked {
+    pub(super) place: Place,
+    pub(super) problem: Problem,
+    pub(super) image_keys: Vec<u64>,
+    pub(super) image_sizes: Vec<(u32, u32)>,
+    pub(super) n_tokens: Option<usize>,
+}
+
+impl IndexBuilder {
+    pub(super) fn new(tags: &[String]) -> Self {
+        Self { tags: tags.iter().map(|tag| (tag.clone(), StringDictionaryBuilder::new())).collect(), ..Self::default() }
+    }
+
+    pub(super) fn push(&mut self, row: &Checked) {
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let problem = &row.problem;
+        self.ids.append_value(problem.id.0);
+        self.lines.append_value(row.place.line);
+        self.offsets.append_value(row.place.offset);
+        self.pass_rates.append_option(problem.pass_rate.map(PassRate::fraction));
+        let solution = problem.solution.as_ref();
+        self.solution_lengths.append_option(solution.map(|solution| count(solution.chars().count())));
+        self.n_tokens.append_option(row.n_tokens.map(count));
+        self.image_keys.values().append_slice(&row.image_keys);
+        self.image_keys.append(true);
+        row.image_sizes.iter().for_each(|&(width, height)| self.image_sizes.values().append_slice(&[width, height]));
+        self.image_sizes.append(true);
+        self.capabilities.append_value(problem.capability.as_str());
+        self.sources.append_value(&problem.source);
+        for (tag, values) in &mut self.tags {
+            values.append_option(problem.tags.get(tag));
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Index {
+        Index {
+            ids: self.ids.finish(),
+            lines: self.lines.finish(),
+            offsets: self.offsets.finish(),
+            pass_rates: self.pass_rates.finish(),
+            solution_lengths: self.solution_lengths.finish(),
+            n_tokens: self.n_tokens.finish(),
+            image_keys: self.image_keys.finish(),
+            image_sizes: self.image_sizes.finish(),
+            capabilities: self.capabilities.finish(),
+            sources: self.sources.finish(),
+            tags: self.tags.into_iter().map(|(tag, mut values)| (tag, values.finish())).collect(),
+        }
+    }
+}
+
+/// Where the index of a file is kept, and of what state of the file it is.
+pub(super) struct Cache {
+    path: PathBuf,
+    stamp: String,
+}
+
+impl Cache {
+    /// Of a file as it is now, read as `source` says; beside the file, or in the folder `dir`.
+    pub(super) fn new(
+        file: &Path,
+        source: &DataSource,
+        counter: Option<&TokenCounter<'_>>,
+        dir: Option<&Path>,
+    ) -> Result<Self, DataError> {
+        let modified = |metadata: fs::Metadata| Ok((metadata.len(), metadata.modified()?));
+        let (length, modified) = fs::metadata(file).and_then(modified).map_err(DataError::io("read", file))?;
+        let modified = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let counter = counter.map(|counter| counter.name);
+        // How it is read counts, and not where it lies.
+        let source = DataSource { path: PathBuf::new(), ..source.clone() };
+        let reading = serde_json::to_string(&(VERSION, source, counter))
+            .map_err(|error| DataError::io("read", file)(error.into()))?;
+        let place = if dir.is_some() {
+            std::path::absolute(file).map_err(DataError::io("find", file))?
+        } else {
+            PathBuf::new()
+        };
+        let hash = Sha256::new().chain_update(&reading).chain_update(place.as_os_str().as_encoded_bytes()).finalize();
+        let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let folder = dir.or_else(|| file.parent()).unwrap_or(Path::new(""));
+        let path = folder.join(format!("{name}.{hash}.seethink-index"));
+        Ok(Self { path, stamp: format!("{length} {modified} {reading}") })
+    }
+
+    /// The index, if there is one of this state of the file.
+    pub(super) fn load(&self) -> Option<Index> {
+        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&self.path).ok()?).ok()?;
+        let metadata = builder.metadata().file_metadata();
+        let n_rows = usize::try_from(metadata.num_rows()).ok()?;
+        let is_ours = |entry: &KeyValue| entry.key == STAMP && entry.value.as_ref() == Some(&self.stamp);
+        if !metadata.key_value_metadata()?.iter().any(is_ours) {
+            return None;
+        }
+        let batch = builder.with_batch_size(n_rows).build().ok()?.next()?.ok()?;
+        Index::from_batch(&batch).filter(|index| index.len() == n_rows)
+    }
+
+    /// Remembers an index; nothing is written for a file without rows.
+    pub(super) fn store(&self, index: &Index) -> Result<(), DataError> {
+        if index.len() == 0 {
+            return Ok(());
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).map_err(DataError::io("create", folder))?;
+        }
+        let bad = |source| DataError::Parquet { file: self.path.clone(), source };
+        let batch =
+            RecordBatch::try_from_iter_with_nullable(index.columns().map(|(name, column)| (name, column, true)));
+        let batch = batch.map_err(|error| bad(error.into()))?;
+        let properties = WriterProperties::builder()
+            .set_key_value_metadata(Some(vec![KeyValue::new(STAMP.to_owned(), self.stamp.clone())]))
+            .set_max_row_group_row_count(None)
+            .set_statistics_enabled(EnabledStatistics::None);
+        // Numbers hardly repeat, texts do.
+        let numbers = index.columns().take(8).map(|(name, _)| name);
+        let properties = numbers.fold(properties, |properties, name| {
+            let path =
+                if name.starts_with("image_") { vec![name, "list".to_owned(), "item".to_owned()] } else { vec![name] };
+            properties.set_column_dictionary_enabled(path.into(), false)
+        });
+        let mut bytes = Vec::new();
+        let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).map_err(bad)?;
+        writer.write(&batch).map_err(bad)?;
+        writer.close().map_err(bad)?;
+        write_atomic(&self.path, &bytes)
+    }
+}

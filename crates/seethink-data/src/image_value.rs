@@ -1,0 +1,142 @@
+//! Images as data sets store them: paths, bytes, base64, structures of these, one or several.
+
+use crate::Fault;
+use crate::row::{Cell, cut};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use seethink_core::ImageSource;
+use serde_json::Value;
+use std::path::Path;
+
+/// The images of a row, as written: paths are not yet joined to a folder.
+///
+/// A value is text or bytes, or a structure `{bytes, path}` as Hugging Face writes it, of which the bytes count if there are any;
+/// or a list of such values. Text is a path, but for `data:…;base64,…` and for base64 of something that begins like a picture.
+/// (The dot of a file's ending is no digit of base64.)
+///
+/// # Errors
+/// If it is anything else; the error shows it.
+pub(crate) fn parse(cell: &Cell) -> Result<Vec<ImageSource>, Fault> {
+    match cell {
+        Cell::Scalar(Value::Null) => Ok(Vec::new()),
+        Cell::List(items) => items.iter().map(one).collect(),
+        single => one(single).map(|image| vec![image]),
+    }
+}
+
+fn one(cell: &Cell) -> Result<ImageSource, Fault> {
+    match cell {
+        Cell::Bytes(bytes) => Ok(ImageSource::Encoded(bytes.clone())),
+        Cell::Scalar(Value::String(text)) => text_image(text),
+        Cell::Struct(fields) => match (fields.get("bytes"), fields.get("path")) {
+            (Some(bytes), _) => match one(bytes)? {
+                ImageSource::Path(_) => Err(Fault::ImageValue(bytes.excerpt())),
+                image => Ok(image),
+            },
+            (None, Some(Cell::Scalar(Value::String(path)))) => Ok(ImageSource::Path(path.into())),
+            _ => Err(Fault::ImageValue(cell.excerpt())),
+        },
+        other => Err(Fault::ImageValue(other.excerpt())),
+    }
+}
+
+fn text_image(text: &str) -> Result<ImageSource, Fault> {
+    if let Some(uri) = text.strip_prefix("data:") {
+        let data = uri.split_once(";base64,").and_then(|(_, data)| STANDARD.decode(data.trim()).ok());
+        return data.map(|bytes| ImageSource::Encoded(bytes.into())).ok_or_else(|| Fault::ImageValue(cut(text)));
+    }
+    Ok(base64_picture(text).unwrap_or_else(|| ImageSource::Path(text.into())))
+}
+
+/// The picture in a text of base64, told by its first bytes.
+fn base64_picture(text: &str) -> Option<ImageSource> {
+    // Sixteen bytes tell a format, and most paths are told by their first characters not to be base64.
+    let head = STANDARD.decode(text.get(..24)?).ok()?;
+    image::guess_format(&head).ok()?;
+    STANDARD.decode(text.trim_end()).ok().map(|bytes| ImageSource::Encoded(bytes.into()))
+}
+
+/// Where an image lies: paths are taken from `dir`, everything else is as it is.
+///
+/// # Errors
+/// If there is no such file.
+pub(crate) fn locate(image: &ImageSource, dir: &Path) -> Result<ImageSource, Fault> {
+    let ImageSource::Path(path) = image else { return Ok(image.clone()) };
+    let path = dir.join(path);
+    if path.is_file() { Ok(ImageSource::Path(path)) } else { Err(Fault::MissingImage(path)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::Row;
+    use std::io::Cursor;
+
+    fn png() -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image::RgbImage::new(3, 2).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    fn text(text: impl Into<String>) -> Cell {
+        Cell::Scalar(Value::String(text.into()))
+    }
+
+    fn structure(bytes: Cell, path: Cell) -> Cell {
+        Cell::Struct(Row(vec![("bytes".into(), bytes), ("path".into(), path)]))
+    }
+
+    #[test]
+    fn every_form_of_an_image_is_understood() {
+        let encoded = ImageSource::Encoded(png().into());
+        let base64 = STANDARD.encode(png());
+        let null = || Cell::Scalar(Value::Null);
+        for cell in [
+            Cell::Bytes(png().into()),
+            text(&base64),
+            text(format!("{base64}\n")),
+            text(format!("data:image/png;base64,{base64}")),
+            structure(Cell::Bytes(png().into()), text("x.png")),
+            structure(text(&base64), null()),
+        ] {
+            assert_eq!(parse(&cell).unwrap(), std::slice::from_ref(&encoded));
+            assert_eq!(parse(&Cell::List(vec![cell.clone(), cell])).unwrap(), [encoded.clone(), encoded.clone()]);
+        }
+        for path in
+            ["a.png", "DOCCI/images_downsampled_2x/test_00000.jpg", "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAA.png"]
+        {
+            let expected = [ImageSource::Path(path.into())];
+            assert_eq!(parse(&text(path)).unwrap(), expected);
+            assert_eq!(parse(&structure(null(), text(path))).unwrap(), expected);
+        }
+        assert_eq!(parse(&null()).unwrap(), []);
+        assert_eq!(parse(&Cell::List(vec![])).unwrap(), []);
+    }
+
+    #[test]
+    fn anything_else_is_shown() {
+        let null = || Cell::Scalar(Value::Null);
+        for (cell, expected) in [
+            (Cell::Scalar(Value::from(7)), "7"),
+            (Cell::List(vec![null()]), "null"),
+            (structure(null(), null()), r#"{"bytes":null,"path":null}"#),
+            (structure(text("x.png"), null()), "\"x.png\""),
+            (text("data:image/png;base64,@"), "data:image/png;base64,@"),
+            (text("data:image/png"), "data:image/png"),
+        ] {
+            let message = parse(&cell).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("the image is {expected}, expected ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn only_paths_are_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("x.png"), png()).unwrap();
+        let found = locate(&ImageSource::Path("x.png".into()), dir.path()).unwrap();
+        assert_eq!(found, ImageSource::Path(dir.path().join("x.png")));
+        assert!(matches!(locate(&ImageSource::Path("y.png".into()), dir.path()), Err(Fault::MissingImage(_))));
+        let encoded = ImageSource::Encoded(png().into());
+        assert_eq!(locate(&encoded, dir.path()).unwrap(), encoded);
+    }
+}

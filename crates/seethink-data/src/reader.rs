@@ -1,0 +1,150 @@
+//! Problems of one file, from the first row to the last.
+
+use crate::jsonl::Lines;
+use crate::row::{Place, Row};
+use crate::table::{self, Footer, Table};
+use crate::write::FILE;
+use crate::{Columns, DataError, DataSource, ImageLoader};
+use seethink_core::{Capability, ImageSource, Problem};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+mod tests;
+
+/// Reads problems one row at a time, from a JSON-lines or parquet file; the content tells which.
+///
+/// A bad row is an error of its own; the rows after it can still be read.
+/// Images stay paths, checked to exist, or encoded bytes, unless [`decode`](Self::decode) is called.
+/// A row without an `id` of ours gets a [`content_id`](crate::content_id).
+/// [`Dataset`](crate::Dataset) reads several files, checks them once, and gives problems by number.
+///
+/// # Examples
+/// ```no_run
+/// use seethink_core::Capability;
+/// use seethink_data::ProblemReader;
+///
+/// // A released file, whose lines do not say what they exercise.
+/// let reader = ProblemReader::open("data/perception_train.jsonl")?.capability(Capability::PERCEPTION);
+/// for problem in reader {
+///     println!("{}", problem?.prompt);
+/// }
+/// # Ok::<(), seethink_data::DataError>(())
+/// ```
+#[derive(Debug)]
+pub struct ProblemReader {
+    file: PathBuf,
+    rows: Rows,
+    source: DataSource,
+    loader: Option<ImageLoader>,
+}
+
+impl ProblemReader {
+    /// Opens a file, or a folder that [`write_problems`](crate::write_problems) wrote.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let file = if path.is_dir() { path.join(FILE) } else { path.to_path_buf() };
+        let rows = Rows::open(&file, footer(&file)?, None)?;
+        Ok(Self { source: DataSource::new(&file), file, rows, loader: None })
+    }
+
+    /// Looks for images under `dir` instead of beside the file.
+    pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.source.image_dir = Some(dir.into());
+        self
+    }
+
+    /// What rows that do not say so exercise.
+    pub fn capability(mut self, capability: Capability) -> Self {
+        self.source.capability = Some(capability);
+        self
+    }
+
+    /// Which column is what.
+    pub fn columns(mut self, columns: Columns) -> Self {
+        self.source.columns = columns;
+        self
+    }
+
+    /// Decodes images while reading, so that problems hold pixels.
+    pub fn decode(self, loader: ImageLoader) -> Self {
+        Self { loader: Some(loader), ..self }
+    }
+}
+
+impl Iterator for ProblemReader {
+    type Item = Result<Problem, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = self.rows.next()?;
+        Some(row.and_then(|(place, row)| {
+            let (mut problem, _) = problem(&self.source, &self.file, place, &row)?;
+            if let Some(loader) = &self.loader {
+                for image in &mut problem.images {
+                    let decoded = loader.load(image).map_err(|error| fault(&self.file, place, &row)(error.into()))?;
+                    *image = ImageSource::Pixels(decoded);
+                }
+            }
+            Ok(problem)
+        }))
+    }
+}
+
+/// The rows of a file.
+#[derive(Debug)]
+pub(crate) enum Rows {
+    Lines(Lines),
+    Table(Table),
+}
+
+impl Rows {
+    /// All rows of a file, or those at the places, which ascend; `footer` is [`footer`]'s.
+    pub(crate) fn open(file: &Path, footer: Option<Footer>, wanted: Option<Vec<Place>>) -> Result<Self, DataError> {
+        match footer {
+            Some(footer) => Table::open(file, footer, wanted).map(Self::Table),
+            None => Lines::open(file, wanted).map(Self::Lines),
+        }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<(Place, Row), DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Lines(lines) => lines.next(),
+            Self::Table(table) => table.next(),
+        }
+    }
+}
+
+/// The end of a parquet file; `None` for files that do not begin like one.
+pub(crate) fn footer(file: &Path) -> Result<Option<Footer>, DataError> {
+    let mut head = Vec::new();
+    let read = File::open(file).and_then(|opened| opened.take(4).read_to_end(&mut head));
+    read.map_err(DataError::io("read", file))?;
+    (head == b"PAR1").then(|| table::footer(file)).transpose()
+}
+
+/// The problem of a row, and a number for each image that tells it from others.
+pub(crate) fn problem(
+    source: &DataSource,
+    file: &Path,
+    place: Place,
+    row: &Row,
+) -> Result<(Problem, Vec<u64>), DataError> {
+    source.problem(row, source.image_dir(file)).map_err(fault(file, place, row))
+}
+
+/// A fault with where it is: the row goes by its `index`, its `id` or its number.
+pub(crate) fn fault<'a>(file: &'a Path, place: Place, row: &'a Row) -> impl FnOnce(crate::Fault) -> DataError + 'a {
+    move |fault| {
+        let name = row.get("index").or_else(|| row.get("id")).and_then(|cell| cell.scalar_text());
+        let problem = name.unwrap_or_else(|| format!("#{}", place.line));
+        DataError::Problem { file: file.to_path_buf(), line: place.line, problem, fault }
+    }
+}
