@@ -19,6 +19,8 @@ pub enum Purpose {
     Weights = 5,
     /// Ordering examples in supervised fine-tuning.
     FineTuning = 6,
+    /// Arranging the options of questions that a model wrote.
+    Options = 7,
 }
 
 /// A keyed stream of draws (SplitMix64 from a hashed key).

@@ -1,6 +1,7 @@
 //! What can go wrong while problems are made, read or written.
 
 use crate::LoadImageError;
+use crate::perception::CaptionFault;
 use std::path::PathBuf;
 
 /// Why problems could not be made, read or written.
@@ -52,6 +53,26 @@ pub enum DataError {
     /// A line does not belong into a table of pass rates.
     #[error("{}:{line}: not a row of this table of pass rates: {what}", file.display())]
     PassRates {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A line is not a caption.
+    #[error("{}:{line}: {fault}", file.display())]
+    Caption {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: CaptionFault,
+    },
+    /// A line does not belong into a journal of questions or answers.
+    #[error("{}:{line}: {what}", file.display())]
+    Journal {
         /// The file.
         file: PathBuf,
         /// The line, from 1.

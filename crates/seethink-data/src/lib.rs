@@ -1,4 +1,4 @@
-//! Problems from disk and from the built-in digits world.
+//! Problems from disk, from captions, and from the built-in digits world.
 
 pub mod digits;
 mod error;
@@ -7,6 +7,7 @@ mod image;
 mod jsonl;
 mod ordering;
 mod pass_rates;
+pub mod perception;
 mod prompt;
 mod split;
 
