@@ -6,3 +6,4 @@ pub mod job;
 pub mod live;
 pub mod report;
 pub mod stages;
+pub mod stamps;

@@ -79,7 +79,9 @@ fn phrases(text: &str, n_options: usize) -> Vec<usize> {
 /// Letters that stand in brackets.
 fn bracketed(text: &str, n_options: usize) -> Vec<usize> {
     // A letter and some stars fit; looking further for the end would take quadratic time.
-    let inner = |at: usize| text[at + 1..].char_indices().take(8).find(|(_, c)| *c == ')').map(|(end, _)| &text[at + 1..][..end]);
+    let inner = |at: usize| {
+        text[at + 1..].char_indices().take(8).find(|(_, c)| *c == ')').map(|(end, _)| &text[at + 1..][..end])
+    };
     text.match_indices('(').filter_map(|(at, _)| capital(inner(at)?, n_options)).collect()
 }
 

@@ -87,6 +87,7 @@ pub mod drawing;
 pub mod endpoint;
 pub mod hub;
 pub mod pass_rate;
+pub mod perception;
 pub mod plan;
 pub mod prelude;
 pub mod solver;

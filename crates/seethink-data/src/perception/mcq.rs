@@ -74,7 +74,7 @@ pub enum McqFault {
     #[error("`{0}` speaks of the caption")]
     SpeaksOfCaption(String),
     /// The options will be arranged anew.
-    #[error("option {0} refers to others")]
+    #[error("option {0} refers to options by their place")]
     RefersToOptions(Letter),
     /// It would be taken for a picture.
     #[error("`{0}` contains {placeholder}", placeholder = Problem::IMAGE_PLACEHOLDER)]
@@ -200,7 +200,8 @@ fn folded(option: &str) -> String {
     words.join(" ")
 }
 
-/// "All of the above", "both A and B": what an option says must not depend on where it stands.
+/// "All of the above", "both A and B": what an option says must not depend on where it stands. Nor may it be the letter of one: who
+/// answers "C" means the option of that letter or the option that says so.
 fn refers_to_options(option: &str) -> bool {
     let words: Vec<&str> = option.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let is_letter = |word: &str| word.len() == 1 && word.chars().all(|letter| Letter::new(letter).is_some());
@@ -208,9 +209,11 @@ fn refers_to_options(option: &str) -> bool {
         is_letter(three[0]) && is_letter(three[2]) && ["and", "or"].contains(&three[1].to_lowercase().as_str())
     });
     let lower = words.join(" ").to_lowercase();
-    pair || ["of the above", "of the below", "of these options", "of the options"]
-        .iter()
-        .any(|some| lower.contains(some))
+    let is_one = words.len() == 1 && is_letter(&words[0].to_uppercase());
+    pair || is_one
+        || ["of the above", "of the below", "of these options", "of the options"]
+            .iter()
+            .any(|some| lower.contains(some))
 }
 
 #[cfg(test)]
@@ -262,7 +265,7 @@ mod tests {
             (|mcq| mcq["options"]["D"] = json!("Red."), "options A and D are the same"),
             (|mcq| mcq["question"] = json!("What does the caption say?"), "`question` speaks of the caption"),
             (|mcq| mcq["options"]["D"] = json!("as described"), "`options.D` speaks of the caption"),
-            (|mcq| mcq["options"]["D"] = json!("None of the above"), "option D refers to others"),
+            (|mcq| mcq["options"]["D"] = json!("None of the above"), "option D refers to options"),
             (|mcq| mcq["question"] = json!("<image> What?"), "`question` contains <image>"),
         ];
         for (change, expected) in cases {
@@ -273,7 +276,12 @@ mod tests {
         for text in ["", "no", "{}", "{\"question\": ", "[1, 2]", &"{".repeat(9999)] {
             assert_eq!(Mcq::parse(text), Err(McqFault::NoJson));
         }
-        assert!(refers_to_options("Both A and B") && !refers_to_options("a cat and a dog"));
+        for option in ["Both A and B", "B or C", "b", "(C)", "all of the above"] {
+            assert!(refers_to_options(option), "{option}");
+        }
+        for option in ["a cat and a dog", "E", "above the door", "vitamin C"] {
+            assert!(!refers_to_options(option), "{option}");
+        }
     }
 
     #[test]

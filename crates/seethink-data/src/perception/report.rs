@@ -18,8 +18,8 @@ pub struct Report {
     pub questions: usize,
     /// Captions whose every reply was rejected so far.
     pub without_question: usize,
-    /// Captions that nothing was written for yet.
-    pub not_asked: usize,
+    /// Captions that no reply came for yet.
+    pub no_reply: usize,
     /// Replies that were rejected, by reason, those before a good one included.
     pub rejected_replies: BTreeMap<String, usize>,
     /// Questions that were asked about their picture already.
@@ -71,7 +71,7 @@ impl Report {
     ) -> (Self, Vec<Item<'a>>) {
         let (items, duplicates) = items(captions, questions);
         let names: BTreeSet<&str> = captions.iter().map(|caption| caption.name.as_str()).collect();
-        let (mut rejected_replies, mut without_question, mut not_asked) = (BTreeMap::<String, usize>::new(), 0, 0);
+        let (mut rejected_replies, mut without_question, mut no_reply) = (BTreeMap::<String, usize>::new(), 0, 0);
         for caption in captions {
             let rejected = questions.rejected(caption);
             for kind in rejected {
@@ -79,7 +79,7 @@ impl Report {
             }
             let open = questions.mcq(caption).is_none();
             without_question += usize::from(open && !rejected.is_empty());
-            not_asked += usize::from(open && rejected.is_empty());
+            no_reply += usize::from(open && rejected.is_empty());
         }
         let mut verdicts = BTreeMap::from(Verdict::ALL.map(|verdict| (verdict, 0)));
         let mut kept = Vec::new();
@@ -102,9 +102,9 @@ impl Report {
             captions: captions.len(),
             images: names.len(),
             with_split: captions.iter().filter(|caption| caption.split.is_some()).count(),
-            questions: captions.len() - without_question - not_asked,
+            questions: captions.len() - without_question - no_reply,
             without_question,
-            not_asked,
+            no_reply,
             rejected_replies,
             duplicates,
             right_letters: letters(&items),
@@ -124,7 +124,7 @@ impl Report {
 
     /// The report for people.
     pub fn to_markdown(&self) -> String {
-        let Self { captions, images, with_split, questions, without_question, not_asked, duplicates, .. } = self;
+        let Self { captions, images, with_split, questions, without_question, no_reply, duplicates, .. } = self;
         let letters = |counts: &[usize; 4]| {
             let shown = Letter::ALL.iter().zip(counts).map(|(letter, n)| format!("{letter} {n}"));
             shown.collect::<Vec<_>>().join(", ")
@@ -137,16 +137,16 @@ impl Report {
              | | with a part of the data set | {with_split} |\n\
              | questions | made | {questions} |\n\
              | | every reply rejected | {without_question} |\n\
-             | | not asked yet | {not_asked} |\n"
+             | | no reply yet | {no_reply} |\n"
         );
         for (kind, n) in &self.rejected_replies {
             text += &format!("| | replies rejected: {kind} | {n} |\n");
         }
         text += &format!("| | the same again | {duplicates} |\n");
-        let mut hop = "kept";
+        let mut hop = " kept ";
         for (verdict, n) in &self.verdicts {
-            text += &format!("| {hop} | {} | {n} |\n", verdict.as_str());
-            hop = "";
+            text += &format!("|{hop}| {} | {n} |\n", verdict.as_str());
+            hop = " ";
         }
         for (split, n) in &self.splits {
             text += &format!("| | kept, {split} | {n} |\n");
@@ -247,7 +247,7 @@ mod tests {
         let (report, kept) = report(folder.path());
         assert_eq!(kept, ["0"]);
         assert_eq!((report.captions, report.images, report.with_split), (4, 3, 1));
-        assert_eq!((report.questions, report.without_question, report.not_asked), (2, 1, 1));
+        assert_eq!((report.questions, report.without_question, report.no_reply), (2, 1, 1));
         assert_eq!(report.rejected_replies, BTreeMap::from([("no JSON".to_owned(), 2)]));
         assert_eq!(report.verdicts.values().sum::<usize>() + report.duplicates, report.questions);
         assert_eq!((report.kept(), report.verdicts[&Verdict::ImageRight]), (1, 1));
@@ -270,7 +270,7 @@ mod tests {
             "| questions | made | 2 |",
             "| | replies rejected: no JSON | 2 |",
             "| kept | kept | 1 |",
-            "|  | answered from the picture | 1 |",
+            "| | answered from the picture | 1 |",
             "| | kept, test | 1 |",
             "| m | image | 2 | 0 | 4 | 1 | 3 | 0 |",
         ] {

@@ -1,9 +1,10 @@
-//! The command line: look at checkpoints, talk to them, look at curricula, measure problems.
+//! The command line: look at checkpoints, talk to them, look at curricula, make and measure problems.
 
 mod curriculum;
 mod data;
 mod generate;
 mod inspect;
+mod perception;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -28,7 +29,7 @@ enum Command {
     Inspect(inspect::Args),
     /// Answers a prompt about images, token by token.
     Generate(generate::Args),
-    /// Measures problems before training.
+    /// Makes problems from captions, measures and orders problems before training.
     #[command(subcommand)]
     Data(data::Command),
     /// Shows what a curriculum trains when.
