@@ -9,4 +9,5 @@ pub mod job;
 pub mod live;
 pub mod report;
 pub mod stages;
+pub mod stamps;
 pub mod tables;

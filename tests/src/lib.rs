@@ -3,4 +3,5 @@
 pub mod ending;
 pub mod others;
 pub mod parity;
+pub mod server;
 pub mod tiny;

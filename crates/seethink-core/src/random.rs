@@ -21,6 +21,8 @@ pub enum Purpose {
     FineTuning = 6,
     /// Assigning problems to the parts of a dataset.
     Split = 7,
+    /// Arranging the options of questions that a model wrote.
+    Options = 8,
 }
 
 /// A keyed stream of draws (SplitMix64 from a hashed key).

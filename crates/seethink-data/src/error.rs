@@ -1,6 +1,7 @@
 //! What can go wrong while problems are made, read or written.
 
 use crate::LoadImageError;
+use crate::perception::CaptionFault;
 use seethink_core::ProblemId;
 use std::error::Error;
 use std::io;
@@ -136,6 +137,26 @@ pub enum DataError {
         line: u64,
         /// The problem that was here.
         expected: ProblemId,
+    },
+    /// A line is not a caption.
+    #[error("{}:{line}: {fault}", file.display())]
+    Caption {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        fault: CaptionFault,
+    },
+    /// A line does not belong into a journal of questions or answers.
+    #[error("{}:{line}: {what}", file.display())]
+    Journal {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
     },
     /// A problem contradicts itself or lacks something.
     #[error("{}:{line}: problem {problem}: {fault}", file.display())]

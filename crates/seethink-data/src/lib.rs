@@ -1,4 +1,4 @@
-//! Problems from disk and from the built-in digits world.
+//! Problems from disk, from captions, and from the built-in digits world.
 //!
 //! Rows of JSON lines (`jsonl.rs`) and parquet (`table.rs`) become problems in one place (`source.rs`); a [`Dataset`] checks them once.
 
@@ -11,6 +11,7 @@ mod image_value;
 mod jsonl;
 mod ordering;
 mod pass_rates;
+pub mod perception;
 mod prompt;
 mod reader;
 mod row;

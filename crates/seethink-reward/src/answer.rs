@@ -40,6 +40,13 @@ pub fn is_correct(answer: &str, truth: &str) -> bool {
     }
 }
 
+/// Whether two texts are the same once case, blanks around punctuation, dollar signs and a final full stop are left out, and are not
+/// empty then.
+pub(crate) fn same_text(one: &str, other: &str) -> bool {
+    let (one, other) = (normalise(strip(one)), normalise(strip(other)));
+    !other.is_empty() && one == other
+}
+
 /// The option that the content of a box names, as a capital letter.
 ///
 /// `B`, `b`, `(B)`, `B)`, `B.`, `B: 7`, `\text{B}`, `option B` and `the answer is B` name one; `a red 7`, `A or B` and

@@ -6,12 +6,14 @@
 
 mod answer;
 mod boxed;
+mod choice;
 mod format;
 mod number;
 mod think_boxed;
 
 pub use answer::{choice_letter, is_correct};
 pub use boxed::last_boxed;
+pub use choice::stated_choice;
 pub use format::{is_think_boxed, is_think_tagged};
 pub use think_boxed::ThinkBoxedReward;
 

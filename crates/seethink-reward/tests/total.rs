@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use seethink_core::{Capability, Problem, ProblemId};
-use seethink_reward::{Reward, Score, ThinkBoxedReward, choice_letter, is_correct, is_think_tagged};
+use seethink_reward::{Reward, Score, ThinkBoxedReward, choice_letter, is_correct, is_think_tagged, stated_choice};
 use std::time::{Duration, Instant};
 
 fn score(completion: &str, truth: &str) -> Score {
@@ -48,6 +48,7 @@ proptest! {
         let is_boxed = completion.contains(r"\boxed{");
         prop_assert!(accuracy == 0.0 || is_boxed);
         is_think_tagged(&completion);
+        prop_assert!(stated_choice(&completion, &[&truth, "red"]).is_none_or(|option| option < 2));
     }
 
     #[test]
@@ -102,6 +103,9 @@ fn long_completions_take_linear_time() {
         "🦀",
         "(",
         "A ",
+        "(A",
+        "answer is ",
+        "option ",
         "1/",
         r"\frac{",
         "%",
@@ -117,6 +121,7 @@ fn long_completions_take_linear_time() {
             for truth in ["7", "A", "red"] {
                 let start = Instant::now();
                 score(&completion, truth);
+                stated_choice(&completion, &[truth, "red", "blue"]);
                 let time = start.elapsed();
                 assert!(
                     time < Duration::from_secs(5),

@@ -88,6 +88,7 @@ pub mod endpoint;
 pub mod hub;
 pub mod judge;
 pub mod pass_rate;
+pub mod perception;
 pub mod plan;
 pub mod prelude;
 pub mod solver;

@@ -1,5 +1,6 @@
 //! `seethink data`: what can be done with problems before training.
 
+use crate::perception;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,6 +31,9 @@ pub(crate) enum Command {
     PassRate(PassRate),
     /// Writes files of problems in training order: by difficulty for each stage, for all together, and for capability × difficulty.
     Order(Order),
+    /// Makes perception problems from captions: a question for each, kept where models answer it wrongly from the picture and rightly from
+    /// the caption. A run that was stopped goes on where it was.
+    Perception(Box<perception::Args>),
 }
 
 #[derive(clap::Args)]
@@ -111,6 +115,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Check(args) => check(args),
         Command::PassRate(args) => pass_rate(args),
         Command::Order(args) => order(args),
+        Command::Perception(args) => perception::run(args),
     }
 }
 

@@ -1,10 +1,11 @@
-//! The command line: look at checkpoints, talk to them, look at curricula, measure problems.
+//! The command line: look at checkpoints, talk to them, look at curricula, make and measure problems.
 
 mod curriculum;
 mod data;
 mod generate;
 mod inspect;
 mod judge;
+mod perception;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -29,7 +30,7 @@ enum Command {
     Inspect(inspect::Args),
     /// Answers a prompt about images, token by token.
     Generate(generate::Args),
-    /// Measures problems before training.
+    /// Makes problems from captions, measures and orders problems before training.
     #[command(subcommand)]
     Data(data::Command),
     /// Has a model behind an endpoint say why answers are wrong: perception or reasoning.

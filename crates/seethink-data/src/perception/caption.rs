@@ -1,0 +1,308 @@
+//! Captions of pictures, one JSON object a line.
+
+use crate::{DataError, Split, content_id};
+use seethink_core::{ImageSource, ProblemId};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// A picture and what somebody wrote about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Caption {
+    /// Hash of the picture's name, the id and the text: what was asked about another text is not taken for an answer about this one.
+    pub key: ProblemId,
+    /// As it stands in the file, a number as its digits; the key where the file has none.
+    pub id: String,
+    /// The picture, as the file names it.
+    pub name: String,
+    /// The picture.
+    pub image: PathBuf,
+    /// What is said about it.
+    pub text: String,
+    /// The part of the data set that it belongs to, where the file says so.
+    pub split: Option<Split>,
+    /// The data set.
+    pub source: String,
+}
+
+/// What the keys of a caption are called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CaptionKeys {
+    /// The picture, a path.
+    pub image: String,
+    /// The text.
+    pub caption: String,
+    /// A name of the record, text or a number; lines need not have it.
+    pub id: String,
+    /// The part of the data set; lines need not have it.
+    pub split: String,
+    /// The data set; lines need not have it.
+    pub source: String,
+}
+
+impl Default for CaptionKeys {
+    fn default() -> Self {
+        let [image, caption, id, split, source] = ["image", "caption", "id", "split", "source"].map(str::to_owned);
+        Self { image, caption, id, split, source }
+    }
+}
+
+/// What can be wrong with one caption.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptionFault {
+    /// The line is not a JSON object.
+    #[error("not a JSON object: {0}")]
+    Json(serde_json::Error),
+    /// A key that every caption has is not there.
+    #[error("there is no key {key:?}; the line has {found}")]
+    Missing {
+        /// The key.
+        key: String,
+        /// The keys there are.
+        found: String,
+    },
+    /// A value is of the wrong kind.
+    #[error("{key:?} is {found}, expected {expected}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What stands there.
+        found: String,
+        /// What should.
+        expected: &'static str,
+    },
+    /// The picture is not there.
+    #[error("there is no image file {}", .0.display())]
+    MissingImage(PathBuf),
+    /// Two lines have one id, or say the same.
+    #[error("its id {id:?} stands in line {before} already")]
+    Duplicate {
+        /// The id.
+        id: String,
+        /// The line that has it.
+        before: usize,
+    },
+    /// One picture in two parts of the data set.
+    #[error(
+        "its picture {name} belongs to {split}, but to {other} in line {before}; the parts must not share pictures"
+    )]
+    TwoSplits {
+        /// The picture.
+        name: String,
+        /// Its part according to this line.
+        split: &'static str,
+        /// Its part according to the other line.
+        other: &'static str,
+        /// The other line.
+        before: usize,
+    },
+}
+
+/// Reads captions, at most `limit`; pictures are looked for under `image_dir`, or beside the file, and must be there.
+///
+/// The whole file is checked before anything is asked about it, so a mistake in the last line costs nothing.
+/// A caption without a split of its own has that of another caption of its picture, where one has.
+///
+/// # Errors
+/// If the file cannot be read, or a line is not a caption; the error has the file and the line.
+pub fn read_captions(
+    path: &Path,
+    keys: &CaptionKeys,
+    image_dir: Option<&Path>,
+    limit: Option<usize>,
+) -> Result<Vec<Caption>, DataError> {
+    let io = |source| DataError::Io { action: "read", path: path.to_owned(), source };
+    let image_dir = image_dir.or(path.parent()).unwrap_or(Path::new(""));
+    let mut reader = Reader { keys, image_dir, ids: BTreeMap::new(), splits: BTreeMap::new() };
+    let mut captions = Vec::new();
+    let lines = BufReader::new(File::open(path).map_err(io)?).split(b'\n');
+    for (line, bytes) in (1..).zip(lines) {
+        if limit.is_some_and(|limit| captions.len() >= limit) {
+            break;
+        }
+        let bytes = bytes.map_err(io)?;
+        if bytes.trim_ascii().is_empty() {
+            continue;
+        }
+        let caption = reader.caption(&bytes, line);
+        captions.push(caption.map_err(|fault| DataError::Caption { file: path.to_owned(), line, fault })?);
+    }
+    for caption in &mut captions {
+        caption.split = caption.split.or(reader.splits.get(&caption.name).map(|&(split, _)| split));
+    }
+    Ok(captions)
+}
+
+/// What was read so far.
+struct Reader<'a> {
+    keys: &'a CaptionKeys,
+    image_dir: &'a Path,
+    /// The line of each id.
+    ids: BTreeMap<String, usize>,
+    /// The split of each picture, and the line that says so.
+    splits: BTreeMap<String, (Split, usize)>,
+}
+
+impl Reader<'_> {
+    fn caption(&mut self, bytes: &[u8], line: usize) -> Result<Caption, CaptionFault> {
+        let row: Map<String, Value> = serde_json::from_slice(bytes).map_err(CaptionFault::Json)?;
+        let name = required(&row, &self.keys.image)?;
+        let text = required(&row, &self.keys.caption)?;
+        let image = self.image_dir.join(&name);
+        if !image.is_file() {
+            return Err(CaptionFault::MissingImage(image));
+        }
+        let split = optional(&row, &self.keys.split)?.map(|text| split(&self.keys.split, &text)).transpose()?;
+        let id = optional(&row, &self.keys.id)?;
+        let key = content_id(&text, &[ImageSource::Path(name.clone().into())], id.as_deref().unwrap_or_default());
+        let id = id.unwrap_or_else(|| key.to_string());
+        if let Some(before) = self.ids.insert(id.clone(), line) {
+            return Err(CaptionFault::Duplicate { id, before });
+        }
+        if let Some(split) = split {
+            let &mut (other, before) = self.splits.entry(name.clone()).or_insert((split, line));
+            if other != split {
+                let (split, other) = (split.as_str(), other.as_str());
+                return Err(CaptionFault::TwoSplits { name, split, other, before });
+            }
+        }
+        let source = optional(&row, &self.keys.source)?.unwrap_or_default();
+        Ok(Caption { key, id, name, image, text, split, source })
+    }
+}
+
+/// Text that is not empty.
+fn required(row: &Map<String, Value>, key: &str) -> Result<String, CaptionFault> {
+    let found = || row.keys().cloned().collect::<Vec<_>>().join(", ");
+    let value = row.get(key).ok_or_else(|| CaptionFault::Missing { key: key.to_owned(), found: found() })?;
+    let text = value.as_str().map(str::trim).filter(|text| !text.is_empty());
+    text.map(str::to_owned).ok_or_else(|| CaptionFault::Value {
+        key: key.to_owned(),
+        found: value.to_string(),
+        expected: "text that is not empty",
+    })
+}
+
+/// Text or a number, or nothing.
+fn optional(row: &Map<String, Value>, key: &str) -> Result<Option<String>, CaptionFault> {
+    match row.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if !text.trim().is_empty() => Ok(Some(text.trim().to_owned())),
+        Some(Value::Number(number)) => Ok(Some(number.to_string())),
+        Some(other) => Err(CaptionFault::Value {
+            key: key.to_owned(),
+            found: other.to_string(),
+            expected: "text that is not empty, or a number",
+        }),
+    }
+}
+
+/// A part by the names that data sets have for it; the last two are DOCCI's.
+fn split(key: &str, text: &str) -> Result<Split, CaptionFault> {
+    match text.to_ascii_lowercase().as_str() {
+        "train" | "training" => Ok(Split::Train),
+        "validation" | "valid" | "val" | "dev" | "qual_dev" => Ok(Split::Validation),
+        "test" | "qual_test" => Ok(Split::Test),
+        _ => Err(CaptionFault::Value {
+            key: key.to_owned(),
+            found: format!("{text:?}"),
+            expected: "train, validation (val, dev, qual_dev) or test (qual_test)",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn read(folder: &Path, lines: &[&str], keys: &CaptionKeys) -> Result<Vec<Caption>, DataError> {
+        for name in ["a.png", "b.png"] {
+            fs::write(folder.join(name), "not looked into yet").unwrap();
+        }
+        let path = folder.join("captions.jsonl");
+        fs::write(&path, lines.join("\n")).unwrap();
+        read_captions(&path, keys, None, None)
+    }
+
+    #[test]
+    fn keys_have_the_names_that_one_gives_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = CaptionKeys {
+            image: "image_file".into(),
+            caption: "description".into(),
+            id: "example_id".into(),
+            ..CaptionKeys::default()
+        };
+        let line =
+            r#"{"example_id": "train_0", "split": "qual_dev", "image_file": "a.png", "description": " A cat. "}"#;
+        let captions = read(folder.path(), &[line, ""], &keys).unwrap();
+        let [caption] = &captions[..] else { panic!("{captions:?}") };
+        assert_eq!((caption.id.as_str(), caption.text.as_str()), ("train_0", "A cat."));
+        assert_eq!((caption.split, &caption.image), (Some(Split::Validation), &folder.path().join("a.png")));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_its_file_and_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = r#"{"image": "a.png", "caption": "A cat.", "id": 1, "split": "train"}"#;
+        let cases = [
+            (r#"{"image": "b.png", "capt"#, "not a JSON object"),
+            ("[]", "not a JSON object"),
+            (r#"{"image": "b.png", "text": "A dog."}"#, "there is no key \"caption\"; the line has image, text"),
+            (r#"{"image": "b.png", "caption": " "}"#, "\"caption\" is \" \", expected text that is not empty"),
+            (r#"{"image": "b.png", "caption": 7}"#, "\"caption\" is 7"),
+            (r#"{"image": "no.png", "caption": "A dog."}"#, "no.png"),
+            (r#"{"image": "b.png", "caption": "A dog.", "split": "some"}"#, "\"split\" is \"some\", expected train"),
+            (r#"{"image": "b.png", "caption": "A dog.", "id": [1]}"#, "\"id\" is [1], expected text"),
+            (r#"{"image": "b.png", "caption": "A dog.", "id": "1"}"#, "its id \"1\" stands in line 1 already"),
+            (r#"{"image": "a.png", "caption": "Cat.", "split": "test"}"#, "belongs to test, but to train in line 1"),
+        ];
+        for (line, expected) in cases {
+            let message = read(folder.path(), &[good, line], &CaptionKeys::default()).unwrap_err().to_string();
+            assert!(message.contains("captions.jsonl:2: ") && message.contains(expected), "{message}");
+        }
+        let missing = folder.path().join("none.jsonl");
+        let message = read_captions(&missing, &CaptionKeys::default(), None, None).unwrap_err().to_string();
+        assert!(message.contains("cannot read") && message.contains("none.jsonl"), "{message}");
+    }
+
+    #[test]
+    fn defect_18_ids_do_not_depend_on_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = [
+            r#"{"image": "a.png", "caption": "A cat."}"#,
+            r#"{"image": "a.png", "caption": "A black cat."}"#,
+            r#"{"image": "b.png", "caption": "A cat."}"#,
+        ];
+        let keys = |lines| -> Vec<ProblemId> {
+            let captions = read(folder.path(), lines, &CaptionKeys::default()).unwrap();
+            captions.iter().map(|caption| caption.key).collect()
+        };
+        let found = keys(&lines);
+        // The first 64 bits of a SHA-256 over the text, the picture's name and the id, as computed elsewhere.
+        assert_eq!(found[0], ProblemId(0x13c4197e1356d232));
+        assert!(found[0] != found[1] && found[0] != found[2] && found[1] != found[2]);
+        assert_eq!(keys(&[lines[2], lines[0]]), [found[2], found[0]], "nor on where the line stands");
+        let message = read(folder.path(), &[lines[0], lines[0]], &CaptionKeys::default()).unwrap_err().to_string();
+        assert!(message.contains("stands in line 1 already"), "{message}");
+    }
+
+    #[test]
+    fn defect_22_numbers_are_ids_and_the_split_of_the_data_set_is_heeded() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = [
+            r#"{"image": "a.png", "caption": "A cat.", "id": 7}"#,
+            r#"{"image": "a.png", "caption": "A black cat.", "id": 8, "split": "test"}"#,
+            r#"{"image": "b.png", "caption": "A cat.", "id": 9}"#,
+        ];
+        let captions = read(folder.path(), &lines, &CaptionKeys::default()).unwrap();
+        assert_eq!(captions[0].id, "7");
+        let splits: Vec<_> = captions.iter().map(|caption| caption.split).collect();
+        assert_eq!(splits, [Some(Split::Test), Some(Split::Test), None], "a picture is in one part only");
+    }
+}

@@ -1,0 +1,185 @@
+//! JSON lines that are added to as answers come, and read again when a program goes on.
+//!
+//! The first line says what the others were made with; a file that was made with something else is refused.
+//! Rows that came together are written in one piece and reach the disk before anything else is asked.
+//! Half a line at the end is what a killed program leaves: it is cut off, and what it was about is asked again.
+
+use crate::DataError;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A file of rows, open for more.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+}
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Origin {
+    made_with: Map<String, Value>,
+}
+
+impl Journal {
+    /// Opens a journal, or begins one, of what is made with `origin`; `row` takes in what is there and says what is wrong with it.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, another program has it open, it was made with something else, or a line is not a row.
+    pub(super) fn open<R: DeserializeOwned>(
+        path: &Path,
+        origin: &Map<String, Value>,
+        row: &mut dyn FnMut(R) -> Result<(), String>,
+    ) -> Result<Self, DataError> {
+        let path = path.to_owned();
+        let io = |action| {
+            let path = path.clone();
+            move |source| DataError::Io { action, path, source }
+        };
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(io("open"))?;
+        file.try_lock().map_err(|error| io("lock, another run may be using it,")(error.into()))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io("read"))?;
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        let fault = |line, what| DataError::Journal { file: path.clone(), line, what };
+        for (line, text) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
+            if line == 1 {
+                let found: Origin = serde_json::from_slice(text).map_err(|error| fault(line, error.to_string()))?;
+                if let Some(what) = difference(&found.made_with, origin) {
+                    return Err(fault(line, what));
+                }
+            } else {
+                let read = serde_json::from_slice(text).map_err(|error| error.to_string());
+                read.and_then(&mut *row).map_err(|what| fault(line, what))?;
+            }
+        }
+        file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0))).map_err(io("write"))?;
+        let mut journal = Self { path, file };
+        if whole == 0 {
+            journal.push(&[Origin { made_with: origin.clone() }])?;
+        }
+        Ok(journal)
+    }
+
+    /// Adds rows, on the disk.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn push(&mut self, rows: &[impl Serialize]) -> Result<(), DataError> {
+        let mut text = String::new();
+        let mut written = Ok(());
+        for row in rows {
+            written = written.and_then(|()| {
+                text += &serde_json::to_string(row)?;
+                text.push('\n');
+                Ok(())
+            });
+        }
+        let written = written.and_then(|()| self.file.write_all(text.as_bytes())).and_then(|()| self.file.sync_data());
+        written.map_err(|source| DataError::Io { action: "write", path: self.path.clone(), source })
+    }
+}
+
+/// The first setting in which two origins differ.
+fn difference(found: &Map<String, Value>, origin: &Map<String, Value>) -> Option<String> {
+    let mut keys = origin.keys().chain(found.keys());
+    let key = keys.find(|&key| found.get(key) != origin.get(key))?;
+    let shown = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let (found, asked) = (shown(found.get(key)), shown(origin.get(key)));
+    Some(format!("made with {found} as `{key}`, not with {asked}; go on with the former, or write to another folder"))
+}
+
+/// Problem ids as they are shown: 16 hexadecimal digits.
+pub(super) mod hex {
+    use seethink_core::ProblemId;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(in super::super) fn serialize<S: Serializer>(id: &ProblemId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ProblemId, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let id = u64::from_str_radix(&text, 16).ok().filter(|_| text.len() == 16);
+        id.map(ProblemId).ok_or_else(|| D::Error::custom(format!("`{text}` is not an id of 16 hexadecimal digits")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn origin(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    /// The rows of a file, after which `more` is added.
+    fn open(path: &Path, made_with: Value, more: &[i64]) -> Result<Vec<i64>, DataError> {
+        let mut rows = Vec::new();
+        let mut journal = Journal::open(path, &origin(made_with), &mut |row: i64| {
+            rows.push(row);
+            if row < 0 { Err(format!("{row} is less than nothing")) } else { Ok(()) }
+        })?;
+        journal.push(more)?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn half_a_line_is_cut_off_wherever_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        let made_with = || json!({ "seed": 1 });
+        assert_eq!(open(&path, made_with(), &[123, 456]).unwrap(), [] as [i64; 0]);
+        let whole = std::fs::read(&path).unwrap();
+        for (cut, left) in [(0, &[123, 456][..]), (1, &[123]), (3, &[123]), (4, &[123]), (5, &[]), (8, &[])] {
+            std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+            assert_eq!(open(&path, made_with(), &[7]).unwrap(), left, "{cut}");
+            assert_eq!(open(&path, made_with(), &[]).unwrap(), [left, &[7]].concat(), "{cut}");
+        }
+        // Half of the first line.
+        std::fs::write(&path, &whole[..5]).unwrap();
+        assert_eq!(open(&path, made_with(), &[]).unwrap(), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        let head = "{\"made_with\":{\"seed\":1,\"model\":\"m\"}}\n";
+        let cases = [
+            (format!("{head}1\nx\n"), 3, "expected value"),
+            (format!("{head}\"1\"\n2\n"), 2, "expected i64"),
+            (format!("{head}-1\n"), 2, "-1 is less than nothing"),
+            ("7\n".to_owned(), 1, "invalid type"),
+            ("{\"made_with\":{\"seed\":2,\"model\":\"m\"}}\n".to_owned(), 1, "made with 2 as `seed`, not with 1"),
+            ("{\"made_with\":{\"model\":\"m\"}}\n".to_owned(), 1, "made with nothing as `seed`, not with 1"),
+            (
+                "{\"made_with\":{\"seed\":1,\"model\":\"m\",\"n\":3}}\n".to_owned(),
+                1,
+                "made with 3 as `n`, not with nothing",
+            ),
+        ];
+        for (text, line, expected) in cases {
+            std::fs::write(&path, &text).unwrap();
+            let message = open(&path, json!({ "seed": 1, "model": "m" }), &[5]).unwrap_err().to_string();
+            assert!(message.contains(&format!("rows.jsonl:{line}: ")) && message.contains(expected), "{message}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn two_programs_do_not_write_to_one_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.jsonl");
+        let _held = Journal::open(&path, &Map::new(), &mut |_: i64| Ok(())).unwrap();
+        let message = open(&path, json!({}), &[]).unwrap_err().to_string();
+        assert!(message.contains("another run may be using it"), "{message}");
+    }
+}
