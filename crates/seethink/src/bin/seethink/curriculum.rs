@@ -1,10 +1,10 @@
 //! `seethink curriculum`: what a curriculum trains when.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Subcommand;
 use seethink::RunConfig;
 use seethink::curriculum::{Axis, Corpus, CorpusEntry, Simulation, SkilledLearner};
-use seethink::data::{Split, write_atomic};
+use seethink::data::Split;
 use seethink::plan::Plan;
 use std::path::PathBuf;
 
@@ -66,13 +66,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     let plan = Plan::simulate(&mut course, &corpus, &cells, &simulation, &mut learner)?;
     print!("{}", plan.to_text(args.columns));
     if let Some(path) = &args.out {
-        let drawing = plan.drawing();
-        let bytes = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("svg") => drawing.svg()?.into_bytes(),
-            Some("png") => drawing.png()?,
-            _ => bail!("{} is to end in .svg or .png", path.display()),
-        };
-        write_atomic(path, &bytes)?;
+        super::write_figure(&plan.drawing(), path)?;
         println!("written to {}", path.display());
     }
     Ok(())

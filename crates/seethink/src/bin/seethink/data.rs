@@ -9,10 +9,11 @@ use seethink::config::{DataConfig, ModelConfig, count_prompts};
 use seethink::core::{Capability, Problem};
 use seethink::data::{
     DataSource, Dataset, DatasetConfig, Ordering, Overlong, OverlongAction, PassRateTable, Split, TokenCounter,
+    write_problems,
 };
 use seethink::endpoint::{Endpoint, EndpointOptions};
 use seethink::models::{AnyBackbone, VlmProcessor};
-use seethink::pass_rate::{histogram, measure};
+use seethink::pass_rate::{draw, histogram, measure};
 use seethink::rollout::{Generator, Sampling};
 use seethink::solver::{InProcess, Remote, Solver};
 use seethink::train::PromptFormat;
@@ -93,6 +94,12 @@ pub(crate) struct PassRate {
     /// The table: JSON lines, added to as attempts are made.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// A new folder for the problems with their pass rates and numbers of attempts as columns.
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+    /// A figure of the histograms: a name that ends in .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
     /// Attempts at each problem.
     #[arg(long, default_value_t = NonZero::new(16).expect("not zero"))]
     attempts: NonZero<usize>,
@@ -161,6 +168,7 @@ fn order(args: &Order) -> Result<()> {
 }
 
 fn pass_rate(args: &PassRate) -> Result<()> {
+    args.plot.iter().try_for_each(|path| super::check_figure(path))?;
     let config = RunConfig::load(&args.config, &args.set)?;
     let model = match (&args.model, &config.model) {
         (Some(model), _) => model.clone(),
@@ -171,7 +179,7 @@ fn pass_rate(args: &PassRate) -> Result<()> {
             )
         }
     };
-    let problems = config.data.problems(Split::Train, args.limit)?;
+    let mut problems = config.data.problems(Split::Train, args.limit)?;
     let sampling = Sampling { temperature: args.temperature, ..config.grpo.sampling };
     let mut origin = json!({
         "model": model, "prompt": config.grpo.prompt, "sampling": sampling, "reward": config.reward, "seed": args.seed,
@@ -203,6 +211,7 @@ fn pass_rate(args: &PassRate) -> Result<()> {
     for problem in &problems {
         by_capability.entry(&problem.capability).or_default().push(problem.id);
     }
+    let mut histograms = Vec::new();
     for (capability, ids) in by_capability {
         let counts = histogram(&table, ids.iter().copied(), args.attempts.get());
         let right: usize = counts.iter().enumerate().map(|(right, n)| right * n).sum();
@@ -212,8 +221,16 @@ fn pass_rate(args: &PassRate) -> Result<()> {
         for (right, n) in counts.iter().enumerate() {
             println!("  {right:>3} of {}  {n:>6}  {}", args.attempts, "█".repeat((40 * n).div_ceil(most)));
         }
+        histograms.push((capability.to_string(), counts));
     }
     println!("written to {}", args.out.display());
+    if let Some(path) = &args.plot {
+        super::write_figure(&draw(&histograms), path)?;
+    }
+    if let Some(dir) = &args.write {
+        table.apply(&mut problems);
+        println!("{} problems written to {}", write_problems(dir, &problems)?, dir.display());
+    }
     Ok(())
 }
 

@@ -7,8 +7,11 @@ mod inspect;
 mod judge;
 mod perception;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
+use seethink::data::write_atomic;
+use seethink::drawing::Drawing;
+use std::path::Path;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -47,5 +50,21 @@ fn main() -> Result<()> {
         Command::Data(command) => data::run(&command),
         Command::Judge(args) => judge::run(&args),
         Command::Curriculum(command) => curriculum::run(&command),
+    }
+}
+
+/// Writes a figure in the format that the name of its file ends in.
+fn write_figure(drawing: &Drawing, path: &Path) -> Result<()> {
+    check_figure(path)?;
+    let is_svg = path.extension().is_some_and(|extension| extension == "svg");
+    let bytes = if is_svg { drawing.svg()?.into_bytes() } else { drawing.png()? };
+    Ok(write_atomic(path, &bytes)?)
+}
+
+/// Refuses a name that a figure cannot have.
+fn check_figure(path: &Path) -> Result<()> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("svg" | "png") => Ok(()),
+        _ => bail!("{} is to end in .svg or .png", path.display()),
     }
 }
