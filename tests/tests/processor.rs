@@ -49,7 +49,9 @@ proptest! {
         prop_assume!(sizes.iter().all(|(w, h)| w.max(h) <= &(200 * w.min(h))));
         let images: Vec<Image> = sizes.iter().map(|&(width, height)| grey(width, height)).collect();
         let content = images.iter().flat_map(|_| [Content::Image, text("and ")]).chain([text("what?")]).collect();
-        let prompt = OF_FAMILIES[family].encode(&[user(content)], &images).expect("a fine prompt");
+        let messages = [user(content)];
+        let prompt = OF_FAMILIES[family].encode(&messages, &images).expect("a fine prompt");
+        prop_assert_eq!(OF_FAMILIES[family].n_prompt_tokens(&messages, &sizes).expect("a fine prompt"), prompt.tokens.len());
 
         let processor = OF_FAMILIES[family].image_processor();
         let counts: Vec<usize> =
