@@ -67,7 +67,7 @@ pub fn page(results: &Path, shown: &Path) -> Result<String> {
     for experiment in tables::ALL {
         let _ = write!(
             text,
-            "\n## {}\n\n{} of arXiv 2605.20177.\n{}\n\n```sh\ncargo run --release -p experiments -- table {} --scale micro --seeds 3\n```\n\n",
+            "\n## {}\n\n{} of arXiv 2605.20177.\nThe paper's claim: {}\n\n```sh\ncargo run --release -p experiments -- table {} --scale micro --seeds 3\n```\n\n",
             experiment.title, experiment.paper, experiment.claim, experiment.id
         );
         let page = Path::new("micro").join(format!("{}.md", experiment.id));
@@ -132,9 +132,10 @@ fn ours(experiment: &Experiment, setting: Setting, arm: &'static Arm, results: &
     let flops = cost(Meter::ForwardFlops).zip(cost(Meter::BackwardFlops)).map(|(forward, backward)| forward + backward);
     let show = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), show);
     Ok(format!(
-        "{} ({} seeds) | {} | {} | {} | {}",
+        "{} ({} {}) | {} | {} | {} | {}",
         values.join(", "),
         runs.len(),
+        if runs.len() == 1 { "seed" } else { "seeds" },
         show(cost(Meter::Completions), count),
         show(cost(Meter::TokensTrained), count),
         show(flops, |flops| format!("{:.2}", flops / 1e12)),

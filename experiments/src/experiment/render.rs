@@ -19,6 +19,23 @@ const TOLERANCE: f64 = 0.02;
 /// Corrected p-values below this are printed bold.
 const LEVEL: f64 = 0.05;
 
+/// How a cost is shown.
+type Show = fn(f64) -> String;
+
+/// The costs that are shown, with their headings.
+const METERS: [(&str, Meter, Show); 10] = [
+    ("completions", Meter::Completions, count),
+    ("tokens generated", Meter::TokensGenerated, count),
+    ("prompt", Meter::TokensPrompt, count),
+    ("images", Meter::TokensImage, count),
+    ("trained", Meter::TokensTrained, count),
+    ("updates", Meter::Updates, count),
+    ("TFLOP forward", Meter::ForwardFlops, |flops| format!("{:.2}", flops / 1e12)),
+    ("TFLOP backward", Meter::BackwardFlops, |flops| format!("{:.2}", flops / 1e12)),
+    ("time", Meter::WallSecs, duration),
+    ("of it updates", Meter::UpdateSecs, duration),
+];
+
 /// A page and its figures.
 pub struct Rendered {
     /// Name of the table.
@@ -226,23 +243,11 @@ impl<'a> Runs<'a> {
     }
 
     fn costs(&self) -> String {
-        let meters: [(&str, Meter, fn(f64) -> String); 10] = [
-            ("completions", Meter::Completions, count),
-            ("tokens generated", Meter::TokensGenerated, count),
-            ("prompt", Meter::TokensPrompt, count),
-            ("images", Meter::TokensImage, count),
-            ("trained", Meter::TokensTrained, count),
-            ("updates", Meter::Updates, count),
-            ("TFLOP forward", Meter::ForwardFlops, |flops| format!("{:.2}", flops / 1e12)),
-            ("TFLOP backward", Meter::BackwardFlops, |flops| format!("{:.2}", flops / 1e12)),
-            ("time", Meter::WallSecs, duration),
-            ("of it updates", Meter::UpdateSecs, duration),
-        ];
         let mut text = String::from("\n### What it cost\n\n");
-        text += &header("", meters.iter().map(|(name, ..)| *name));
+        text += &header("", METERS.iter().map(|(name, ..)| *name));
         let first = self.experiment.rows.iter().map(|row| row.arm.id).find(|arm| self.results.contains_key(arm));
         for row in self.experiment.rows.iter().filter(|row| self.results.contains_key(row.arm.id)) {
-            let cells = meters.iter().map(|(_, meter, show)| {
+            let cells = METERS.iter().map(|(_, meter, show)| {
                 let Some(cost) = self.cost(row.arm.id, *meter) else { return "–".into() };
                 let deviation = first.and_then(|first| Some(cost / self.cost(first, *meter)? - 1.0)).unwrap_or(0.0);
                 let is_time = matches!(meter, Meter::WallSecs | Meter::UpdateSecs);
@@ -258,7 +263,7 @@ impl<'a> Runs<'a> {
             .experiment
             .equal
             .iter()
-            .filter_map(|meter| meters.iter().find(|(_, one, _)| one == meter).map(|(name, ..)| *name))
+            .filter_map(|meter| METERS.iter().find(|(_, one, _)| one == meter).map(|(name, ..)| *name))
             .collect();
         let unequal: Vec<&str> =
             self.experiment.rows.iter().filter(|row| self.is_unequal(row.arm.id)).map(|row| row.label).collect();
@@ -314,7 +319,8 @@ impl<'a> Runs<'a> {
                 .iter()
                 .map(|row| {
                     let of = |column: &super::Column| Some(scaled(column, self.spread(row.arm.id, &column.read)?));
-                    (row.label.to_owned(), columns.iter().map(of).collect())
+                    // The font of figures has no arrows.
+                    (row.label.replace('→', ">"), columns.iter().map(of).collect())
                 })
                 .collect(),
         })
@@ -393,5 +399,9 @@ fn line(first: &str, rest: impl IntoIterator<Item = String>) -> String {
 }
 
 fn p_value(p: f64) -> String {
-    if p < 0.001 { "< 0.001".into() } else { format!("{p:.2}") }
+    match p {
+        p if p < 0.001 => "< 0.001".into(),
+        p if p < 0.1 => format!("{p:.3}"),
+        p => format!("{p:.2}"),
+    }
 }

@@ -143,11 +143,11 @@ impl RunConfig {
     }
 }
 
+/// Tokens of a prompt, or why it cannot be one.
+pub type TokenCount = Result<usize, Box<dyn Error + Send + Sync>>;
+
 /// Counts the tokens of questions as `prompt` asks them: what a [`TokenCounter`] takes.
-pub fn count_prompts(
-    processor: &VlmProcessor,
-    prompt: &PromptFormat,
-) -> impl Fn(&str, &[(u32, u32)]) -> Result<usize, Box<dyn Error + Send + Sync>> {
+pub fn count_prompts(processor: &VlmProcessor, prompt: &PromptFormat) -> impl Fn(&str, &[(u32, u32)]) -> TokenCount {
     |question, sizes| Ok(processor.n_prompt_tokens(&prompt.conversation(question), sizes)?)
 }
 

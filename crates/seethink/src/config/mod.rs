@@ -22,7 +22,7 @@ mod data;
 mod error;
 mod overrides;
 
-pub use data::{DataConfig, count_prompts};
+pub use data::{DataConfig, TokenCount, count_prompts};
 pub use error::ConfigError;
 
 use crate::curriculum::{CurriculumConfig, Stage};
