@@ -75,13 +75,12 @@ impl Job {
         let mut perception = Perception::open(&self.out, captions, options)?;
         let bare = PromptFormat { system: None, suffix: String::new() };
         let trained = PromptFormat::default();
+        let (writer, models) = (endpoint("scripted-writer"), SCRIPTED.map(endpoint));
         let remote = |endpoint, prompt| Remote { endpoint, prompt, sampling, seed: self.seed, parallel: 4 };
-        let writer = endpoint("scripted-writer");
         perception.write_questions(&remote(&writer, &bare), &mut |_, _| true)?;
-        for (index, model) in SCRIPTED.into_iter().enumerate() {
-            let endpoint = endpoint(model);
+        for (index, endpoint) in models.iter().enumerate() {
             for view in View::ALL {
-                perception.answer(index, view, &remote(&endpoint, &trained), &mut |_, _| true)?;
+                perception.answer(index, view, &remote(endpoint, &trained), &mut |_, _| true)?;
             }
         }
         Ok(perception.report(true)?)
