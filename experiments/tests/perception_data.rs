@@ -38,7 +38,7 @@ fn generated_stamps_go_through_every_hop() {
         // The captions of the second dozen name another colour than the picture has.
         let ((_, rgb), (word, _)) = (colours[i % 3], colours[(i + i / 12) % 3]);
         image::RgbImage::from_pixel(8, 8, image::Rgb(rgb)).save(dir.join(format!("{i}.png"))).unwrap();
-        fs::write(dir.join(format!("{i}.txt")), format!("A {word} ball.\nde.utf8=Ein Ball.\n")).unwrap();
+        fs::write(dir.join(format!("{i}.txt")), format!("A {word} ball.\nes.utf8=Una bola.\n")).unwrap();
     }
     image::RgbImage::new(8, 8).save(stamps.join("without-caption.png")).unwrap();
     let out = folder.path().join("out");

@@ -93,7 +93,7 @@ impl KeepRule {
 
 /// The first `attempts` answers of all models, if each has as many and there is one at all.
 fn counted(answers: &[&[Option<Letter>]], attempts: usize) -> Option<Vec<Option<Letter>>> {
-    let all: Option<Vec<_>> = answers.iter().map(|one| Some(&one[..attempts.min(one.len())])).collect();
+    let all: Option<Vec<_>> = answers.iter().map(|one| one.get(..attempts)).collect();
     let all = all?.concat();
     (!all.is_empty()).then_some(all)
 }
