@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
+use common::SMALL;
 use experiments::experiment::run::{self, Task};
 use experiments::experiment::{
     Arm, BASE, Experiment, MERGED, RESULT, Row, RunResult, STAGED, Scale, Setting, docs, render,
@@ -129,24 +132,6 @@ fn committed_tables_are_what_the_committed_results_say() {
 fn program(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_experiments")).args(arguments).output().unwrap()
 }
-
-/// Overrides that make runs of seconds.
-const SMALL: [&str; 14] = [
-    "--set",
-    "grpo.rollout_batch=2",
-    "--set",
-    "grpo.mini_batch=2",
-    "--set",
-    "grpo.group_size=2",
-    "--set",
-    "grpo.sampling.max_tokens=8",
-    "--set",
-    "evaluation.sampling.max_tokens=8",
-    "--set",
-    "evaluation.problems_per_capability=4",
-    "--set",
-    "data.Digits.problems_per_capability=160",
-];
 
 #[test]
 fn a_table_is_made_from_runs_and_made_again_from_results() {

@@ -1,0 +1,19 @@
+//! What tests of the program share.
+
+/// Overrides that make runs of seconds.
+pub const SMALL: [&str; 14] = [
+    "--set",
+    "grpo.rollout_batch=2",
+    "--set",
+    "grpo.mini_batch=2",
+    "--set",
+    "grpo.group_size=2",
+    "--set",
+    "grpo.sampling.max_tokens=8",
+    "--set",
+    "evaluation.sampling.max_tokens=8",
+    "--set",
+    "evaluation.problems_per_capability=4",
+    "--set",
+    "data.Digits.problems_per_capability=160",
+];
