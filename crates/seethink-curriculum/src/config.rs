@@ -163,6 +163,9 @@ impl CurriculumConfig {
         index: usize,
     ) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let part = self.part_of(corpus, seed, index)?;
+        if *self != self.drawing() {
+            return Err(CurriculumError::NestedSettings { policy });
+        }
         match part.stages() {
             [_] => Ok(part),
             stages => {
@@ -240,6 +243,33 @@ mod tests {
         for (text, expected) in wrong {
             let message = read(text).unwrap_err().to_string();
             assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn settings_that_nobody_would_read_are_refused() {
+        let corpus = three(4, 4, 4);
+        let merged = |stage: &str| {
+            format!("Merged(stage: (name: \"inner\"{stage}), order: Shuffled, epochs: PerStage(1), last_batch: Keep)")
+        };
+        let held = |inner: &str| {
+            let staged = format!(
+                "Staged(stages: [(name: \"outer\", policy: Some({inner}))], order: Shuffled, epochs: PerStage(1), last_batch: Keep)"
+            );
+            [
+                staged,
+                format!("Mix(parts: [(1.0, {inner})])"),
+                format!("WarmStart(steps: 1, first: {inner}, then: {inner})"),
+            ]
+        };
+        for text in held(&merged("")) {
+            assert!(read(&text).unwrap().build(&corpus, 1).is_ok(), "{text}");
+        }
+        for setting in [", reset_optimizer: false", ", overrides: (kl_coef: Some(0.1))"] {
+            for text in held(&merged(setting)) {
+                let message = read(&text).unwrap().build(&corpus, 1).unwrap_err().to_string();
+                assert!(message.contains("outermost"), "{text}: {message}");
+            }
         }
     }
 

@@ -78,6 +78,15 @@ pub enum CurriculumError {
         /// The names of the stages.
         stages: String,
     },
+    /// A curriculum inside another with settings that only an outermost stage can have.
+    #[error(
+        "a stage inside `{policy}` sets what the trainer does (trainable, reset_optimizer, snapshot_reference or overrides), which \
+         nobody would read: only the stages of the outermost curriculum can"
+    )]
+    NestedSettings {
+        /// What holds it.
+        policy: &'static str,
+    },
     /// A policy with a setting out of range.
     #[error("`{policy}.{key}` is {found}, expected {expected}")]
     Setting {
