@@ -1,7 +1,7 @@
 //! What tests of the program share.
 
 /// Overrides that make runs of seconds.
-pub const SMALL: [&str; 14] = [
+pub(crate) const SMALL: [&str; 14] = [
     "--set",
     "grpo.rollout_batch=2",
     "--set",
