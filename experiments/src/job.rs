@@ -196,8 +196,8 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         outcomes: StepFile::open(&folder.join(OUTCOMES), resumed_step)?,
     };
     println!("{}", Live::headline(&config, train.len(), &folder));
-    if let Some(tuning) = config.captions.as_ref().filter(|_| resumed_step.is_none()) {
-        model = captions::imitate(model, tuning, &config, processor.clone(), &folder)?;
+    if resumed_step.is_none() {
+        model = captions::imitate(model, &config, processor.clone(), &folder, interrupter)?;
     }
     let title = title(&model, curriculum.curriculum().stages());
     let live = Live::new(curriculum.curriculum().planned_steps(Some(config.grpo.rollout_batch)), !args.dashboard);

@@ -76,6 +76,28 @@ fn the_base_of_every_family_trains() {
 }
 
 #[test]
+fn captions_come_before_the_first_step_and_are_paid_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut args = small(&out);
+    let optimizer = "(learning_rate: 1e-3, betas: (0.9, 0.999), epsilon: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0, \
+                     schedule: (warmup: 0.0, decay: Constant, floor: 0.0))";
+    args.set.push(format!("captions=(pictures: 6, epochs: 2, batch: 4, optimizer: {optimizer})"));
+    job::run(&args, &Interrupter::new()).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("summary.json")).unwrap()).unwrap();
+    let first = &summary["checkpoints"][0];
+    assert_eq!((&first["stage"], &first["step"]), (&"captions".into(), &0.into()));
+    // Two batches an epoch, two epochs, and three steps of rewards.
+    assert_eq!((first["spent"]["updates"].as_f64(), summary["total"]["updates"].as_f64()), (Some(4.0), Some(7.0)));
+    assert!(first["spent"]["tokens_trained"].as_f64().unwrap() > 100.0 && first["spent"]["completions"] == 0.0);
+    // It is another model than the base that the rewards begin with.
+    let plain = folder.path().join("plain");
+    job::run(&small(&plain), &Interrupter::new()).unwrap();
+    let weights = |run: &Path| std::fs::read(run.join("model/model.safetensors")).unwrap();
+    assert!(weights(&out) != weights(&plain));
+}
+
+#[test]
 fn an_interrupted_run_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut sizes = Vec::new();

@@ -5,7 +5,9 @@
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use seethink::burn::tensor::{DType, Device};
 use seethink::models::qwen3_vl::Qwen3Vl;
-use seethink::models::{AnyBackbone, LoadError, SaveOptions, VisionLanguageModel, VlmProcessor, WeightDtype};
+use seethink::models::{
+    AnyBackbone, ForwardCost, LoadError, SaveOptions, VisionLanguageModel, VlmProcessor, WeightDtype,
+};
 use seethink_tests::others::others;
 use seethink_tests::parity::saved;
 use serde_json::{Value, json};
@@ -353,4 +355,23 @@ fn saving_over_a_checkpoint_replaces_it() {
     let found = load_qwen3(dir.path()).unwrap();
     assert_eq!(found.text.head.as_ref().unwrap().weight.dims(), [24, 40]);
     assert!(!found.config().ties_embeddings());
+}
+
+#[test]
+fn the_cost_of_a_pass_is_that_of_its_products() {
+    let model = AnyBackbone::skeleton(&checkpoint("qwen3_vl")).unwrap();
+    let (layers, width, heads, kv_heads, head, mlp, vocab) = (4.0, 64.0, 4.0, 2.0, 32.0, 144.0, 1072.0);
+    let decoder = 2.0 * width * heads * head + 2.0 * width * kv_heads * head + 3.0 * width * mlp;
+    let (vision_width, blocks, vision_mlp, patch, merged) = (32.0, 4.0, 76.0, 3.0 * 2.0 * 16.0 * 16.0, 4.0 * 32.0);
+    let block = 4.0 * vision_width * vision_width + 2.0 * vision_width * vision_mlp;
+    // The last features and three of the levels before them have a merger each.
+    let merger = merged * merged + merged * width;
+    let expected = ForwardCost {
+        patch: 2.0 * (patch * vision_width + blocks * block),
+        image_token: 2.0 * 4.0 * merger,
+        token: 2.0 * layers * decoder,
+        distribution: 2.0 * width * vocab,
+        pair: 4.0 * layers * heads * head,
+    };
+    assert_eq!(ForwardCost::of(&model), expected);
 }

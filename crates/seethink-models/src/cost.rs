@@ -5,7 +5,8 @@ use crate::{Parameter, Part, PromptInput, VisionLanguageModel};
 /// Floating-point operations of a forward pass, by what they grow with; a product and its sum count as two.
 ///
 /// Counted are the products with weight matrices, and the attention of the decoder. Norms, activations, rotations and the
-/// attention inside the vision encoder (whose windows differ by family) are left out: a few hundredths of the total.
+/// attention inside the vision encoder, whose windows differ by family, are left out: for pictures of thousands of patches the
+/// vision side costs more than is said here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ForwardCost {
     /// Vision encoder, a patch.

@@ -245,16 +245,13 @@ impl<'a> Runs<'a> {
     fn costs(&self) -> String {
         let mut text = String::from("\n### What it cost\n\n");
         text += &header("", METERS.iter().map(|(name, ..)| *name));
-        let first = self.experiment.rows.iter().map(|row| row.arm.id).find(|arm| self.results.contains_key(arm));
         for row in self.experiment.rows.iter().filter(|row| self.results.contains_key(row.arm.id)) {
             let cells = METERS.iter().map(|(_, meter, show)| {
                 let Some(cost) = self.cost(row.arm.id, *meter) else { return "–".into() };
-                let deviation = first.and_then(|first| Some(cost / self.cost(first, *meter)? - 1.0)).unwrap_or(0.0);
                 let is_time = matches!(meter, Meter::WallSecs | Meter::UpdateSecs);
-                if deviation.abs() > TOLERANCE && !is_time {
-                    format!("{} ({:+.0} %)", show(cost), 100.0 * deviation)
-                } else {
-                    show(cost)
+                match self.deviation(row.arm.id, *meter).filter(|_| !is_time) {
+                    Some(deviation) => format!("{} ({:+.0} %)", show(cost), 100.0 * deviation),
+                    None => show(cost),
                 }
             });
             text += &line(row.label, cells.collect::<Vec<_>>());
@@ -265,8 +262,9 @@ impl<'a> Runs<'a> {
             .iter()
             .filter_map(|meter| METERS.iter().find(|(_, one, _)| one == meter).map(|(name, ..)| *name))
             .collect();
-        let unequal: Vec<&str> =
-            self.experiment.rows.iter().filter(|row| self.is_unequal(row.arm.id)).map(|row| row.label).collect();
+        let is_unequal =
+            |row: &&super::Row| self.experiment.equal.iter().any(|&meter| self.deviation(row.arm.id, meter).is_some());
+        let unequal: Vec<&str> = self.experiment.rows.iter().filter(is_unequal).map(|row| row.label).collect();
         let verdict =
             if unequal.is_empty() { "they are.".into() } else { format!("**not so** {}.", unequal.join(", ")) };
         let _ = write!(
@@ -279,13 +277,11 @@ impl<'a> Runs<'a> {
         text
     }
 
-    /// Whether a row differs from the first in what should be equal.
-    fn is_unequal(&self, arm: &str) -> bool {
-        let first = self.experiment.rows.iter().map(|row| row.arm.id).find(|arm| self.results.contains_key(arm));
-        self.experiment.equal.iter().any(|&meter| {
-            let costs = first.and_then(|first| Some((self.cost(arm, meter)?, self.cost(first, meter)?)));
-            costs.is_some_and(|(cost, first)| (cost / first - 1.0).abs() > TOLERANCE)
-        })
+    /// How far an arm's cost is from that of the first row that was run, as a share of it, if that is too far.
+    fn deviation(&self, arm: &str, meter: Meter) -> Option<f64> {
+        let first = self.experiment.rows.iter().map(|row| row.arm.id).find(|arm| self.results.contains_key(arm))?;
+        let deviation = self.cost(arm, meter)? / self.cost(first, meter)? - 1.0;
+        (deviation.abs() > TOLERANCE).then_some(deviation)
     }
 
     fn confounds(&self) -> Result<String> {
@@ -380,7 +376,7 @@ fn reported(experiment: &Experiment, scale: Scale) -> String {
             Source::Printed => "print",
             Source::Reconstructed => "reconstruction",
         };
-        text += &line(full.title(), [one.row, one.column, &one.value.to_string(), source].map(str::to_owned));
+        text += &line(&full.title(), [one.row, one.column, &one.value.to_string(), source].map(str::to_owned));
     }
     if scale == Scale::Micro {
         text += "\nThe paper's benchmarks are not ours: only signs and orders can be compared.\n";

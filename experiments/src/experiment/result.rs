@@ -25,7 +25,8 @@ pub struct RunResult {
     pub seed: u64,
     /// Stands for the configuration: [`Task::digest`].
     pub config: String,
-    /// Commit of the program, with `+` where files had been changed since; empty if unknown.
+    /// Commit of the working directory when the program was started that made the run (the one that started it, where a table made
+    /// it), with `+` where files had been changed; empty if unknown.
     pub commit: String,
     /// Which test problems these are, by capability.
     pub problems: BTreeMap<String, String>,
@@ -46,7 +47,7 @@ impl RunResult {
     ///
     /// # Errors
     /// If a file is missing or broken, or the test has no outcomes.
-    pub fn collect(run: &Path, task: &Task) -> Result<Self> {
+    pub fn collect(run: &Path, task: &Task, commit: String) -> Result<Self> {
         let summary: RunSummary = report::read_json(&run.join("summary.json"))?;
         let outcomes = StepFile::<Outcomes>::read(&run.join(OUTCOMES))?;
         let at = |step: usize| outcomes.iter().filter(move |line| line.step == step);
@@ -59,10 +60,10 @@ impl RunResult {
         let length = |record: &StepRecord| Some(*record.metrics.get("rollout/length")? as f32);
         Ok(Self {
             arm: task.arm.id.into(),
-            backbone: task.setting.folder().into(),
+            backbone: task.setting.folder(),
             seed: task.seed,
             config: task.digest()?,
-            commit: commit(),
+            commit,
             problems,
             before: letters(0),
             after: letters(summary.steps),
@@ -89,8 +90,14 @@ impl RunResult {
     }
 }
 
-/// The commit that the working directory is at.
-fn commit() -> String {
+/// Variable by which a program tells those that it starts of its commit.
+pub(super) const COMMIT: &str = "SEETHINK_COMMIT";
+
+/// The commit that the working directory is at, unless who started this program says another.
+pub(super) fn commit() -> String {
+    if let Ok(commit) = std::env::var(COMMIT) {
+        return commit;
+    }
     let git = |args: &[&str]| {
         let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())

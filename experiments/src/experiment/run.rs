@@ -1,5 +1,6 @@
 //! Makes the runs of experiments: each arm with each seed once, however many tables want it, several side by side.
 
+use super::result::{COMMIT, commit};
 use super::{Arm, Experiment, RESULT, Row, RunResult, Scale, Setting};
 use crate::base;
 use crate::digest::digest;
@@ -46,22 +47,34 @@ pub fn tasks(
     seeds: u64,
     set: &[String],
 ) -> Result<Vec<Task>> {
-    let mut tasks: Vec<Task> = Vec::new();
-    for seed in 1..=seeds {
-        for experiment in experiments {
-            for &backbone in experiment.backbones.iter().filter(|one| only.is_empty() || only.contains(one)) {
-                let setting = Setting { scale, backbone };
-                check_distinct(experiment, setting)?;
-                for row in experiment.rows {
-                    let known = |task: &Task| task.seed == seed && task.setting == setting && task.arm.id == row.arm.id;
-                    if !tasks.iter().any(known) {
-                        tasks.push(Task { setting, arm: row.arm, seed, set: set.to_vec() });
-                    }
+    let mut arms: Vec<(Setting, &'static Arm)> = Vec::new();
+    for experiment in experiments {
+        for &backbone in experiment.backbones.iter().filter(|one| only.is_empty() || only.contains(one)) {
+            let setting = Setting { scale, backbone };
+            check_distinct(experiment, setting)?;
+            for Row { arm, .. } in experiment.rows {
+                if !arms.iter().any(|(place, known)| *place == setting && known.id == arm.id) {
+                    arms.push((setting, arm));
                 }
             }
         }
     }
-    Ok(tasks)
+    let with_seed = |seed| arms.iter().map(move |&(setting, arm)| Task { setting, arm, seed, set: set.to_vec() });
+    Ok((1..=seeds).flat_map(with_seed).collect())
+}
+
+/// Those that have no result yet.
+///
+/// # Errors
+/// If a result is broken, or of a run with other settings.
+pub(super) fn open<'a>(tasks: impl IntoIterator<Item = &'a Task>, out: &Path) -> Result<Vec<&'a Task>> {
+    let mut open = Vec::new();
+    for task in tasks {
+        if task.result(out)?.is_none() {
+            open.push(task);
+        }
+    }
+    Ok(open)
 }
 
 fn check_distinct(experiment: &Experiment, setting: Setting) -> Result<()> {
@@ -134,30 +147,29 @@ impl Task {
         if self.result(out)?.is_some() {
             return Ok(());
         }
-        let folder = self.folder(out);
+        let (folder, commit) = (self.folder(out), commit());
         let mut config = self.config()?;
         if let (true, DataConfig::Digits { pass_rates, .. }) = (sorts(&config.curriculum), &mut config.data) {
             *pass_rates = Some(fs::canonicalize(pass_rate_file(self.setting, out)).context("no pass rates yet")?);
         }
-        let resume = match RunConfig::load(folder.join("config.ron"), &[]) {
-            Ok(begun) => {
-                ensure!(begun == config, "{} holds a run with other settings: choose another folder", folder.display());
-                let saved = CheckpointFolder::new(&folder)?.latest().is_ok();
-                if !saved {
-                    // It was stopped before its first checkpoint.
-                    fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
-                }
-                saved
+        let begun = folder.join("config.ron");
+        let mut resume = false;
+        if begun.exists() {
+            let same = RunConfig::load(&begun, &[])? == config;
+            ensure!(same, "{} holds a run with other settings: choose another folder", folder.display());
+            resume = CheckpointFolder::new(&folder)?.latest().is_ok();
+            if !resume {
+                // It was stopped before its first checkpoint.
+                fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
             }
-            Err(_) => false,
-        };
+        }
         let file = tempfile::Builder::new().suffix(".ron").tempfile()?;
         fs::write(file.path(), config.to_ron())?;
         let config = (!resume).then(|| file.path().to_owned());
         let args = JobArgs { config, resume, out: Some(folder.clone()), device: device.into(), ..JobArgs::default() };
         job::run(&args, interrupter)?;
         if folder.join("summary.json").exists() {
-            RunResult::collect(&folder, self)?.write(&folder.join(RESULT))?;
+            RunResult::collect(&folder, self, commit)?.write(&folder.join(RESULT))?;
         }
         Ok(())
     }
@@ -170,20 +182,16 @@ impl Task {
 /// If a run cannot be started or failed; those that are done stay done.
 pub fn local(tasks: &[Task], out: &Path, jobs: usize, device: &str, interrupter: &Interrupter) -> Result<()> {
     prepare(tasks, out, device, interrupter)?;
-    let mut open: Vec<Task> = Vec::new();
-    for task in tasks {
-        if task.result(out)?.is_none() {
-            open.push(task.clone());
-        }
-    }
+    let open = open(tasks, out)?;
     let (total, mut next) = (open.len(), open.into_iter());
+    let commit = commit();
     let threads = (std::thread::available_parallelism()?.get() / jobs.max(1)).max(1).to_string();
-    let mut running: Vec<(Task, Child)> = Vec::new();
+    let mut running: Vec<(&Task, Child)> = Vec::new();
     let (mut n_done, mut failed) = (0, Vec::new());
     loop {
         while running.len() < jobs.max(1) && !interrupter.should_stop() {
             let Some(task) = next.next() else { break };
-            let child = start(&task, out, device, &threads)?;
+            let child = start(task, out, device, &threads, &commit)?;
             running.push((task, child));
         }
         if running.is_empty() {
@@ -194,12 +202,12 @@ pub fn local(tasks: &[Task], out: &Path, jobs: usize, device: &str, interrupter:
         for (task, mut child) in running {
             match child.try_wait()? {
                 None => still.push((task, child)),
-                Some(status) if status.success() && task.result(out)?.is_some() => {
+                Some(status) if status.success() && matches!(task.result(out), Ok(Some(_))) => {
                     n_done += 1;
                     println!("{n_done}/{total}  {}", task.name());
                 }
                 Some(_) if interrupter.should_stop() => {}
-                Some(_) => failed.push(format!("{} (see {})", task.name(), log(&task, out).display())),
+                Some(_) => failed.push(format!("{} (see {})", task.name(), log(task, out).display())),
             }
         }
         running = still;
@@ -209,7 +217,7 @@ pub fn local(tasks: &[Task], out: &Path, jobs: usize, device: &str, interrupter:
 }
 
 /// Starts a run as a process of its own, which writes to a log beside its folder.
-fn start(task: &Task, out: &Path, device: &str, threads: &str) -> Result<Child> {
+fn start(task: &Task, out: &Path, device: &str, threads: &str, commit: &str) -> Result<Child> {
     let path = log(task, out);
     fs::create_dir_all(path.parent().unwrap_or(out))?;
     let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -217,6 +225,7 @@ fn start(task: &Task, out: &Path, device: &str, threads: &str) -> Result<Child> 
     let child = Command::new(&program)
         .args(arguments(task, out, device))
         .env("RAYON_NUM_THREADS", threads)
+        .env(COMMIT, commit)
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn();
@@ -229,13 +238,12 @@ fn log(task: &Task, out: &Path) -> PathBuf {
 
 /// The arguments that make this program do one run.
 pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
-    let backbone = BaseFamily::ALL.iter().find(|(_, family)| *family == task.setting.backbone).map(|(name, _)| *name);
     let mut arguments = [
         "run",
         "--scale",
         task.setting.scale.name(),
         "--backbone",
-        backbone.unwrap_or_default(),
+        task.setting.backbone_name(),
         "--arm",
         task.arm.id,
         "--seed",

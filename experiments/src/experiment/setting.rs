@@ -58,46 +58,41 @@ impl Setting {
         let mut config = RunConfig::parse(text, path, &[])?;
         config.model = match self.scale {
             Scale::Micro => ModelConfig::DigitsBase(self.backbone),
-            Scale::Full => ModelConfig::Pretrained(PathBuf::from("checkpoints").join(self.checkpoint())),
+            Scale::Full => ModelConfig::Pretrained(PathBuf::from("checkpoints").join(self.published().2)),
         };
         Ok(config)
     }
 
-    /// The published checkpoint of the backbone.
-    fn checkpoint(self) -> &'static str {
+    /// Title, published size and published checkpoint of the backbone.
+    fn published(self) -> (&'static str, &'static str, &'static str) {
         match self.backbone {
-            BaseFamily::Qwen2_5Vl => "Qwen2.5-VL-7B-Instruct",
-            BaseFamily::Qwen3Vl => "Qwen3-VL-8B-Instruct",
-            BaseFamily::InternVl3 => "InternVL3-8B-hf",
-            BaseFamily::InternVl3_5 => "InternVL3_5-8B-HF",
+            BaseFamily::Qwen2_5Vl => ("Qwen2.5-VL", "7B", "Qwen2.5-VL-7B-Instruct"),
+            BaseFamily::Qwen3Vl => ("Qwen3-VL", "8B", "Qwen3-VL-8B-Instruct"),
+            BaseFamily::InternVl3 => ("InternVL3", "8B", "InternVL3-8B-hf"),
+            BaseFamily::InternVl3_5 => ("InternVL3.5", "8B", "InternVL3_5-8B-HF"),
         }
     }
 
     /// The name of the backbone, as in tables.
-    pub fn title(self) -> &'static str {
-        match (self.scale, self.backbone) {
-            (Scale::Micro, BaseFamily::Qwen2_5Vl) => "Qwen2.5-VL",
-            (Scale::Micro, BaseFamily::Qwen3Vl) => "Qwen3-VL",
-            (Scale::Micro, BaseFamily::InternVl3) => "InternVL3",
-            (Scale::Micro, BaseFamily::InternVl3_5) => "InternVL3.5",
-            (Scale::Full, BaseFamily::Qwen2_5Vl) => "Qwen2.5-VL-7B",
-            (Scale::Full, BaseFamily::Qwen3Vl) => "Qwen3-VL-8B",
-            (Scale::Full, BaseFamily::InternVl3) => "InternVL3-8B",
-            (Scale::Full, BaseFamily::InternVl3_5) => "InternVL3.5-8B",
+    pub fn title(self) -> String {
+        let (title, size, _) = self.published();
+        match self.scale {
+            Scale::Micro => title.to_owned(),
+            Scale::Full => format!("{title}-{size}"),
         }
     }
 
+    /// The name of the backbone, as command lines have it.
+    pub fn backbone_name(self) -> &'static str {
+        BaseFamily::ALL.into_iter().find(|(_, family)| *family == self.backbone).map_or("", |(name, _)| name)
+    }
+
     /// The name of the backbone, as in folders.
-    pub fn folder(self) -> &'static str {
-        match (self.scale, self.backbone) {
-            (Scale::Micro, BaseFamily::Qwen2_5Vl) => "qwen2_5_vl",
-            (Scale::Micro, BaseFamily::Qwen3Vl) => "qwen3_vl",
-            (Scale::Micro, BaseFamily::InternVl3) => "internvl3",
-            (Scale::Micro, BaseFamily::InternVl3_5) => "internvl3_5",
-            (Scale::Full, BaseFamily::Qwen2_5Vl) => "qwen2_5_vl_7b",
-            (Scale::Full, BaseFamily::Qwen3Vl) => "qwen3_vl_8b",
-            (Scale::Full, BaseFamily::InternVl3) => "internvl3_8b",
-            (Scale::Full, BaseFamily::InternVl3_5) => "internvl3_5_8b",
+    pub fn folder(self) -> String {
+        let (_, size, _) = self.published();
+        match self.scale {
+            Scale::Micro => self.backbone_name().to_owned(),
+            Scale::Full => format!("{}_{}", self.backbone_name(), size.to_lowercase()),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The runs of a table as one array job of Slurm, so that a table scales to a cluster.
 
+use super::result::{COMMIT, commit};
 use super::run::{self, Task};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -14,12 +15,7 @@ use std::process::Command;
 /// # Errors
 /// If there is no Slurm, it refuses the job, or a run failed; those that are done stay done.
 pub fn submit(tasks: &[Task], out: &Path, device: &str, options: &[String]) -> Result<()> {
-    let mut open = Vec::new();
-    for task in tasks {
-        if task.result(out)?.is_none() {
-            open.push(task);
-        }
-    }
+    let open = run::open(tasks, out)?;
     if open.is_empty() {
         return Ok(());
     }
@@ -37,26 +33,16 @@ pub fn submit(tasks: &[Task], out: &Path, device: &str, options: &[String]) -> R
         }
         _ => anyhow::Error::new(error).context("cannot start sbatch"),
     })?;
-    let missing: Vec<String> = {
-        let mut missing = Vec::new();
-        for task in &open {
-            if task.result(&out)?.is_none() {
-                missing.push(task.name());
-            }
-        }
-        missing
-    };
-    if !missing.is_empty() && !output.status.success() {
-        bail!(
-            "sbatch: {} ({} of {} runs have no result: {}; their logs lie beside their folders below {})",
-            String::from_utf8_lossy(&output.stderr).trim(),
-            missing.len(),
-            open.len(),
-            missing.join(", "),
-            out.display()
-        );
-    }
-    ensure!(missing.is_empty(), "no result came of {}", missing.join(", "));
+    let missing = run::open(open.iter().copied(), &out)?;
+    ensure!(
+        missing.is_empty(),
+        "{} of {} runs have no result: {} (their logs lie beside their folders below {}) {}",
+        missing.len(),
+        open.len(),
+        missing.iter().map(|task| task.name()).collect::<Vec<_>>().join(", "),
+        out.display(),
+        String::from_utf8_lossy(&output.stderr).trim(),
+    );
     Ok(())
 }
 
@@ -68,6 +54,9 @@ fn script(tasks: &[&Task], out: &Path, device: &str, options: &[String]) -> Resu
     options.iter().for_each(|option| {
         let _ = writeln!(text, "#SBATCH {option}");
     });
+    // A task has the cores that it was given, and not those of the whole node.
+    text += "export RAYON_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}\n";
+    let _ = writeln!(text, "export {COMMIT}={}", quote(&commit()));
     text += "case $SLURM_ARRAY_TASK_ID in\n";
     for (i, task) in tasks.iter().enumerate() {
         let words: Vec<String> = run::arguments(task, out, device).iter().map(|word| quote(word)).collect();

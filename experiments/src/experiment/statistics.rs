@@ -69,7 +69,8 @@ pub fn contrast(terms: &[(f64, &Letters<'_>)], statistic: Statistic) -> Option<E
         arm.len() == shape.len()
             && arm.iter().zip(&shape).all(|(run, n)| run.iter().map(|letters| letters.len()).eq(n.iter().copied()))
     };
-    if shape.is_empty() || !terms.iter().all(|(_, arm)| same(arm)) {
+    let alike = shape.windows(2).all(|seeds| seeds[0] == seeds[1]);
+    if shape.is_empty() || !alike || !terms.iter().all(|(_, arm)| same(arm)) {
         return None;
     }
     // `[arm][seed][capability][problem]`
@@ -179,6 +180,8 @@ mod tests {
         for other in [vec![vec![text.as_str()]; 2], vec![vec![short]; 3], vec![]] {
             assert_eq!(contrast(&[(1.0, &arm), (-1.0, &other)], accuracy), None);
         }
+        let ragged = vec![vec![text.as_str()], vec![short]];
+        assert_eq!(contrast(&[(1.0, &ragged), (-1.0, &ragged)], accuracy), None);
         assert_eq!(contrast(&[(1.0, &arm)], |_| f64::NAN), None);
     }
 

@@ -1,6 +1,7 @@
 //! A quantity of several arms against the training step.
 
 use super::chart::{Chart, Data, Series, Span, round_range};
+use super::figures::moving_average;
 use seethink::drawing::{Drawing, PALETTE, Paint};
 
 /// Steps on either side that a moving average takes in.
@@ -14,11 +15,8 @@ pub(crate) fn curves(heading: &str, arms: &[(String, Vec<f64>)]) -> Drawing {
         .iter()
         .enumerate()
         .map(|(i, (_, values))| {
-            let smooth = |at: usize| {
-                let window = &values[at.saturating_sub(HALF_WINDOW)..values.len().min(at + HALF_WINDOW + 1)];
-                ((at + 1) as f64, window.iter().sum::<f64>() / window.len() as f64)
-            };
-            let stretches = vec![(0..values.len()).map(smooth).collect()];
+            let points: Vec<_> = values.iter().zip(1..).map(|(value, step)| (f64::from(step), *value)).collect();
+            let stretches = vec![moving_average(&points, HALF_WINDOW)];
             Series { paint: Paint(PALETTE[i % PALETTE.len()], 1.0), data: Data::Line { width: 2.25, stretches } }
         })
         .collect();
@@ -30,4 +28,18 @@ pub(crate) fn curves(heading: &str, arms: &[(String, Vec<f64>)]) -> Drawing {
         series,
     }
     .draw()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::check_markup;
+
+    #[test]
+    fn arms_of_any_length_are_drawn_and_named() {
+        let arms = [("staged".to_owned(), vec![20.0, 30.0, 25.0]), ("merged".to_owned(), vec![])];
+        let svg = curves("Length (tokens)", &arms).svg().unwrap();
+        check_markup(&svg);
+        assert!(svg.contains("staged") && svg.contains("merged") && svg.contains("Length (tokens)"));
+    }
 }

@@ -157,7 +157,7 @@ impl Run<'_> {
 }
 
 /// Each point with the mean of itself and up to `half_window` neighbours on either side.
-fn moving_average(points: &[(f64, f64)], half_window: usize) -> Vec<(f64, f64)> {
+pub(super) fn moving_average(points: &[(f64, f64)], half_window: usize) -> Vec<(f64, f64)> {
     let average = |i: usize| {
         let window = &points[i.saturating_sub(half_window)..points.len().min(i + half_window + 1)];
         (points[i].0, window.iter().map(|(_, y)| y).sum::<f64>() / window.len() as f64)
