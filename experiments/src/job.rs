@@ -10,11 +10,11 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use seethink::burn::tensor::Device;
 use seethink::config::BaseFamily;
-use seethink::curriculum::{Corpus, CorpusEntry, Stage};
+use seethink::curriculum::{Corpus, Stage};
 use seethink::data::Split;
 use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
-use seethink::train::{CheckpointFolder, Interrupter, Problems};
+use seethink::train::{CheckpointFolder, Interrupter};
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -161,8 +161,8 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         }
     };
     let reward = Arc::new(config.reward);
-    let train = config.problems(Split::Train, None, &processor)?;
-    let corpus = Corpus::new(train.iter().map(CorpusEntry::from))?;
+    let (entries, problems) = config.training(None, Some(&processor))?;
+    let corpus = Corpus::new(entries)?;
     let curriculum = match custom {
         Some((_, make)) => make(&corpus, config.seed)?,
         None => config.curriculum.build(&corpus, config.seed)?,
@@ -195,7 +195,7 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         n_samples: config.evaluation.samples,
         outcomes: StepFile::open(&folder.join(OUTCOMES), resumed_step)?,
     };
-    println!("{}", Live::headline(&config, train.len(), &folder));
+    println!("{}", Live::headline(&config, corpus.len(), &folder));
     if resumed_step.is_none() {
         model = captions::imitate(model, &config, processor.clone(), &folder, interrupter)?;
     }
@@ -211,7 +211,7 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
             .iter()
             .map(|(name, reward)| (name.clone(), Arc::new(*reward) as Arc<dyn Reward>))
             .collect(),
-        problems: train.into_iter().collect::<Problems>(),
+        problems,
         curriculum,
         validate: Some(Box::new(evaluation)),
         observer: live.observer(),

@@ -11,10 +11,10 @@ use seethink::pass_rate::measure;
 use seethink::reward::ThinkBoxedReward;
 use seethink::rollout::Sampling;
 use seethink::solver::Remote;
-use seethink::train::PromptFormat;
+use seethink::train::{Problems, PromptFormat};
 use seethink_tests::server::{Reply, Server, answer};
 use seethink_tests::tiny;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 fn question() -> Vec<Message> {
@@ -94,16 +94,18 @@ fn pass_rates_come_from_an_endpoint_and_what_was_measured_is_kept() {
     });
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rates.jsonl");
-    let mut table = PassRateTable::open(&path, &Value::Null).unwrap();
+    let mut table = PassRateTable::open(&path, &Map::new()).unwrap();
     let endpoint = server.endpoint(1);
     let prompt = PromptFormat::default();
     let solver = Remote { endpoint: &endpoint, prompt: &prompt, sampling: Sampling::plain(9), seed: 1, parallel: 3 };
     let reward = ThinkBoxedReward::default();
-    measure(&solver, &reward, &problems, 2, &mut table, &mut |_, _| true).unwrap();
+    let (ids, all): (Vec<_>, Problems) =
+        (problems.iter().map(|problem| problem.id).collect(), problems.iter().cloned().collect());
+    measure(&solver, &reward, &all, &ids, 2, &mut table, &mut |_, _| true).unwrap();
     assert_eq!(table.attempts(problems[0].id), [true, false]);
     assert_eq!(server.n_requests(), 6);
 
-    let error = measure(&solver, &reward, &problems, 4, &mut table, &mut |_, _| true).unwrap_err();
+    let error = measure(&solver, &reward, &all, &ids, 4, &mut table, &mut |_, _| true).unwrap_err();
     assert!(error.to_string().contains("broken"), "{error}");
     let kept = PassRateTable::read(&path).unwrap();
     let mut attempts: Vec<usize> = problems.iter().map(|problem| kept.attempts(problem.id).len()).collect();

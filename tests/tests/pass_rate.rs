@@ -18,7 +18,7 @@ fn attempt(
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<PassRateTable, MeasureError> {
     let (model, processor) = (tiny::model(3), tiny::processor());
-    let mut table = PassRateTable::open(path, &serde_json::json!("tiny"))?;
+    let mut table = PassRateTable::open(path, &serde_json::Map::new())?;
     let solver = InProcess {
         generator: Generator {
             model: &model,
@@ -29,7 +29,9 @@ fn attempt(
         prompt: &PromptFormat { system: None, suffix: String::new() },
         seed: 5,
     };
-    measure(&solver, &LetterReward, &tiny::problems(3), per_problem, &mut table, progress)?;
+    let problems = tiny::problems(3);
+    let ids: Vec<_> = problems.iter().map(|problem| problem.id).collect();
+    measure(&solver, &LetterReward, &problems.into_iter().collect(), &ids, per_problem, &mut table, progress)?;
     Ok(table)
 }
 

@@ -363,17 +363,19 @@ fn defect_28_a_kept_problem_is_asked_in_training_as_it_was_asked_from_its_pictur
     let asked = server.requests();
     // As `seethink data pass-rate` asks, and as training prompts.
     let problems = kept(&world, "out");
-    let mut table = PassRateTable::open(world.path("rates.jsonl"), &Value::Null).unwrap();
+    let mut table = PassRateTable::open(world.path("rates.jsonl"), &Map::new()).unwrap();
     let (endpoint, trained) = (server.endpoint(1), PromptFormat::default());
     let reward = ThinkBoxedReward::default();
-    measure(&remote(&endpoint, &trained), &reward, &problems, 3, &mut table, &mut |_, _| true).unwrap();
+    let ids: Vec<_> = problems.iter().map(|problem| problem.id).collect();
+    let problems = problems.into_iter().collect();
+    measure(&remote(&endpoint, &trained), &reward, &problems, &ids, 3, &mut table, &mut |_, _| true).unwrap();
     let measured = &server.requests()[asked.len()..];
     assert_eq!(measured.len(), N / 2);
     for request in measured {
         assert!(asked.contains(request), "{request}");
         assert!(!request.to_string().contains("<image>"), "the placeholder became a picture");
     }
-    assert!(problems.iter().all(|problem| table.pass_rate(problem.id).unwrap().fraction() == 0.0));
+    assert!(ids.iter().all(|&id| table.pass_rate(id).unwrap().fraction() == 0.0));
 }
 
 #[test]

@@ -294,7 +294,7 @@ mod tests {
             (Axis::SolutionLength, "no solution length"),
             (
                 Axis::Tag("elsewhere".into()),
-                "no tag `elsewhere`, which the curriculum goes by; its tags are [bad, format, level]",
+                "no tag `elsewhere`, which the curriculum goes by; its tags are [bad, format, level] (",
             ),
             (Axis::Score("format".into()), "`judge`"),
             (Axis::Score("bad".into()), "`NaN`"),

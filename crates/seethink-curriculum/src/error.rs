@@ -100,7 +100,10 @@ pub enum CurriculumError {
         expected: &'static str,
     },
     /// A problem without a key on an axis that is needed.
-    #[error("problem {problem} has no {axis}, which the curriculum goes by; its tags are [{tags}]")]
+    #[error(
+        "problem {problem} has no {axis}, which the curriculum goes by; its tags are [{tags}] (columns of files are tags if their \
+         `columns.tags` names them)"
+    )]
     MissingKey {
         /// The axis.
         axis: Axis,

@@ -53,16 +53,9 @@ pub enum DataError {
         /// What stands there.
         found: String,
     },
-    /// A line does not belong into a table of pass rates.
-    #[error("{}:{line}: not a row of this table of pass rates: {what}", file.display())]
-    PassRates {
-        /// The file.
-        file: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        what: String,
-    },
+    /// Something was to be added to a table that is only read.
+    #[error("the table of pass rates was opened for reading")]
+    ReadOnly,
     /// A file is no parquet file, or a damaged one.
     #[error("cannot read {} as parquet: {source}", file.display())]
     Parquet {
@@ -148,7 +141,7 @@ pub enum DataError {
         /// What is wrong with it.
         fault: CaptionFault,
     },
-    /// A line does not belong into a journal of questions or answers.
+    /// A line does not belong into a journal of questions, answers or attempts.
     #[error("{}:{line}: {what}", file.display())]
     Journal {
         /// The file.

@@ -4,6 +4,7 @@ use crate::source::check_placeholders;
 use crate::{DataError, Fault};
 use seethink_core::{Capability, Image, ImageSource, PassRate, Problem};
 use serde::Serialize;
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -43,12 +44,23 @@ pub fn write_problems<'a>(
     dir: impl AsRef<Path>,
     problems: impl IntoIterator<Item = &'a Problem>,
 ) -> Result<usize, DataError> {
+    try_write_problems(dir, problems.into_iter().map(Ok::<_, DataError>))
+}
+
+/// The same for problems that have to be read first.
+///
+/// # Errors
+/// As [`write_problems`], and the first error among the problems; then there is no folder.
+pub fn try_write_problems<P: Borrow<Problem>, E: From<DataError>>(
+    dir: impl AsRef<Path>,
+    problems: impl IntoIterator<Item = Result<P, E>>,
+) -> Result<usize, E> {
     let dir = dir.as_ref();
     let existed = match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
-        Ok(is_empty) if !is_empty => return Err(DataError::NotEmpty(dir.to_path_buf())),
+        Ok(is_empty) if !is_empty => return Err(DataError::NotEmpty(dir.to_path_buf()).into()),
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(DataError::io("read", dir)(error)),
+        Err(error) => return Err(DataError::io("read", dir)(error).into()),
     };
     let partial = Partial::beside(dir)?;
     let images = partial.0.join(IMAGES);
@@ -57,6 +69,8 @@ pub fn write_problems<'a>(
     let mut out = BufWriter::new(File::create(&file).map_err(DataError::io("create", &file))?);
     let mut n_problems = 0;
     for problem in problems {
+        let problem = problem?;
+        let problem = problem.borrow();
         let record = store(problem, n_problems, &images).map_err(|error| match error {
             StoreError::Io(error) => error,
             StoreError::Fault(fault) => DataError::Problem {

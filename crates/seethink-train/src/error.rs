@@ -2,6 +2,7 @@
 
 use seethink_core::{ProblemId, Trainable};
 use seethink_curriculum::CurriculumError;
+use seethink_data::DataError;
 use seethink_models::ProcessorError;
 use seethink_rollout::RolloutError;
 use std::path::PathBuf;
@@ -49,6 +50,9 @@ pub enum TrainError {
     /// The curriculum failed.
     #[error(transparent)]
     Curriculum(#[from] CurriculumError),
+    /// A problem cannot be read from its file.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The curriculum drew a problem that was not given.
     #[error("the curriculum drew problem {0}, which is not among the problems of the run")]
     UnknownProblem(ProblemId),

@@ -3,10 +3,11 @@
 use crate::TrainError;
 use rayon::prelude::*;
 use seethink_core::{Image, Problem, ProblemId};
-use seethink_data::ImageLoader;
+use seethink_data::{DataError, Dataset, ImageLoader};
 use seethink_models::{Content, Message, Processor, PromptInput, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What surrounds the question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,23 +80,42 @@ impl PromptFormat {
     }
 }
 
-/// The problems of a run by id.
-#[derive(Debug, Clone, Default)]
-pub struct Problems(HashMap<ProblemId, Problem>);
+/// The problems of a run, found by their ids.
+#[derive(Debug, Clone)]
+pub enum Problems {
+    /// All in memory; pictures that are files stay there.
+    Memory(HashMap<ProblemId, Problem>),
+    /// In the files of a data set, read when they are drawn.
+    Files(Arc<Dataset>),
+}
 
 impl Problems {
-    /// The problem with this id.
+    /// The problems with these ids, in their order.
     ///
     /// # Errors
-    /// If there is none.
-    pub fn get(&self, id: ProblemId) -> Result<&Problem, TrainError> {
-        self.0.get(&id).ok_or(TrainError::UnknownProblem(id))
+    /// If there is none with an id, or its file cannot be read.
+    pub fn get(&self, ids: &[ProblemId]) -> Result<Vec<Problem>, TrainError> {
+        let unknown = TrainError::UnknownProblem;
+        match self {
+            Self::Memory(problems) => {
+                ids.iter().map(|&id| problems.get(&id).cloned().ok_or_else(|| unknown(id))).collect()
+            }
+            Self::Files(dataset) => {
+                let number = |&id: &ProblemId| dataset.number(id).ok_or_else(|| unknown(id));
+                let mut numbers: Vec<usize> = ids.iter().map(number).collect::<Result<_, _>>()?;
+                // Files are read from their beginnings to their ends.
+                numbers.sort_unstable();
+                numbers.dedup();
+                let read = dataset.read(numbers).map(|problem| problem.map(|problem| (problem.id, problem)));
+                Self::Memory(read.collect::<Result<_, DataError>>()?).get(ids)
+            }
+        }
     }
 }
 
 impl FromIterator<Problem> for Problems {
     fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Self {
-        Self(problems.into_iter().map(|problem| (problem.id, problem)).collect())
+        Self::Memory(problems.into_iter().map(|problem| (problem.id, problem)).collect())
     }
 }
 

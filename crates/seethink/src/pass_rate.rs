@@ -1,10 +1,11 @@
 //! Pass rates of problems: how often a solver is right.
 
-use crate::core::{Problem, ProblemId};
+use crate::core::ProblemId;
 use crate::data::{DataError, PassRateTable};
 use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET};
 use crate::reward::Reward;
 use crate::solver::{SolveError, Solver};
+use crate::train::{Problems, TrainError};
 use std::collections::BTreeMap;
 
 /// Why a measurement stopped. What was measured before is in the table.
@@ -13,40 +14,50 @@ pub enum MeasureError {
     /// There was no answer.
     #[error(transparent)]
     Solve(#[from] SolveError),
+    /// A problem cannot be read.
+    #[error(transparent)]
+    Problem(#[from] TrainError),
     /// The table could not be written.
     #[error(transparent)]
     Table(#[from] DataError),
 }
 
-/// Makes the attempts that `table` lacks for each problem to have `per_problem`, a batch of problems at a time; the reward's part `accuracy` says
-/// what is right. `progress` hears of problems done and wanted, and stops it by returning `false`.
+/// Makes the attempts that `table` lacks for each problem of `ids` to have `per_problem`, a batch of problems at a time; the reward's part
+/// `accuracy` says what is right. `progress` hears of problems done and wanted, and stops it by returning `false`.
 ///
 /// # Errors
-/// If the solver or the table fails, or `progress` stops it.
+/// If a problem cannot be read, the solver or the table fails, or `progress` stops it.
 pub fn measure(
     solver: &dyn Solver,
     reward: &dyn Reward,
-    problems: &[Problem],
+    problems: &Problems,
+    ids: &[ProblemId],
     per_problem: usize,
     table: &mut PassRateTable,
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<(), MeasureError> {
     // Problems that have as many attempts already need as many more.
-    let mut by_number: BTreeMap<usize, Vec<&Problem>> = BTreeMap::new();
-    for problem in problems {
-        let before = table.attempts(problem.id).len();
+    let mut by_number: BTreeMap<usize, Vec<ProblemId>> = BTreeMap::new();
+    for &id in ids {
+        let before = table.attempts(id).len();
         if before < per_problem {
-            by_number.entry(before).or_default().push(problem);
+            by_number.entry(before).or_default().push(id);
         }
     }
-    let mut done = problems.len() - by_number.values().map(Vec::len).sum::<usize>();
+    let mut done = ids.len() - by_number.values().map(Vec::len).sum::<usize>();
     for (before, open) in by_number {
         for batch in open.chunks(solver.batch(per_problem - before).max(1)) {
+            let batch = problems.get(batch)?;
             let mut answers = Vec::with_capacity(batch.len());
-            let mut go_on = || progress(done, problems.len());
-            let solved = solver.solve(batch, before..per_problem, &mut go_on, &mut |index, texts| {
-                answers.push((batch[index], texts));
-            });
+            let mut go_on = || progress(done, ids.len());
+            let solved = solver.solve(
+                &batch.iter().collect::<Vec<_>>(),
+                before..per_problem,
+                &mut go_on,
+                &mut |index, texts| {
+                    answers.push((&batch[index], texts));
+                },
+            );
             for (problem, texts) in answers {
                 let scores = texts.iter().map(|text| reward.score(problem, text));
                 let right: Vec<bool> =
@@ -57,7 +68,7 @@ pub fn measure(
             done += batch.len();
         }
     }
-    progress(done, problems.len());
+    progress(done, ids.len());
     Ok(())
 }
 

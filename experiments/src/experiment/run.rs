@@ -7,8 +7,9 @@ use crate::digest::digest;
 use crate::job::{self, JobArgs};
 use anyhow::{Context, Result, bail, ensure};
 use seethink::config::BaseFamily;
+use seethink::core::ProblemId;
 use seethink::curriculum::Order;
-use seethink::data::{PassRateTable, Split};
+use seethink::data::PassRateTable;
 use seethink::models::{AnyBackbone, VlmProcessor};
 use seethink::pass_rate::measure;
 use seethink::prelude::*;
@@ -307,16 +308,22 @@ fn measure_pass_rates(
         VlmProcessor::from_pretrained(dir.path())?,
         AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device)?,
     );
-    let problems = config.data.problems(Split::Train, None)?;
+    let (entries, problems) = config.training(None, Some(&processor))?;
+    let ids: Vec<ProblemId> = entries.iter().map(|entry| entry.id).collect();
     let sampling = config.grpo.sampling;
-    let origin =
-        json!({"model": setting.folder(), "prompt": config.grpo.prompt, "sampling": sampling, "reward": config.reward});
+    let made_with = [
+        ("model", json!(setting.folder())),
+        ("prompt", json!(config.grpo.prompt)),
+        ("sampling", json!(sampling)),
+        ("reward", json!(config.reward)),
+    ];
+    let origin = made_with.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
     let mut table = PassRateTable::open(&path, &origin)?;
     let generator =
         Generator { model: &model, processor: &processor, sampling, max_batch: config.grpo.memory.decode_batch };
     let solver = InProcess { generator, prompt: &config.grpo.prompt, seed: 0 };
-    println!("pass rates of {}: {ATTEMPTS} attempts at each of {} problems", setting.title(), problems.len());
-    measure(&solver, &config.reward, &problems, ATTEMPTS, &mut table, &mut |_, _| !interrupter.should_stop())?;
+    println!("pass rates of {}: {ATTEMPTS} attempts at each of {} problems", setting.title(), ids.len());
+    measure(&solver, &config.reward, &problems, &ids, ATTEMPTS, &mut table, &mut |_, _| !interrupter.should_stop())?;
     Ok(())
 }
 

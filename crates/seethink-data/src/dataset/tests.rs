@@ -11,7 +11,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 use seethink_core::{Capability, ImageSource};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Cursor;
@@ -403,7 +403,7 @@ fn parts_go_by_name_and_a_table_of_pass_rates_wins() {
     assert_eq!(dataset.report().problems, BTreeMap::from([("p".to_owned(), [1, 1, 1])]));
     let rates = dir.path().join("rates");
     let id = dataset.entry(0).id;
-    PassRateTable::open(&rates, &Value::Null).unwrap().push(id, &[true, true]).unwrap();
+    PassRateTable::open(&rates, &Map::new()).unwrap().push(id, &[true, true]).unwrap();
     config.pass_rates = Some(rates);
     let dataset = Dataset::open(&config, None).unwrap();
     assert_eq!(dataset.entry(0).pass_rate.map(PassRate::fraction), Some(1.0));

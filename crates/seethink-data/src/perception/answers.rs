@@ -1,8 +1,8 @@
 //! The answers of one model from one view, in a journal.
 
 use super::Letter;
-use super::journal::{self, Journal};
 use crate::DataError;
+use crate::journal::{self, Journal};
 use seethink_core::ProblemId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

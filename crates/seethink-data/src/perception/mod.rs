@@ -14,7 +14,6 @@
 mod answers;
 mod caption;
 mod item;
-mod journal;
 mod keep;
 mod mcq;
 mod questions;

@@ -1,8 +1,8 @@
 //! The questions of a language model, in a journal.
 
-use super::journal::{self, Journal};
 use super::{Caption, Mcq};
 use crate::DataError;
+use crate::journal::{self, Journal};
 use seethink_core::ProblemId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

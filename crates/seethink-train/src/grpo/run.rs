@@ -287,7 +287,7 @@ impl<M: VisionLanguageModel> Run<M> {
         let reward = self.grpo.reward_of(stage).clone();
         let Grpo { config, processor, problems: all, observer, curriculum, seed, .. } = &mut self.grpo;
         let config = config.of_stage(stage);
-        let problems: Vec<Problem> = problems.iter().map(|&id| all.get(id).cloned()).collect::<Result<_, _>>()?;
+        let problems = all.get(problems)?;
         let prompts = config.prompt.encode_all(&**processor, &problems.iter().collect::<Vec<_>>())?;
         let generator = generator(policy, &**processor, &config);
         let key = DrawKey { seed: *seed, purpose: Purpose::Rollout, step: self.state.step as u64 };
@@ -331,8 +331,8 @@ impl<M: VisionLanguageModel> Run<M> {
         let Grpo { config, processor, problems, .. } = &self.grpo;
         let banked = keys.iter().filter_map(|key| self.state.bank.iter().find(|group| group.outcome.key == *key));
         let banked: Vec<&BankedGroup> = banked.collect();
-        let asked = banked.iter().map(|group| problems.get(group.group.problem)).collect::<Result<Vec<_>, _>>()?;
-        let encode = |(group, problem): (&&BankedGroup, &&Problem)| {
+        let asked = problems.get(&banked.iter().map(|group| group.group.problem).collect::<Vec<_>>())?;
+        let encode = |(group, problem): (&&BankedGroup, &Problem)| {
             config.of_stage(&self.grpo.stages()[group.stage]).prompt.encode(&**processor, problem)
         };
         let prompts = banked.iter().zip(&asked).map(encode).collect::<Result<Vec<_>, _>>()?;

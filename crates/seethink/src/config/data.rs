@@ -2,14 +2,16 @@
 
 use super::{NO_PROBLEMS, RunConfig};
 use crate::core::{Capability, Problem};
+use crate::curriculum::CorpusEntry;
 use crate::data::digits::{DigitsConfig, DigitsWorld};
 use crate::data::{DataError, Dataset, DatasetConfig, PassRateTable, ProblemReader, Split, TokenCounter};
 use crate::models::VlmProcessor;
-use crate::train::PromptFormat;
+use crate::train::{Problems, PromptFormat};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where the problems come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +38,8 @@ pub enum DataConfig {
 impl DataConfig {
     /// The problems of a split, capability by capability where they are made; `limit` is per capability.
     ///
-    /// Pictures that stand in parquet files or in lines stay encoded, but in memory; those in files of their own are read when they are used.
+    /// All of them are in memory, pictures that stand in parquet files or in lines too, though encoded; those in files of their own are read
+    /// when they are used. What a run trains on need not be: [`RunConfig::training`].
     ///
     /// # Errors
     /// If the world is out of range, a file cannot be read or has bad rows, or the length of prompts is limited: that takes a processor
@@ -76,19 +79,8 @@ impl DataConfig {
                 Ok(kept)
             }
             Self::Files(config) => {
-                // Without a limit nobody asks for the lengths.
-                let dataset = Dataset::open(config, counter.filter(|_| config.overlong.is_some()))?;
-                let mut counts = BTreeMap::<&str, usize>::new();
-                let wanted = (0..dataset.len()).filter(|&number| {
-                    let entry = dataset.entry(number);
-                    if entry.split != split {
-                        return false;
-                    }
-                    let count = counts.entry(entry.capability).or_default();
-                    *count += 1;
-                    limit.is_none_or(|limit| *count <= limit)
-                });
-                dataset.read(wanted.collect::<Vec<_>>()).collect()
+                let dataset = open(config, counter)?;
+                dataset.read(numbers(&dataset, split, limit)).collect()
             }
         }
     }
@@ -137,9 +129,68 @@ impl RunConfig {
         limit: Option<usize>,
         processor: &VlmProcessor,
     ) -> Result<Vec<Problem>, DataError> {
+        self.count(Some(processor), |counter| self.data.counted(split, limit, counter))
+    }
+
+    /// What a curriculum knows of the training problems, and the problems: those of [`DataConfig::Files`] stay in their files until they are
+    /// drawn. `limit` is per capability; the processor is needed where the length of prompts is limited.
+    ///
+    /// # Errors
+    /// As [`DataConfig::problems`].
+    pub fn training(
+        &self,
+        limit: Option<usize>,
+        processor: Option<&VlmProcessor>,
+    ) -> Result<(Vec<CorpusEntry>, Problems), DataError> {
+        let DataConfig::Files(config) = &self.data else {
+            let problems = self.data.problems(Split::Train, limit)?;
+            return Ok((problems.iter().map(CorpusEntry::from).collect(), problems.into_iter().collect()));
+        };
+        let dataset = self.count(processor, |counter| open(config, counter))?;
+        let entries =
+            numbers(&dataset, Split::Train, limit).into_iter().map(|number| known(&dataset, number)).collect();
+        Ok((entries, Problems::Files(Arc::new(dataset))))
+    }
+
+    /// Calls `then` with what counts the tokens of prompts.
+    fn count<T>(&self, processor: Option<&VlmProcessor>, then: impl FnOnce(Option<&TokenCounter<'_>>) -> T) -> T {
+        let Some(processor) = processor else { return then(None) };
         let name = format!("{:?} {:?}", self.model, self.grpo.prompt);
         let count = count_prompts(processor, &self.grpo.prompt);
-        self.data.counted(split, limit, Some(&TokenCounter { name: &name, count: &count }))
+        then(Some(&TokenCounter { name: &name, count: &count }))
+    }
+}
+
+/// Opens a data set. Without a limit nobody asks for the lengths of prompts.
+fn open(config: &DatasetConfig, counter: Option<&TokenCounter<'_>>) -> Result<Dataset, DataError> {
+    Dataset::open(config, counter.filter(|_| config.overlong.is_some()))
+}
+
+/// The numbers of the problems of a split, the first `limit` of each capability.
+fn numbers(dataset: &Dataset, split: Split, limit: Option<usize>) -> Vec<usize> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    let mut wanted = |&number: &usize| {
+        let entry = dataset.entry(number);
+        if entry.split != split {
+            return false;
+        }
+        let count = counts.entry(entry.capability).or_default();
+        *count += 1;
+        limit.is_none_or(|limit| *count <= limit)
+    };
+    (0..dataset.len()).filter(|number| wanted(number)).collect()
+}
+
+/// What a curriculum knows of a problem that is not read.
+fn known(dataset: &Dataset, number: usize) -> CorpusEntry {
+    let entry = dataset.entry(number);
+    CorpusEntry {
+        pass_rate: entry.pass_rate,
+        source: entry.source.into(),
+        n_images: entry.n_images() as u32,
+        solution_length: entry.solution_length,
+        tags: dataset.tags(number).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        ..CorpusEntry::new(entry.id, Capability::new(entry.capability))
     }
 }
 
@@ -154,6 +205,7 @@ pub fn count_prompts(processor: &VlmProcessor, prompt: &PromptFormat) -> impl Fn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::ProblemId;
     use crate::data::{Columns, DataSource, Splits};
 
     #[test]
@@ -182,6 +234,17 @@ mod tests {
         let counts = Split::ALL.map(|split| config.problems(split, None).unwrap().len());
         assert!(counts.iter().sum::<usize>() == 40 && counts.iter().all(|&n| n > 0), "{counts:?}");
         assert_eq!(config.problems(Split::Train, Some(2)).unwrap().len(), 4);
+        let run = RunConfig::parse(include_str!("../../../../configs/micro/qwen3_vl/staged.ron"), "", &[]).unwrap();
+        let run = RunConfig { data: config.clone(), ..run };
+        let all = config.problems(Split::Train, None).unwrap();
+        let (entries, in_files) = run.training(None, None).unwrap();
+        assert_eq!(entries, all.iter().map(CorpusEntry::from).collect::<Vec<_>>());
+        let ids: Vec<_> = all.iter().rev().chain(&all[..1]).map(|problem| problem.id).collect();
+        let read = in_files.get(&ids).unwrap();
+        assert!(read.iter().eq(all.iter().rev().chain(&all[..1])));
+        assert!(in_files.get(&[ProblemId(7)]).unwrap_err().to_string().contains("0000000000000007"));
+        std::fs::remove_file(dir.path().join("rows.jsonl")).unwrap();
+        assert!(in_files.get(&ids[..1]).unwrap_err().to_string().contains("rows.jsonl"));
         let wrong = DatasetConfig { splits: Splits::ByHash { validation: 0.7, test: 0.7, seed: 0 }, ..files.clone() };
         assert!(DataConfig::Files(wrong).check().unwrap_err().to_string().starts_with("validation + test is 1.4"));
     }

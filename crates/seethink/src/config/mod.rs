@@ -365,6 +365,7 @@ mod tests {
             "grpo.sampling.top_p=0.95",
             "grpo.optimizer.betas=(0.8, 0.95)",
             "grpo.optimizer.schedule.decay = Cosine",
+            "evaluation.samples=3",
         ]);
         let config = config.unwrap();
         assert_eq!((config.seed, config.grpo.sampling.top_p), (u64::MAX, 0.95));
@@ -380,6 +381,7 @@ mod tests {
         assert_eq!(config.grpo.prompt.system.as_deref(), Some("Be brief, but think."));
         assert_eq!(config.grpo.optimizer.betas, (0.8, 0.95));
         assert_eq!(config.grpo.optimizer.schedule.decay, crate::train::Decay::Cosine);
+        assert_eq!(config.evaluation.samples, 3);
         // Back to nothing, and to another variant as a whole.
         let config = overrides::apply(&config, "grpo.prompt.system=None").unwrap();
         assert_eq!(config.grpo.prompt.system, None);

@@ -19,18 +19,37 @@ pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, C
     }
     let mut place = &mut root;
     let mut place_name = "the configuration".to_owned();
-    for part in path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
-        let valid = parts(place);
-        place = child(place, part).ok_or_else(|| ConfigError::UnknownKey {
+    let parts: Vec<&str> = path.split(['.', '[', ']']).filter(|part| !part.is_empty()).collect();
+    let mut added = None;
+    for (i, part) in parts.iter().enumerate() {
+        let unknown = ConfigError::UnknownKey {
             assignment: assignment.to_owned(),
-            part: part.to_owned(),
+            part: (*part).to_owned(),
             place: place_name,
-            valid,
-        })?;
+            valid: names(place),
+        };
+        // Keys with usual values are left out when a configuration is written; whether this is one is seen when it is read.
+        if let Value::Object(map) = &mut *place
+            && i + 1 == parts.len()
+            && !map.contains_key(*part)
+        {
+            map.insert((*part).to_owned(), Value::Null);
+            added = Some(unknown);
+            place = &mut map[*part];
+        } else {
+            place = child(place, part).ok_or(unknown)?;
+        }
         place_name = format!("`{part}`");
     }
     *place = parse(text);
-    serde_path_to_error::deserialize(root).map_err(|error| wrong(error.path().to_string(), error.into_inner()))
+    serde_path_to_error::deserialize(root).map_err(|error| match added {
+        Some(unknown)
+            if error.path().iter().count() < parts.len() || error.inner().to_string().starts_with("unknown field") =>
+        {
+            unknown
+        }
+        _ => wrong(error.path().to_string(), error.into_inner()),
+    })
 }
 
 /// The part of this name or position.
@@ -43,7 +62,7 @@ fn child<'a>(value: &'a mut Value, part: &str) -> Option<&'a mut Value> {
 }
 
 /// The names or positions of the parts.
-fn parts(value: &Value) -> Vec<String> {
+fn names(value: &Value) -> Vec<String> {
     match value {
         Value::Object(map) => map.keys().cloned().collect(),
         Value::Array(items) => (0..items.len()).map(|index| index.to_string()).collect(),

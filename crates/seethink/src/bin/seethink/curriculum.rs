@@ -3,8 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 use seethink::RunConfig;
-use seethink::curriculum::{Axis, Corpus, CorpusEntry, Simulation, SkilledLearner};
-use seethink::data::Split;
+use seethink::curriculum::{Axis, Corpus, Simulation, SkilledLearner};
 use seethink::plan::Plan;
 use std::path::PathBuf;
 
@@ -51,8 +50,8 @@ fn axis(text: &str) -> Result<Axis, String> {
 pub(crate) fn run(command: &Command) -> Result<()> {
     let Command::Show(args) = command;
     let config = RunConfig::load(&args.config, &args.set)?;
-    let problems = config.data.problems(Split::Train, None)?;
-    let corpus = Corpus::new(problems.iter().map(CorpusEntry::from))?;
+    let (entries, _) = config.training(None, super::counting_processor(&config)?.as_ref())?;
+    let corpus = Corpus::new(entries)?;
     let mut course = config.curriculum.build(&corpus, config.seed)?;
     let simulation = Simulation {
         batch: config.grpo.rollout_batch,

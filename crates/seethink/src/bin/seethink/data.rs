@@ -6,18 +6,18 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use seethink::RunConfig;
 use seethink::config::{DataConfig, ModelConfig, count_prompts};
-use seethink::core::{Capability, Problem};
+use seethink::core::{Capability, Problem, ProblemId};
 use seethink::data::{
-    DataSource, Dataset, DatasetConfig, Ordering, Overlong, OverlongAction, PassRateTable, Split, TokenCounter,
-    write_problems,
+    DataSource, Dataset, DatasetConfig, Ordering, Overlong, OverlongAction, PassRateTable, TokenCounter,
+    try_write_problems,
 };
 use seethink::endpoint::{Endpoint, EndpointOptions};
 use seethink::models::{AnyBackbone, VlmProcessor};
 use seethink::pass_rate::{draw, histogram, measure};
 use seethink::rollout::{Generator, Sampling};
 use seethink::solver::{InProcess, Remote, Solver};
-use seethink::train::PromptFormat;
-use serde_json::{Value, json};
+use seethink::train::{Problems, PromptFormat};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -179,11 +179,17 @@ fn pass_rate(args: &PassRate) -> Result<()> {
             )
         }
     };
-    let mut problems = config.data.problems(Split::Train, args.limit)?;
+    let (entries, problems) = config.training(args.limit, super::counting_processor(&config)?.as_ref())?;
+    let ids: Vec<ProblemId> = entries.iter().map(|entry| entry.id).collect();
     let sampling = Sampling { temperature: args.temperature, ..config.grpo.sampling };
-    let mut origin = json!({
-        "model": model, "prompt": config.grpo.prompt, "sampling": sampling, "reward": config.reward, "seed": args.seed,
-    });
+    let made_with = [
+        ("model", json!(model)),
+        ("prompt", json!(config.grpo.prompt)),
+        ("sampling", json!(sampling)),
+        ("reward", json!(config.reward)),
+        ("seed", json!(args.seed)),
+    ];
+    let mut origin: Map<String, Value> = made_with.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
     let prompt = &config.grpo.prompt;
     let table = if let Some(url) = &args.endpoint {
         let endpoint = Endpoint::new(EndpointOptions {
@@ -195,7 +201,7 @@ fn pass_rate(args: &PassRate) -> Result<()> {
             pause: Duration::from_secs(1),
         });
         let solver = Remote { endpoint: &endpoint, prompt, sampling, seed: args.seed, parallel: args.parallel };
-        measured(args, &config, &problems, &solver, &origin)?
+        measured(args, &config, &problems, &ids, &solver, &origin)?
     } else {
         let device = seethink::device(&args.device)?;
         let dir = seethink::hub::fetch(&model)?;
@@ -204,12 +210,12 @@ fn pass_rate(args: &PassRate) -> Result<()> {
             .with_context(|| format!("cannot load {}", dir.display()))?;
         let max_batch = config.grpo.memory.decode_batch;
         let generator = Generator { model: &model, processor: &processor, sampling, max_batch };
-        origin["dtype"] = json!(config.dtype);
-        measured(args, &config, &problems, &InProcess { generator, prompt, seed: args.seed }, &origin)?
+        origin.insert("dtype".into(), json!(config.dtype));
+        measured(args, &config, &problems, &ids, &InProcess { generator, prompt, seed: args.seed }, &origin)?
     };
     let mut by_capability: BTreeMap<&Capability, Vec<_>> = BTreeMap::new();
-    for problem in &problems {
-        by_capability.entry(&problem.capability).or_default().push(problem.id);
+    for entry in &entries {
+        by_capability.entry(&entry.capability).or_default().push(entry.id);
     }
     let mut histograms = Vec::new();
     for (capability, ids) in by_capability {
@@ -228,8 +234,12 @@ fn pass_rate(args: &PassRate) -> Result<()> {
         super::write_figure(&draw(&histograms), path)?;
     }
     if let Some(dir) = &args.write {
-        table.apply(&mut problems);
-        println!("{} problems written to {}", write_problems(dir, &problems)?, dir.display());
+        let rated = ids.iter().map(|&id| -> Result<Problem> {
+            let mut problem = problems.get(&[id])?;
+            table.apply(&mut problem);
+            Ok(problem.remove(0))
+        });
+        println!("{} problems written to {}", try_write_problems(dir, rated)?, dir.display());
     }
     Ok(())
 }
@@ -238,14 +248,15 @@ fn pass_rate(args: &PassRate) -> Result<()> {
 fn measured(
     args: &PassRate,
     config: &RunConfig,
-    problems: &[Problem],
+    problems: &Problems,
+    ids: &[ProblemId],
     solver: &dyn Solver,
-    origin: &Value,
+    origin: &Map<String, Value>,
 ) -> Result<PassRateTable> {
     let mut table = PassRateTable::open(&args.out, origin)?;
-    let bar = ProgressBar::new(problems.len() as u64);
+    let bar = ProgressBar::new(ids.len() as u64);
     bar.set_style(ProgressStyle::with_template("{wide_bar} {pos}/{len} problems, {eta} left")?);
-    let measured = measure(solver, &config.reward, problems, args.attempts.get(), &mut table, &mut |done, _| {
+    let measured = measure(solver, &config.reward, problems, ids, args.attempts.get(), &mut table, &mut |done, _| {
         bar.set_position(done as u64);
         true
     });

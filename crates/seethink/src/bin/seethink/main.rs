@@ -9,8 +9,10 @@ mod perception;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
+use seethink::config::{DataConfig, ModelConfig, RunConfig};
 use seethink::data::write_atomic;
 use seethink::drawing::Drawing;
+use seethink::models::VlmProcessor;
 use std::path::Path;
 
 #[global_allocator]
@@ -50,6 +52,16 @@ fn main() -> Result<()> {
         Command::Data(command) => data::run(&command),
         Command::Judge(args) => judge::run(&args),
         Command::Curriculum(command) => curriculum::run(&command),
+    }
+}
+
+/// What counts the tokens of prompts, where a configuration limits them and names a checkpoint.
+fn counting_processor(config: &RunConfig) -> Result<Option<VlmProcessor>> {
+    match (&config.data, &config.model) {
+        (DataConfig::Files(files), ModelConfig::Pretrained(dir)) if files.overlong.is_some() => {
+            Ok(Some(VlmProcessor::from_pretrained(&seethink::hub::fetch(&dir.display().to_string())?)?))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -1,4 +1,4 @@
-//! JSON lines that are added to as answers come, and read again when a program goes on.
+//! JSON lines that are added to as answers or attempts come, and read again when a program goes on.
 //!
 //! The first line says what the others were made with; a file that was made with something else is refused.
 //! Rows that came together are written in one piece and reach the disk before anything else is asked.
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 /// A file of rows, open for more.
 #[derive(Debug)]
-pub(super) struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     file: File,
 }
@@ -31,7 +31,7 @@ impl Journal {
     ///
     /// # Errors
     /// If the file cannot be read or written, another program has it open, it was made with something else, or a line is not a row.
-    pub(super) fn open<R: DeserializeOwned>(
+    pub(crate) fn open<R: DeserializeOwned>(
         path: &Path,
         origin: &Map<String, Value>,
         row: &mut dyn FnMut(R) -> Result<(), String>,
@@ -46,19 +46,7 @@ impl Journal {
         file.try_lock().map_err(|error| io("lock, another run may be using it,")(error.into()))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-        let fault = |line, what| DataError::Journal { file: path.clone(), line, what };
-        for (line, text) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
-            if line == 1 {
-                let found: Origin = serde_json::from_slice(text).map_err(|error| fault(line, error.to_string()))?;
-                if let Some(what) = difference(&found.made_with, origin) {
-                    return Err(fault(line, what));
-                }
-            } else {
-                let read = serde_json::from_slice(text).map_err(|error| error.to_string());
-                read.and_then(&mut *row).map_err(|what| fault(line, what))?;
-            }
-        }
+        let whole = parse(&path, &bytes, &mut |found| difference(found, origin).map_or(Ok(()), Err), row)?;
         file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0))).map_err(io("write"))?;
         let mut journal = Self { path, file };
         if whole == 0 {
@@ -67,11 +55,23 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Reads a journal, whatever it was made with; `row` as in [`open`](Self::open).
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a line is not a row.
+    pub(crate) fn read<R: DeserializeOwned>(
+        path: &Path,
+        row: &mut dyn FnMut(R) -> Result<(), String>,
+    ) -> Result<(), DataError> {
+        let bytes = std::fs::read(path).map_err(DataError::io("read", path))?;
+        parse(path, &bytes, &mut |_| Ok(()), row).map(drop)
+    }
+
     /// Adds rows, on the disk.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub(super) fn push(&mut self, rows: &[impl Serialize]) -> Result<(), DataError> {
+    pub(crate) fn push(&mut self, rows: &[impl Serialize]) -> Result<(), DataError> {
         let mut text = String::new();
         let mut written = Ok(());
         for row in rows {
@@ -86,6 +86,27 @@ impl Journal {
     }
 }
 
+/// Takes in whole lines; returns where they end.
+fn parse<R: DeserializeOwned>(
+    path: &Path,
+    bytes: &[u8],
+    origin: &mut dyn FnMut(&Map<String, Value>) -> Result<(), String>,
+    row: &mut dyn FnMut(R) -> Result<(), String>,
+) -> Result<usize, DataError> {
+    fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
+        serde_json::from_slice(text).map_err(|error| error.to_string())
+    }
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    for (line, text) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
+        let taken = match line {
+            1 => read::<Origin>(text).and_then(|found| origin(&found.made_with)),
+            _ => read(text).and_then(&mut *row),
+        };
+        taken.map_err(|what| DataError::Journal { file: path.to_owned(), line, what })?;
+    }
+    Ok(whole)
+}
+
 /// The first setting in which two origins differ.
 fn difference(found: &Map<String, Value>, origin: &Map<String, Value>) -> Option<String> {
     let mut keys = origin.keys().chain(found.keys());
@@ -96,15 +117,15 @@ fn difference(found: &Map<String, Value>, origin: &Map<String, Value>) -> Option
 }
 
 /// Problem ids as they are shown: 16 hexadecimal digits.
-pub(super) mod hex {
+pub(crate) mod hex {
     use seethink_core::ProblemId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(in super::super) fn serialize<S: Serializer>(id: &ProblemId, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(id: &ProblemId, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(id)
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ProblemId, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ProblemId, D::Error> {
         let text = String::deserialize(deserializer)?;
         let id = u64::from_str_radix(&text, 16).ok().filter(|_| text.len() == 16);
         id.map(ProblemId).ok_or_else(|| D::Error::custom(format!("`{text}` is not an id of 16 hexadecimal digits")))
