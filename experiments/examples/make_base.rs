@@ -113,7 +113,7 @@ fn main() -> Result<()> {
 
     let evaluator = Evaluator {
         processor: processor.clone(),
-        reward: Arc::new(ThinkBoxedReward::default()),
+        reward: Arc::new(AnswerReward::default()),
         sampling: Sampling::greedy(96),
         seed: args.seed,
         decode_batch: memory.decode_batch,

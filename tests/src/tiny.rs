@@ -8,7 +8,7 @@ use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{Processor, VlmProcessor};
-use seethink::reward::{Reward, Score};
+use seethink::reward::{Reward, Score, Verdict};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -77,7 +77,7 @@ impl Reward for LetterReward {
     fn score(&self, _: &Problem, completion: &str) -> Score {
         let n_letters = completion.chars().filter(char::is_ascii_alphabetic).count();
         let share = n_letters as f32 / completion.chars().count().max(1) as f32;
-        Score { value: share, parts: vec![("accuracy", share.round())] }
+        Score { value: share, parts: vec![("accuracy", share.round())], verdict: Verdict::Wrong }
     }
 }
 

@@ -8,7 +8,7 @@ use seethink::data::PassRateTable;
 use seethink::endpoint::{Endpoint, EndpointError};
 use seethink::models::{Content, Message, Role};
 use seethink::pass_rate::measure;
-use seethink::reward::ThinkBoxedReward;
+use seethink::reward::AnswerReward;
 use seethink::rollout::Sampling;
 use seethink::solver::Remote;
 use seethink::train::{Problems, PromptFormat};
@@ -98,7 +98,7 @@ fn pass_rates_come_from_an_endpoint_and_what_was_measured_is_kept() {
     let endpoint = server.endpoint(1);
     let prompt = PromptFormat::default();
     let solver = Remote { endpoint: &endpoint, prompt: &prompt, sampling: Sampling::plain(9), seed: 1, parallel: 3 };
-    let reward = ThinkBoxedReward::default();
+    let reward = AnswerReward::default();
     let (ids, all): (Vec<_>, Problems) =
         (problems.iter().map(|problem| problem.id).collect(), problems.iter().cloned().collect());
     measure(&solver, &reward, &all, &ids, 2, &mut table, &mut |_, _| true).unwrap();

@@ -9,7 +9,7 @@ use seethink::curriculum::{
     Stage, Staged, Weight, With,
 };
 use seethink::models::qwen3_vl::Qwen3Vl;
-use seethink::reward::{Reward, Score};
+use seethink::reward::{Reward, Score, Verdict};
 use seethink::rollout::Sampling;
 use seethink::train::{
     CheckpointFolder, Decay, Event, Grpo, GrpoConfig, Interrupter, MemoryConfig, Metrics, MetricsFile, Moment,
@@ -203,7 +203,7 @@ impl Reward for Nothing {
     }
 
     fn score(&self, _: &Problem, _: &str) -> Score {
-        Score { value: 0.0, parts: vec![("accuracy", 0.0)] }
+        Score { value: 0.0, parts: vec![("accuracy", 0.0)], verdict: Verdict::Wrong }
     }
 }
 

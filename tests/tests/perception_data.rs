@@ -16,7 +16,7 @@ use seethink::data::{PassRateTable, Split};
 use seethink::endpoint::Endpoint;
 use seethink::pass_rate::measure;
 use seethink::perception::{Perception, PerceptionError, PerceptionOptions};
-use seethink::reward::{ThinkBoxedReward, is_correct};
+use seethink::reward::{AnswerReward, is_correct};
 use seethink::rollout::{Generator, Sampling};
 use seethink::solver::{InProcess, Remote, SolveError, Solver};
 use seethink::train::PromptFormat;
@@ -199,7 +199,7 @@ fn defect_16_a_run_reads_what_was_written() {
     for problem in &problems {
         PromptFormat::default().encode(&processor, problem).unwrap();
         let completion = format!(r"<think>So.</think> \boxed{{{}}}", problem.answer);
-        let score = seethink::reward::Reward::score(&ThinkBoxedReward::default(), problem, &completion);
+        let score = seethink::reward::Reward::score(&AnswerReward::default(), problem, &completion);
         assert_eq!(score.value, 1.0);
     }
 }
@@ -365,7 +365,7 @@ fn defect_28_a_kept_problem_is_asked_in_training_as_it_was_asked_from_its_pictur
     let problems = kept(&world, "out");
     let mut table = PassRateTable::open(world.path("rates.jsonl"), &Map::new()).unwrap();
     let (endpoint, trained) = (server.endpoint(1), PromptFormat::default());
-    let reward = ThinkBoxedReward::default();
+    let reward = AnswerReward::default();
     let ids: Vec<_> = problems.iter().map(|problem| problem.id).collect();
     let problems = problems.into_iter().collect();
     measure(&remote(&endpoint, &trained), &reward, &problems, &ids, 3, &mut table, &mut |_, _| true).unwrap();

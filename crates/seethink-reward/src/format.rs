@@ -1,6 +1,33 @@
 //! The format of a completion: reasoning first, in tags.
 
 use crate::boxed::BOX;
+use serde::{Deserialize, Serialize};
+
+/// What a completion should look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Format {
+    /// Thoughts in tags, then a box: [`is_think_boxed`].
+    #[default]
+    ThinkBoxed,
+    /// Thoughts in tags, then the answer in tags, and nothing else: [`is_think_answer`].
+    ThinkAnswer,
+    /// Thoughts in tags, then something: [`is_think_tagged`].
+    Think,
+    /// Anything.
+    Any,
+}
+
+impl Format {
+    /// Whether a completion looks like that.
+    pub fn holds(self, completion: &str) -> bool {
+        match self {
+            Self::ThinkBoxed => is_think_boxed(completion),
+            Self::ThinkAnswer => is_think_answer(completion),
+            Self::Think => is_think_tagged(completion),
+            Self::Any => true,
+        }
+    }
+}
 
 /// Whether the completion matches `^\s*<think>.*</think>.*\boxed{.*}.*$`, where `.` is any character.
 ///
@@ -16,6 +43,19 @@ use crate::boxed::BOX;
 pub fn is_think_boxed(completion: &str) -> bool {
     let content = after_thinking(completion).and_then(|rest| rest.split_once(BOX));
     content.is_some_and(|(_, content)| content.contains('}'))
+}
+
+/// Whether the completion is `<think>…</think>`, blanks, `<answer>…</answer>` and nothing before or after.
+///
+/// # Source
+/// EasyR1's and R1-V's format reward.
+pub fn is_think_answer(completion: &str) -> bool {
+    let answer = completion.strip_prefix("<think>").and_then(|rest| {
+        // The first end of a thought that an answer follows.
+        let ends = rest.match_indices("</think>").map(|(at, end)| rest[at + end.len()..].trim_start());
+        ends.filter_map(|after| after.strip_prefix("<answer>")).next()
+    });
+    answer.is_some_and(|answer| answer.ends_with("</answer>"))
 }
 
 /// Whether the completion is `<think>…</think>` and more text, with exactly one pair of tags and nothing before it.

@@ -1,21 +1,26 @@
-//! Scores of completions: answer extraction, equivalence and the format check.
+//! Scores of completions: where their answers stand ([`Extractor`]), when they are right ([`Rule`]), and what they look like ([`Format`]).
 //!
-//! Everything here is total and takes time linear in the completion: whatever a policy writes, it is scored, never an error.
-//! This is the light verifier: option letters, rational numbers with units, and normalised strings.
-//! It does no symbolic mathematics, and where it cannot tell it says wrong.
+//! Everything here is total: whatever a policy writes, it is judged, never an error and never a panic. Extraction takes time linear in the
+//! completion; what is compared as mathematics is bounded in length and depth, and the work on it is counted, so that a verdict depends
+//! on no clock. Where it cannot be told that an answer is right, it is not.
 
 mod answer;
+mod answer_reward;
 mod boxed;
 mod choice;
+mod extract;
 mod format;
+mod math;
 mod number;
-mod think_boxed;
+mod rule;
 
 pub use answer::{choice_letter, is_correct};
+pub use answer_reward::AnswerReward;
 pub use boxed::last_boxed;
 pub use choice::stated_choice;
-pub use format::{is_think_boxed, is_think_tagged};
-pub use think_boxed::ThinkBoxedReward;
+pub use extract::{Extracted, Extractor};
+pub use format::{Format, is_think_answer, is_think_boxed, is_think_tagged};
+pub use rule::{Judgement, MathVerify, Rule, Unscorable, Verdict};
 
 use seethink_core::Problem;
 
@@ -35,6 +40,8 @@ pub struct Score {
     pub value: f32,
     /// What `value` is made of, unweighted, each in `[0, 1]`, by metric key.
     pub parts: Vec<(&'static str, f32)>,
+    /// Whether the answer is right, or why that cannot be told.
+    pub verdict: Verdict,
 }
 
 impl Score {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use seethink_core::{Capability, Problem, ProblemId};
-use seethink_reward::{Reward, Score, ThinkBoxedReward, choice_letter, is_correct, is_think_tagged, stated_choice};
+use seethink_reward::{AnswerReward, Reward, Score, choice_letter, is_correct, is_think_tagged, stated_choice};
 use std::time::{Duration, Instant};
 
 fn score(completion: &str, truth: &str) -> Score {
@@ -17,7 +17,7 @@ fn score(completion: &str, truth: &str) -> Score {
         source: String::new(),
         tags: Default::default(),
     };
-    ThinkBoxedReward::default().score(&problem, completion)
+    AnswerReward::default().score(&problem, completion)
 }
 
 /// Pieces that the verifier looks at, and some that it does not expect.

@@ -33,6 +33,15 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
+    /// Judges graded answers of other graders and prints how often ours agree.
+    Conformance {
+        /// What is judged by: the rules for answers.
+        #[arg(value_parser = ["grader"])]
+        suite: String,
+        /// Cases in the format of the fixture (crates/seethink-reward/tests/fixtures) instead.
+        #[arg(long, value_name = "FILE")]
+        cases: Option<PathBuf>,
+    },
     /// Checks what the compiler does not: crate edges, file access, clocks, module docs, links, leftovers.
     Tidy,
 }
@@ -42,9 +51,20 @@ fn main() -> Result<ExitCode> {
     let passed = match Arguments::parse().task {
         Task::Validate { only, skip } => validate::run(&root, &only, &skip)?,
         Task::Parity { options } => parity(&root, options)?,
+        Task::Conformance { suite: _, cases } => conformance(cases)?,
         Task::Tidy => tidy::run(&root)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the comparison, which is an example of the crate of rewards.
+fn conformance(cases: Option<PathBuf>) -> Result<bool> {
+    let status = Command::new("cargo")
+        .args(["run", "--quiet", "--release", "--package", "seethink-reward", "--example", "conformance", "--"])
+        .args(cases)
+        .status()
+        .context("cannot start cargo")?;
+    Ok(status.success())
 }
 
 /// Runs the comparison, which is a program of the tests, so that this one need not compile a model.

@@ -27,7 +27,7 @@ pub use error::ConfigError;
 
 use crate::curriculum::{CurriculumConfig, Stage};
 use crate::models::WeightDtype;
-use crate::reward::ThinkBoxedReward;
+use crate::reward::AnswerReward;
 use crate::rollout::Sampling;
 use crate::train::{GrpoConfig, OptimizerConfig, SftConfig};
 use ron::extensions::Extensions;
@@ -64,10 +64,10 @@ pub struct RunConfig {
     pub grpo: GrpoConfig,
     /// What completions earn, where a stage does not say otherwise.
     #[serde(default)]
-    pub reward: ThinkBoxedReward,
+    pub reward: AnswerReward,
     /// Rewards that stages may name in their overrides.
     #[serde(default)]
-    pub rewards: BTreeMap<String, ThinkBoxedReward>,
+    pub rewards: BTreeMap<String, AnswerReward>,
     /// How it is measured.
     pub evaluation: EvaluationConfig,
 }

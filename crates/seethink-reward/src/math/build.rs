@@ -1,0 +1,113 @@
+//! Expressions from their parts.
+
+use super::expr::{Expr, Function, Number};
+use num_traits::{Signed, Zero};
+
+/// Stand for the signs of plus and minus until [`both_signs`] has said both.
+pub(super) const PLUS_MINUS: &str = "±";
+pub(super) const MINUS_PLUS: &str = "∓";
+
+/// An element with the upper and with the lower of its signs, where it has such.
+pub(super) fn both_signs(element: Expr) -> Vec<Expr> {
+    let has_both =
+        |expr: &Expr| matches!(expr, Expr::Call(Function::Named(name), _) if name == PLUS_MINUS || name == MINUS_PLUS);
+    if !element.any(&has_both) {
+        return vec![element];
+    }
+    let lower = with_sign(element.clone(), false);
+    vec![with_sign(element, true), lower]
+}
+
+fn with_sign(expr: Expr, upper: bool) -> Expr {
+    let all = |items: Vec<Expr>| items.into_iter().map(|item| with_sign(item, upper)).collect::<Vec<_>>();
+    let one = |item: Box<Expr>| Box::new(with_sign(*item, upper));
+    match expr {
+        Expr::Call(Function::Named(name), mut items)
+            if (name == PLUS_MINUS || name == MINUS_PLUS) && items.len() == 1 =>
+        {
+            let inner = with_sign(items.remove(0), upper);
+            if (name == PLUS_MINUS) == upper { inner } else { inner.negated() }
+        }
+        Expr::Sum(items) => Expr::Sum(all(items)),
+        Expr::Product(items) => Expr::Product(all(items)),
+        Expr::Call(function, items) => Expr::Call(function, all(items)),
+        Expr::Tuple(items) => Expr::Tuple(all(items)),
+        Expr::Set(items) => Expr::Set(all(items)),
+        Expr::Relation(items, relations) => Expr::Relation(all(items), relations),
+        Expr::Power(base, exponent) => Expr::Power(one(base), one(exponent)),
+        Expr::Percent(inner) => Expr::Percent(one(inner)),
+        other => other,
+    }
+}
+
+/// A set of what stands between semicolons, or the only element.
+pub(super) fn set_of(mut rows: Vec<Vec<Expr>>) -> Expr {
+    if rows.len() == 1 || rows.iter().all(|row| row.len() == 1) {
+        let mut items: Vec<Expr> = rows.into_iter().flatten().collect();
+        return match items.pop() {
+            Some(only) if items.is_empty() => only,
+            last => Expr::Set(items.into_iter().chain(last).collect()),
+        };
+    }
+    Expr::Set(rows.drain(..).map(Expr::Tuple).collect())
+}
+
+/// A set; something else is one of itself.
+pub(super) fn set(expr: Expr) -> Expr {
+    if expr.is_scalar() { Expr::Set(vec![expr]) } else { expr }
+}
+
+/// The only item, or several of them together.
+pub(super) fn one_or(mut items: Vec<Expr>, together: fn(Vec<Expr>) -> Expr) -> Expr {
+    match items.pop() {
+        Some(only) if items.is_empty() => only,
+        last => together(items.into_iter().chain(last).collect()),
+    }
+}
+
+/// A fraction; one of whole numbers is a number.
+pub(super) fn quotient(above: Expr, below: Expr) -> Expr {
+    match (&above, &below) {
+        (Expr::Number(above), Expr::Number(below))
+            if above.value.is_integer()
+                && below.value.is_integer()
+                && !below.value.is_zero()
+                && !above.is_decimal
+                && !below.is_decimal =>
+        {
+            Expr::rational(&above.value / &below.value)
+        }
+        _ => above.over(below),
+    }
+}
+
+/// `1 ½`: a whole number and a fraction of one side by side are added; other numbers side by side mean nothing.
+pub(super) fn mixed(whole: &Number, part: &Number) -> Option<Number> {
+    let is_mixed = whole.value.is_integer()
+        && !part.value.is_integer()
+        && part.value.is_positive()
+        && !whole.is_decimal
+        && !part.is_decimal;
+    let part = if whole.value.is_negative() { -&part.value } else { part.value.clone() };
+    is_mixed.then(|| Number { value: &whole.value + part, is_decimal: false })
+}
+
+/// Another variable of the same name.
+pub(super) fn primed(base: Expr) -> Expr {
+    match base {
+        Expr::Symbol(name) => Expr::Symbol(name + "'"),
+        other => Expr::call(Function::Named("'".into()), other),
+    }
+}
+
+/// Whether there is nothing but names in it, as on the left of `x = 3` and `A : B = 1`.
+pub(super) fn only_symbols(expr: &Expr) -> bool {
+    match expr {
+        Expr::Symbol(_) => true,
+        Expr::Power(base, exponent) if **exponent == Expr::integer(-1) => only_symbols(base),
+        Expr::Product(items) | Expr::Tuple(items) => items.iter().all(only_symbols),
+        Expr::Interval(interval) => only_symbols(&interval.low) && only_symbols(&interval.high),
+        Expr::Call(Function::Named(_), items) => items.iter().all(only_symbols),
+        _ => false,
+    }
+}

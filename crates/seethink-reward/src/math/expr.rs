@@ -1,0 +1,382 @@
+//! What an answer means: an expression, a set, a relation.
+
+use num_rational::BigRational;
+use std::fmt;
+
+/// A mathematical object as it was written, not yet simplified.
+///
+/// Trees are shallow: the parser refuses anything deeper than [`MAX_DEPTH`](super::parse::MAX_DEPTH), so everything here may recurse.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Expr {
+    Number(Number),
+    /// A variable with its subscript (`x`, `alpha_{1}`), or a word.
+    Symbol(String),
+    Pi,
+    Infinity,
+    Sum(Vec<Expr>),
+    Product(Vec<Expr>),
+    Power(Box<Expr>, Box<Expr>),
+    /// A hundredth of it, written with a percent sign.
+    Percent(Box<Expr>),
+    Call(Function, Vec<Expr>),
+    /// Something of a body in which a variable is bound: an integral, a sum, …
+    Bound(Binder, Box<Expr>, String, Vec<Expr>),
+    Tuple(Vec<Expr>),
+    Set(Vec<Expr>),
+    Interval(Box<Interval>),
+    /// Reals, integers, …, by the letter of their symbol.
+    NamedSet(char),
+    Union(Vec<Expr>),
+    Intersection(Vec<Expr>),
+    Difference(Box<Expr>, Box<Expr>),
+    Matrix(Vec<Vec<Expr>>),
+    /// `a < b ≤ c`: a relation between each term and the next.
+    Relation(Vec<Expr>, Vec<Relation>),
+}
+
+/// An exact number, and whether it was written with a decimal point.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Number {
+    pub(crate) value: BigRational,
+    pub(crate) is_decimal: bool,
+}
+
+/// Ends of an interval, and whether each belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Interval {
+    pub(crate) low: Expr,
+    pub(crate) high: Expr,
+    pub(crate) has_low: bool,
+    pub(crate) has_high: bool,
+}
+
+/// How two sides relate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Relation {
+    Equal,
+    Unequal,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    Subset,
+}
+
+/// What binds a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Binder {
+    Integral,
+    Derivative,
+    Sum,
+    Product,
+    Limit,
+}
+
+/// A function with a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Function {
+    Exp,
+    /// To the base of the second argument, natural without one.
+    Log,
+    Sin,
+    Cos,
+    Tan,
+    Cot,
+    Sec,
+    Csc,
+    Asin,
+    Acos,
+    Atan,
+    Acot,
+    Asec,
+    Acsc,
+    Sinh,
+    Cosh,
+    Tanh,
+    Coth,
+    Sech,
+    Csch,
+    Asinh,
+    Acosh,
+    Atanh,
+    Abs,
+    Sign,
+    Factorial,
+    Binomial,
+    Floor,
+    Ceil,
+    Gcd,
+    Lcm,
+    Min,
+    Max,
+    Mod,
+    Re,
+    Im,
+    Arg,
+    Determinant,
+    Transpose,
+    /// One that the text defines, such as `f`.
+    Named(String),
+}
+
+impl Function {
+    /// By its name in LaTeX and in plain text, without a backslash.
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "exp" => Self::Exp,
+            "log" | "ln" | "lg" => Self::Log,
+            "sin" => Self::Sin,
+            "cos" => Self::Cos,
+            "tan" | "tg" => Self::Tan,
+            "cot" | "ctg" => Self::Cot,
+            "sec" => Self::Sec,
+            "csc" | "cosec" => Self::Csc,
+            "arcsin" | "asin" => Self::Asin,
+            "arccos" | "acos" => Self::Acos,
+            "arctan" | "atan" | "arctg" => Self::Atan,
+            "arccot" | "acot" => Self::Acot,
+            "arcsec" | "asec" => Self::Asec,
+            "arccsc" | "acsc" => Self::Acsc,
+            "sinh" | "sh" => Self::Sinh,
+            "cosh" | "ch" => Self::Cosh,
+            "tanh" | "th" => Self::Tanh,
+            "coth" => Self::Coth,
+            "sech" => Self::Sech,
+            "csch" => Self::Csch,
+            "arcsinh" | "arsinh" | "asinh" => Self::Asinh,
+            "arccosh" | "arcosh" | "acosh" => Self::Acosh,
+            "arctanh" | "artanh" | "atanh" => Self::Atanh,
+            "abs" => Self::Abs,
+            "sgn" | "sign" => Self::Sign,
+            "floor" => Self::Floor,
+            "ceil" => Self::Ceil,
+            "gcd" => Self::Gcd,
+            "lcm" => Self::Lcm,
+            "min" => Self::Min,
+            "max" => Self::Max,
+            "Re" | "re" => Self::Re,
+            "Im" | "im" => Self::Im,
+            "arg" => Self::Arg,
+            "det" => Self::Determinant,
+            _ => return None,
+        })
+    }
+
+    /// What undoes it: the meaning of an exponent of −1.
+    pub(crate) fn inverse(&self) -> Option<Self> {
+        Some(match self {
+            Self::Sin => Self::Asin,
+            Self::Cos => Self::Acos,
+            Self::Tan => Self::Atan,
+            Self::Cot => Self::Acot,
+            Self::Sec => Self::Asec,
+            Self::Csc => Self::Acsc,
+            Self::Sinh => Self::Asinh,
+            Self::Cosh => Self::Acosh,
+            Self::Tanh => Self::Atanh,
+            _ => return None,
+        })
+    }
+}
+
+impl Relation {
+    /// The same seen from the other side.
+    pub(crate) fn flipped(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessEqual => Self::GreaterEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterEqual => Self::LessEqual,
+            other => other,
+        }
+    }
+}
+
+impl Expr {
+    pub(crate) fn integer(value: i64) -> Self {
+        Self::rational(BigRational::from_integer(value.into()))
+    }
+
+    pub(crate) fn rational(value: BigRational) -> Self {
+        Self::Number(Number { value, is_decimal: false })
+    }
+
+    pub(crate) fn symbol(name: impl Into<String>) -> Self {
+        Self::Symbol(name.into())
+    }
+
+    pub(crate) fn negated(self) -> Self {
+        match self {
+            Self::Number(Number { value, is_decimal }) => Self::Number(Number { value: -value, is_decimal }),
+            other => Self::Product(vec![Self::integer(-1), other]),
+        }
+    }
+
+    pub(crate) fn inverse(self) -> Self {
+        Self::Power(Box::new(self), Box::new(Self::integer(-1)))
+    }
+
+    pub(crate) fn over(self, below: Self) -> Self {
+        Self::Product(vec![self, below.inverse()])
+    }
+
+    pub(crate) fn minus(self, other: Self) -> Self {
+        Self::Sum(vec![self, other.negated()])
+    }
+
+    pub(crate) fn raised(self, exponent: Self) -> Self {
+        Self::Power(Box::new(self), Box::new(exponent))
+    }
+
+    pub(crate) fn call(function: Function, argument: Self) -> Self {
+        Self::Call(function, vec![argument])
+    }
+
+    /// With two names as variables that would be constants.
+    pub(crate) fn with_names(self, one: &str, other: &str) -> Self {
+        let all = |items: Vec<Self>| items.into_iter().map(|item| item.with_names(one, other)).collect();
+        match self {
+            Self::Symbol(name) if name == one || name == other => Self::Symbol(format!("{name} ")),
+            Self::Sum(items) => Self::Sum(all(items)),
+            Self::Product(items) => Self::Product(all(items)),
+            Self::Call(function, items) => Self::Call(function, all(items)),
+            Self::Power(base, exponent) => base.with_names(one, other).raised(exponent.with_names(one, other)),
+            other => other,
+        }
+    }
+
+    /// Whether it stands for a number or could: neither a set, a tuple, a matrix nor a relation.
+    pub(crate) fn is_scalar(&self) -> bool {
+        matches!(
+            self,
+            Self::Number(_)
+                | Self::Symbol(_)
+                | Self::Pi
+                | Self::Infinity
+                | Self::Sum(_)
+                | Self::Product(_)
+                | Self::Power(..)
+                | Self::Percent(_)
+                | Self::Call(..)
+                | Self::Bound(..)
+        )
+    }
+
+    /// The expressions directly in it.
+    pub(crate) fn children(&self) -> Vec<&Self> {
+        match self {
+            Self::Number(_) | Self::Symbol(_) | Self::Pi | Self::Infinity | Self::NamedSet(_) => Vec::new(),
+            Self::Sum(items)
+            | Self::Product(items)
+            | Self::Call(_, items)
+            | Self::Tuple(items)
+            | Self::Set(items)
+            | Self::Union(items)
+            | Self::Intersection(items)
+            | Self::Relation(items, _) => items.iter().collect(),
+            Self::Power(one, other) | Self::Difference(one, other) => vec![one, other],
+            Self::Percent(inner) => vec![inner],
+            Self::Bound(_, body, _, bounds) => std::iter::once(&**body).chain(bounds).collect(),
+            Self::Interval(interval) => vec![&interval.low, &interval.high],
+            Self::Matrix(rows) => rows.iter().flatten().collect(),
+        }
+    }
+
+    /// Whether `wanted` holds for it or anything in it.
+    pub(crate) fn any(&self, wanted: &dyn Fn(&Self) -> bool) -> bool {
+        wanted(self) || self.children().into_iter().any(|child| child.any(wanted))
+    }
+}
+
+/// As one would read it, for explanations.
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn list(f: &mut fmt::Formatter<'_>, items: &[Expr], between: &str) -> fmt::Result {
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    f.write_str(between)?;
+                }
+                write!(f, "{item}")?;
+            }
+            Ok(())
+        }
+        match self {
+            Self::Number(number) => {
+                write!(f, "{}{}", number.value, if number.is_decimal { " (decimal)" } else { "" })
+            }
+            Self::Symbol(name) => f.write_str(name),
+            Self::Pi => f.write_str("π"),
+            Self::Infinity => f.write_str("∞"),
+            Self::Sum(items) => {
+                f.write_str("(")?;
+                list(f, items, " + ")?;
+                f.write_str(")")
+            }
+            Self::Product(items) => {
+                f.write_str("(")?;
+                list(f, items, "·")?;
+                f.write_str(")")
+            }
+            Self::Power(base, exponent) => write!(f, "{base}^{exponent}"),
+            Self::Percent(inner) => write!(f, "{inner} %"),
+            Self::Call(function, items) => {
+                match function {
+                    Function::Named(name) => write!(f, "{name}(")?,
+                    other => write!(f, "{}(", format!("{other:?}").to_lowercase())?,
+                }
+                list(f, items, ", ")?;
+                f.write_str(")")
+            }
+            Self::Bound(binder, body, variable, bounds) => {
+                write!(f, "{}({body}; {variable}", format!("{binder:?}").to_lowercase())?;
+                bounds.iter().try_for_each(|bound| write!(f, ", {bound}"))?;
+                f.write_str(")")
+            }
+            Self::Tuple(items) => {
+                f.write_str("(")?;
+                list(f, items, ", ")?;
+                f.write_str(")")
+            }
+            Self::Set(items) => {
+                f.write_str("{")?;
+                list(f, items, ", ")?;
+                f.write_str("}")
+            }
+            Self::Interval(interval) => {
+                let open = if interval.has_low { "[" } else { "(" };
+                let close = if interval.has_high { "]" } else { ")" };
+                write!(f, "{open}{}, {}{close}", interval.low, interval.high)
+            }
+            Self::NamedSet(letter) => write!(f, "{letter}"),
+            Self::Union(items) => list(f, items, " ∪ "),
+            Self::Intersection(items) => list(f, items, " ∩ "),
+            Self::Difference(one, other) => write!(f, "{one} ∖ {other}"),
+            Self::Matrix(rows) => {
+                f.write_str("[")?;
+                for (i, row) in rows.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str("; ")?;
+                    }
+                    list(f, row, ", ")?;
+                }
+                f.write_str("]")
+            }
+            Self::Relation(terms, relations) => {
+                write!(f, "{}", terms[0])?;
+                for (relation, term) in relations.iter().zip(&terms[1..]) {
+                    let sign = match relation {
+                        Relation::Equal => "=",
+                        Relation::Unequal => "≠",
+                        Relation::Less => "<",
+                        Relation::LessEqual => "≤",
+                        Relation::Greater => ">",
+                        Relation::GreaterEqual => "≥",
+                        Relation::Subset => "⊆",
+                    };
+                    write!(f, " {sign} {term}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The names that formulas are made of.
+
+use super::expr::Function;
+
+/// Words between blanks.
+pub(super) struct Words(&'static str);
+
+impl Words {
+    /// Whether a word is one of them.
+    pub(super) fn contains(&self, word: &str) -> bool {
+        self.iter().any(|one| one == word)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &'static str> {
+        self.0.split_ascii_whitespace()
+    }
+}
+
+/// Letters that have names.
+pub(super) const GREEK: Words = Words(
+    "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho sigma varsigma \
+     tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar",
+);
+
+/// Names that plain text may contain, longest first where one begins another.
+pub(super) const PLAIN: Words =
+    Words("arcsin arccos arctan sqrt sinh cosh tanh asin acos atan sin cos tan cot sec csc log exp abs ln pi oo");
+
+/// Commands that only change how things look.
+pub(super) const INVISIBLE: Words = Words(
+    "left right mleft mright middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle \
+     scriptstyle limits nolimits quad qquad hspace enspace thinspace nonumber rm bf it boldsymbol",
+);
+
+/// Commands whose argument is text.
+pub(super) const TEXT: Words =
+    Words("text mbox textbf textit textrm textnormal textsf texttt mathrm mathbf mathit mathsf hbox");
+
+/// Commands that are not read to the end of their letters, because the letter of a variable may follow: `\lvertx`.
+pub(super) const CLINGING: Words = Words("lvert rvert vert lbrace rbrace lbrack rbrack cdot times quad left right");
+
+/// Commands that the reader knows beside functions, letters and accents.
+pub(super) const COMMANDS: Words = Words(
+    "frac dfrac tfrac cfrac sqrt binom dbinom tbinom pi infty oo pm mp cdot times ast star div mod bmod pmod in notin cup cap \
+     setminus backslash emptyset varnothing mathbb Bbb le leq leqslant ge geq geqslant ne neq lt gt approx equiv subset \
+     subseteq to rightarrow int sum prod lim partial mathrm operatorname boxed fbox lvert rvert vert mid lVert rVert Vert \
+     lfloor rfloor lceil rceil llcorner lrcorner ulcorner urcorner lbrace rbrace lbrack rbrack langle rangle circ degree \
+     prime top ldots dots cdots dotsc imath angle triangle variable begin end and or land lor percent colon overset",
+);
+
+/// Signs over or under a letter, which make another variable of it, by the name that they share.
+const ACCENTS: [(&str, &str); 14] = [
+    ("overline", "bar"),
+    ("bar", "bar"),
+    ("vec", "vec"),
+    ("overrightarrow", "vec"),
+    ("hat", "hat"),
+    ("widehat", "hat"),
+    ("tilde", "tilde"),
+    ("widetilde", "tilde"),
+    ("dot", "dot"),
+    ("ddot", "ddot"),
+    ("underline", "underline"),
+    ("mathcal", ""),
+    ("mathscr", ""),
+    ("mathfrak", ""),
+];
+
+/// What a sign over or under a letter is called, if a command makes one.
+pub(super) fn accent(command: &str) -> Option<&'static str> {
+    ACCENTS.iter().find(|(name, _)| *name == command).map(|(_, accent)| *accent)
+}
+
+/// Whether the reader knows a command.
+pub(super) fn is_command(name: &str) -> bool {
+    COMMANDS.contains(name) || GREEK.contains(name) || accent(name).is_some() || Function::by_name(name).is_some()
+}

@@ -1,0 +1,580 @@
+//! From signs to an expression.
+//!
+//! Recursive descent over tokens, a function per level of precedence; what the levels are made of stands in `atom.rs`. Depth and length are bounded, so any text is read in linear
+//! time and no stack overflows.
+
+use super::build::{MINUS_PLUS, PLUS_MINUS, both_signs, mixed, one_or, only_symbols, primed, quotient, set, set_of};
+use super::expr::{Expr, Function, Number, Relation};
+use super::names::{GREEK, accent};
+use super::token::{Place, Syntax, Token, tokens};
+use super::{Fuel, Unreadable};
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::Pow;
+
+/// Deepest nesting of an expression.
+pub(crate) const MAX_DEPTH: usize = 48;
+/// Longest text that is read as a formula, bytes.
+pub(crate) const MAX_LENGTH: usize = 4096;
+/// Most digits and largest power of ten of a number.
+const MAX_DIGITS: usize = 2000;
+
+/// What a text says: an expression, or a set of them where it lists several.
+///
+/// # Errors
+/// If the text is too long, nested too deeply or no formula, or the fuel is used up.
+pub(crate) fn parse(text: &str, syntax: Syntax, fuel: &mut Fuel) -> Result<Expr, Unreadable> {
+    if text.len() > MAX_LENGTH {
+        return Err(Unreadable::TooLong);
+    }
+    if let Some(value) = separated(text) {
+        return Ok(Expr::Number(value));
+    }
+    let tokens = tokens(text, syntax)?;
+    fuel.burn(20 * tokens.len())?;
+    let mut parser =
+        Parser { tokens, position: 0, depth: 0, bars: 0, integrals: 0, differential: None, end: text.len() };
+    let elements = parser.elements(&|_| false)?;
+    match parser.peek() {
+        None => Ok(elements),
+        Some(_) => Err(parser.expected("an operator or the end")),
+    }
+}
+
+/// A number whose thousands are separated, where it is all there is: `-1,234,567.8`.
+fn separated(text: &str) -> Option<Number> {
+    let text = text.trim();
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text),
+    };
+    let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut groups = whole.split(',');
+    let first = groups.next()?;
+    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let mut n_groups = 0;
+    let fits = (1..=3).contains(&first.len())
+        && is_digits(first)
+        && is_digits(places)
+        && groups.all(|group| {
+            n_groups += 1;
+            group.len() == 3 && is_digits(group)
+        });
+    let number = number(&digits.replace(',', "")).filter(|_| fits && n_groups > 0)?;
+    Some(Number { value: number.value * BigInt::from(sign), ..number })
+}
+
+/// The value of a number token.
+pub(super) fn number(text: &str) -> Option<Number> {
+    let text: String = text.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | 'E' | '+' | '-')).collect();
+    let (digits, exponent) = match text.split_once('E') {
+        Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok()?),
+        None => (&*text, 0),
+    };
+    let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
+    let shift = exponent.checked_sub(places.len() as i64)?;
+    if whole.len() + places.len() > MAX_DIGITS || shift.unsigned_abs() > MAX_DIGITS as u64 {
+        return None;
+    }
+    let mantissa: BigInt =
+        if whole.is_empty() && places.is_empty() { return None } else { format!("{whole}{places}").parse().ok()? };
+    let power = BigInt::from(10).pow(shift.unsigned_abs() as u32);
+    let value = if shift < 0 { BigRational::new(mantissa, power) } else { BigRational::from_integer(mantissa * power) };
+    Some(Number { value, is_decimal: digits.contains('.') && exponent == 0 })
+}
+
+/// Reads tokens.
+pub(super) struct Parser<'a> {
+    tokens: Vec<(Place, Token<'a>)>,
+    pub(super) position: usize,
+    depth: usize,
+    /// Open bars of absolute values: another bar closes the last.
+    pub(super) bars: usize,
+    /// Integrals that wait for their differential.
+    pub(super) integrals: usize,
+    pub(super) differential: Option<String>,
+    /// Length of the text, bytes.
+    end: Place,
+}
+
+pub(super) type Parsed = Result<Expr, Unreadable>;
+
+impl<'a> Parser<'a> {
+    pub(super) fn peek(&self) -> Option<Token<'a>> {
+        self.peek_at(0)
+    }
+
+    pub(super) fn peek_at(&self, ahead: usize) -> Option<Token<'a>> {
+        self.tokens.get(self.position + ahead).map(|(_, token)| *token)
+    }
+
+    pub(super) fn token(&self, position: usize) -> Option<Token<'a>> {
+        self.tokens.get(position).map(|(_, token)| *token)
+    }
+
+    pub(super) fn next(&mut self) -> Option<Token<'a>> {
+        let token = self.peek();
+        self.position += usize::from(token.is_some());
+        token
+    }
+
+    /// Takes the next token if it is this one.
+    pub(super) fn take(&mut self, wanted: Token<'_>) -> bool {
+        let found = self.peek() == Some(wanted);
+        self.position += usize::from(found);
+        found
+    }
+
+    pub(super) fn take_sign(&mut self, sign: char) -> bool {
+        self.take(Token::Sign(sign))
+    }
+
+    pub(super) fn take_command(&mut self, names: &[&str]) -> bool {
+        let found = matches!(self.peek(), Some(Token::Command(name)) if names.contains(&name));
+        self.position += usize::from(found);
+        found
+    }
+
+    pub(super) fn need(&mut self, sign: char, expected: &'static str) -> Result<(), Unreadable> {
+        if self.take_sign(sign) { Ok(()) } else { Err(self.expected(expected)) }
+    }
+
+    pub(super) fn expected(&self, expected: &'static str) -> Unreadable {
+        let at = self.tokens.get(self.position).map_or(self.end, |(at, _)| *at);
+        Unreadable::Syntax { at, expected }
+    }
+
+    /// One level deeper.
+    pub(super) fn nested<T>(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<T, Unreadable>,
+    ) -> Result<T, Unreadable> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Unreadable::TooDeep);
+        }
+        self.depth += 1;
+        let result = inner(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Inside brackets, where bars and differentials of the outside mean nothing.
+    pub(super) fn bracketed<T>(
+        &mut self,
+        inner: impl FnOnce(&mut Self) -> Result<T, Unreadable>,
+    ) -> Result<T, Unreadable> {
+        let bars = std::mem::take(&mut self.bars);
+        let result = self.nested(inner);
+        self.bars = bars;
+        result
+    }
+
+    /// A list up to a token for which `stop` holds, as a set; a single element stands for itself.
+    pub(super) fn elements(&mut self, stop: &dyn Fn(Token<'_>) -> bool) -> Parsed {
+        let rows = self.rows(stop)?;
+        Ok(set_of(rows))
+    }
+
+    /// Elements between commas, in rows between semicolons.
+    pub(super) fn rows(&mut self, stop: &dyn Fn(Token<'_>) -> bool) -> Result<Vec<Vec<Expr>>, Unreadable> {
+        let mut rows = vec![Vec::new()];
+        loop {
+            while self.take_command(&["and", "or", "land", "lor"]) || self.take_conjunction() {}
+            if self.peek().is_none_or(stop) {
+                break;
+            }
+            let element = self.relation()?;
+            let row = match rows.last_mut() {
+                Some(row) => row,
+                None => return Err(self.expected("an element")),
+            };
+            row.extend(both_signs(element));
+            let comma = self.take_sign(',');
+            let conjunction = self.take_command(&["and", "or", "land", "lor"]) || self.take_conjunction();
+            if self.take_sign(';') {
+                rows.push(Vec::new());
+            } else if !comma && !conjunction {
+                break;
+            }
+            // "1, 2, …" and trailing commas.
+            while self.take_command(&["ldots", "dots", "cdots", "dotsc"]) || self.take_sign(',') {}
+        }
+        rows.retain(|row| !row.is_empty());
+        Ok(rows)
+    }
+
+    /// Takes the word *and* or *or*.
+    fn take_conjunction(&mut self) -> bool {
+        let n_tokens = self.conjunction();
+        self.position += n_tokens;
+        n_tokens > 0
+    }
+
+    /// Tokens of the word *and* or *or*, in text or as letters on their own, that stands here; none if there is none.
+    fn conjunction(&self) -> usize {
+        if let Some(Token::Text(text)) = self.peek() {
+            return usize::from(is_conjunction(text));
+        }
+        let is_word = |word: &str| {
+            let n = word.len();
+            let letters = word.chars().enumerate().all(|(i, letter)| self.peek_at(i) == Some(Token::Letter(letter)));
+            let together = (1..n).all(|i| self.place(i) == self.place(i - 1) + 1);
+            let ends = !matches!(self.peek_at(n), Some(Token::Letter(_))) || self.place(n) > self.place(n - 1) + 1;
+            let begins = self.position > 0 && self.place(0) > self.tokens[self.position - 1].0 + 1;
+            letters && together && ends && begins
+        };
+        ["and", "or"].into_iter().find(|word| is_word(word)).map_or(0, str::len)
+    }
+
+    pub(super) fn place(&self, ahead: usize) -> Place {
+        self.tokens.get(self.position + ahead).map_or(self.end, |(at, _)| *at)
+    }
+
+    pub(super) fn relation(&mut self) -> Parsed {
+        let mut terms = vec![self.set_expression()?];
+        let mut relations = Vec::new();
+        while let Some(relation) = self.relation_sign() {
+            match relation {
+                Sign::Relation(relation) => {
+                    // "k ∈ 1, 2, 3" and "x = 1, 2" say that of all of them.
+                    terms.push(self.set_expression()?);
+                    relations.push(relation);
+                }
+                Sign::Approximately => {
+                    let right = self.set_expression()?;
+                    let left = terms.last_mut();
+                    if let Some(left) = left
+                        && only_symbols(left)
+                    {
+                        *left = right;
+                    }
+                }
+            }
+        }
+        Ok(match terms.pop() {
+            Some(only) if terms.is_empty() => only,
+            Some(last) => {
+                terms.push(last);
+                Expr::Relation(terms, relations)
+            }
+            None => return Err(self.expected("a term")),
+        })
+    }
+
+    fn relation_sign(&mut self) -> Option<Sign> {
+        let (relation, n) = match (self.peek()?, self.peek_at(1)) {
+            (Token::Sign('<'), Some(Token::Sign('='))) => (Relation::LessEqual, 2),
+            (Token::Sign('>'), Some(Token::Sign('='))) => (Relation::GreaterEqual, 2),
+            (Token::Sign('!'), Some(Token::Sign('='))) => (Relation::Unequal, 2),
+            (Token::Sign('='), Some(Token::Sign('='))) => (Relation::Equal, 2),
+            (Token::Sign(':'), Some(Token::Sign('='))) => (Relation::Equal, 2),
+            (Token::Sign('='), _) => (Relation::Equal, 1),
+            (Token::Sign('<'), _) => (Relation::Less, 1),
+            (Token::Sign('>'), _) => (Relation::Greater, 1),
+            (Token::Command(name), _) => match name {
+                "le" | "leq" | "leqslant" => (Relation::LessEqual, 1),
+                "ge" | "geq" | "geqslant" => (Relation::GreaterEqual, 1),
+                "lt" => (Relation::Less, 1),
+                "gt" => (Relation::Greater, 1),
+                "ne" | "neq" => (Relation::Unequal, 1),
+                "in" | "equiv" => (Relation::Equal, 1),
+                "notin" => (Relation::Unequal, 1),
+                "subset" | "subseteq" => (Relation::Subset, 1),
+                "approx" => {
+                    self.position += 1;
+                    return Some(Sign::Approximately);
+                }
+                _ => return None,
+            },
+            _ => return None,
+        };
+        self.position += n;
+        Some(Sign::Relation(relation))
+    }
+
+    /// Unions, intersections and differences, from left to right.
+    fn set_expression(&mut self) -> Parsed {
+        let mut left = self.sum()?;
+        loop {
+            left = if self.take_command(&["cup"]) {
+                Expr::Union(vec![set(left), set(self.sum()?)])
+            } else if self.take_command(&["cap"]) {
+                Expr::Intersection(vec![set(left), set(self.sum()?)])
+            } else if self.take_command(&["setminus", "backslash"]) {
+                Expr::Difference(Box::new(set(left)), Box::new(set(self.sum()?)))
+            } else {
+                return Ok(left);
+            };
+            // Chains make the tree deeper.
+            self.depth += 1;
+            if self.depth > MAX_DEPTH {
+                return Err(Unreadable::TooDeep);
+            }
+        }
+    }
+
+    pub(super) fn sum(&mut self) -> Parsed {
+        self.nested(|parser| {
+            let mut terms = vec![parser.product(true)?];
+            while !parser.integral_is_over() {
+                let term = if parser.take_sign('+') {
+                    parser.product(true)?
+                } else if parser.take_sign('-') {
+                    parser.product(true)?.negated()
+                } else if parser.take_command(&["pm"]) {
+                    Expr::call(Function::Named(PLUS_MINUS.into()), parser.product(true)?)
+                } else if parser.take_command(&["mp"]) {
+                    Expr::call(Function::Named(MINUS_PLUS.into()), parser.product(true)?)
+                } else {
+                    break;
+                };
+                terms.push(term);
+            }
+            Ok(one_or(terms, Expr::Sum))
+        })
+    }
+
+    fn integral_is_over(&self) -> bool {
+        self.integrals > 0 && self.differential.is_some()
+    }
+
+    /// Factors; with `with_functions` off, those before the next function, which is what a function without brackets applies to.
+    pub(super) fn product(&mut self, with_functions: bool) -> Parsed {
+        let mut factors = vec![self.signed()?];
+        loop {
+            if self.integral_is_over() {
+                break;
+            }
+            let Some(token) = self.peek() else { break };
+            match token {
+                Token::Sign('*') | Token::Command("cdot" | "times" | "ast" | "star") => {
+                    self.position += 1;
+                    // "**" is a power in plain text.
+                    factors.push(self.signed()?);
+                }
+                Token::Sign('/' | ':') | Token::Command("div") => {
+                    self.position += 1;
+                    let below = self.signed()?;
+                    let above = one_or(factors, Expr::Product);
+                    factors = vec![quotient(above, below)];
+                }
+                Token::Command("mod" | "bmod") => {
+                    self.position += 1;
+                    let below = self.signed()?;
+                    factors = vec![Expr::Call(Function::Mod, vec![one_or(factors, Expr::Product), below])];
+                }
+                _ if self.begins_factor(token, with_functions) => {
+                    let had_differential = self.differential.is_some();
+                    let factor = self.power()?;
+                    let is_differential = self.integrals > 0 && self.differential.is_some() && !had_differential;
+                    let mixed = match (factors.last(), &factor) {
+                        (Some(Expr::Number(whole)), Expr::Number(part)) if !is_differential => {
+                            Some(mixed(whole, part).ok_or_else(|| self.expected("an operator"))?)
+                        }
+                        _ => None,
+                    };
+                    match mixed {
+                        Some(number) => {
+                            factors.pop();
+                            factors.push(Expr::Number(number));
+                        }
+                        None => factors.push(factor),
+                    }
+                }
+                _ => break,
+            }
+        }
+        Ok(one_or(factors, Expr::Product))
+    }
+
+    pub(super) fn begins_factor(&self, token: Token<'_>, with_functions: bool) -> bool {
+        match token {
+            Token::Number(_) | Token::OpenSet | Token::Begin(_) => true,
+            Token::Text(text) => !is_conjunction(text),
+            Token::Letter(_) => self.conjunction() == 0,
+            Token::Sign('(' | '[' | '{') => true,
+            Token::Sign('|') | Token::Command("vert" | "mid" | "Vert") => self.bars == 0,
+            Token::Command(name) => match name {
+                "frac" | "dfrac" | "tfrac" | "cfrac" | "sqrt" | "binom" | "dbinom" | "tbinom" | "pi" | "infty"
+                | "oo" | "emptyset" | "varnothing" | "mathbb" | "Bbb" | "operatorname" | "boxed" | "fbox" | "lvert"
+                | "lVert" | "lfloor" | "lceil" | "llcorner" | "ulcorner" | "lbrace" | "lbrack" | "langle" | "imath"
+                | "angle" | "triangle" | "variable" | "partial" => true,
+                "int" | "sum" | "prod" | "lim" => with_functions,
+                name if GREEK.contains(name) || accent(name).is_some() => true,
+                name => with_functions && Function::by_name(name).is_some(),
+            },
+            _ => false,
+        }
+    }
+
+    fn signed(&mut self) -> Parsed {
+        let mut is_negative = false;
+        loop {
+            if self.take_sign('-') {
+                is_negative = !is_negative;
+            } else if self.take_command(&["pm"]) {
+                let inner = self.nested(Self::signed)?;
+                return Ok(Expr::call(Function::Named(PLUS_MINUS.into()), inner));
+            } else if self.take_command(&["mp"]) {
+                let inner = self.nested(Self::signed)?;
+                return Ok(Expr::call(Function::Named(MINUS_PLUS.into()), inner));
+            } else if !self.take_sign('+') {
+                break;
+            }
+        }
+        let factor = self.power()?;
+        Ok(if is_negative { factor.negated() } else { factor })
+    }
+
+    pub(super) fn power(&mut self) -> Parsed {
+        self.nested(|parser| {
+            let base = parser.atom()?;
+            parser.postfix(base)
+        })
+    }
+
+    /// Exponents, factorials, percent signs, degrees and primes after an atom.
+    fn postfix(&mut self, mut base: Expr) -> Parsed {
+        for _ in 0..MAX_DEPTH / 4 {
+            base = match self.peek() {
+                Some(Token::Sign('^')) => {
+                    self.position += 1;
+                    if self.take_degree() {
+                        base
+                    } else {
+                        let exponent = self.nested(Self::exponent)?;
+                        match (&base, &exponent) {
+                            (_, Expr::Symbol(name)) if name == "'" => primed(base),
+                            (Expr::Matrix(_) | Expr::Symbol(_), Expr::Symbol(name))
+                                if name == "⊤" || (name == "t" && matches!(base, Expr::Matrix(_))) =>
+                            {
+                                Expr::call(Function::Transpose, base)
+                            }
+                            _ => base.raised(exponent),
+                        }
+                    }
+                }
+                Some(Token::Sign('*'))
+                    if self.peek_at(1) == Some(Token::Sign('*')) && self.place(1) == self.place(0) + 1 =>
+                {
+                    self.position += 2;
+                    let exponent = self.nested(Self::signed)?;
+                    base.raised(exponent)
+                }
+                Some(Token::Sign('!')) if self.peek_at(1) != Some(Token::Sign('=')) => {
+                    self.position += 1;
+                    Expr::call(Function::Factorial, base)
+                }
+                Some(Token::Sign('%')) | Some(Token::Command("percent")) => {
+                    self.position += 1;
+                    Expr::Percent(Box::new(base))
+                }
+                Some(Token::Sign('\'') | Token::Command("prime")) => {
+                    self.position += 1;
+                    primed(base)
+                }
+                Some(Token::Command("degree" | "circ")) => {
+                    self.position += 1;
+                    base
+                }
+                Some(Token::Sign('_')) => {
+                    // The subscript of something that is no name: a base of digits, or of a bracket.
+                    self.position += 1;
+                    let index = self.subscript()?;
+                    Expr::Call(Function::Named(format!("_{index}")), vec![base])
+                }
+                _ => return Ok(base),
+            };
+        }
+        Err(Unreadable::TooDeep)
+    }
+
+    /// A sign of degrees as an exponent, which changes nothing.
+    fn take_degree(&mut self) -> bool {
+        if self.take_command(&["circ", "degree"]) {
+            return true;
+        }
+        let braced = matches!(
+            (self.peek(), self.peek_at(1), self.peek_at(2)),
+            (Some(Token::Sign('{')), Some(Token::Command("circ" | "degree")), Some(Token::Sign('}')))
+        );
+        self.position += if braced { 3 } else { 0 };
+        braced
+    }
+
+    /// What stands after `^`: a group, a signed number as plain text has it, or a single sign.
+    fn exponent(&mut self) -> Parsed {
+        match self.peek() {
+            Some(Token::Sign('-' | '+')) => {
+                let is_negative = self.next() == Some(Token::Sign('-'));
+                let inner = self.nested(Self::exponent)?;
+                Ok(if is_negative { inner.negated() } else { inner })
+            }
+            Some(Token::Command("prime")) => {
+                self.position += 1;
+                Ok(Expr::symbol("'"))
+            }
+            Some(Token::Command("top")) => {
+                self.position += 1;
+                Ok(Expr::symbol("⊤"))
+            }
+            Some(Token::Sign('\'')) => {
+                self.position += 1;
+                Ok(Expr::symbol("'"))
+            }
+            // LaTeX takes one digit, people mean the number.
+            Some(Token::Sign('{'))
+                if self.peek_at(1) == Some(Token::Command("prime")) && self.peek_at(2) == Some(Token::Sign('}')) =>
+            {
+                self.position += 3;
+                Ok(Expr::symbol("'"))
+            }
+            _ => self.argument(),
+        }
+    }
+
+    /// The argument of a command: a group or a single sign.
+    pub(super) fn argument(&mut self) -> Parsed {
+        match self.peek() {
+            Some(Token::Sign('{')) => self.group(),
+            Some(Token::Number(_) | Token::Letter(_) | Token::Command(_) | Token::Text(_) | Token::Sign('(')) => {
+                self.nested(Self::atom)
+            }
+            _ => Err(self.expected("an argument")),
+        }
+    }
+
+    /// What braces contain.
+    pub(super) fn group(&mut self) -> Parsed {
+        self.need('{', "an opening brace")?;
+        self.bracketed(|parser| {
+            let inner = parser.elements(&|token| token == Token::Sign('}'))?;
+            parser.need('}', "a closing brace")?;
+            Ok(inner)
+        })
+    }
+
+    /// The two arguments of a fraction: groups, or digits one by one.
+    pub(super) fn two_arguments(&mut self) -> Result<(Expr, Expr), Unreadable> {
+        if let Some(Token::Number(digits)) = self.peek()
+            && digits.len() >= 2
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+        {
+            let digit = |text: &str| number(text).map(Expr::Number);
+            self.position += 1;
+            let (above, below) = (digit(&digits[..1]), digit(&digits[1..]));
+            return above.zip(below).ok_or_else(|| self.expected("a number"));
+        }
+        Ok((self.argument()?, self.argument()?))
+    }
+}
+
+enum Sign {
+    Relation(Relation),
+    Approximately,
+}
+
+/// Whether a text is *and* or *or*, with a comma or without, or nothing.
+fn is_conjunction(text: &str) -> bool {
+    matches!(text.trim().trim_matches(',').trim(), "and" | "or" | "")
+}

@@ -1,0 +1,164 @@
+//! Equations and inequalities: whether two say the same, and the sets that they describe.
+
+use super::build::only_symbols;
+use super::canonical::is_constant;
+use super::compare::{Comparison, Found, Reason, parts};
+use super::expr::{Expr, Function, Interval, Relation};
+use super::numeric::{Evaluator, NEEDED, TRIALS, Value};
+use super::{Fuel, OutOfFuel, exact};
+
+pub(super) fn is_relation(expr: &Expr) -> bool {
+    matches!(expr, Expr::Relation(..))
+}
+
+pub(super) fn is_equation(expr: &Expr) -> bool {
+    matches!(expr, Expr::Relation(_, relations) if relations.iter().all(|relation| *relation == Relation::Equal))
+}
+
+pub(super) fn is_assignment(expr: &Expr) -> bool {
+    is_equation(expr) && matches!(expr, Expr::Relation(terms, _) if only_symbols(&terms[0]))
+}
+
+pub(super) fn last_term(expr: Expr) -> Expr {
+    match expr {
+        Expr::Relation(mut terms, _) => terms.pop().unwrap_or(Expr::Infinity),
+        other => other,
+    }
+}
+
+pub(super) fn same_relations(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
+    let (Expr::Relation(truth, truth_signs), Expr::Relation(answer, answer_signs)) = (truth, answer) else {
+        return Ok(None);
+    };
+    if truth_signs.len() != answer_signs.len() {
+        return Ok(None);
+    }
+    let forth = links(truth, truth_signs);
+    let straight = links(answer, answer_signs);
+    let flipped: Vec<Link<'_>> =
+        straight.iter().rev().map(|(left, sign, right)| (*right, sign.flipped(), *left)).collect();
+    for back in [straight, flipped] {
+        let mut all = true;
+        for (one, other) in forth.iter().zip(&back) {
+            if !same_link(*one, *other, how, fuel)? {
+                all = false;
+                break;
+            }
+        }
+        if all {
+            return Ok(Some(Reason::Factor));
+        }
+    }
+    Ok(None)
+}
+
+type Link<'a> = (&'a Expr, Relation, &'a Expr);
+
+fn links<'a>(terms: &'a [Expr], signs: &[Relation]) -> Vec<Link<'a>> {
+    signs.iter().zip(terms.windows(2)).map(|(sign, pair)| (&pair[0], *sign, &pair[1])).collect()
+}
+
+/// Whether two relations say the same: their sides are the same, or their differences up to a factor.
+fn same_link(truth: Link<'_>, answer: Link<'_>, how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
+    let direct = truth.1 == answer.1
+        && parts(truth.0, answer.0, how, fuel)?.is_some()
+        && parts(truth.2, answer.2, how, fuel)?.is_some();
+    let crossed = truth.1 == answer.1.flipped()
+        && parts(truth.0, answer.2, how, fuel)?.is_some()
+        && parts(truth.2, answer.0, how, fuel)?.is_some();
+    if direct || crossed {
+        return Ok(true);
+    }
+    if ![truth.0, truth.2, answer.0, answer.2].iter().all(|side| side.is_scalar()) {
+        return Ok(false);
+    }
+    let (one, other) = (truth.0.clone().minus(truth.2.clone()), answer.0.clone().minus(answer.2.clone()));
+    let is_order = matches!(truth.1, Relation::Less | Relation::LessEqual | Relation::Greater | Relation::GreaterEqual);
+    Ok(match factor(&one, &other, fuel)? {
+        Some(is_positive) if is_order => truth.1 == if is_positive { answer.1 } else { answer.1.flipped() },
+        Some(_) => truth.1 == answer.1,
+        None => false,
+    })
+}
+
+/// Whether one expression is a multiple of another, by a positive or a negative number.
+fn factor(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Result<Option<bool>, OutOfFuel> {
+    let (one, other) = (&exact::folded(one), &exact::folded(other));
+    let mut factors: Vec<Value> = Vec::new();
+    for trial in 0..TRIALS {
+        let Some(mut evaluator) = Evaluator::new(trial) else { return Ok(None) };
+        let (Some(one), Some(other)) = (evaluator.value(one, fuel)?, evaluator.value(other, fuel)?) else { continue };
+        if one.is_zero() || other.is_zero() {
+            return Ok(None);
+        }
+        factors.extend(one.over(&other));
+    }
+    let Some((first, rest)) = factors.split_first() else { return Ok(None) };
+    let agree = first.is_real() && rest.len() + 1 >= NEEDED && rest.iter().all(|factor| factor.equals(first));
+    Ok(agree.then(|| !first.is_negative()))
+}
+
+/// The set of numbers for which a relation holds, for one variable between bounds.
+pub(super) fn as_set(relation: &Expr) -> Option<Expr> {
+    let Expr::Relation(terms, signs) = relation else { return None };
+    let interval =
+        |low: Expr, has_low, high: Expr, has_high| Expr::Interval(Box::new(Interval { low, high, has_low, has_high }));
+    let is_number =
+        |expr: &Expr| expr.is_scalar() && !expr.any(&|inner| matches!(inner, Expr::Symbol(name) if !is_constant(name)));
+    let minus_infinity = || Expr::Infinity.negated();
+    // Bounds from below and above, each with whether it belongs to the set, of what stands in the middle.
+    let bound = |number: &Expr, sign: Relation| match sign {
+        Relation::Less => Some((number.clone(), false, true)),
+        Relation::LessEqual => Some((number.clone(), true, true)),
+        Relation::Greater => Some((number.clone(), false, false)),
+        Relation::GreaterEqual => Some((number.clone(), true, false)),
+        _ => None,
+    };
+    let (middle, low, high) = match (&terms[..], &signs[..]) {
+        // `low < x` and `x < high`, and the same written from the other side.
+        ([left, right], [sign]) => {
+            let (middle, number, sign) =
+                if is_number(left) { (right, left, *sign) } else { (left, right, sign.flipped()) };
+            if sign == Relation::Unequal
+                && is_number(number)
+                && matches!(middle, Expr::Symbol(_) | Expr::Call(Function::Named(_), _))
+            {
+                return Some(Expr::Union(vec![
+                    interval(minus_infinity(), false, number.clone(), false),
+                    interval(number.clone(), false, Expr::Infinity, false),
+                ]));
+            }
+            let (number, belongs, is_low) = bound(number, sign).filter(|_| is_number(number))?;
+            if is_low { (middle, Some((number, belongs)), None) } else { (middle, None, Some((number, belongs))) }
+        }
+        ([left, middle, right], [first, second]) if is_number(left) && is_number(right) => {
+            let (left, has_left, left_is_low) = bound(left, *first)?;
+            let (right, has_right, right_is_low) = bound(right, second.flipped())?;
+            match (left_is_low, right_is_low) {
+                (true, false) => (middle, Some((left, has_left)), Some((right, has_right))),
+                (false, true) => (middle, Some((right, has_right)), Some((left, has_left))),
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    let low_or = |low: Option<(Expr, bool)>| low.unwrap_or((minus_infinity(), false));
+    let high_or = |high: Option<(Expr, bool)>| high.unwrap_or((Expr::Infinity, false));
+    match middle {
+        Expr::Symbol(_) | Expr::Call(Function::Named(_), _) => {
+            let ((low, has_low), (high, has_high)) = (low_or(low), high_or(high));
+            Some(interval(low, has_low, high, has_high))
+        }
+        Expr::Call(Function::Abs, items) if matches!(items[..], [Expr::Symbol(_)]) => {
+            let (high, has_high) = high_or(high);
+            Some(match low {
+                None => interval(high.clone().negated(), has_high, high, has_high),
+                Some((low, has_low)) => Expr::Union(vec![
+                    interval(high.clone().negated(), has_high, low.clone().negated(), has_low),
+                    interval(low, has_low, high, has_high),
+                ]),
+            })
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! Sets, intervals and tuples.
+
+use super::compare::{Comparison, Found, Reason, parts, same};
+use super::expr::{Expr, Interval};
+use super::{Fuel, OutOfFuel, exact};
+use num_rational::BigRational;
+use std::collections::BTreeSet;
+
+pub(super) fn is_set(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Set(_)
+            | Expr::Interval(_)
+            | Expr::NamedSet(_)
+            | Expr::Union(_)
+            | Expr::Intersection(_)
+            | Expr::Difference(..)
+    )
+}
+
+pub(super) fn is_collection(expr: &Expr) -> bool {
+    is_set(expr) || matches!(expr, Expr::Tuple(_))
+}
+
+pub(super) fn same_sets(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
+    let parts_are_same = |found: bool| Ok(found.then_some(Reason::Parts));
+    match (truth, answer) {
+        (Expr::Interval(one), Expr::Interval(other)) => parts_are_same(
+            (one.has_low, one.has_high) == (other.has_low, other.has_high)
+                && ends_are_same(&one.low, &other.low, how, fuel)?
+                && ends_are_same(&one.high, &other.high, how, fuel)?,
+        ),
+        (Expr::Tuple(one), Expr::Tuple(other)) => parts_are_same(same_in_order(one, other, how, fuel)?),
+        (Expr::Tuple(one), Expr::Set(other)) => parts_are_same(same_in_order(one, other, how, fuel)?),
+        (Expr::Set(one), Expr::Tuple(other)) => {
+            let found = if how.strict {
+                same_in_order(one, other, how, fuel)?
+            } else {
+                same_in_any_order(one, other, how, fuel)?
+            };
+            parts_are_same(found)
+        }
+        (Expr::Set(one), Expr::Set(other)) => parts_are_same(same_in_any_order(one, other, how, fuel)?),
+        // `(1, 2)` was read as an interval, and may be a pair.
+        (Expr::Interval(one), Expr::Tuple(other) | Expr::Set(other)) if !one.has_low && !one.has_high => {
+            parts_are_same(same_in_order(&[one.low.clone(), one.high.clone()], other, how, fuel)?)
+        }
+        (Expr::Tuple(one) | Expr::Set(one), Expr::Interval(other)) if !other.has_low && !other.has_high => {
+            parts_are_same(same_in_order(one, &[other.low.clone(), other.high.clone()], how, fuel)?)
+        }
+        // A set of one is what it contains.
+        (Expr::Set(one), other) | (other, Expr::Set(one)) if one.len() == 1 && !is_collection(other) => {
+            let (truth, answer) = if matches!(truth, Expr::Set(_)) { (&one[0], other) } else { (other, &one[0]) };
+            parts(truth, answer, how, fuel)
+        }
+        _ => match (pieces(truth, fuel)?, pieces(answer, fuel)?) {
+            (Some(one), Some(other)) => parts_are_same(same_in_any_order(&one, &other, how, fuel)?),
+            _ => Ok(None),
+        },
+    }
+}
+
+fn ends_are_same(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
+    Ok(parts(truth, answer, how, fuel)?.is_some())
+}
+
+fn same_in_order(truth: &[Expr], answer: &[Expr], how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
+    if truth.len() != answer.len() {
+        return Ok(false);
+    }
+    for (truth, answer) in truth.iter().zip(answer) {
+        if same(truth, answer, how, fuel)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether every element finds a partner of its own; what is repeated counts once.
+fn same_in_any_order(truth: &[Expr], answer: &[Expr], how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
+    let distinct = |items: &[Expr]| items.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+    let (truth, mut left) = (distinct(truth), distinct(answer));
+    if truth.len() != left.len() {
+        return Ok(false);
+    }
+    'elements: for truth in &truth {
+        for i in 0..left.len() {
+            if same(truth, &left[i], how, fuel)?.is_some() {
+                left.swap_remove(i);
+                continue 'elements;
+            }
+        }
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// The intervals and elements that a union, a difference or an intersection comes to, as far as it is known.
+fn pieces(set: &Expr, fuel: &mut Fuel) -> Result<Option<Vec<Expr>>, OutOfFuel> {
+    fuel.burn(40)?;
+    Ok(match set {
+        Expr::Interval(_) | Expr::NamedSet(_) => Some(vec![set.clone()]),
+        Expr::Set(items) | Expr::Tuple(items) => Some(items.clone()),
+        Expr::Union(sets) => {
+            let mut all = Vec::new();
+            for set in sets {
+                let Some(pieces) = pieces(set, fuel)? else { return Ok(None) };
+                all.extend(pieces);
+            }
+            Some(joined(all))
+        }
+        Expr::Difference(one, other) => match (&**one, &**other) {
+            (Expr::Set(one), Expr::Set(other)) => {
+                Some(one.iter().filter(|item| !other.contains(item)).cloned().collect())
+            }
+            (Expr::NamedSet('R'), Expr::Set(points)) => {
+                let mut points: Vec<(BigRational, &Expr)> =
+                    match points.iter().map(|point| Some((exact::value(point)?, point))).collect() {
+                        Some(points) => points,
+                        None => return Ok(None),
+                    };
+                points.sort();
+                let mut low = Expr::Infinity.negated();
+                let mut intervals = Vec::new();
+                for (_, point) in points {
+                    intervals.push(open(low, point.clone()));
+                    low = point.clone();
+                }
+                intervals.push(open(low, Expr::Infinity));
+                Some(intervals)
+            }
+            _ => Some(vec![set.clone()]),
+        },
+        Expr::Intersection(sets) => match &sets[..] {
+            [Expr::Set(one), Expr::Set(other)] => {
+                Some(one.iter().filter(|item| other.contains(item)).cloned().collect())
+            }
+            _ => Some(vec![set.clone()]),
+        },
+        _ => None,
+    })
+}
+
+fn open(low: Expr, high: Expr) -> Expr {
+    Expr::Interval(Box::new(Interval { low, high, has_low: false, has_high: false }))
+}
+
+/// Intervals with exact ends, those that touch made one.
+fn joined(sets: Vec<Expr>) -> Vec<Expr> {
+    let ends = |set: &Expr| match set {
+        Expr::Interval(interval) => exact::value(&interval.low).zip(exact::value(&interval.high)),
+        _ => None,
+    };
+    let mut intervals: Vec<((BigRational, BigRational), Interval)> = Vec::new();
+    let mut others = Vec::new();
+    for set in sets {
+        match (ends(&set), set) {
+            (Some(ends), Expr::Interval(interval)) => intervals.push((ends, *interval)),
+            (_, set) => others.push(set),
+        }
+    }
+    intervals.sort();
+    let mut result: Vec<((BigRational, BigRational), Interval)> = Vec::new();
+    for (ends, interval) in intervals {
+        match result.last_mut() {
+            Some((last_ends, last))
+                if ends.0 < last_ends.1 || (ends.0 == last_ends.1 && (interval.has_low || last.has_high)) =>
+            {
+                if ends.1 > last_ends.1 {
+                    last_ends.1 = ends.1;
+                    last.high = interval.high;
+                    last.has_high = interval.has_high;
+                } else if ends.1 == last_ends.1 {
+                    last.has_high |= interval.has_high;
+                }
+            }
+            _ => result.push((ends, interval)),
+        }
+    }
+    result.into_iter().map(|(_, interval)| Expr::Interval(Box::new(interval))).chain(others).collect()
+}

@@ -1,0 +1,209 @@
+//! The signs of a formula, in LaTeX or as plain text.
+
+use super::Unreadable;
+use super::names::{CLINGING, INVISIBLE, PLAIN, TEXT, is_command};
+
+/// A sign, and what matters of its spelling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// Digits, perhaps with a point and an exponent (`2.5E-3`); separators of thousands are still in it.
+    Number(&'a str),
+    /// A letter: each is a variable of its own.
+    Letter(char),
+    /// The name of a LaTeX command, or a name that means the same in plain text.
+    Command(&'a str),
+    /// What stands in `\text{…}` and its like.
+    Text(&'a str),
+    /// Any other character; `{` and `}` group and are not seen.
+    Sign(char),
+    /// `\{`
+    OpenSet,
+    /// `\}`
+    CloseSet,
+    /// `\\`
+    NewRow,
+    /// `\begin{…}`
+    Begin(&'a str),
+    /// `\end{…}`
+    End(&'a str),
+}
+
+/// Where a token begins in the text, bytes.
+pub(super) type Place = usize;
+
+/// How names are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syntax {
+    /// Names have a backslash, letters without one are variables.
+    Latex,
+    /// `sqrt`, `pi` and `sin` are names.
+    Plain,
+}
+
+/// The tokens of a text.
+///
+/// # Errors
+/// If a `\text{` does not close.
+pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>)>, Unreadable> {
+    let mut tokens = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let at = text.len() - rest.len();
+        let (token, length) = match first {
+            c if c.is_whitespace() || c == '~' || c == '$' => (None, c.len_utf8()),
+            '0'..='9' => (Some(number(rest)), number(rest).len()),
+            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => (Some(number(rest)), number(rest).len()),
+            '\\' => {
+                let (token, length) = command(rest, at)?;
+                tokens.extend(token.map(|token| (at, token)));
+                rest = &rest[length..];
+                continue;
+            }
+            c if c.is_ascii_alphabetic() => {
+                let name = PLAIN.iter().find(|name| syntax == Syntax::Plain && rest.starts_with(name));
+                match name {
+                    Some(name) => {
+                        tokens.push((at, Token::Command(name)));
+                        rest = &rest[name.len()..];
+                    }
+                    None => {
+                        tokens.push((at, Token::Letter(c)));
+                        rest = &rest[1..];
+                    }
+                }
+                continue;
+            }
+            c => {
+                tokens.extend(unicode(c).map(|token| (at, token)));
+                rest = &rest[c.len_utf8()..];
+                continue;
+            }
+        };
+        tokens.extend(token.map(|number| (at, Token::Number(number))));
+        rest = &rest[length..];
+    }
+    Ok(tokens)
+}
+
+/// The number that a text begins with: `12`, `1.5`, `.5`, `12.`, `2.5E-3`, `1{,}000`, `1,\!000`.
+fn number(text: &str) -> &str {
+    let digits = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
+    let mut end = digits(0);
+    for separator in ["{,}", ",\\!", "\\,"] {
+        // Only groups of three are separated.
+        while text[end..].starts_with(separator) {
+            let mut from = end + separator.len();
+            from += text[from..].bytes().take_while(|byte| *byte == b' ').count();
+            if digits(from) != 3 {
+                break;
+            }
+            end = from + 3;
+        }
+    }
+    if text[end..].starts_with('.') && !text[end + 1..].starts_with('.') {
+        let places = digits(end + 1);
+        // A full stop ends a sentence.
+        if places > 0 || !text[end + 1..].trim_start().is_empty() {
+            end += 1 + places;
+        }
+    }
+    if let Some(rest) = text[end..].strip_prefix('E') {
+        let sign = usize::from(rest.starts_with(['+', '-']));
+        let places = digits(end + 1 + sign);
+        if places > 0 {
+            end += 1 + sign + places;
+        }
+    }
+    &text[..end]
+}
+
+/// The command that a text begins with, unless it is invisible, and how many bytes it takes.
+fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadable> {
+    let after = &text[1..];
+    let n = after.bytes().take_while(u8::is_ascii_alphabetic).count();
+    let Some(first) = after.chars().next() else { return Ok((None, 1)) };
+    if n == 0 {
+        let token = match first {
+            '{' => Some(Token::OpenSet),
+            '}' => Some(Token::CloseSet),
+            '\\' => Some(Token::NewRow),
+            '|' => Some(Token::Command("Vert")),
+            '%' => Some(Token::Sign('%')),
+            // Spaces, dollars and line ends.
+            _ => None,
+        };
+        return Ok((token, 1 + first.len_utf8()));
+    }
+    let mut name = &after[..n];
+    let known = |name: &str| is_command(name) || INVISIBLE.contains(name) || TEXT.contains(name);
+    if !known(name)
+        && let Some(clinging) = CLINGING.iter().find(|clinging| name.starts_with(clinging))
+    {
+        name = &name[..clinging.len()];
+    }
+    let end = 1 + name.len();
+    let braced = |from: usize| -> Result<Option<(&str, usize)>, Unreadable> {
+        let rest = text[from..].trim_start();
+        let Some(content) = rest.strip_prefix('{') else { return Ok(None) };
+        let start = text.len() - content.len();
+        let Some(close) = crate::boxed::closing_brace(content) else {
+            return Err(Unreadable::Syntax { at: at + from, expected: "a closing brace" });
+        };
+        Ok(Some((&content[..close], start + close + 1)))
+    };
+    if INVISIBLE.contains(name) {
+        // `\left.` and `\right.` close nothing.
+        let skipped =
+            usize::from(matches!(name, "left" | "right" | "mleft" | "mright") && text[end..].starts_with('.'));
+        return Ok((None, end + skipped));
+    }
+    if TEXT.contains(name) {
+        return Ok(match braced(end)? {
+            Some((content, end)) => (Some(Token::Text(content)), end),
+            None => (None, end),
+        });
+    }
+    if let "begin" | "end" = name {
+        let Some((environment, end)) = braced(end)? else {
+            return Err(Unreadable::Syntax { at, expected: "the name of an environment" });
+        };
+        return Ok((Some(if name == "begin" { Token::Begin(environment) } else { Token::End(environment) }), end));
+    }
+    Ok((Some(Token::Command(name)), end))
+}
+
+/// What a character beyond ASCII, or a sign, means.
+fn unicode(c: char) -> Option<Token<'static>> {
+    let command = Token::Command;
+    Some(match c {
+        '−' | '–' => Token::Sign('-'),
+        '×' | '⋅' | '·' | '∗' => Token::Sign('*'),
+        '÷' => Token::Sign('/'),
+        '≤' | '⩽' => command("le"),
+        '≥' | '⩾' => command("ge"),
+        '≠' => command("ne"),
+        '≈' => command("approx"),
+        '±' => command("pm"),
+        '∓' => command("mp"),
+        '∞' => command("infty"),
+        'π' => command("pi"),
+        'θ' => command("theta"),
+        'α' => command("alpha"),
+        'β' => command("beta"),
+        'γ' => command("gamma"),
+        'λ' => command("lambda"),
+        'μ' => command("mu"),
+        'φ' | 'ϕ' => command("phi"),
+        'ω' => command("omega"),
+        'Δ' => command("Delta"),
+        '√' => command("sqrt"),
+        '∪' => command("cup"),
+        '∩' => command("cap"),
+        '∈' => command("in"),
+        '∅' => command("emptyset"),
+        '°' => command("circ"),
+        // Quotation marks mean nothing.
+        '"' | '\u{200b}' => return None,
+        other => Token::Sign(other),
+    })
+}

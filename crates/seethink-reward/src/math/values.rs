@@ -1,0 +1,104 @@
+//! Numbers, and expressions that stand for them.
+
+use super::canonical::{canonical, is_constant};
+use super::compare::{Comparison, Found, Reason};
+use super::expr::Expr;
+use super::numeric::{Evaluator, NEEDED, TRIALS};
+use super::{Fuel, exact};
+use num_rational::BigRational;
+use num_traits::{Pow, Signed, Zero};
+
+pub(super) fn same_numbers(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
+    if let (Some(one), Some(other)) = (exact::value(truth), exact::value(answer)) {
+        if one == other {
+            return Ok(Some(Reason::Form));
+        }
+        // 9 % is answered by 9.
+        if let (Some(one), Some(other)) = (percent(truth), percent(answer))
+            && (matches!(truth, Expr::Percent(_)) || matches!(answer, Expr::Percent(_)))
+            && one == other
+        {
+            return Ok(Some(Reason::Form));
+        }
+        let same =
+            (is_decimal(truth) || is_decimal(answer)) && rounded(&one, how.places) == rounded(&other, how.places);
+        return Ok(same.then_some(Reason::Rounded));
+    }
+    if let Some(reason) = same_values(truth, answer, fuel)? {
+        return Ok(Some(reason));
+    }
+    if is_decimal(truth) || is_decimal(answer) {
+        let Some(mut evaluator) = Evaluator::new(0) else { return Ok(None) };
+        let has_variable = |expr: &Expr| expr.any(&|inner| matches!(inner, Expr::Symbol(name) if !is_constant(name)));
+        if has_variable(truth) || has_variable(answer) {
+            return Ok(None);
+        }
+        let (truth, answer) = (exact::folded(truth), exact::folded(answer));
+        if let (Some(one), Some(other)) = (evaluator.value(&truth, fuel)?, evaluator.value(&answer, fuel)?)
+            && let (Some(one), Some(other)) = (one.rounded(how.places), other.rounded(how.places))
+        {
+            return Ok((one.cmp(&other) == Some(0)).then_some(Reason::Rounded));
+        }
+    }
+    Ok(None)
+}
+
+fn is_decimal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Number(number) => number.is_decimal,
+        Expr::Percent(inner) => is_decimal(inner),
+        Expr::Product(items) => {
+            matches!(&items[..], [Expr::Number(sign), inner] if sign.value.is_negative() && is_decimal(inner))
+        }
+        _ => false,
+    }
+}
+
+/// A number, or that of a percentage.
+fn percent(expr: &Expr) -> Option<BigRational> {
+    match expr {
+        Expr::Percent(inner) => exact::value(inner),
+        other => exact::value(other),
+    }
+}
+
+/// In units of the last place, the nearest whole number, halves to even ones.
+fn rounded(number: &BigRational, places: u32) -> BigRational {
+    let scaled = number * BigRational::from_integer(num_bigint::BigInt::from(10).pow(places));
+    let (floor, half) = (scaled.floor(), BigRational::new(1.into(), 2.into()));
+    let rest = &scaled - &floor;
+    let is_odd = !(floor.to_integer() % 2u32).is_zero();
+    if rest > half || (rest == half && is_odd) { floor + BigRational::from_integer(1.into()) } else { floor }
+}
+
+/// Whether two expressions are the same function of their variables.
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(crate) fn same_values(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
+    if !one.is_scalar() || !other.is_scalar() {
+        return Ok(None);
+    }
+    let (left, right) = (canonical(one, fuel)?, canonical(other, fuel)?);
+    if left == right {
+        return Ok(Some(Reason::Form));
+    }
+    if left.is_polynomial() && right.is_polynomial() {
+        return Ok(None);
+    }
+    let (one, other) = (&exact::folded(one), &exact::folded(other));
+    let mut n_agreed = 0;
+    for trial in 0..TRIALS {
+        let Some(mut evaluator) = Evaluator::new(trial) else { return Ok(None) };
+        match (evaluator.value(one, fuel)?, evaluator.value(other, fuel)?) {
+            (Some(one), Some(other)) if one.equals(&other) => n_agreed += 1,
+            (None, None) => {}
+            _ => return Ok(None),
+        }
+        let is_constant = |expr: &Expr| !expr.any(&|inner| matches!(inner, Expr::Symbol(name) if !is_constant(name)));
+        if trial == 1 && n_agreed == 2 && is_constant(one) && is_constant(other) {
+            return Ok(Some(Reason::Values));
+        }
+    }
+    Ok((n_agreed >= NEEDED).then_some(Reason::Values))
+}

@@ -1,0 +1,106 @@
+//! The MATH benchmark's rule: two answers are equal if they are spelled alike once a few habits of spelling are evened out.
+//!
+//! # Source
+//! Hendrycks et al., arXiv 2103.03874, `is_equiv`. Where that raises an exception, here the answer is compared as it was written, as there.
+
+/// Whether two answers are spelled alike.
+pub(super) fn same_spelling(truth: &str, answer: &str) -> bool {
+    spelling(truth).unwrap_or_else(|| truth.to_owned()) == spelling(answer).unwrap_or_else(|| answer.to_owned())
+}
+
+/// The spelling that is compared; `None` where the original gives up.
+pub(super) fn spelling(text: &str) -> Option<String> {
+    let mut text = text.replace('\n', "").replace("\\!", "").replace("\\\\", "\\");
+    for (old, new) in [
+        ("tfrac", "frac"),
+        ("dfrac", "frac"),
+        ("\\left", ""),
+        ("\\right", ""),
+        ("^{\\circ}", ""),
+        ("^\\circ", ""),
+        ("\\$", ""),
+    ] {
+        text = text.replace(old, new);
+    }
+    // "\text{ " stands before units only; twice is not expected.
+    if text.contains("\\text{ ") {
+        let mut parts = text.split("\\text{ ");
+        let (first, n_others) = (parts.next().unwrap_or("").to_owned(), parts.count());
+        if n_others != 1 {
+            return None;
+        }
+        text = first;
+    }
+    text = text.replace("\\%", "").replace('%', "").replace(" .", " 0.").replace("{.", "{0.");
+    if text.is_empty() {
+        return Some(text);
+    }
+    if text.starts_with('.') {
+        text.insert(0, '0');
+    }
+    // "k = 3" is 3.
+    let sides: Vec<&str> = text.split('=').collect();
+    if let [name, value] = sides[..]
+        && name.chars().count() <= 2
+    {
+        text = value.to_owned();
+    }
+    text = braced_roots(&text)?.replace(' ', "");
+    text = braced_fractions(&text)?;
+    if text == "0.5" {
+        text = "\\frac{1}{2}".into();
+    }
+    Some(slashed_fraction(&text).unwrap_or(text))
+}
+
+/// `\sqrt3` as `\sqrt{3}`.
+fn braced_roots(text: &str) -> Option<String> {
+    let mut parts = text.split("\\sqrt");
+    let mut result = parts.next()?.to_owned();
+    for part in parts {
+        let first = part.chars().next()?;
+        result += "\\sqrt";
+        if first == '{' {
+            result += part;
+        } else {
+            result.extend(['{', first, '}']);
+            result += &part[first.len_utf8()..];
+        }
+    }
+    Some(result)
+}
+
+/// `\frac12` as `\frac{1}{2}`.
+fn braced_fractions(text: &str) -> Option<String> {
+    let mut parts = text.split("\\frac");
+    let mut result = parts.next()?.to_owned();
+    for part in parts {
+        result += "\\frac";
+        let mut chars = part.chars();
+        let first = chars.next()?;
+        if first == '{' {
+            result += part;
+            continue;
+        }
+        let Some(second) = chars.next() else { return Some(text.to_owned()) };
+        result.extend(['{', first, '}']);
+        if second == '{' {
+            result.push(second);
+        } else {
+            result.extend(['{', second, '}']);
+        }
+        result += chars.as_str();
+    }
+    Some(result)
+}
+
+/// `3/4` as `\frac{3}{4}`.
+fn slashed_fraction(text: &str) -> Option<String> {
+    let (above, below) = text.split_once('/')?;
+    let is_plain = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && (digits == "0" || !digits.starts_with('0')) && text != "-0"
+    };
+    (is_plain(above) && is_plain(below)).then(|| format!("\\frac{{{above}}}{{{below}}}"))
+}

@@ -1,0 +1,185 @@
+//! What is cut away from a formula before it is read: boxes around it, units after it, escapes in it.
+
+use crate::boxed::closing_brace;
+
+/// A formula without what does not change its meaning, and the contents of boxes for the whole.
+pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
+    let mut text = boxed_contents(text, only_last_boxes);
+    for (old, new) in [
+        ("\\mathrm{T}", "T"),
+        ("\\mathrm{d}", "d"),
+        ("{\\rm d}", "d"),
+        ("\\mathrm{th}", ""),
+        ("\\$", ""),
+        ("\n", " "),
+        ("\t", " "),
+        ("\\text{percent}", "%"),
+        ("\\text{percentage}", "%"),
+        ("\\text{pct}", "%"),
+    ] {
+        text = text.replace(old, new);
+    }
+    if !text.contains("matrix") {
+        // `\\frac` where a backslash was escaped once too often.
+        while let Some(at) = doubled_command(&text) {
+            text.remove(at);
+        }
+    }
+    for word in ["percentage", "percent", "pct"] {
+        if let Some(number) = text.trim_end().strip_suffix(word) {
+            text = format!("{}\\%", number.trim_end());
+        }
+    }
+    let text = without_units(text.trim()).to_owned();
+    if text.starts_with('.') { format!("0{text}") } else { text }
+}
+
+/// Where two backslashes begin a command.
+fn doubled_command(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    (0..bytes.len().saturating_sub(2))
+        .find(|&at| bytes[at] == b'\\' && bytes[at + 1] == b'\\' && bytes[at + 2].is_ascii_alphabetic())
+}
+
+/// The contents of the boxes in a text, separated by commas; the text where there are none.
+///
+/// With `only_last`, those of the last box and of the ones right before it, which belong to the same answer.
+fn boxed_contents(text: &str, only_last: bool) -> String {
+    let mut contents: Vec<&str> = Vec::new();
+    let mut end = text.len();
+    let mut last_start: Option<usize> = None;
+    while let Some(start) = text[..end].rfind("\\boxed").max(text[..end].rfind("\\fbox")) {
+        let command = if text[start..].starts_with("\\boxed") { 6 } else { 5 };
+        let rest = &text[start + command..end];
+        let blanks = rest.len() - rest.trim_start().len();
+        let rest = &rest[blanks..];
+        let content = match rest.strip_prefix('{') {
+            Some(inner) => match unescaped_closing_brace(inner) {
+                Some(close) => &inner[..close],
+                None => {
+                    if contents.is_empty() {
+                        contents.push(inner);
+                    }
+                    break;
+                }
+            },
+            None => {
+                if contents.is_empty() && !rest.is_empty() {
+                    contents.push(rest);
+                }
+                break;
+            }
+        };
+        let content_end = start + command + blanks + 1 + content.len();
+        let content = content.trim();
+        if only_last && let Some(last_start) = last_start {
+            let between = text.get(content_end + 1..last_start).unwrap_or("");
+            let is_joined = between.contains([',', ';']) || words(between).any(|word| word == "and" || word == "or");
+            let is_near = between.len() < 10 || (contents.last() != Some(&content) && between.len() < 70 && is_joined);
+            if !is_near {
+                break;
+            }
+        }
+        if contents.last() != Some(&content) {
+            contents.push(content);
+        }
+        last_start = Some(start);
+        end = start;
+    }
+    if contents.is_empty() {
+        return text.to_owned();
+    }
+    contents.reverse();
+    contents.join(",")
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric())
+}
+
+/// As [`closing_brace`], but that braces after backslashes count, as everywhere in math-verify.
+fn unescaped_closing_brace(text: &str) -> Option<usize> {
+    let mut depth = 1usize;
+    text.bytes().position(|byte| {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })
+}
+
+/// Units of measurement, and other words that follow numbers without changing them.
+const UNITS: [&str; 96] = [
+    "mm", "cm", "dm", "km", "m", "meter", "metre", "mile", "mi", "foot", "feet", "ft", "inch", "in", "yard", "yd",
+    "mg", "g", "kg", "gram", "kilogram", "lb", "pound", "ounce", "oz", "ton", "tonne", "ml", "l", "liter", "litre",
+    "gallon", "gal", "pint", "quart", "cup", "cc", "s", "sec", "second", "min", "minute", "h", "hr", "hour", "day",
+    "week", "month", "year", "yr", "am", "pm", "a.m.", "p.m.", "degree", "deg", "rad", "radian", "hz", "n", "j", "w",
+    "watt", "joule", "newton", "pa", "v", "volt", "ohm", "mph", "kmph", "kmh", "dollar", "cent", "rupee", "rs", "euro",
+    "yuan", "unit", "square", "sq", "cubic", "cu", "acre", "hectare", "people", "person", "men", "women", "student",
+    "point", "way", "time", "coin", "apple", "percent",
+];
+
+/// Without units at the end, with or without an exponent; a text that is nothing else stays.
+fn without_units(text: &str) -> &str {
+    let mut text = without_exponent_of_unit(text);
+    for _ in 0..2 {
+        let trimmed = text.trim_end();
+        let word_start = trimmed
+            .rfind(|c: char| !c.is_ascii_alphabetic() && c != '.')
+            .map_or(0, |at| at + trimmed[at..].chars().next().map_or(1, char::len_utf8));
+        let (before, word) = trimmed.split_at(word_start);
+        // A letter that follows a digit or a brace may be a variable: only words of more than one letter are units there.
+        let is_apart = before.ends_with(char::is_whitespace);
+        let follows = is_apart || before.ends_with(|c: char| c.is_ascii_digit() || c == '}');
+        let lower = word.to_lowercase();
+        let singular = lower
+            .strip_suffix("es")
+            .filter(|word| UNITS.contains(word))
+            .or(lower.strip_suffix('s').filter(|word| UNITS.contains(word)));
+        let is_unit = UNITS.contains(&lower.as_str()) || singular.is_some();
+        let is_long = word.len() > 1 || is_apart;
+        if !follows
+            || !is_unit
+            || !is_long
+            || before.trim().is_empty()
+            || before.trim_end().ends_with(['+', '-', '*', '/', '=', '^', '_'])
+        {
+            break;
+        }
+        text = before.trim_end();
+    }
+    text
+}
+
+/// Without `\text{…}` and an exponent of it at the end.
+fn without_exponent_of_unit(text: &str) -> &str {
+    let mut head = text.trim_end();
+    for exponent in ["^2", "^3", "^{2}", "^{3}", "{^2}", "{^3}"] {
+        head = head.strip_suffix(exponent).unwrap_or(head);
+    }
+    let Some(inner) = head.trim_end().strip_suffix('}') else { return text };
+    let commands = [
+        "\\text{",
+        "\\mbox{",
+        "\\textbf{",
+        "\\textnormal{",
+        "\\textrm{",
+        "\\textit{",
+        "\\mathrm{",
+        "\\mathbf{",
+        "\\mathit{",
+    ];
+    for command in commands {
+        if let Some(at) = inner.rfind(command)
+            && closing_brace(&head[at + command.len()..]) == Some(inner.len() - at - command.len())
+            && !text[..at].trim().is_empty()
+            && !text[..at].trim_end().ends_with(['+', '-', '*', '/', '=', '^', '_', ',', '{', '(', '<', '>', ':'])
+            && !text[..at].trim_end().ends_with("\\quad")
+        {
+            return text[..at].trim_end();
+        }
+    }
+    text
+}

@@ -1,0 +1,305 @@
+//! mathruler's rule, the paper's: spellings are evened out, and what then differs must come to the same by simplification.
+//!
+//! # Source
+//! mathruler 0.1.0 (after OpenAI's prm800k): `grade_answer`. It is strict on purpose: whole numbers must be written as such, fractions
+//! must be reduced, tuples keep their order. Differs: brackets in fractions are kept unless asked otherwise, whole numbers are compared to
+//! their last digit, and what the original would pass to an evaluation without end is refused.
+
+use super::hendrycks;
+use super::plain_text::plain_text;
+use crate::math::{Expr, Fuel, OutOfFuel, Reason, Syntax, parse, same_values};
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{Pow, Signed};
+
+/// Words that are cut away wherever they stand, as part of longer words too.
+const UNITS: [&str; 16] = [
+    "degree",
+    "cm",
+    "centimeter",
+    "meter",
+    "mile",
+    "second",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "year",
+    "foot",
+    "feet",
+    "inch",
+    "yard",
+];
+
+/// Whether an answer equals the truth, and why.
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn same_answer(
+    truth: &str,
+    answer: &str,
+    as_released: bool,
+    fuel: &mut Fuel,
+) -> Result<Option<Reason>, OutOfFuel> {
+    let spelling =
+        |text: &str| hendrycks::spelling(unwrapped(text.trim()).trim()).unwrap_or_else(|| text.trim().to_owned());
+    if spelling(truth) == spelling(answer) {
+        return Ok(Some(Reason::Spelling));
+    }
+    let (truth, answer) = (normalised(truth, as_released), normalised(answer, as_released));
+    if truth == answer {
+        return Ok(Some(Reason::Spelling));
+    }
+    if answer.is_empty() || truth.is_empty() {
+        return Ok(None);
+    }
+    let (truths, answers) = (elements(&truth), elements(&answer));
+    let ends = |text: &str| (text.chars().next(), text.chars().next_back());
+    if truths.len() != answers.len() || (truths.len() > 1 && ends(&truth) != ends(&answer)) {
+        return Ok(None);
+    }
+    for (truth, answer) in truths.iter().zip(&answers) {
+        let is_same = if is_fraction(truth) && is_fraction(answer) {
+            truth == answer
+        } else if whole(truth).is_some() != whole(answer).is_some() {
+            false
+        } else {
+            same_values_of(truth, answer, fuel)?
+        };
+        if !is_same {
+            return Ok(None);
+        }
+    }
+    Ok(Some(if truths.len() > 1 { Reason::Parts } else { Reason::Values }))
+}
+
+/// Without `\text{…}` around all of it.
+fn unwrapped(text: &str) -> &str {
+    let inner = text.strip_prefix("\\text{").and_then(|rest| rest.strip_suffix('}'));
+    inner.filter(|inner| !inner.is_empty() && !inner.contains('\n')).unwrap_or(text)
+}
+
+fn normalised(text: &str, as_released: bool) -> String {
+    let mut text = unwrapped(text).to_owned();
+    for (old, new) in [
+        ("\\%", "%"),
+        ("\\$", "$"),
+        ("$", ""),
+        ("%", ""),
+        (" or ", " , "),
+        (" and ", " , "),
+        ("million", "*10^6"),
+        ("billion", "*10^9"),
+        ("trillion", "*10^12"),
+    ] {
+        text = text.replace(old, new);
+    }
+    UNITS.iter().for_each(|unit| text = without_unit(&text, unit));
+    text = without_degrees(&text);
+    if text.len() > 1 && text.starts_with('{') && text.ends_with('}') {
+        text = text[1..text.len() - 1].to_owned();
+    }
+    while let Some(at) = text.find(",\\!") {
+        let end = at + 3 + text[at + 3..].bytes().take_while(|byte| *byte == b' ').count();
+        text.replace_range(at..end, "");
+    }
+    if let Some(number) = float(&text).as_ref().and_then(nearly_whole) {
+        text = number.to_string();
+    }
+    if text.contains('\\') {
+        let latex = text.replace("\\tfrac", "\\frac").replace("\\dfrac", "\\frac").replace("\\frac", " \\frac");
+        if let Some(plain) = plain_text(&latex, !as_released) {
+            text = plain
+                .replace('√', "sqrt")
+                .replace('π', "pi")
+                .replace('∞', "inf")
+                .replace('∪', "U")
+                .replace(['·', '×'], "*")
+                .trim()
+                .to_owned();
+        }
+    }
+    text = mixed_numbers(&after_minus(&text)).replace(' ', "").replace(['{', '}'], "").to_lowercase();
+    match whole(&text) {
+        Some(number) => number.to_string(),
+        None => text,
+    }
+}
+
+/// Without a unit, its plural and its exponent.
+fn without_unit(text: &str, unit: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(unit) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + unit.len()..];
+        rest = rest.strip_prefix("es").unwrap_or(rest);
+        rest = rest.strip_prefix('s').unwrap_or(rest);
+        rest = rest.trim_start_matches(' ');
+        if let Some(exponent) = rest.strip_prefix('^') {
+            let n = exponent.bytes().take_while(u8::is_ascii_digit).count();
+            rest = if n > 0 { &exponent[n..] } else { rest };
+        }
+    }
+    out + rest
+}
+
+fn without_degrees(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('^') {
+        let after = &rest[at + 1..];
+        match after.trim_start_matches(' ').strip_prefix("\\circ") {
+            Some(after) => {
+                out.push_str(&rest[..at]);
+                rest = after;
+            }
+            None => {
+                out.push_str(&rest[..=at]);
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// Without blanks after minus signs.
+fn after_minus(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != ' ' || !out.ends_with('-') {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// `7 3/4` as `7+3/4`.
+fn mixed_numbers(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut blanks = 0;
+    for c in text.chars() {
+        if c == ' ' {
+            blanks += 1;
+            continue;
+        }
+        let is_mixed = blanks > 0 && c.is_ascii_digit() && out.ends_with(|c: char| c.is_ascii_digit());
+        if is_mixed {
+            out.push('+');
+        } else {
+            out.extend(std::iter::repeat_n(' ', blanks));
+        }
+        blanks = 0;
+        out.push(c);
+    }
+    out
+}
+
+/// A number as Python's `float` reads it, exactly.
+fn float(text: &str) -> Option<BigRational> {
+    let text = text.trim();
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, exponent) = match digits.find(['e', 'E']) {
+        Some(at) => (&digits[..at], digits[at + 1..].parse::<i32>().ok().filter(|exponent| exponent.abs() <= 400)?),
+        None => (digits, 0),
+    };
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all: String = [before, after].concat();
+    if all.is_empty() || all.len() > 1000 || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number = BigRational::from_integer(all.parse::<BigInt>().ok()?);
+    let shift = exponent - after.len() as i32;
+    let power = BigInt::from(10).pow(shift.unsigned_abs());
+    let value = if shift < 0 { number / power } else { number * power };
+    Some(if is_negative { -value } else { value })
+}
+
+/// The whole number that a number is within 10⁻⁷ of.
+fn nearly_whole(number: &BigRational) -> Option<BigInt> {
+    let rounded = number.round();
+    let tolerance = BigRational::new(1.into(), 10_000_000.into());
+    ((number - &rounded).abs() <= tolerance).then(|| rounded.to_integer())
+}
+
+/// The whole number that a text is, with separated thousands or without.
+fn whole(text: &str) -> Option<BigInt> {
+    nearly_whole(&float(&without_separators(text))?)?;
+    // All commas go then.
+    float(&text.replace(',', "")).map(|number| number.trunc().to_integer())
+}
+
+/// Without commas that separate groups of three digits.
+fn without_separators(text: &str) -> String {
+    let mut out = text.to_owned();
+    // From the right, as a comma separates only if three digits and no more follow.
+    for at in (1..text.len()).rev() {
+        let bytes = out.as_bytes();
+        let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+        if bytes[at] == b','
+            && digit(at - 1)
+            && (1..=3).all(|n| digit(at + n))
+            && (!digit(at + 4) || is_group(text, at))
+        {
+            out.remove(at);
+        }
+    }
+    out
+}
+
+/// Whether the digits after a comma are three and then another group.
+fn is_group(text: &str, comma: usize) -> bool {
+    text.as_bytes().get(comma + 4).is_none_or(|byte| !byte.is_ascii_digit())
+}
+
+/// A number over a number, each perhaps with one more sign.
+fn is_fraction(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let Some((above, below)) = unsigned.split_once('/') else { return false };
+    let number = |text: &str| {
+        let n = text.bytes().take_while(u8::is_ascii_digit).count();
+        n > 0 && text[n..].chars().count() <= 1
+    };
+    let is_zero =
+        below.trim_matches('0').is_empty() || !below.trim_start_matches('0').starts_with(|c: char| c.is_ascii_digit());
+    number(above) && number(below) && !is_zero
+}
+
+/// What stands between the brackets of a tuple or an interval; otherwise the whole.
+fn elements(text: &str) -> Vec<String> {
+    let text = without_separators(text);
+    let brackets = ['(', ')', '[', ']'];
+    let inner = text.strip_prefix(brackets).and_then(|rest| rest.strip_suffix(brackets));
+    match inner.filter(|inner| !inner.is_empty() && !inner.contains(brackets)) {
+        Some(inner) => inner.split(',').map(|element| element.trim().to_owned()).collect(),
+        None => vec![text],
+    }
+}
+
+/// Whether two expressions of at most two letters have the same value.
+fn same_values_of(truth: &str, answer: &str, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
+    let both = format!("({truth})-({answer})");
+    let letters: std::collections::BTreeSet<char> =
+        both.replace("sqrt", "").replace("frac", "").chars().filter(|c| c.is_alphabetic()).collect();
+    let bytes = both.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let is_power = |at: usize| bytes[at] == b'^';
+    let has_large_power = (0..bytes.len()).filter(|at| is_power(*at)).any(|at| {
+        let n = (at + 1..bytes.len()).take_while(|at| digit(*at)).count();
+        n > 1 || bytes.get(at + 1) == Some(&b'(') || (n > 0 && bytes.get(at + 1 + n) == Some(&b'^'))
+    });
+    if letters.len() > 2 || has_large_power {
+        return Ok(false);
+    }
+    let read = |text: &str, fuel: &mut Fuel| {
+        parse(text, Syntax::Plain, fuel).ok().filter(Expr::is_scalar).map(|expr| expr.with_names("e", "i"))
+    };
+    match (read(truth, fuel), read(answer, fuel)) {
+        (Some(truth), Some(answer)) => Ok(same_values(&truth, &answer, fuel)?.is_some()),
+        _ => Ok(false),
+    }
+}
