@@ -2,7 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
-use seethink_reward::{Reward, AnswerReward};
+use seethink_reward::{AnswerReward, Reward};
 use std::ops::RangeInclusive;
 
 fn world() -> DigitsWorld {

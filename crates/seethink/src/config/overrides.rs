@@ -29,16 +29,13 @@ pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, C
             valid: names(place),
         };
         // Keys with usual values are left out when a configuration is written; whether this is one is seen when it is read.
-        if let Value::Object(map) = &mut *place
-            && i + 1 == parts.len()
-            && !map.contains_key(*part)
-        {
-            map.insert((*part).to_owned(), Value::Null);
+        let is_last = i + 1 == parts.len();
+        place = if is_last && place.as_object().is_some_and(|map| !map.contains_key(*part)) {
             added = Some(unknown);
-            place = &mut map[*part];
+            &mut place[*part]
         } else {
-            place = child(place, part).ok_or(unknown)?;
-        }
+            child(place, part).ok_or(unknown)?
+        };
         place_name = format!("`{part}`");
     }
     *place = parse(text);
