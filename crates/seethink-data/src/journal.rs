@@ -46,7 +46,7 @@ impl Journal {
         file.try_lock().map_err(|error| io("lock, another run may be using it,")(error.into()))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let whole = parse(&path, &bytes, &mut |found| difference(found, origin).map_or(Ok(()), Err), row)?;
+        let whole = parse(&path, &bytes, Some(origin), row)?;
         file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0))).map_err(io("write"))?;
         let mut journal = Self { path, file };
         if whole == 0 {
@@ -64,7 +64,7 @@ impl Journal {
         row: &mut dyn FnMut(R) -> Result<(), String>,
     ) -> Result<(), DataError> {
         let bytes = std::fs::read(path).map_err(DataError::io("read", path))?;
-        parse(path, &bytes, &mut |_| Ok(()), row).map(drop)
+        parse(path, &bytes, None, row).map(drop)
     }
 
     /// Adds rows, on the disk.
@@ -86,11 +86,11 @@ impl Journal {
     }
 }
 
-/// Takes in whole lines; returns where they end.
+/// Takes in whole lines, made with `origin` if that matters; returns where they end.
 fn parse<R: DeserializeOwned>(
     path: &Path,
     bytes: &[u8],
-    origin: &mut dyn FnMut(&Map<String, Value>) -> Result<(), String>,
+    origin: Option<&Map<String, Value>>,
     row: &mut dyn FnMut(R) -> Result<(), String>,
 ) -> Result<usize, DataError> {
     fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
@@ -99,7 +99,10 @@ fn parse<R: DeserializeOwned>(
     let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
     for (line, text) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
         let taken = match line {
-            1 => read::<Origin>(text).and_then(|found| origin(&found.made_with)),
+            1 => read::<Origin>(text).and_then(|found| {
+                let what = origin.and_then(|origin| difference(&found.made_with, origin));
+                what.map_or(Ok(()), Err)
+            }),
             _ => read(text).and_then(&mut *row),
         };
         taken.map_err(|what| DataError::Journal { file: path.to_owned(), line, what })?;

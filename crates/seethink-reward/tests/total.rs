@@ -1,8 +1,11 @@
 //! Whatever is written is scored, and soon.
 
+mod inputs;
+
+use inputs::Inputs;
 use proptest::prelude::*;
 use seethink_core::{Capability, Problem, ProblemId};
-use seethink_reward::{AnswerReward, Reward, Score, choice_letter, is_correct, is_think_tagged, stated_choice};
+use seethink_reward::{AnswerReward, Reward, Rule, Score, choice_letter, is_correct, is_think_tagged, stated_choice};
 use std::time::{Duration, Instant};
 
 fn score(completion: &str, truth: &str) -> Score {
@@ -131,6 +134,20 @@ fn long_completions_take_linear_time() {
             }
         }
         assert!(!is_correct("7", &filling), "an endless ground truth equals nothing");
+    }
+}
+
+/// `examples/fuzz.rs` does this for millions of texts.
+#[test]
+fn formulas_that_nobody_would_write_are_judged() {
+    let corpus =
+        ["$\\frac{1}{2}x^2 - \\sqrt[3]{8}$", "\\boxed{(1,2) \\cup [3,\\infty)}", "The answer is $x = 3 \\pm 2$."];
+    let mut inputs = Inputs::new(1, corpus.map(str::to_owned).into());
+    for i in 0..20_000 {
+        let (truth, answer) = (inputs.text(), inputs.text());
+        let rule = [Rule::MATH_VERIFY, Rule::Mathruler, Rule::MathVision, Rule::Hendrycks, Rule::Gsm8k][i % 5];
+        let judgement = rule.judge(&truth, &answer);
+        assert_eq!(judgement, rule.judge(&truth, &answer));
     }
 }
 

@@ -52,7 +52,7 @@ pub enum TrainError {
     Curriculum(#[from] CurriculumError),
     /// A problem cannot be read from its file.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(#[from] Box<DataError>),
     /// The curriculum drew a problem that was not given.
     #[error("the curriculum drew problem {0}, which is not among the problems of the run")]
     UnknownProblem(ProblemId),

@@ -107,7 +107,7 @@ impl Problems {
                 numbers.sort_unstable();
                 numbers.dedup();
                 let read = dataset.read(numbers).map(|problem| problem.map(|problem| (problem.id, problem)));
-                Self::Memory(read.collect::<Result<_, DataError>>()?).get(ids)
+                Self::Memory(read.collect::<Result<_, DataError>>().map_err(Box::new)?).get(ids)
             }
         }
     }
