@@ -20,7 +20,7 @@ impl<'a> Parser<'a> {
         match token {
             Token::Number(text) => self.after_number(text),
             Token::Letter('d') if self.integrals > 0 && self.differential.is_none() && self.at_variable() => {
-                let Expr::Symbol(variable) = self.atom()? else { return Err(self.expected("a variable")) };
+                let Expr::Symbol(variable) = self.nested(Self::atom)? else { return Err(self.expected("a variable")) };
                 self.differential = Some(variable);
                 Ok(Expr::integer(1))
             }
@@ -390,7 +390,7 @@ impl<'a> Parser<'a> {
                 Expr::Tuple(items) => items,
                 inner => vec![inner],
             },
-            Some(Token::OpenSet) => match self.atom()? {
+            Some(Token::OpenSet) => match self.nested(Self::atom)? {
                 Expr::Set(items) => items,
                 inner => vec![inner],
             },
@@ -467,7 +467,7 @@ impl<'a> Parser<'a> {
     fn limit(&mut self) -> Parsed {
         self.need('_', "what is approached")?;
         self.need('{', "an opening brace")?;
-        let Expr::Symbol(variable) = self.atom()? else { return Err(self.expected("a variable")) };
+        let Expr::Symbol(variable) = self.nested(Self::atom)? else { return Err(self.expected("a variable")) };
         if !self.take_command(&["to", "rightarrow"]) {
             return Err(self.expected("an arrow"));
         }

@@ -7,9 +7,9 @@ use num_rational::BigRational;
 use num_traits::{One, Pow, Signed, ToPrimitive, Zero};
 
 /// Most bits of a power.
-const MAX_BITS: u64 = 1 << 12;
+const MAX_BITS: u64 = 1 << 11;
 /// Largest argument of a factorial.
-const MAX_FACTORIAL: u32 = 500;
+const MAX_FACTORIAL: u32 = 300;
 
 /// The value, if it is a rational number that is not too large to be written down.
 pub(crate) fn value(expr: &Expr) -> Option<BigRational> {

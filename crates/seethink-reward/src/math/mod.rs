@@ -27,7 +27,7 @@ pub(crate) struct Fuel(u32);
 
 impl Fuel {
     /// Enough for anything that a person would write as an answer.
-    pub(crate) const USUAL: Self = Self(500_000);
+    pub(crate) const USUAL: Self = Self(360_000);
 
     /// Uses some up.
     ///

@@ -91,7 +91,7 @@ impl Evaluator {
                 let Some(base) = self.evaluate(base, fuel)? else { return Ok(None) };
                 let rational = exact::value(exponent);
                 let Some(power) = self.evaluate(exponent, fuel)? else { return Ok(None) };
-                fuel.burn(if rational.as_ref().is_some_and(|power| power.is_integer()) { 300 } else { 10_000 })?;
+                fuel.burn(if rational.as_ref().and_then(small_integer).is_some() { 600 } else { 10_000 })?;
                 if is_e && rational.is_none() { self.exp(&power) } else { self.power(&base, &power, rational.as_ref()) }
             }
             Expr::Call(function, items) => {
@@ -182,9 +182,7 @@ impl Evaluator {
         if base.is_zero() {
             return rational.is_some_and(|power| power.is_positive()).then(|| Complex::real(BigFloat::new(P)));
         }
-        if let Some(n) = rational.filter(|power| power.is_integer()).and_then(|power| power.to_integer().to_i64())
-            && n.unsigned_abs() <= 1 << 12
-        {
+        if let Some(n) = rational.and_then(small_integer) {
             let mut result = Complex::real(BigFloat::from_word(1, P));
             let (mut square, mut left) = (base.clone(), n.unsigned_abs());
             while left > 0 {
@@ -495,6 +493,11 @@ impl Complex {
         }
         self
     }
+}
+
+/// An exponent that multiplying is for.
+fn small_integer(number: &BigRational) -> Option<i64> {
+    number.is_integer().then(|| number.numer().to_i64()).flatten().filter(|n| n.unsigned_abs() <= 1 << 12)
 }
 
 /// A number between 1/4 and 4 that a hash stands for.

@@ -341,6 +341,7 @@ impl<'a> Parser<'a> {
     /// Factors; with `with_functions` off, those before the next function, which is what a function without brackets applies to.
     pub(super) fn product(&mut self, with_functions: bool) -> Parsed {
         let mut factors = vec![self.signed()?];
+        let mut n_remainders = 0;
         loop {
             if self.integral_is_over() {
                 break;
@@ -355,11 +356,18 @@ impl<'a> Parser<'a> {
                 Token::Sign('/' | ':') | Token::Command("div") => {
                     self.position += 1;
                     let below = self.signed()?;
-                    let above = one_or(factors, Expr::Product);
-                    factors = vec![quotient(above, below)];
+                    match factors.pop() {
+                        // A fraction of numbers is a number.
+                        Some(above) if factors.is_empty() => factors = factors_of(quotient(above, below)),
+                        above => factors.extend(above.into_iter().chain([below.inverse()])),
+                    }
                 }
                 Token::Command("mod" | "bmod") => {
                     self.position += 1;
+                    n_remainders += 1;
+                    if n_remainders > MAX_DEPTH / 4 {
+                        return Err(Unreadable::TooDeep);
+                    }
                     let below = self.signed()?;
                     factors = vec![Expr::Call(Function::Mod, vec![one_or(factors, Expr::Product), below])];
                 }
@@ -572,6 +580,14 @@ impl<'a> Parser<'a> {
 enum Sign {
     Relation(Relation),
     Approximately,
+}
+
+/// The factors of a product, so that long ones do not nest.
+fn factors_of(expr: Expr) -> Vec<Expr> {
+    match expr {
+        Expr::Product(factors) => factors,
+        other => vec![other],
+    }
 }
 
 /// Whether a text is *and* or *or*, with a comma or without, or nothing.

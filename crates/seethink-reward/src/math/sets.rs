@@ -54,6 +54,8 @@ pub(super) fn same_sets(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mu
             parts(truth, answer, how, fuel)
         }
         _ => match (pieces(truth, fuel)?, pieces(answer, fuel)?) {
+            // Neither comes to anything else, and they are not the same as they are.
+            (Some(one), Some(other)) if one == [truth.clone()] && other == [answer.clone()] => Ok(None),
             (Some(one), Some(other)) => parts_are_same(same_in_any_order(&one, &other, how, fuel)?),
             _ => Ok(None),
         },

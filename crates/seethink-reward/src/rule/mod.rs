@@ -285,6 +285,8 @@ mod tests {
         let roots = "\\sqrt{".repeat(100_000);
         let long = "1+".repeat(500_000);
         let dollars = "$".repeat(10_001);
+        let chains = ["1/x", " \\mod x", "x!", "x^2", "-x", "x,", "\\cup x", "x=", "|x", "\\sin "]
+            .map(|piece| format!("$x{}$", piece.repeat(2000 / piece.len())));
         let texts = [
             &deep,
             &roots,
@@ -298,7 +300,7 @@ mod tests {
             "1/0",
         ];
         for (_, rule) in Rule::NAMED {
-            for text in texts {
+            for text in texts.into_iter().chain(chains.iter().map(String::as_str)) {
                 for truth in [text, "7", "$x$"] {
                     rule.judge(truth, text);
                 }
