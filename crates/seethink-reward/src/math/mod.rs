@@ -17,7 +17,7 @@ mod values;
 
 pub(crate) use compare::{Comparison, Reason, same};
 pub(crate) use expr::Expr;
-pub(crate) use parse::parse;
+pub(crate) use parse::{MAX_LENGTH, parse};
 pub(crate) use token::Syntax;
 pub(crate) use values::same_values;
 

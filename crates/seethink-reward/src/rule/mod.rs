@@ -299,7 +299,43 @@ mod tests {
             "$\\sin(10^{10^{10}})$",
             "1/0",
         ];
+        // A megabyte of each: quadratic time would take hours.
+        let endless = [
+            "\\(",
+            "\\[",
+            "$",
+            "$ ",
+            "\\frac{",
+            "1 ",
+            "1+ ",
+            " [",
+            "\\boxed{1}",
+            "\\boxed{",
+            "\\fbox{",
+            "answer is ",
+            "answer: ",
+            "\\\\a",
+            ",\\!",
+            "1,111",
+            "{",
+            "\\text{",
+            "and ",
+            "9",
+            "x^",
+            "\\left",
+            "%",
+            "meter",
+            " 1",
+            "=",
+        ];
+        let endless = endless.map(|piece| piece.repeat((1 << 20) / piece.len()) + "\n\\) \\] $$ 7");
         for (_, rule) in Rule::NAMED {
+            for text in &endless {
+                let begun = std::time::Instant::now();
+                rule.judge("$7$", text);
+                rule.judge(text, text);
+                assert!(begun.elapsed().as_secs() < 10, "{rule} {}", &text[..10]);
+            }
             for text in texts.into_iter().chain(chains.iter().map(String::as_str)) {
                 for truth in [text, "7", "$x$"] {
                     rule.judge(truth, text);

@@ -1,10 +1,18 @@
 //! What is cut away from a formula before it is read: boxes around it, units after it, escapes in it.
 
 use crate::boxed::closing_brace;
+use crate::math::MAX_LENGTH;
+
+/// Most boxes that are looked at.
+const MAX_BOXES: usize = 64;
 
 /// A formula without what does not change its meaning, and the contents of boxes for the whole.
 pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
     let mut text = boxed_contents(text, only_last_boxes);
+    if text.len() > MAX_LENGTH {
+        // It will not be read.
+        return text;
+    }
     for (old, new) in [
         ("\\mathrm{T}", "T"),
         ("\\mathrm{d}", "d"),
@@ -48,7 +56,8 @@ fn boxed_contents(text: &str, only_last: bool) -> String {
     let mut contents: Vec<&str> = Vec::new();
     let mut end = text.len();
     let mut last_start: Option<usize> = None;
-    while let Some(start) = text[..end].rfind("\\boxed").max(text[..end].rfind("\\fbox")) {
+    for _ in 0..MAX_BOXES {
+        let Some(start) = text[..end].rfind("\\boxed").max(text[..end].rfind("\\fbox")) else { break };
         let command = if text[start..].starts_with("\\boxed") { 6 } else { 5 };
         let rest = &text[start + command..end];
         let blanks = rest.len() - rest.trim_start().len();

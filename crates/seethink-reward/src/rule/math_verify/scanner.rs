@@ -1,6 +1,16 @@
 //! Where answers may stand in a text: after phrases, in boxes, between delimiters, as numbers.
 //!
-//! Each function is one of math-verify's patterns.
+//! Each function is one of math-verify's patterns. None looks further than an answer can reach, and all together look at no more than
+//! so many characters for each of the text, so that no text takes more than linear time.
+
+use std::cell::Cell;
+
+/// Longest formula and sum that is looked for, bytes.
+const MAX_PIECE: usize = 8192;
+/// Longest number in a fraction, bytes.
+const MAX_NUMBER: usize = 64;
+/// Characters that may be looked at for each of the text.
+const LOOKS: usize = 32;
 
 /// What answers may look like.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +63,8 @@ pub(super) struct Scanner<'a> {
     last_display: Option<usize>,
     last_bracket: Option<usize>,
     last_round: Option<usize>,
+    /// Characters that may still be looked at.
+    looks: Cell<usize>,
 }
 
 impl<'a> Scanner<'a> {
@@ -63,6 +75,7 @@ impl<'a> Scanner<'a> {
             last_display: text.rfind("$$"),
             last_bracket: text.rfind("\\]"),
             last_round: text.rfind("\\)"),
+            looks: Cell::new(LOOKS * text.len() + MAX_PIECE),
         }
     }
 
@@ -196,10 +209,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn boxes(&self) -> Vec<Match> {
         let has_box = |(piece, end): (Piece, usize)| {
             let content = &self.text[piece.start..piece.end];
-            (piece.kind == Kind::Formula
-                && content.contains("\\boxed{")
-                && !content.trim_start().starts_with("\\frac-"))
-            .then_some((piece, end))
+            content.contains("\\boxed{").then_some((piece, end))
         };
         let mut matches = self.all(|at| self.joined(at, |at| self.delimited(at).and_then(has_box)));
         if let (Some(start), Some(end)) = (self.text.find("\\boxed{"), self.text.rfind('}'))
@@ -218,7 +228,7 @@ impl<'a> Scanner<'a> {
             let unsigned = text.strip_prefix('-').unwrap_or(text);
             let rest = unsigned.strip_prefix("\\frac{")?;
             let number = |text: &str| {
-                let n = text.find('}')?;
+                let n = text.bytes().take(MAX_NUMBER).position(|byte| byte == b'}')?;
                 let digits = text[..n].strip_prefix('-').unwrap_or(&text[..n]);
                 let parts: Vec<&str> = digits.split(['.', ',']).collect();
                 let is_number = parts.len() <= 2
@@ -240,24 +250,24 @@ impl<'a> Scanner<'a> {
             (content > 0).then(|| self.with_percent(piece, at + open + content + close))
         };
         if text.starts_with("$$") && before != Some('\\') && self.last_display.is_some_and(|last| last > at + 1) {
-            let content = close_of(&text[2..], "$$", |_| false)?;
+            let content = self.close_of(&text[2..], "$$", |_| false)?;
             if content > 0 {
                 return found(2, content, 2);
             }
         }
         if text.starts_with("\\[") && before != Some('\\') && self.last_bracket.is_some_and(|last| last > at) {
-            return found(2, close_of(&text[2..], "\\]", |_| false)?, 2);
+            return found(2, self.close_of(&text[2..], "\\]", |_| false)?, 2);
         }
         if text.starts_with('$') && !before.is_some_and(|c| c == '\\' || c.is_ascii_digit()) {
-            return found(1, close_of(&text[1..], "$", |c| c == '\n')?, 1);
+            return found(1, self.close_of(&text[1..], "$", |c| c == '\n')?, 1);
         }
         if text.starts_with("\\(") && before != Some('\\') && self.last_round.is_some_and(|last| last > at) {
-            return found(2, close_of(&text[2..], "\\)", |c| c == '\n')?, 2);
+            return found(2, self.close_of(&text[2..], "\\)", |c| c == '\n')?, 2);
         }
         let mut chars = text.chars();
         let blank = chars.next().filter(|c| c.is_whitespace())?;
         let rest = text[blank.len_utf8()..].strip_prefix('[')?;
-        let content = rest.find(['\n', ']', '['])?;
+        let content = rest.bytes().take(MAX_PIECE).position(|byte| matches!(byte, b'\n' | b']' | b'['))?;
         let after = rest[content..].strip_prefix(']')?;
         let end = after.chars().next().filter(|c| c.is_whitespace())?;
         found(blank.len_utf8() + 1, content, 1 + end.len_utf8())
@@ -291,9 +301,8 @@ impl<'a> Scanner<'a> {
             let currency = self.text[start..].chars().next().filter(|c| "$€£¥₹₽₩".contains(*c));
             start += currency.map_or(0, char::len_utf8);
         }
-        // A blank matched nothing but itself: the pattern may also begin at the very start of the text.
         let length = match kind {
-            Kind::Arithmetic => arithmetic(&self.text[start..]),
+            Kind::Arithmetic => self.arithmetic(&self.text[start..]),
             _ => number_at(&self.text[start..]),
         }?;
         let piece = Piece { start, end: start + length, kind, is_percent: false };
@@ -301,21 +310,52 @@ impl<'a> Scanner<'a> {
             if kind == Kind::Number { self.with_percent(piece, start + length) } else { (piece, start + length) };
         Some(Match { start: at, end, pieces: vec![piece] })
     }
-}
 
-/// Where a closing delimiter stands that no backslash escapes, unless a character comes first that `stops`.
-fn close_of(text: &str, close: &str, stops: impl Fn(char) -> bool) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        if stops(c) {
+    /// Looks at so many characters, if any may still be looked at.
+    fn look(&self, n: usize) -> Option<()> {
+        let left = self.looks.get();
+        self.looks.set(left.saturating_sub(n));
+        (left > 0).then_some(())
+    }
+
+    /// Where a closing delimiter stands that no backslash escapes, unless a character comes first that `stops`, or it is too far.
+    fn close_of(&self, text: &str, close: &str, stops: impl Fn(char) -> bool) -> Option<usize> {
+        let mut escaped = false;
+        for (at, c) in text.char_indices() {
+            self.look(1)?;
+            if at > MAX_PIECE || stops(c) {
+                return None;
+            }
+            if !escaped && at > 0 && text[at..].starts_with(close) {
+                return Some(at);
+            }
+            escaped = c == '\\' && !escaped && close.starts_with('$');
+        }
+        None
+    }
+
+    /// Length of a sum, product, … of numbers at the beginning of a text.
+    fn arithmetic(&self, text: &str) -> Option<usize> {
+        let operators = ['+', '-', '*', '×', '/', '^', '(', ')', '÷'];
+        let mut head = usize::from(text.starts_with('-'));
+        head += usize::from(text[head..].starts_with('('));
+        head += usize::from(text[head..].starts_with('-'));
+        if !text[head..].starts_with(|c: char| c.is_ascii_digit()) {
             return None;
         }
-        if !escaped && at > 0 && text[at..].starts_with(close) {
-            return Some(at);
-        }
-        escaped = c == '\\' && !escaped && close.starts_with('$');
+        let is_part = |c: char| c.is_ascii_digit() || c == '.' || c.is_whitespace() || operators.contains(&c);
+        self.look(0)?;
+        let n: usize = text[head..].chars().take(MAX_PIECE).take_while(|c| is_part(*c)).map(char::len_utf8).sum();
+        self.look(n)?;
+        let run = head + n;
+        let first_operator = text[head + 1..run].find(operators).map(|at| head + 1 + at)?;
+        let fits = |end: usize| {
+            let after = text[end..].strip_prefix("**").unwrap_or(&text[end..]);
+            after.is_empty() || after.starts_with(['.', ',', ':', ')', '$']) || after.starts_with(char::is_whitespace)
+        };
+        let ends = text[..run].char_indices().rev().map(|(at, c)| at + c.len_utf8());
+        ends.take_while(|end| *end > first_operator + 1).find(|end| fits(*end))
     }
-    None
 }
 
 /// Length of a number at the beginning of a text.
@@ -329,7 +369,7 @@ fn number_at(text: &str) -> Option<usize> {
     if (1..=3).contains(&first) && text.as_bytes()[sign] != b'0' {
         let mut end = sign + first;
         let mut n_groups = 0;
-        while text[end..].starts_with([',', ' ']) && digits(end + 1) >= 3 && (n_groups > 0 || digits(end + 1) >= 3) {
+        while text[end..].starts_with([',', ' ']) && digits(end + 1) >= 3 {
             end += 4;
             n_groups += 1;
         }
@@ -345,24 +385,4 @@ fn number_at(text: &str) -> Option<usize> {
         return Some(end);
     }
     fraction(0).filter(|_| sign == 0)
-}
-
-/// Length of a sum, product, … of numbers at the beginning of a text.
-fn arithmetic(text: &str) -> Option<usize> {
-    let operators = ['+', '-', '*', '×', '/', '^', '(', ')', '÷'];
-    let mut head = usize::from(text.starts_with('-'));
-    head += usize::from(text[head..].starts_with('('));
-    head += usize::from(text[head..].starts_with('-'));
-    if !text[head..].starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let is_part = |c: char| c.is_ascii_digit() || c == '.' || c.is_whitespace() || operators.contains(&c);
-    let run = text[head..].find(|c| !is_part(c)).map_or(text.len(), |end| head + end);
-    let first_operator = text[head + 1..run].find(operators).map(|at| head + 1 + at)?;
-    let fits = |end: usize| {
-        let after = text[end..].strip_prefix("**").unwrap_or(&text[end..]);
-        after.is_empty() || after.starts_with(['.', ',', ':', ')', '$']) || after.starts_with(char::is_whitespace)
-    };
-    let ends = text[..run].char_indices().rev().map(|(at, c)| at + c.len_utf8());
-    ends.take_while(|end| *end > first_operator + 1).find(|end| fits(*end))
 }
