@@ -3,6 +3,7 @@
 mod curriculum;
 mod data;
 mod generate;
+mod grade;
 mod inspect;
 mod judge;
 mod perception;
@@ -38,6 +39,8 @@ enum Command {
     /// Makes problems from captions, measures and orders problems before training.
     #[command(subcommand)]
     Data(data::Command),
+    /// Tells whether answers are right by a rule, and why: one, or a file of them.
+    Grade(grade::Args),
     /// Has a model behind an endpoint say why answers are wrong: perception or reasoning.
     Judge(judge::Args),
     /// Shows what a curriculum trains when.
@@ -50,6 +53,7 @@ fn main() -> Result<()> {
         Command::Inspect(args) => inspect::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Data(command) => data::run(&command),
+        Command::Grade(args) => grade::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Curriculum(command) => curriculum::run(&command),
     }
