@@ -101,7 +101,7 @@ impl Evaluator {
             .iter()
             .zip(completions)
             .map(|(problem, completion)| {
-                let score = self.reward.score(problem, &completion.text);
+                let score = self.reward.score(problem, (&completion).into());
                 Answer {
                     problem,
                     n_tokens: completion.tokens.len(),

@@ -160,7 +160,7 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
             load(dir.path(), config.dtype, &device)?
         }
     };
-    let reward = Arc::new(config.reward);
+    let reward = Arc::new(config.reward.clone());
     let (entries, problems) = config.training(None, Some(&processor))?;
     let corpus = Corpus::new(entries)?;
     let curriculum = match custom {
@@ -209,7 +209,7 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         rewards: config
             .rewards
             .iter()
-            .map(|(name, reward)| (name.clone(), Arc::new(*reward) as Arc<dyn Reward>))
+            .map(|(name, reward)| (name.clone(), Arc::new(reward.clone()) as Arc<dyn Reward>))
             .collect(),
         problems,
         curriculum,

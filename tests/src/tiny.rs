@@ -8,7 +8,7 @@ use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{Processor, VlmProcessor};
-use seethink::reward::{Reward, Score, Verdict};
+use seethink::reward::{Response, Reward, Score};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -74,10 +74,10 @@ impl Reward for LetterReward {
         "letters"
     }
 
-    fn score(&self, _: &Problem, completion: &str) -> Score {
-        let n_letters = completion.chars().filter(char::is_ascii_alphabetic).count();
-        let share = n_letters as f32 / completion.chars().count().max(1) as f32;
-        Score { value: share, parts: vec![("accuracy", share.round())], verdict: Verdict::Wrong }
+    fn score(&self, _: &Problem, response: Response<'_>) -> Score {
+        let n_letters = response.text.chars().filter(char::is_ascii_alphabetic).count();
+        let share = n_letters as f32 / response.text.chars().count().max(1) as f32;
+        Score { value: share, parts: vec![("accuracy", share.round())], verdict: None }
     }
 }
 

@@ -9,7 +9,7 @@ use seethink::curriculum::{
     Stage, Staged, Weight, With,
 };
 use seethink::models::qwen3_vl::Qwen3Vl;
-use seethink::reward::{Reward, Score, Verdict};
+use seethink::reward::{Response, Reward, Score};
 use seethink::rollout::Sampling;
 use seethink::train::{
     CheckpointFolder, Decay, Event, Grpo, GrpoConfig, Interrupter, MemoryConfig, Metrics, MetricsFile, Moment,
@@ -202,8 +202,8 @@ impl Reward for Nothing {
         "nothing"
     }
 
-    fn score(&self, _: &Problem, _: &str) -> Score {
-        Score { value: 0.0, parts: vec![("accuracy", 0.0)], verdict: Verdict::Wrong }
+    fn score(&self, _: &Problem, _: Response<'_>) -> Score {
+        Score { parts: vec![("accuracy", 0.0)], ..Score::default() }
     }
 }
 

@@ -199,7 +199,7 @@ fn defect_16_a_run_reads_what_was_written() {
     for problem in &problems {
         PromptFormat::default().encode(&processor, problem).unwrap();
         let completion = format!(r"<think>So.</think> \boxed{{{}}}", problem.answer);
-        let score = seethink::reward::Reward::score(&AnswerReward::default(), problem, &completion);
+        let score = seethink::reward::Reward::score(&AnswerReward::default(), problem, completion.as_str().into());
         assert_eq!(score.value, 1.0);
     }
 }

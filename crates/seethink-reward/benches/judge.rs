@@ -6,6 +6,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use seethink_reward::Rule;
 use std::hint::black_box;
 
+/// As the programs have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Longest text that is a typical answer, bytes.
 const LONGEST: usize = 200;
 

@@ -6,12 +6,15 @@
 mod inputs;
 
 use inputs::Inputs;
-use seethink_reward::{Extractor, Rule};
+use seethink_reward::{Extractor, Judgement, Rule};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Slowest inputs that are kept, and of these printed.
+const KEPT: usize = 50;
+const SHOWN: usize = 5;
 const RULES: [Rule; 9] = [
     Rule::MATH_VERIFY,
     Rule::Mathruler,
@@ -44,7 +47,7 @@ fn main() {
         .filter(|text| text.len() < 400)
         .collect();
     let (next, n_right) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let slowest = Mutex::new((Duration::ZERO, String::new()));
+    let slowest = Mutex::new(Vec::<(Duration, Rule, String, String)>::new());
     let begun = Instant::now();
     let n_threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -55,46 +58,45 @@ fn main() {
                     if i >= n {
                         break;
                     }
-                    let mut inputs = Inputs::new(seed ^ (i as u64) << 20, corpus.clone_from_index(i));
+                    // A few answers of the corpus, so that not all of it is copied.
+                    let few = (0..3).map(|n| corpus[(i * 7 + n * 131) % corpus.len()].clone());
+                    let mut inputs = Inputs::new(seed ^ (i as u64) << 20, few.collect());
                     let (truth, answer) = (inputs.text(), inputs.text());
                     let answer = if i % 5 == 0 { truth.clone() } else { answer };
                     let rule = RULES[i % RULES.len()];
-                    let timed = || {
-                        let start = Instant::now();
-                        let judgement = rule.judge(&truth, &answer);
-                        (start.elapsed(), judgement)
-                    };
-                    let (mut time, judgement) = timed();
+                    let (mut time, judgement) = timed(&rule, &truth, &answer);
                     if time > Duration::from_micros(500) {
-                        // Other programs take their turns too.
-                        time = (0..4).map(|_| timed().0).min().map_or(time, |again| again.min(time));
+                        let again = (0..4).map(|_| timed(&rule, &truth, &answer).0);
+                        time = again.min().map_or(time, |again| again.min(time));
                     }
-                    let n_found = EXTRACTORS.iter().filter(|extractor| extractor.find(&answer).is_some()).count();
-                    assert!(n_found <= EXTRACTORS.len());
+                    for extracted in EXTRACTORS.iter().filter_map(|extractor| extractor.find(&answer)) {
+                        assert!(answer[extracted.at..].starts_with(extracted.text));
+                    }
                     n_right.fetch_add(usize::from(judgement.is_right()), Ordering::Relaxed);
                     let mut slowest = slowest.lock().unwrap_or_else(PoisonError::into_inner);
-                    if time > slowest.0 {
-                        *slowest = (time, format!("{rule} {truth:?} {answer:?}"));
+                    if slowest.len() < KEPT || slowest.last().is_some_and(|last| time > last.0) {
+                        slowest.push((time, rule, truth, answer));
+                        slowest.sort_by_key(|one| std::cmp::Reverse(one.0));
+                        slowest.truncate(KEPT);
                     }
                 }
             });
         }
     });
-    let (time, input) = slowest.into_inner().unwrap_or_else(PoisonError::into_inner);
-    println!(
-        "{n} inputs in {:.0} s, {} right; the slowest took {time:?}: {input}",
-        begun.elapsed().as_secs_f64(),
-        n_right.load(Ordering::Relaxed)
-    );
+    println!("{n} inputs in {:.0} s, {} right", begun.elapsed().as_secs_f64(), n_right.load(Ordering::Relaxed));
+    // Once more, when nothing else of ours runs: other programs may have taken their turns before.
+    let slowest = slowest.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter();
+    let again = |(first, rule, truth, answer): (Duration, Rule, String, String)| {
+        let time = (0..20).map(|_| timed(&rule, &truth, &answer).0).min().map_or(first, |again| again.min(first));
+        (time, format!("{rule} {truth:?} {answer:?}"))
+    };
+    let mut slowest: Vec<_> = slowest.map(again).collect();
+    slowest.sort_by(|one, other| other.cmp(one));
+    slowest.iter().take(SHOWN).for_each(|(time, input)| println!("{time:?} {input}"));
 }
 
-/// A few answers of a corpus, so that not all of it is copied.
-trait Few {
-    fn clone_from_index(&self, i: usize) -> Vec<String>;
-}
-
-impl Few for Vec<String> {
-    fn clone_from_index(&self, i: usize) -> Vec<String> {
-        (0..3).filter_map(|n| self.get((i * 7 + n * 131) % self.len().max(1)).cloned()).collect()
-    }
+fn timed(rule: &Rule, truth: &str, answer: &str) -> (Duration, Judgement) {
+    let start = Instant::now();
+    let judgement = rule.judge(truth, answer);
+    (start.elapsed(), judgement)
 }

@@ -1,13 +1,14 @@
 //! The paper's reward and its relatives: mostly whether the answer is right, a little whether the format is.
 
-use crate::{Extractor, Format, Reward, Rule, Score, Unscorable, Verdict};
+use crate::{Extractor, Format, Penalty, Response, Reward, Rule, Score, Unscorable, Verdict, score};
 use seethink_core::Problem;
 use serde::{Deserialize, Serialize};
 
-/// `value = accuracy_weight · accuracy + format_weight · format`, both parts 0 or 1.
+/// `value = accuracy_weight · accuracy + format_weight · format + Σ weight · penalty`, the first two parts 0 or 1.
 ///
 /// *accuracy*: the answer that is found in the completion is right by the rule.
 /// *format*: the completion looks as it should.
+/// *penalty*: what is taken off for length and repetition; the paper's reward has none.
 ///
 /// # Source
 /// arXiv 2605.20177, `training/reward_functions/math.py` (EasyR1's `math.py`), weights 0.9 and 0.1.
@@ -23,9 +24,9 @@ use serde::{Deserialize, Serialize};
 /// #     answer: "2".into(), solution: None, pass_rate: None, source: "doc".into(), tags: Default::default(),
 /// # };
 /// let reward = AnswerReward::default();
-/// assert_eq!(reward.score(&problem, r"<think>1+1=2.</think> \boxed{2}").value, 1.0);
-/// assert_eq!(reward.score(&problem, r"It is \boxed{2}").value, 0.9);
-/// assert_eq!(reward.score(&problem, "2").value, 0.0);
+/// assert_eq!(reward.score(&problem, r"<think>1+1=2.</think> \boxed{2}".into()).value, 1.0);
+/// assert_eq!(reward.score(&problem, r"It is \boxed{2}".into()).value, 0.9);
+/// assert_eq!(reward.score(&problem, "2".into()).value, 0.0);
 /// // EasyR1's `r1v.py`.
 /// let tagged = AnswerReward {
 ///     accuracy_weight: 0.5,
@@ -33,10 +34,11 @@ use serde::{Deserialize, Serialize};
 ///     format: Format::ThinkAnswer,
 ///     answer: Extractor::AnswerTag,
 ///     rule: Rule::Mathruler,
+///     penalties: vec![],
 /// };
-/// assert_eq!(tagged.score(&problem, "<think>1+1</think> <answer>3</answer>").value, 0.5);
+/// assert_eq!(tagged.score(&problem, "<think>1+1</think> <answer>3</answer>".into()).value, 0.5);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnswerReward {
     /// Weight of the right answer.
@@ -52,6 +54,9 @@ pub struct AnswerReward {
     /// When the answer is right.
     #[serde(skip_serializing_if = "is_usual")]
     pub rule: Rule,
+    /// What is taken off for length and repetition, each with its weight.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub penalties: Vec<(f32, Penalty)>,
 }
 
 /// Whether a setting is left out when it is written.
@@ -67,6 +72,42 @@ impl Default for AnswerReward {
             format: Format::default(),
             answer: Extractor::default(),
             rule: Rule::default(),
+            penalties: Vec::new(),
+        }
+    }
+}
+
+impl AnswerReward {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// If one is out of range; the error names it.
+    pub fn check(&self) -> Result<(), String> {
+        let weights = [("accuracy_weight", self.accuracy_weight), ("format_weight", self.format_weight)];
+        let penalties = self.penalties.iter().map(|(weight, penalty)| (penalty.name(), *weight));
+        if let Some((name, weight)) = weights.into_iter().chain(penalties).find(|(_, weight)| !weight.is_finite()) {
+            return Err(format!("{name} is weighted {weight}, expected a finite number"));
+        }
+        for (i, (_, penalty)) in self.penalties.iter().enumerate() {
+            penalty.check()?;
+            if self.penalties[..i].iter().any(|(_, earlier)| earlier.name() == penalty.name()) {
+                return Err(format!("{} stands twice among the penalties, expected once", penalty.name()));
+            }
+        }
+        self.rule.check()
+    }
+
+    fn of_answer(&self, problem: &Problem, response: &Response<'_>) -> Score {
+        let verdict = match self.answer.find(response.text) {
+            Some(answer) => self.rule.judge(&problem.answer, answer.text).verdict,
+            None => Verdict::Unscorable(Unscorable::NoAnswer),
+        };
+        let part = |holds: bool| f32::from(u8::from(holds));
+        let (accuracy, format) = (part(verdict == Verdict::Right), part(self.format.holds(response.text)));
+        Score {
+            value: self.accuracy_weight * accuracy + self.format_weight * format,
+            parts: vec![("accuracy", accuracy), ("format", format)],
+            verdict: Some(verdict),
         }
     }
 }
@@ -76,17 +117,39 @@ impl Reward for AnswerReward {
         "answer"
     }
 
-    fn score(&self, problem: &Problem, completion: &str) -> Score {
-        let verdict = match self.answer.find(completion) {
-            Some(answer) => self.rule.judge(&problem.answer, answer.text).verdict,
-            None => Verdict::Unscorable(Unscorable::NoAnswer),
-        };
-        let part = |holds: bool| f32::from(u8::from(holds));
-        let (accuracy, format) = (part(verdict == Verdict::Right), part(self.format.holds(completion)));
-        Score {
-            value: self.accuracy_weight * accuracy + self.format_weight * format,
-            parts: vec![("accuracy", accuracy), ("format", format)],
-            verdict,
+    fn score(&self, problem: &Problem, response: Response<'_>) -> Score {
+        self.score_group(problem, &[response]).pop().unwrap_or_default()
+    }
+
+    fn score_group(&self, problem: &Problem, responses: &[Response<'_>]) -> Vec<Score> {
+        let mut scores: Vec<_> = responses.iter().map(|response| self.of_answer(problem, response)).collect();
+        let penalties = self.penalties.iter();
+        penalties.for_each(|(weight, penalty)| score::add(&mut scores, *weight, penalty, problem, responses));
+        scores
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let overlong = (0.5, Penalty::Overlong { max_tokens: 8, buffer: 4, unbounded: false });
+        let numeric = |absolute, relative| Rule::Numeric { absolute, relative };
+        let usual = AnswerReward::default;
+        let cases = [
+            (AnswerReward { accuracy_weight: f32::NAN, ..usual() }, "accuracy_weight is weighted NaN"),
+            (AnswerReward { penalties: vec![overlong; 2], ..usual() }, "overlong stands twice"),
+            (AnswerReward { penalties: vec![(f32::INFINITY, overlong.1)], ..usual() }, "overlong is weighted inf"),
+            (AnswerReward { penalties: vec![(1.0, Penalty::Repetition { ngram: 0 })], ..usual() }, "ngram 0"),
+            (AnswerReward { rule: numeric(f64::NAN, 0.0), ..usual() }, "tolerance"),
+            (AnswerReward { rule: numeric(0.0, -1.0), ..usual() }, "tolerance"),
+        ];
+        for (reward, expected) in cases {
+            let error = reward.check().unwrap_err();
+            assert!(error.contains(expected), "{error}");
         }
+        assert_eq!(AnswerReward { penalties: vec![overlong], rule: numeric(0.0, 0.1), ..usual() }.check(), Ok(()));
     }
 }

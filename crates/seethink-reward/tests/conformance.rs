@@ -6,6 +6,7 @@ use seethink_reward::{is_correct, last_boxed};
 use serde_json::Value;
 
 const CASES: &str = include_str!("fixtures/grader.jsonl");
+const PAGE: &str = include_str!("../../../docs/verifier.md");
 
 #[test]
 fn rules_agree_with_their_originals() {
@@ -20,6 +21,9 @@ fn rules_agree_with_their_originals() {
             _ => 100.0,
         };
         assert!(tally.percent() >= at_least, "{name}: {:.1} %, {:?}", tally.percent(), tally.missed);
+        for id in &tally.missed {
+            assert!(PAGE.contains(&format!("`{id}`")), "docs/verifier.md does not say who is right about {id}");
+        }
         if name.starts_with("math-verify, parse_equiv") {
             exotic_and_not = (exotic_and_not.0 + tally.n, exotic_and_not.1 + tally.missed.len());
         }

@@ -59,7 +59,7 @@ pub fn measure(
                 },
             );
             for (problem, texts) in answers {
-                let scores = texts.iter().map(|text| reward.score(problem, text));
+                let scores = texts.iter().map(|text| reward.score(problem, text.as_str().into()));
                 let right: Vec<bool> =
                     scores.map(|score| score.part("accuracy").unwrap_or(score.value) >= 0.5).collect();
                 table.push(problem.id, &right)?;

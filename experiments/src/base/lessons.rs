@@ -95,7 +95,7 @@ mod tests {
             let mixed: Vec<_> = of_mixed_habits(worked_out.iter().cloned(), 1).collect();
             for problem in &mixed {
                 let solution = problem.solution.as_deref().unwrap();
-                let score = AnswerReward::default().score(problem, solution);
+                let score = AnswerReward::default().score(problem, solution.into());
                 assert_eq!(score.value, 1.0, "{solution}");
             }
             let n_glances = mixed.iter().zip(&worked_out).filter(|(mixed, worked_out)| mixed != worked_out).count();

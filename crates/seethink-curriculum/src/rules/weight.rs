@@ -12,7 +12,7 @@ pub enum Weight {
     ///
     /// # Source
     /// arXiv 2507.22607 and alibaba-damo-academy/VL-Cogito at `7ab7856` (`s_1` to `s_3`, `h_1` to `h_3`). Stages of a curriculum go
-    /// from easy to hard. Its length reward of the last stage is a matter of rewards.
+    /// from easy to hard. The length reward of its last stage is `DynamicLength` among the penalties of a reward.
     Odsw {
         /// Which side counts fully.
         favour: Favour,

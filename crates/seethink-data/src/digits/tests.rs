@@ -204,7 +204,7 @@ fn check(world: &DigitsWorld, split: Split, capability: &Capability, index: u64,
 /// Checks that a solution is short, right, and true in every sentence.
 fn check_solution(problem: &Problem, scene: Option<&Scene>, config: &DigitsConfig) {
     let solution = problem.solution.as_deref().unwrap();
-    assert_eq!(AnswerReward::default().score(problem, solution).value, 1.0, "{solution}");
+    assert_eq!(AnswerReward::default().score(problem, solution.into()).value, 1.0, "{solution}");
     let thought = solution.strip_prefix("<think>").unwrap().split_once("</think>").unwrap().0;
     let steps: Vec<&str> = thought.trim_end_matches('.').split(". ").collect();
     let mut n_operations = 0;

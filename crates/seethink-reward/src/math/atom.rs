@@ -183,7 +183,7 @@ impl<'a> Parser<'a> {
             1 if is_square == has_high => Ok(items.remove(0)),
             2 if n_rows == 1 || items.iter().all(Expr::is_scalar) => {
                 let (high, low) = (items.remove(1), items.remove(0));
-                let is_empty = match (exact::value(&low), exact::value(&high)) {
+                let is_empty = match (exact::value(&low, &mut self.fuel)?, exact::value(&high, &mut self.fuel)?) {
                     (Some(low), Some(high)) => low > high || (low == high && !(is_square && has_high)),
                     _ => low == Expr::Infinity,
                 };

@@ -3,13 +3,14 @@
 //! Equal forms mean equal expressions. Different forms mean different expressions only where nothing but variables is in them
 //! ([`Canonical::is_polynomial`]); otherwise values decide.
 
-use super::expr::{Binder, Expr, Function};
+use super::expr::{Binder, Expr, Function, is_constant};
 use super::{Fuel, OutOfFuel, exact};
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive, Zero};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Coefficients of products of powers; no coefficient is zero.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -37,8 +38,9 @@ enum Atom {
 
 /// Most terms that a power of a sum is multiplied out to.
 const MAX_TERMS: usize = 256;
-/// Largest prime that radicands are tried with.
-const MAX_PRIME: u32 = 100;
+/// Primes that radicands are divided by.
+const PRIMES: [u32; 25] =
+    [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97];
 
 impl Canonical {
     fn number(value: BigRational) -> Self {
@@ -67,42 +69,81 @@ impl Canonical {
         }
     }
 
-    /// Whether it is a polynomial of variables, so that another form is another function.
+    /// Whether it is a polynomial of variables, so that it is zero everywhere only if it has no terms. Its coefficients may contain i and
+    /// roots of primes: products of different roots are independent over the rationals (Besicovitch 1940).
     pub(crate) fn is_polynomial(&self) -> bool {
-        let is_power = |(atom, exponent): (&Atom, &BigRational)| {
-            matches!(atom, Atom::Symbol(name) if !is_constant(name)) && exponent.is_integer() && exponent.is_positive()
+        let is_independent = |(atom, exponent): (&Atom, &BigRational)| match atom {
+            Atom::Symbol(name) if is_constant(name) => name == "i" && exponent.is_one(),
+            Atom::Symbol(_) => exponent.is_integer() && exponent.is_positive(),
+            Atom::Radicand(number) => {
+                let is_prime = number.to_u32().is_some_and(|number| PRIMES.contains(&number));
+                is_prime && exponent.is_positive() && *exponent < BigRational::one()
+            }
+            _ => false,
         };
-        self.0.keys().all(|product| product.iter().all(is_power))
+        self.0.keys().all(|product| product.iter().all(is_independent))
     }
 
-    /// Names of the variables that are nowhere bound.
-    fn add(&mut self, other: &Self, fuel: &mut Fuel) -> Result<(), OutOfFuel> {
+    /// What is left of it without another.
+    ///
+    /// # Errors
+    /// If there is not enough fuel.
+    pub(crate) fn minus(mut self, other: Self, fuel: &mut Fuel) -> Result<Self, OutOfFuel> {
+        self.add(other.scaled(&-BigRational::one(), fuel)?, fuel)?;
+        Ok(self)
+    }
+
+    fn add(&mut self, other: Self, fuel: &mut Fuel) -> Result<(), OutOfFuel> {
         fuel.burn(20 * other.0.len())?;
-        for (product, coefficient) in &other.0 {
-            let sum = self.0.entry(product.clone()).or_insert_with(BigRational::zero);
-            *sum = exact::add(sum, coefficient);
-            if sum.is_zero() {
-                self.0.remove(product);
+        for (product, coefficient) in other.0 {
+            match self.0.entry(product) {
+                Entry::Vacant(entry) => {
+                    entry.insert(coefficient);
+                }
+                Entry::Occupied(mut entry) => {
+                    let sum = exact::add(entry.get(), &coefficient, fuel)?;
+                    if sum.is_zero() {
+                        entry.remove();
+                    } else {
+                        entry.insert(sum);
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    fn times(&self, other: &Self, fuel: &mut Fuel) -> Result<Self, OutOfFuel> {
+    /// Times a number that is not zero.
+    fn scaled(mut self, factor: &BigRational, fuel: &mut Fuel) -> Result<Self, OutOfFuel> {
+        if !factor.is_one() {
+            for coefficient in self.0.values_mut() {
+                *coefficient = exact::times(coefficient, factor, fuel)?;
+            }
+        }
+        Ok(self)
+    }
+
+    fn times(self, other: Self, fuel: &mut Fuel) -> Result<Self, OutOfFuel> {
+        match (self.as_number(), other.as_number()) {
+            (Some(zero), _) | (_, Some(zero)) if zero.is_zero() => return Ok(Self::default()),
+            (Some(factor), _) => return other.scaled(&factor, fuel),
+            (_, Some(factor)) => return self.scaled(&factor, fuel),
+            (None, None) => {}
+        }
         let mut result = Self::default();
         for (one, c) in &self.0 {
             for (two, d) in &other.0 {
-                fuel.burn(60 + 20 * (one.len() + two.len()) + (c.numer().bits() + d.numer().bits()) as usize / 16)?;
+                fuel.burn(60 + 40 * (one.len() + two.len()))?;
                 let mut product = one.clone();
                 for (atom, exponent) in two {
                     let sum = product.entry(atom.clone()).or_insert_with(BigRational::zero);
-                    *sum += exponent;
+                    *sum = exact::add(sum, exponent, fuel)?;
                     if sum.is_zero() {
                         product.remove(atom);
                     }
                 }
-                let (coefficient, product) = tidy(exact::times(c, d), product);
-                result.add(&Self::term(coefficient, product), fuel)?;
+                let (coefficient, product) = tidy(exact::times(c, d, fuel)?, product, fuel)?;
+                result.add(Self::term(coefficient, product), fuel)?;
             }
         }
         Ok(result)
@@ -126,9 +167,10 @@ impl Canonical {
         let fits =
             coefficient.numer().bits().max(coefficient.denom().bits()) * exponent.numer().bits().max(1) < 1 << 16;
         if exponent.is_integer() {
-            if let Some(coefficient) = exact::power(coefficient, exponent) {
-                let product = product.iter().map(|(atom, own)| (atom.clone(), own * exponent)).collect();
-                let (coefficient, product) = tidy(coefficient, product);
+            if let Some(coefficient) = exact::power(coefficient, exponent, fuel)? {
+                let raise = |(atom, own): (&Atom, &BigRational)| Ok((atom.clone(), exact::times(own, exponent, fuel)?));
+                let product = product.iter().map(raise).collect::<Result<Product, OutOfFuel>>()?;
+                let (coefficient, product) = tidy(coefficient, product, fuel)?;
                 return Ok(Self::term(coefficient, product));
             }
         } else if product.is_empty() && fits {
@@ -136,7 +178,7 @@ impl Canonical {
         } else if coefficient.is_positive() && !coefficient.is_one() {
             // The root of a positive factor can be taken out.
             let rest = Self::term(BigRational::one(), product.clone()).raised(exponent, fuel)?;
-            return Self::number(coefficient.clone()).raised(exponent, fuel)?.times(&rest, fuel);
+            return Self::number(coefficient.clone()).raised(exponent, fuel)?.times(rest, fuel);
         } else if coefficient.is_one() && product.len() == 1 {
             let (atom, own) =
                 product.iter().next().map_or((None, BigRational::one()), |(atom, own)| (Some(atom), own.clone()));
@@ -156,7 +198,7 @@ impl Canonical {
             // Multiplied out as long as it stays small.
             let mut power = Self::number(BigRational::one());
             for _ in 0..n {
-                power = power.times(self, fuel)?;
+                power = power.times(self.clone(), fuel)?;
                 if power.0.len() > MAX_TERMS {
                     break;
                 }
@@ -168,28 +210,29 @@ impl Canonical {
         // The last term has the coefficient one, or minus one where a root could change its sign.
         let leading = self.0.values().next_back().cloned().unwrap_or_else(BigRational::one);
         let scale = if exponent.is_integer() { leading } else { leading.abs() };
-        let monic = Self(self.0.iter().map(|(product, c)| (product.clone(), c / &scale)).collect());
+        let share = scale.recip();
+        let divide = |(product, c): (&Product, &BigRational)| Ok((product.clone(), exact::times(c, &share, fuel)?));
+        let monic = Self(self.0.iter().map(divide).collect::<Result<_, OutOfFuel>>()?);
         let factor = Self::number(scale).raised(exponent, fuel)?;
         let rest = Self::term(BigRational::one(), Product::from([(Atom::Sum(monic), exponent.clone())]));
-        factor.times(&rest, fuel)
+        factor.times(rest, fuel)
     }
 }
 
-/// Names that are numbers.
-pub(super) fn is_constant(name: &str) -> bool {
-    matches!(name, "i" | "e")
-}
-
 /// Whole powers of radicands become part of the coefficient; powers of i are 1, i, −1 or −i.
-fn tidy(mut coefficient: BigRational, mut product: Product) -> (BigRational, Product) {
+fn tidy(
+    mut coefficient: BigRational,
+    mut product: Product,
+    fuel: &mut Fuel,
+) -> Result<(BigRational, Product), OutOfFuel> {
     let mut changed = Vec::new();
     for (atom, exponent) in &product {
         match atom {
             Atom::Radicand(number) if exponent.is_negative() || *exponent >= BigRational::one() => {
                 let whole = exponent.floor();
                 let base = BigRational::from_integer(BigInt::from(number.clone()));
-                if let Some(factor) = exact::power(&base, &whole) {
-                    coefficient *= factor;
+                if let Some(factor) = exact::power(&base, &whole, fuel)? {
+                    coefficient = exact::times(&coefficient, &factor, fuel)?;
                     changed.push((atom.clone(), exponent - whole));
                 }
             }
@@ -210,7 +253,7 @@ fn tidy(mut coefficient: BigRational, mut product: Product) -> (BigRational, Pro
             product.insert(atom, exponent);
         }
     }
-    (coefficient, product)
+    Ok((coefficient, product))
 }
 
 /// A number to the power of a fraction: what can be taken out of the root is.
@@ -223,21 +266,24 @@ fn root(number: &BigRational, exponent: &BigRational, fuel: &mut Fuel) -> Result
         let root = root(&-number, exponent, fuel)?;
         let turn = if *exponent.denom() == BigInt::from(2) {
             // (−1)^½ is i.
-            let (sign, product) =
-                tidy(BigRational::one(), Product::from([(Atom::Symbol("i".into()), exponent * BigInt::from(2))]));
+            let turns = Product::from([(Atom::Symbol("i".into()), exponent * BigInt::from(2))]);
+            let (sign, product) = tidy(BigRational::one(), turns, fuel)?;
             Canonical::term(sign, product)
         } else {
             let minus_one = Canonical::number(-BigRational::one());
             Canonical::term(BigRational::one(), Product::from([(Atom::Sum(minus_one), exponent.clone())]))
         };
-        return root.times(&turn, fuel);
+        return root.times(turn, fuel);
     }
     let mut result = one;
     for (part, sign) in [(number.numer(), 1), (number.denom(), -1)] {
         let exponent = exponent * BigInt::from(sign);
         let mut rest = part.magnitude().clone();
         let mut product = Product::new();
-        for prime in (2..=MAX_PRIME).filter(|n| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0)) {
+        for prime in PRIMES {
+            if rest.is_one() {
+                break;
+            }
             let mut times = 0u32;
             while (&rest % prime).is_zero() {
                 fuel.burn(10 + rest.bits() as usize / 16)?;
@@ -250,6 +296,7 @@ fn root(number: &BigRational, exponent: &BigRational, fuel: &mut Fuel) -> Result
         }
         if !rest.is_one() {
             // What is left may be a power itself.
+            fuel.burn(1000 + 4 * rest.bits() as usize)?;
             let (base, times) = (2..=8u32)
                 .rev()
                 .find_map(|degree| {
@@ -259,8 +306,8 @@ fn root(number: &BigRational, exponent: &BigRational, fuel: &mut Fuel) -> Result
                 .unwrap_or((rest, 1));
             product.insert(Atom::Radicand(base), &exponent * BigInt::from(times));
         }
-        let (coefficient, product) = tidy(BigRational::one(), product);
-        result = result.times(&Canonical::term(coefficient, product), fuel)?;
+        let (coefficient, product) = tidy(BigRational::one(), product, fuel)?;
+        result = result.times(Canonical::term(coefficient, product), fuel)?;
     }
     Ok(result)
 }
@@ -280,19 +327,19 @@ pub(crate) fn canonical(expr: &Expr, fuel: &mut Fuel) -> Result<Canonical, OutOf
         Expr::Infinity => Canonical::atom(Atom::Infinity),
         Expr::Percent(inner) => {
             let hundredth = BigRational::new(1.into(), 100.into());
-            canonical(inner, fuel)?.times(&Canonical::number(hundredth), fuel)?
+            canonical(inner, fuel)?.scaled(&hundredth, fuel)?
         }
         Expr::Sum(items) => {
             let mut sum = Canonical::default();
             for item in items {
-                sum.add(&canonical(item, fuel)?, fuel)?;
+                sum.add(canonical(item, fuel)?, fuel)?;
             }
             sum
         }
         Expr::Product(items) => {
             let mut product = Canonical::number(BigRational::one());
             for item in items {
-                product = product.times(&canonical(item, fuel)?, fuel)?;
+                product = product.times(canonical(item, fuel)?, fuel)?;
             }
             product
         }
@@ -311,7 +358,7 @@ pub(crate) fn canonical(expr: &Expr, fuel: &mut Fuel) -> Result<Canonical, OutOf
         Expr::Call(function, items) => {
             let arguments = all(items, fuel)?;
             let numbers: Option<Vec<BigRational>> = arguments.iter().map(Canonical::as_number).collect();
-            match numbers.and_then(|numbers| exact::call(function, &numbers)) {
+            match numbers.map_or(Ok(None), |numbers| exact::call(function, &numbers, fuel))? {
                 Some(value) => Canonical::number(value),
                 None => Canonical::atom(Atom::Call(function.clone(), arguments)),
             }

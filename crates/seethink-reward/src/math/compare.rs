@@ -5,8 +5,7 @@
 //! to a factor, decimals to some places. Differs: elements of sets find their partners instead of being sorted; equality of expressions is
 //! by canonical form and by values to 120 bits instead of by simplification; a relation is never solved.
 
-use super::canonical::is_constant;
-use super::expr::Expr;
+use super::expr::{Expr, is_constant};
 use super::matrices::{matrix, same_matrices};
 use super::relations::{as_set, is_assignment, is_equation, is_relation, last_term, same_relations};
 use super::sets::{is_collection, is_set, same_sets};
@@ -97,7 +96,7 @@ pub(super) fn parts(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fu
             false if matches!((truth, answer), (Expr::Symbol(_), Expr::Symbol(_))) => Ok(None),
             false => same_values(truth, answer, fuel),
         },
-        _ => match (matrix(truth), matrix(answer)) {
+        _ => match (matrix(truth, fuel)?, matrix(answer, fuel)?) {
             (Some(truth), Some(answer)) => same_matrices(&truth, &answer, how, fuel),
             (None, None) => same_numbers(truth, answer, how, fuel),
             _ => Ok(None),

@@ -1,6 +1,7 @@
 //! Exact values of expressions without variables.
 
 use super::expr::{Expr, Function};
+use super::{Fuel, OutOfFuel};
 use num_bigint::{BigInt, BigUint};
 use num_integer::Integer;
 use num_rational::BigRational;
@@ -11,70 +12,125 @@ const MAX_BITS: u64 = 1 << 11;
 /// Largest argument of a factorial.
 const MAX_FACTORIAL: u32 = 300;
 
+/// A rational number, if there is one.
+pub(super) type Exact = Result<Option<BigRational>, OutOfFuel>;
+
 /// The value, if it is a rational number that is not too large to be written down.
-pub(crate) fn value(expr: &Expr) -> Option<BigRational> {
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn value(expr: &Expr, fuel: &mut Fuel) -> Exact {
     match expr {
-        Expr::Number(number) => Some(number.value.clone()),
-        Expr::Percent(inner) => Some(value(inner)? / BigInt::from(100)),
-        Expr::Sum(items) => items.iter().try_fold(BigRational::zero(), |sum, item| bounded(add(&sum, &value(item)?))),
-        Expr::Product(items) => {
-            items.iter().try_fold(BigRational::one(), |product, item| bounded(times(&product, &value(item)?)))
-        }
-        Expr::Power(base, exponent) => power(&value(base)?, &value(exponent)?),
+        Expr::Number(number) => Ok(Some(number.value.clone())),
+        Expr::Percent(inner) => match value(inner, fuel)? {
+            Some(value) => times(&value, &BigRational::new(1.into(), 100.into()), fuel).map(Some),
+            None => Ok(None),
+        },
+        Expr::Sum(items) => total(items, BigRational::zero(), add, fuel),
+        Expr::Product(items) => total(items, BigRational::one(), times, fuel),
+        Expr::Power(base, exponent) => match (value(base, fuel)?, value(exponent, fuel)?) {
+            (Some(base), Some(exponent)) => power(&base, &exponent, fuel),
+            _ => Ok(None),
+        },
         Expr::Call(function, items) => {
-            let arguments: Vec<BigRational> = items.iter().map(value).collect::<Option<_>>()?;
-            call(function, &arguments)
+            let arguments: Option<Vec<BigRational>> =
+                items.iter().map(|item| value(item, fuel)).collect::<Result<_, _>>()?;
+            arguments.map_or(Ok(None), |arguments| call(function, &arguments, fuel))
         }
-        _ => None,
+        _ => Ok(None),
     }
 }
 
+type Operation = fn(&BigRational, &BigRational, &mut Fuel) -> Result<BigRational, OutOfFuel>;
+
+fn total(items: &[Expr], start: BigRational, operation: Operation, fuel: &mut Fuel) -> Exact {
+    let mut total = start;
+    for item in items {
+        let Some(item) = value(item, fuel)? else { return Ok(None) };
+        total = operation(&total, &item, fuel)?;
+        if !is_small(&total) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(total))
+}
+
 /// The same expression with numbers for the parts that have exact values.
-pub(super) fn folded(expr: &Expr) -> Expr {
-    let all = |items: &[Expr]| items.iter().map(folded).collect::<Vec<_>>();
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn folded(expr: &Expr, fuel: &mut Fuel) -> Result<Expr, OutOfFuel> {
+    let all =
+        |items: &[Expr], fuel: &mut Fuel| items.iter().map(|item| folded(item, fuel)).collect::<Result<Vec<_>, _>>();
     let shallow = match expr {
-        Expr::Sum(items) => Expr::Sum(all(items)),
-        Expr::Product(items) => Expr::Product(all(items)),
-        Expr::Call(function, items) => Expr::Call(function.clone(), all(items)),
-        Expr::Power(base, exponent) => folded(base).raised(folded(exponent)),
-        Expr::Percent(inner) => Expr::Percent(Box::new(folded(inner))),
+        Expr::Sum(items) => Expr::Sum(all(items, fuel)?),
+        Expr::Product(items) => Expr::Product(all(items, fuel)?),
+        Expr::Call(function, items) => Expr::Call(function.clone(), all(items, fuel)?),
+        Expr::Power(base, exponent) => folded(base, fuel)?.raised(folded(exponent, fuel)?),
+        Expr::Percent(inner) => Expr::Percent(Box::new(folded(inner, fuel)?)),
         Expr::Bound(binder, body, variable, bounds) => {
-            Expr::Bound(*binder, Box::new(folded(body)), variable.clone(), all(bounds))
+            Expr::Bound(*binder, Box::new(folded(body, fuel)?), variable.clone(), all(bounds, fuel)?)
         }
         other => other.clone(),
     };
     // The parts are numbers already, so this looks no deeper than one level.
-    match &shallow {
+    Ok(match &shallow {
         Expr::Number(_) => shallow,
         _ if shallow.children().iter().all(|child| matches!(child, Expr::Number(_))) => {
-            value(&shallow).map_or(shallow, Expr::rational)
+            value(&shallow, fuel)?.map_or(shallow, Expr::rational)
         }
         _ => shallow,
-    }
+    })
 }
 
-/// The product. Whole numbers are not searched for common factors.
-pub(super) fn times(one: &BigRational, other: &BigRational) -> BigRational {
-    if one.is_integer() && other.is_integer() {
-        return BigRational::from_integer(one.numer() * other.numer());
-    }
-    one * other
+/// What an operation on two numbers costs: those that are not whole are searched for common factors, which takes the square of their
+/// length.
+pub(super) fn cost(one: &BigRational, other: &BigRational) -> usize {
+    let bits =
+        [one.numer(), one.denom(), other.numer(), other.denom()].map(BigInt::bits).into_iter().max().unwrap_or(0);
+    let bits = usize::try_from(bits).unwrap_or(usize::MAX);
+    if one.is_integer() && other.is_integer() { 10 + bits / 16 } else { cost_of_bits(bits) }
 }
 
-/// The sum, likewise.
-pub(super) fn add(one: &BigRational, other: &BigRational) -> BigRational {
-    if one.is_integer() && other.is_integer() {
-        return BigRational::from_integer(one.numer() + other.numer());
-    }
-    one + other
+/// What a search for common factors costs.
+pub(super) fn cost_of_bits(bits: usize) -> usize {
+    bits.saturating_mul(10).saturating_add(bits.saturating_mul(bits) / 160)
 }
 
-fn bounded(number: BigRational) -> Option<BigRational> {
-    (number.numer().bits().max(number.denom().bits()) <= 2 * MAX_BITS).then_some(number)
+/// The product.
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn times(one: &BigRational, other: &BigRational, fuel: &mut Fuel) -> Result<BigRational, OutOfFuel> {
+    fuel.burn(cost(one, other))?;
+    let are_whole = one.is_integer() && other.is_integer();
+    Ok(if are_whole { BigRational::from_integer(one.numer() * other.numer()) } else { one * other })
 }
 
-/// A power that is rational.
-pub(super) fn power(base: &BigRational, exponent: &BigRational) -> Option<BigRational> {
+/// The sum.
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn add(one: &BigRational, other: &BigRational, fuel: &mut Fuel) -> Result<BigRational, OutOfFuel> {
+    fuel.burn(cost(one, other))?;
+    let are_whole = one.is_integer() && other.is_integer();
+    Ok(if are_whole { BigRational::from_integer(one.numer() + other.numer()) } else { one + other })
+}
+
+fn is_small(number: &BigRational) -> bool {
+    number.numer().bits().max(number.denom().bits()) <= 2 * MAX_BITS
+}
+
+/// A power, if it is rational.
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn power(base: &BigRational, exponent: &BigRational, fuel: &mut Fuel) -> Exact {
+    fuel.burn(if exponent.is_integer() { 100 } else { 100 + cost(base, exponent) })?;
+    Ok(rational_power(base, exponent))
+}
+
+fn rational_power(base: &BigRational, exponent: &BigRational) -> Option<BigRational> {
     if exponent.is_integer() {
         let n = exponent.to_integer();
         if base.is_zero() {
@@ -101,11 +157,60 @@ pub(super) fn power(base: &BigRational, exponent: &BigRational) -> Option<BigRat
         (Pow::pow(&root, degree) == *number.magnitude()).then(|| BigInt::from(root))
     };
     let root = BigRational::new(root(base.numer())?, root(base.denom())?);
-    power(&root, &BigRational::from_integer(exponent.numer().clone()))
+    rational_power(&root, &BigRational::from_integer(exponent.numer().clone()))
 }
 
-/// The value of a function of exact arguments.
-pub(super) fn call(function: &Function, arguments: &[BigRational]) -> Option<BigRational> {
+/// The value of a function of exact arguments, if it is rational.
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn call(function: &Function, arguments: &[BigRational], fuel: &mut Fuel) -> Exact {
+    for argument in arguments {
+        // Each is compared with or divided by what came of those before it.
+        fuel.burn(100 + 4 * cost(argument, &arguments[0]))?;
+    }
+    match (function, arguments) {
+        (Function::Factorial, _) => fuel.burn(20 * MAX_FACTORIAL as usize)?,
+        // Of fractions: the smallest number that all divide.
+        (Function::Lcm, [first, rest @ ..]) => {
+            let mut common = first.abs();
+            for other in rest {
+                fuel.burn(2 * cost_of_bits(common.numer().bits().max(common.denom().bits()) as usize))?;
+                common = BigRational::new(common.numer().lcm(other.numer()), common.denom().gcd(other.denom()));
+                if !is_small(&common) {
+                    return Ok(None);
+                }
+            }
+            return Ok(Some(common));
+        }
+        (Function::Binomial, [n, k]) => return binomial(n, k, fuel),
+        _ => {}
+    }
+    Ok(rational_call(function, arguments))
+}
+
+fn binomial(n: &BigRational, k: &BigRational, fuel: &mut Fuel) -> Exact {
+    if !k.is_integer() {
+        return Ok(None);
+    }
+    if k.is_negative() {
+        return Ok(Some(BigRational::zero()));
+    }
+    let Some(k) = k.to_integer().to_u32().filter(|k| *k <= MAX_FACTORIAL) else { return Ok(None) };
+    // Above the line first, so that whole numbers stay whole.
+    let (mut above, mut below) = (BigRational::one(), BigRational::one());
+    for i in 0..k {
+        let factor = add(n, &BigRational::from_integer((-i64::from(i)).into()), fuel)?;
+        above = times(&above, &factor, fuel)?;
+        below = times(&below, &BigRational::from_integer((i + 1).into()), fuel)?;
+        if above.numer().bits() > 8 * MAX_BITS {
+            return Ok(None);
+        }
+    }
+    Ok(Some(times(&above, &below.recip(), fuel)?).filter(is_small))
+}
+
+fn rational_call(function: &Function, arguments: &[BigRational]) -> Option<BigRational> {
     let whole = |n: &BigRational| n.is_integer().then(|| n.to_integer());
     match (function, arguments) {
         (Function::Abs, [x]) => Some(x.abs()),
@@ -116,28 +221,15 @@ pub(super) fn call(function: &Function, arguments: &[BigRational]) -> Option<Big
         (Function::Im, [_]) => Some(BigRational::zero()),
         (Function::Min, items) => items.iter().min().cloned(),
         (Function::Max, items) => items.iter().max().cloned(),
-        // Of fractions: the largest number that divides all, and the smallest that all divide.
+        // Of fractions: the largest number that divides all.
         (Function::Gcd, [first, rest @ ..]) => Some(rest.iter().fold(first.abs(), |one, other| {
             BigRational::new(one.numer().gcd(other.numer()), one.denom().lcm(other.denom()))
         })),
-        (Function::Lcm, [first, rest @ ..]) => rest.iter().try_fold(first.abs(), |one, other| {
-            bounded(BigRational::new(one.numer().lcm(other.numer()), one.denom().gcd(other.denom())))
-        }),
         (Function::Mod, [a, b]) if !b.is_zero() => Some(a - b * (a / b).floor()),
         (Function::Factorial, [n]) => {
             let n = whole(n)?.to_u32().filter(|n| *n <= MAX_FACTORIAL)?;
             let product: BigUint = (1..=n).fold(BigUint::one(), |product, factor| product * factor);
             Some(BigRational::from_integer(product.into()))
-        }
-        (Function::Binomial, [n, k]) => {
-            let k = whole(k)?;
-            if k.is_negative() {
-                return Some(BigRational::zero());
-            }
-            let k = k.to_u32().filter(|k| *k <= MAX_FACTORIAL)?;
-            (0..k).try_fold(BigRational::one(), |product, i| {
-                bounded(product * (n - BigInt::from(i)) / BigInt::from(i + 1))
-            })
         }
         _ => None,
     }

@@ -179,6 +179,11 @@ impl Function {
     }
 }
 
+/// Whether a name is that of a number.
+pub(super) fn is_constant(name: &str) -> bool {
+    matches!(name, "i" | "e")
+}
+
 impl Relation {
     /// The same seen from the other side.
     pub(crate) fn flipped(self) -> Self {
@@ -280,6 +285,16 @@ impl Expr {
             Self::Interval(interval) => vec![&interval.low, &interval.high],
             Self::Matrix(rows) => rows.iter().flatten().collect(),
         }
+    }
+
+    /// How many expressions it is made of, itself among them.
+    pub(crate) fn size(&self) -> usize {
+        1 + self.children().into_iter().map(Self::size).sum::<usize>()
+    }
+
+    /// Whether a variable is in it.
+    pub(crate) fn has_variable(&self) -> bool {
+        self.any(&|inner| matches!(inner, Self::Symbol(name) if !is_constant(name)))
     }
 
     /// Whether `wanted` holds for it or anything in it.

@@ -1,63 +1,85 @@
 //! Matrices, and what sums and products of them come to.
 
-use super::Fuel;
 use super::compare::{Comparison, Found, Reason, parts};
 use super::expr::{Expr, Function};
+use super::{Fuel, OutOfFuel};
+
+/// `[row][column]`
+type Cells = Vec<Vec<Expr>>;
 
 /// The cells of a matrix, or of a sum or a product of matrices and numbers.
-pub(super) fn matrix(expr: &Expr) -> Option<Vec<Vec<Expr>>> {
+///
+/// # Errors
+/// If there is not enough fuel.
+pub(super) fn matrix(expr: &Expr, fuel: &mut Fuel) -> Result<Option<Cells>, OutOfFuel> {
     match expr {
-        Expr::Matrix(rows) => Some(rows.clone()),
+        Expr::Matrix(rows) => Ok(Some(rows.clone())),
         Expr::Sum(items) => {
-            let matrices: Vec<_> = items.iter().map(matrix).collect::<Option<_>>()?;
-            let (first, rest) = matrices.split_first()?;
-            rest.iter().try_fold(first.clone(), |sum, other| {
-                let same_shape = sum.len() == other.len() && sum[0].len() == other[0].len();
-                let add = |(one, other): (&Vec<Expr>, &Vec<Expr>)| {
-                    one.iter().zip(other).map(|(one, other)| Expr::Sum(vec![one.clone(), other.clone()])).collect()
-                };
-                same_shape.then(|| sum.iter().zip(other).map(add).collect())
-            })
+            let mut sum: Option<Cells> = None;
+            for item in items {
+                let Some(next) = matrix(item, fuel)? else { return Ok(None) };
+                sum = Some(match sum {
+                    None => next,
+                    Some(sum) if (sum.len(), sum[0].len()) == (next.len(), next[0].len()) => added(sum, next),
+                    Some(_) => return Ok(None),
+                });
+            }
+            Ok(sum)
         }
         Expr::Product(items) => {
             let mut numbers = Vec::new();
-            let mut product: Option<Vec<Vec<Expr>>> = None;
+            let mut product: Option<Cells> = None;
             for item in items {
-                match (matrix(item), &product) {
+                match (matrix(item, fuel)?, &product) {
                     (None, _) if item.is_scalar() => numbers.push(item.clone()),
-                    (None, _) => return None,
+                    (None, _) => return Ok(None),
                     (Some(next), None) => product = Some(next),
-                    (Some(next), Some(left)) => {
-                        if left[0].len() != next.len() {
-                            return None;
-                        }
-                        let cell = |row: &Vec<Expr>, column: usize| {
-                            Expr::Sum(
-                                row.iter()
-                                    .zip(&next)
-                                    .map(|(one, below)| Expr::Product(vec![one.clone(), below[column].clone()]))
-                                    .collect(),
-                            )
-                        };
-                        product = Some(
-                            left.iter()
-                                .map(|row| (0..next[0].len()).map(|column| cell(row, column)).collect())
-                                .collect(),
-                        );
+                    (Some(next), Some(left)) if left[0].len() == next.len() => {
+                        product = Some(multiplied(left, &next, fuel)?);
                     }
+                    (Some(_), Some(_)) => return Ok(None),
                 }
             }
             let scaled = |cell: Expr| Expr::Product(numbers.iter().cloned().chain([cell]).collect());
-            Some(product?.into_iter().map(|row| row.into_iter().map(scaled).collect()).collect())
+            Ok(product.map(|rows| rows.into_iter().map(|row| row.into_iter().map(scaled).collect()).collect()))
         }
         Expr::Call(Function::Transpose, items) => {
-            let rows = matrix(items.first()?)?;
-            Some((0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect())
+            let Some(item) = items.first() else { return Ok(None) };
+            let turned = |rows: Cells| {
+                (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect()
+            };
+            Ok(matrix(item, fuel)?.map(turned))
         }
-        _ => None,
+        _ => Ok(None),
     }
 }
 
+fn added(one: Cells, other: Cells) -> Cells {
+    let add = |(one, other): (Vec<Expr>, Vec<Expr>)| {
+        one.into_iter().zip(other).map(|(one, other)| Expr::Sum(vec![one, other])).collect()
+    };
+    one.into_iter().zip(other).map(add).collect()
+}
+
+/// The cells of a product: each factor doubles what is in them, or more.
+fn multiplied(left: &Cells, right: &Cells, fuel: &mut Fuel) -> Result<Cells, OutOfFuel> {
+    let mut product = Cells::new();
+    for row in left {
+        let mut cells = Vec::new();
+        for column in 0..right[0].len() {
+            let mut terms = Vec::new();
+            for (one, below) in row.iter().zip(right) {
+                fuel.burn(40 * (one.size() + below[column].size()))?;
+                terms.push(Expr::Product(vec![one.clone(), below[column].clone()]));
+            }
+            cells.push(Expr::Sum(terms));
+        }
+        product.push(cells);
+    }
+    Ok(product)
+}
+
+/// Whether two matrices have the same shape and the same cells.
 pub(super) fn same_matrices(truth: &[Vec<Expr>], answer: &[Vec<Expr>], how: &Comparison, fuel: &mut Fuel) -> Found {
     if truth.len() != answer.len() || truth[0].len() != answer[0].len() {
         return Ok(None);

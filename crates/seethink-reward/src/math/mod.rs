@@ -12,6 +12,8 @@ mod numeric;
 mod parse;
 mod relations;
 mod sets;
+#[cfg(test)]
+mod tests;
 mod token;
 mod values;
 
@@ -21,13 +23,14 @@ pub(crate) use parse::{MAX_LENGTH, parse};
 pub(crate) use token::Syntax;
 pub(crate) use values::same_values;
 
-/// What work may still be done, in units of some five nanoseconds of a core of today: a count, not a clock, so that the same input has the same verdict on every machine.
+/// What work may still be done, in units of some five nanoseconds of a core of today: a count, not a clock, so that the same input has the
+/// same verdict on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fuel(u32);
 
 impl Fuel {
     /// Enough for anything that a person would write as an answer.
-    pub(crate) const USUAL: Self = Self(360_000);
+    pub(crate) const USUAL: Self = Self(250_000);
 
     /// Uses some up.
     ///

@@ -1,53 +1,49 @@
 //! The names that formulas are made of.
 
 use super::expr::Function;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
-/// Words between blanks.
-pub(super) struct Words(&'static str);
-
-impl Words {
-    /// Whether a word is one of them.
-    pub(super) fn contains(&self, word: &str) -> bool {
-        self.iter().any(|one| one == word)
-    }
-
-    /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'static str> {
-        self.0.split_ascii_whitespace()
-    }
-}
+/// Words that are looked up.
+type Words = LazyLock<BTreeSet<&'static str>>;
 
 /// Letters that have names.
-pub(super) const GREEK: Words = Words(
+pub(super) static GREEK: Words = LazyLock::new(|| {
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho sigma varsigma \
-     tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar",
-);
+     tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar".split_ascii_whitespace().collect()
+});
 
 /// Names that plain text may contain, longest first where one begins another.
-pub(super) const PLAIN: Words =
-    Words("arcsin arccos arctan sqrt sinh cosh tanh asin acos atan sin cos tan cot sec csc log exp abs ln pi oo");
+pub(super) const PLAIN: [&str; 22] = [
+    "arcsin", "arccos", "arctan", "sqrt", "sinh", "cosh", "tanh", "asin", "acos", "atan", "sin", "cos", "tan", "cot",
+    "sec", "csc", "log", "exp", "abs", "ln", "pi", "oo",
+];
 
 /// Commands that only change how things look.
-pub(super) const INVISIBLE: Words = Words(
+pub(super) static INVISIBLE: Words = LazyLock::new(|| {
     "left right mleft mright middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle \
-     scriptstyle limits nolimits quad qquad hspace enspace thinspace nonumber rm bf it boldsymbol",
-);
+     scriptstyle limits nolimits quad qquad hspace enspace thinspace nonumber rm bf it boldsymbol".split_ascii_whitespace().collect()
+});
 
 /// Commands whose argument is text.
-pub(super) const TEXT: Words =
-    Words("text mbox textbf textit textrm textnormal textsf texttt mathrm mathbf mathit mathsf hbox");
+pub(super) static TEXT: Words = LazyLock::new(|| {
+    "text mbox textbf textit textrm textnormal textsf texttt mathrm mathbf mathit mathsf hbox"
+        .split_ascii_whitespace()
+        .collect()
+});
 
 /// Commands that are not read to the end of their letters, because the letter of a variable may follow: `\lvertx`.
-pub(super) const CLINGING: Words = Words("lvert rvert vert lbrace rbrace lbrack rbrack cdot times quad left right");
+pub(super) const CLINGING: [&str; 12] =
+    ["lvert", "rvert", "vert", "lbrace", "rbrace", "lbrack", "rbrack", "cdot", "times", "quad", "left", "right"];
 
 /// Commands that the reader knows beside functions, letters and accents.
-pub(super) const COMMANDS: Words = Words(
+pub(super) static COMMANDS: Words = LazyLock::new(|| {
     "frac dfrac tfrac cfrac sqrt binom dbinom tbinom pi infty oo pm mp cdot times ast star div mod bmod pmod in notin cup cap \
      setminus backslash emptyset varnothing mathbb Bbb le leq leqslant ge geq geqslant ne neq lt gt approx equiv subset \
      subseteq to rightarrow int sum prod lim partial mathrm operatorname boxed fbox lvert rvert vert mid lVert rVert Vert \
      lfloor rfloor lceil rceil llcorner lrcorner ulcorner urcorner lbrace rbrace lbrack rbrack langle rangle circ degree \
-     prime top ldots dots cdots dotsc imath angle triangle variable begin end and or land lor percent colon overset",
-);
+     prime top ldots dots cdots dotsc imath angle triangle variable begin end and or land lor percent colon overset".split_ascii_whitespace().collect()
+});
 
 /// Signs over or under a letter, which make another variable of it, by the name that they share.
 const ACCENTS: [(&str, &str); 14] = [

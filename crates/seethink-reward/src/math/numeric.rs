@@ -1,11 +1,12 @@
 //! Values of expressions, to 192 bits, at points where variables have numbers.
 
-use super::canonical::{canonical, is_constant};
-use super::expr::{Binder, Expr, Function};
+use super::canonical::canonical;
+use super::expr::{Binder, Expr, Function, is_constant};
 use super::{Fuel, OutOfFuel, exact};
 use astro_float::{BigFloat, Consts, RoundingMode, Sign};
 use num_rational::BigRational;
 use num_traits::{Signed, ToPrimitive, Zero};
+use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 
 /// Precision, bits.
@@ -18,6 +19,26 @@ pub(super) const TRIALS: u64 = 5;
 pub(super) const NEEDED: usize = 3;
 /// Most terms of a sum that is taken term by term.
 const MAX_TERMS: i64 = 512;
+/// What functions of a real number cost, fuel.
+const EXP: usize = 5_000;
+const LN: usize = 9_000;
+const SIN: usize = 4_000;
+const COS: usize = 4_000;
+const ATAN: usize = 11_000;
+const SQRT: usize = 1_500;
+
+thread_local! {
+    /// Digits of π, e and logarithms, which take longer to compute than most values. What they are used for is rounded correctly,
+    /// so that nothing depends on what was computed before.
+    static CONSTANTS: RefCell<Result<Consts, astro_float::Error>> = RefCell::new(Consts::new());
+}
+
+fn elementary(function: impl FnOnce(&mut Consts) -> BigFloat) -> BigFloat {
+    CONSTANTS.with_borrow_mut(|constants| match constants {
+        Ok(constants) => function(constants),
+        Err(error) => BigFloat::nan(Some(*error)),
+    })
+}
 
 /// A complex number.
 #[derive(Debug, Clone)]
@@ -35,8 +56,9 @@ pub(super) struct Value {
 
 /// Gives variables their numbers.
 pub(super) struct Evaluator {
-    constants: Consts,
     trial: u64,
+    /// Work done that is not yet burned.
+    work: usize,
     /// Variables of sums, innermost last.
     bound: Vec<(String, i64)>,
     scale: Option<i32>,
@@ -44,8 +66,8 @@ pub(super) struct Evaluator {
 
 impl Evaluator {
     /// At the points of a trial: of every two trials, one has all variables positive.
-    pub(super) fn new(trial: u64) -> Option<Self> {
-        Some(Self { constants: Consts::new().ok()?, trial, bound: Vec::new(), scale: None })
+    pub(super) fn new(trial: u64) -> Self {
+        Self { trial, work: 0, bound: Vec::new(), scale: None }
     }
 
     /// The value of an expression, whose exact parts are [`folded`](exact::folded); `None` where it has none that could be told.
@@ -60,10 +82,19 @@ impl Evaluator {
 
     fn evaluate(&mut self, expr: &Expr, fuel: &mut Fuel) -> Result<Option<Complex>, OutOfFuel> {
         fuel.burn(120)?;
+        let value = self.evaluate_parts(expr, fuel)?;
+        fuel.burn(std::mem::take(&mut self.work))?;
+        Ok(value)
+    }
+
+    fn evaluate_parts(&mut self, expr: &Expr, fuel: &mut Fuel) -> Result<Option<Complex>, OutOfFuel> {
         Ok(match expr {
-            Expr::Number(number) => Some(Complex::real(float(&number.value))),
+            Expr::Number(number) => {
+                fuel.burn((number.value.numer().bits() + number.value.denom().bits()) as usize / 4)?;
+                Some(Complex::real(float(&number.value)))
+            }
             Expr::Symbol(name) => Some(self.variable(name)),
-            Expr::Pi => Some(Complex::real(self.constants.pi(P, RM))),
+            Expr::Pi => Some(Complex::real(elementary(|constants| constants.pi(P, RM)))),
             Expr::Percent(inner) => {
                 let hundred = BigFloat::from_word(100, P);
                 self.evaluate(inner, fuel)?
@@ -89,18 +120,15 @@ impl Evaluator {
             Expr::Power(base, exponent) => {
                 let is_e = matches!(&**base, Expr::Symbol(name) if name == "e");
                 let Some(base) = self.evaluate(base, fuel)? else { return Ok(None) };
-                let rational = exact::value(exponent);
+                let rational = exact::value(exponent, fuel)?;
                 let Some(power) = self.evaluate(exponent, fuel)? else { return Ok(None) };
-                fuel.burn(if rational.as_ref().and_then(small_integer).is_some() { 600 } else { 10_000 })?;
+                fuel.burn(600)?;
                 if is_e && rational.is_none() { self.exp(&power) } else { self.power(&base, &power, rational.as_ref()) }
             }
-            Expr::Call(function, items) => {
-                fuel.burn(6000)?;
-                match self.call(function, items, fuel)? {
-                    Some(value) => Some(value),
-                    None => self.opaque(expr, fuel)?,
-                }
-            }
+            Expr::Call(function, items) => match self.call(function, items, fuel)? {
+                Some(value) => Some(value),
+                None => self.opaque(expr, fuel)?,
+            },
             Expr::Bound(Binder::Sum | Binder::Product, body, variable, bounds) => {
                 match self.series(expr, body, variable, bounds, fuel)? {
                     Some(value) => Some(value),
@@ -110,6 +138,17 @@ impl Evaluator {
             Expr::Bound(..) => self.opaque(expr, fuel)?,
             _ => None,
         })
+    }
+
+    /// A function of a real number.
+    fn real(
+        &mut self,
+        cost: usize,
+        x: &BigFloat,
+        function: fn(&BigFloat, usize, RoundingMode, &mut Consts) -> BigFloat,
+    ) -> BigFloat {
+        self.work += cost;
+        elementary(|constants| function(x, P, RM, constants))
     }
 
     /// Remembers the largest exponent.
@@ -123,7 +162,7 @@ impl Evaluator {
             return Complex::real(BigFloat::from_i64(*value, P));
         }
         match name {
-            "e" => Complex::real(self.constants.e(P, RM)),
+            "e" => Complex::real(elementary(|constants| constants.e(P, RM))),
             "i" => Complex { re: BigFloat::new(P), im: BigFloat::from_word(1, P) },
             _ => {
                 debug_assert!(!is_constant(name));
@@ -160,8 +199,10 @@ impl Evaluator {
         bounds: &[Expr],
         fuel: &mut Fuel,
     ) -> Result<Option<Complex>, OutOfFuel> {
-        let limit = |bound: Option<&Expr>| exact::value(bound?).filter(BigRational::is_integer)?.to_integer().to_i64();
-        let (Some(low), Some(high)) = (limit(bounds.first()), limit(bounds.get(1))) else { return Ok(None) };
+        let [low, high] = bounds else { return Ok(None) };
+        let whole = |bound: BigRational| if bound.is_integer() { bound.to_integer().to_i64() } else { None };
+        let (low, high) = (exact::value(low, fuel)?.and_then(whole), exact::value(high, fuel)?.and_then(whole));
+        let (Some(low), Some(high)) = (low, high) else { return Ok(None) };
         if variable.is_empty() || high.saturating_sub(low) >= MAX_TERMS {
             return Ok(None);
         }
@@ -196,6 +237,7 @@ impl Evaluator {
         }
         let half = rational.is_some_and(|power| *power == BigRational::new(1.into(), 2.into()));
         if half && base.im.is_zero() {
+            self.work += SQRT;
             let root = base.re.abs().sqrt(P, RM);
             return Some(if base.re.is_negative() {
                 Complex { re: BigFloat::new(P), im: root }
@@ -212,11 +254,11 @@ impl Evaluator {
         if z.exponent().is_some_and(|exponent| exponent > 24) {
             return None;
         }
-        let size = z.re.exp(P, RM, &mut self.constants);
+        let size = self.real(EXP, &z.re, BigFloat::exp);
         if z.im.is_zero() {
             return Some(Complex::real(size));
         }
-        let (sin, cos) = (z.im.sin(P, RM, &mut self.constants), z.im.cos(P, RM, &mut self.constants));
+        let (sin, cos) = (self.real(SIN, &z.im, BigFloat::sin), self.real(COS, &z.im, BigFloat::cos));
         Some(Complex { re: size.mul(&cos, P, RM), im: size.mul(&sin, P, RM) }.cleaned())
     }
 
@@ -225,12 +267,13 @@ impl Evaluator {
         if z.is_zero() {
             return None;
         }
+        self.work += SQRT;
         let size = z.size();
-        Some(Complex { re: size.ln(P, RM, &mut self.constants), im: self.arg(z) })
+        Some(Complex { re: self.real(LN, &size, BigFloat::ln), im: self.arg(z) })
     }
 
     fn arg(&mut self, z: &Complex) -> BigFloat {
-        let pi = self.constants.pi(P, RM);
+        let pi = elementary(|constants| constants.pi(P, RM));
         if z.im.is_zero() {
             return if z.re.is_negative() { pi } else { BigFloat::new(P) };
         }
@@ -238,7 +281,7 @@ impl Evaluator {
             let half = pi.div(&BigFloat::from_word(2, P), P, RM);
             return if z.im.is_negative() { half.neg() } else { half };
         }
-        let angle = z.im.div(&z.re, P, RM).atan(P, RM, &mut self.constants);
+        let angle = self.real(ATAN, &z.im.div(&z.re, P, RM), BigFloat::atan);
         match (z.re.is_negative(), z.im.is_negative()) {
             (false, _) => angle,
             (true, false) => angle.add(&pi, P, RM),
@@ -295,7 +338,7 @@ impl Evaluator {
         match function {
             Function::Sin | Function::Cos | Function::Tan | Function::Cot | Function::Sec | Function::Csc => {
                 let (sin, cos) = if z.im.is_zero() {
-                    let (sin, cos) = (z.re.sin(P, RM, &mut self.constants), z.re.cos(P, RM, &mut self.constants));
+                    let (sin, cos) = (self.real(SIN, &z.re, BigFloat::sin), self.real(COS, &z.re, BigFloat::cos));
                     (Complex::real(sin), Complex::real(cos))
                 } else {
                     let forth = self.exp(&i.times(z))?;
@@ -332,7 +375,7 @@ impl Evaluator {
             Function::Atan | Function::Acot => {
                 let z = if *function == Function::Acot { z.inverse()? } else { z.clone() };
                 if z.im.is_zero() {
-                    return Some(Complex::real(z.re.atan(P, RM, &mut self.constants)));
+                    return Some(Complex::real(self.real(ATAN, &z.re, BigFloat::atan)));
                 }
                 let turned = i.times(&z);
                 let (above, below) = (self.log(&one.plus(&turned))?, self.log(&one.minus(&turned))?);
@@ -344,7 +387,7 @@ impl Evaluator {
             }
             Function::Acos | Function::Asec => {
                 let z = if *function == Function::Asec { z.inverse()? } else { z.clone() };
-                let quarter = Complex::real(self.constants.pi(P, RM)).times(&half);
+                let quarter = Complex::real(elementary(|constants| constants.pi(P, RM))).times(&half);
                 Some(quarter.minus(&self.arcsine(&z)?))
             }
             Function::Asinh | Function::Acosh => {

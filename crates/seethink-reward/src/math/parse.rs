@@ -1,13 +1,13 @@
 //! From signs to an expression.
 //!
-//! Recursive descent over tokens, a function per level of precedence; what the levels are made of stands in `atom.rs`. Depth and length are bounded, so any text is read in linear
-//! time and no stack overflows.
+//! Recursive descent over tokens, a function per level of precedence; what the levels are made of stands in `atom.rs`. Depth and length
+//! are bounded, so any text is read in linear time and no stack overflows.
 
 use super::build::{MINUS_PLUS, PLUS_MINUS, both_signs, mixed, one_or, only_symbols, primed, quotient, set, set_of};
 use super::expr::{Expr, Function, Number, Relation};
 use super::names::{GREEK, accent};
 use super::token::{Place, Syntax, Token, tokens};
-use super::{Fuel, Unreadable};
+use super::{Fuel, Unreadable, exact};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Pow;
@@ -32,9 +32,25 @@ pub(crate) fn parse(text: &str, syntax: Syntax, fuel: &mut Fuel) -> Result<Expr,
     }
     let tokens = tokens(text, syntax)?;
     fuel.burn(20 * tokens.len())?;
-    let mut parser =
-        Parser { tokens, position: 0, depth: 0, bars: 0, integrals: 0, differential: None, end: text.len() };
-    let elements = parser.elements(&|_| false)?;
+    for (_, token) in &tokens {
+        if let Token::Number(digits) = token {
+            // Of what is behind the point, common factors are searched for.
+            fuel.burn(exact::cost_of_bits(4 * digits.len()))?;
+        }
+    }
+    let mut parser = Parser {
+        tokens,
+        position: 0,
+        depth: 0,
+        bars: 0,
+        integrals: 0,
+        differential: None,
+        end: text.len(),
+        fuel: *fuel,
+    };
+    let elements = parser.elements(&|_| false);
+    *fuel = parser.fuel;
+    let elements = elements?;
     match parser.peek() {
         None => Ok(elements),
         Some(_) => Err(parser.expected("an operator or the end")),
@@ -95,6 +111,7 @@ pub(super) struct Parser<'a> {
     pub(super) differential: Option<String>,
     /// Length of the text, bytes.
     end: Place,
+    pub(super) fuel: Fuel,
 }
 
 pub(super) type Parsed = Result<Expr, Unreadable>;

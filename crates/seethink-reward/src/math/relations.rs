@@ -1,7 +1,6 @@
 //! Equations and inequalities: whether two say the same, and the sets that they describe.
 
 use super::build::only_symbols;
-use super::canonical::is_constant;
 use super::compare::{Comparison, Found, Reason, parts};
 use super::expr::{Expr, Function, Interval, Relation};
 use super::numeric::{Evaluator, NEEDED, TRIALS, Value};
@@ -15,10 +14,12 @@ pub(super) fn is_equation(expr: &Expr) -> bool {
     matches!(expr, Expr::Relation(_, relations) if relations.iter().all(|relation| *relation == Relation::Equal))
 }
 
+/// Whether it says what a variable is.
 pub(super) fn is_assignment(expr: &Expr) -> bool {
     is_equation(expr) && matches!(expr, Expr::Relation(terms, _) if only_symbols(&terms[0]))
 }
 
+/// What the last term of a relation is, which stands for it.
 pub(super) fn last_term(expr: Expr) -> Expr {
     match expr {
         Expr::Relation(mut terms, _) => terms.pop().unwrap_or(Expr::Infinity),
@@ -26,6 +27,7 @@ pub(super) fn last_term(expr: Expr) -> Expr {
     }
 }
 
+/// Whether two relations say the same, read from the left or from the right.
 pub(super) fn same_relations(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
     let (Expr::Relation(truth, truth_signs), Expr::Relation(answer, answer_signs)) = (truth, answer) else {
         return Ok(None);
@@ -83,10 +85,10 @@ fn same_link(truth: Link<'_>, answer: Link<'_>, how: &Comparison, fuel: &mut Fue
 
 /// Whether one expression is a multiple of another, by a positive or a negative number.
 fn factor(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Result<Option<bool>, OutOfFuel> {
-    let (one, other) = (&exact::folded(one), &exact::folded(other));
+    let (one, other) = (&exact::folded(one, fuel)?, &exact::folded(other, fuel)?);
     let mut factors: Vec<Value> = Vec::new();
     for trial in 0..TRIALS {
-        let Some(mut evaluator) = Evaluator::new(trial) else { return Ok(None) };
+        let mut evaluator = Evaluator::new(trial);
         let (Some(one), Some(other)) = (evaluator.value(one, fuel)?, evaluator.value(other, fuel)?) else { continue };
         if one.is_zero() || other.is_zero() {
             return Ok(None);
@@ -103,8 +105,7 @@ pub(super) fn as_set(relation: &Expr) -> Option<Expr> {
     let Expr::Relation(terms, signs) = relation else { return None };
     let interval =
         |low: Expr, has_low, high: Expr, has_high| Expr::Interval(Box::new(Interval { low, high, has_low, has_high }));
-    let is_number =
-        |expr: &Expr| expr.is_scalar() && !expr.any(&|inner| matches!(inner, Expr::Symbol(name) if !is_constant(name)));
+    let is_number = |expr: &Expr| expr.is_scalar() && !expr.has_variable();
     let minus_infinity = || Expr::Infinity.negated();
     // Bounds from below and above, each with whether it belongs to the set, of what stands in the middle.
     let bound = |number: &Expr, sign: Relation| match sign {

@@ -18,17 +18,19 @@ pub(super) fn is_set(expr: &Expr) -> bool {
     )
 }
 
+/// Whether it is a set or a tuple.
 pub(super) fn is_collection(expr: &Expr) -> bool {
     is_set(expr) || matches!(expr, Expr::Tuple(_))
 }
 
+/// Whether two objects, one of them a collection, have the same elements: in order where one is a tuple, in any order otherwise.
 pub(super) fn same_sets(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
     let parts_are_same = |found: bool| Ok(found.then_some(Reason::Parts));
     match (truth, answer) {
         (Expr::Interval(one), Expr::Interval(other)) => parts_are_same(
             (one.has_low, one.has_high) == (other.has_low, other.has_high)
-                && ends_are_same(&one.low, &other.low, how, fuel)?
-                && ends_are_same(&one.high, &other.high, how, fuel)?,
+                && parts(&one.low, &other.low, how, fuel)?.is_some()
+                && parts(&one.high, &other.high, how, fuel)?.is_some(),
         ),
         (Expr::Tuple(one), Expr::Tuple(other)) => parts_are_same(same_in_order(one, other, how, fuel)?),
         (Expr::Tuple(one), Expr::Set(other)) => parts_are_same(same_in_order(one, other, how, fuel)?),
@@ -60,10 +62,6 @@ pub(super) fn same_sets(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mu
             _ => Ok(None),
         },
     }
-}
-
-fn ends_are_same(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
-    Ok(parts(truth, answer, how, fuel)?.is_some())
 }
 
 fn same_in_order(truth: &[Expr], answer: &[Expr], how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
@@ -109,18 +107,20 @@ fn pieces(set: &Expr, fuel: &mut Fuel) -> Result<Option<Vec<Expr>>, OutOfFuel> {
                 let Some(pieces) = pieces(set, fuel)? else { return Ok(None) };
                 all.extend(pieces);
             }
-            Some(joined(all))
+            Some(joined(all, fuel)?)
         }
         Expr::Difference(one, other) => match (&**one, &**other) {
             (Expr::Set(one), Expr::Set(other)) => {
                 Some(one.iter().filter(|item| !other.contains(item)).cloned().collect())
             }
             (Expr::NamedSet('R'), Expr::Set(points)) => {
-                let mut points: Vec<(BigRational, &Expr)> =
-                    match points.iter().map(|point| Some((exact::value(point)?, point))).collect() {
-                        Some(points) => points,
-                        None => return Ok(None),
-                    };
+                let mut numbers: Vec<(BigRational, &Expr)> = Vec::new();
+                for point in points {
+                    let Some(number) = exact::value(point, fuel)? else { return Ok(None) };
+                    fuel.burn(8 * exact::cost(&number, &number))?;
+                    numbers.push((number, point));
+                }
+                let mut points = numbers;
                 points.sort();
                 let mut low = Expr::Infinity.negated();
                 let mut intervals = Vec::new();
@@ -148,16 +148,19 @@ fn open(low: Expr, high: Expr) -> Expr {
 }
 
 /// Intervals with exact ends, those that touch made one.
-fn joined(sets: Vec<Expr>) -> Vec<Expr> {
-    let ends = |set: &Expr| match set {
-        Expr::Interval(interval) => exact::value(&interval.low).zip(exact::value(&interval.high)),
-        _ => None,
-    };
+fn joined(sets: Vec<Expr>, fuel: &mut Fuel) -> Result<Vec<Expr>, OutOfFuel> {
     let mut intervals: Vec<((BigRational, BigRational), Interval)> = Vec::new();
     let mut others = Vec::new();
     for set in sets {
-        match (ends(&set), set) {
-            (Some(ends), Expr::Interval(interval)) => intervals.push((ends, *interval)),
+        let ends = match &set {
+            Expr::Interval(interval) => exact::value(&interval.low, fuel)?.zip(exact::value(&interval.high, fuel)?),
+            _ => None,
+        };
+        match (ends, set) {
+            (Some(ends), Expr::Interval(interval)) => {
+                fuel.burn(8 * exact::cost(&ends.0, &ends.1))?;
+                intervals.push((ends, *interval));
+            }
             (_, set) => others.push(set),
         }
     }
@@ -179,5 +182,5 @@ fn joined(sets: Vec<Expr>) -> Vec<Expr> {
             _ => result.push((ends, interval)),
         }
     }
-    result.into_iter().map(|(_, interval)| Expr::Interval(Box::new(interval))).chain(others).collect()
+    Ok(result.into_iter().map(|(_, interval)| Expr::Interval(Box::new(interval))).chain(others).collect())
 }

@@ -60,7 +60,7 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
                 continue;
             }
             c if c.is_ascii_alphabetic() => {
-                let name = PLAIN.iter().find(|name| syntax == Syntax::Plain && rest.starts_with(name));
+                let name = PLAIN.into_iter().find(|name| syntax == Syntax::Plain && rest.starts_with(*name));
                 match name {
                     Some(name) => {
                         tokens.push((at, Token::Command(name)));
@@ -137,7 +137,7 @@ fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadab
     let mut name = &after[..n];
     let known = |name: &str| is_command(name) || INVISIBLE.contains(name) || TEXT.contains(name);
     if !known(name)
-        && let Some(clinging) = CLINGING.iter().find(|clinging| name.starts_with(clinging))
+        && let Some(clinging) = CLINGING.into_iter().find(|clinging| name.starts_with(*clinging))
     {
         name = &name[..clinging.len()];
     }

@@ -1,6 +1,6 @@
 //! Numbers, and expressions that stand for them.
 
-use super::canonical::{canonical, is_constant};
+use super::canonical::canonical;
 use super::compare::{Comparison, Found, Reason};
 use super::expr::Expr;
 use super::numeric::{Evaluator, NEEDED, TRIALS};
@@ -8,13 +8,15 @@ use super::{Fuel, exact};
 use num_rational::BigRational;
 use num_traits::{Pow, Signed, Zero};
 
+/// Whether two scalars are the same: exactly, as percentages, as functions of their variables, or as decimals of so many places.
 pub(super) fn same_numbers(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
-    if let (Some(one), Some(other)) = (exact::value(truth), exact::value(answer)) {
+    if let (Some(one), Some(other)) = (exact::value(truth, fuel)?, exact::value(answer, fuel)?) {
+        fuel.burn(3 * exact::cost(&one, &other))?;
         if one == other {
             return Ok(Some(Reason::Form));
         }
         // 9 % is answered by 9.
-        if let (Some(one), Some(other)) = (percent(truth), percent(answer))
+        if let (Some(one), Some(other)) = (percent(truth, fuel)?, percent(answer, fuel)?)
             && (matches!(truth, Expr::Percent(_)) || matches!(answer, Expr::Percent(_)))
             && one == other
         {
@@ -28,12 +30,11 @@ pub(super) fn same_numbers(truth: &Expr, answer: &Expr, how: &Comparison, fuel: 
         return Ok(Some(reason));
     }
     if is_decimal(truth) || is_decimal(answer) {
-        let Some(mut evaluator) = Evaluator::new(0) else { return Ok(None) };
-        let has_variable = |expr: &Expr| expr.any(&|inner| matches!(inner, Expr::Symbol(name) if !is_constant(name)));
-        if has_variable(truth) || has_variable(answer) {
+        if truth.has_variable() || answer.has_variable() {
             return Ok(None);
         }
-        let (truth, answer) = (exact::folded(truth), exact::folded(answer));
+        let mut evaluator = Evaluator::new(0);
+        let (truth, answer) = (exact::folded(truth, fuel)?, exact::folded(answer, fuel)?);
         if let (Some(one), Some(other)) = (evaluator.value(&truth, fuel)?, evaluator.value(&answer, fuel)?)
             && let (Some(one), Some(other)) = (one.rounded(how.places), other.rounded(how.places))
         {
@@ -55,10 +56,10 @@ fn is_decimal(expr: &Expr) -> bool {
 }
 
 /// A number, or that of a percentage.
-fn percent(expr: &Expr) -> Option<BigRational> {
+fn percent(expr: &Expr, fuel: &mut Fuel) -> exact::Exact {
     match expr {
-        Expr::Percent(inner) => exact::value(inner),
-        other => exact::value(other),
+        Expr::Percent(inner) => exact::value(inner, fuel),
+        other => exact::value(other, fuel),
     }
 }
 
@@ -83,20 +84,19 @@ pub(crate) fn same_values(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
     if left == right {
         return Ok(Some(Reason::Form));
     }
-    if left.is_polynomial() && right.is_polynomial() {
+    if left.minus(right, fuel)?.is_polynomial() {
         return Ok(None);
     }
-    let (one, other) = (&exact::folded(one), &exact::folded(other));
+    let (one, other) = (&exact::folded(one, fuel)?, &exact::folded(other, fuel)?);
     let mut n_agreed = 0;
     for trial in 0..TRIALS {
-        let Some(mut evaluator) = Evaluator::new(trial) else { return Ok(None) };
+        let mut evaluator = Evaluator::new(trial);
         match (evaluator.value(one, fuel)?, evaluator.value(other, fuel)?) {
             (Some(one), Some(other)) if one.equals(&other) => n_agreed += 1,
             (None, None) => {}
             _ => return Ok(None),
         }
-        let is_constant = |expr: &Expr| !expr.any(&|inner| matches!(inner, Expr::Symbol(name) if !is_constant(name)));
-        if trial == 1 && n_agreed == 2 && is_constant(one) && is_constant(other) {
+        if trial == 1 && n_agreed == 2 && !one.has_variable() && !other.has_variable() {
             return Ok(Some(Reason::Values));
         }
     }

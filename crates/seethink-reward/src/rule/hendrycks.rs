@@ -3,6 +3,8 @@
 //! # Source
 //! Hendrycks et al., arXiv 2103.03874, `is_equiv`. Where that raises an exception, here the answer is compared as it was written, as there.
 
+use super::replace;
+
 /// Whether two answers are spelled alike.
 pub(super) fn same_spelling(truth: &str, answer: &str) -> bool {
     spelling(truth).unwrap_or_else(|| truth.to_owned()) == spelling(answer).unwrap_or_else(|| answer.to_owned())
@@ -10,8 +12,11 @@ pub(super) fn same_spelling(truth: &str, answer: &str) -> bool {
 
 /// The spelling that is compared; `None` where the original gives up.
 pub(super) fn spelling(text: &str) -> Option<String> {
-    let mut text = text.replace('\n', "").replace("\\!", "").replace("\\\\", "\\");
+    let mut text = text.to_owned();
     for (old, new) in [
+        ("\n", ""),
+        ("\\!", ""),
+        ("\\\\", "\\"),
         ("tfrac", "frac"),
         ("dfrac", "frac"),
         ("\\left", ""),
@@ -20,7 +25,7 @@ pub(super) fn spelling(text: &str) -> Option<String> {
         ("^\\circ", ""),
         ("\\$", ""),
     ] {
-        text = text.replace(old, new);
+        replace(&mut text, old, new);
     }
     // "\text{ " stands before units only; twice is not expected.
     if text.contains("\\text{ ") {
@@ -31,7 +36,9 @@ pub(super) fn spelling(text: &str) -> Option<String> {
         }
         text = first;
     }
-    text = text.replace("\\%", "").replace('%', "").replace(" .", " 0.").replace("{.", "{0.");
+    for (old, new) in [("\\%", ""), ("%", ""), (" .", " 0."), ("{.", "{0.")] {
+        replace(&mut text, old, new);
+    }
     if text.is_empty() {
         return Some(text);
     }
@@ -45,7 +52,8 @@ pub(super) fn spelling(text: &str) -> Option<String> {
     {
         text = value.to_owned();
     }
-    text = braced_roots(&text)?.replace(' ', "");
+    text = braced_roots(&text)?;
+    replace(&mut text, " ", "");
     text = braced_fractions(&text)?;
     if text == "0.5" {
         text = "\\frac{1}{2}".into();

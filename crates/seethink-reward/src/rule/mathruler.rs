@@ -5,12 +5,14 @@
 //! must be reduced, tuples keep their order. Differs: brackets in fractions are kept unless asked otherwise, whole numbers are compared to
 //! their last digit, and what the original would pass to an evaluation without end is refused.
 
-use super::hendrycks;
 use super::plain_text::plain_text;
+use super::{hendrycks, replace};
 use crate::math::{Expr, Fuel, MAX_LENGTH, OutOfFuel, Reason, Syntax, parse, same_values};
 use num_bigint::BigInt;
+use num_integer::Integer;
 use num_rational::BigRational;
-use num_traits::{Pow, Signed};
+use num_traits::Pow;
+use std::borrow::Cow;
 
 /// Words that are cut away wherever they stand, as part of longer words too.
 const UNITS: [&str; 16] = [
@@ -96,9 +98,13 @@ fn normalised(text: &str, as_released: bool) -> String {
         ("billion", "*10^9"),
         ("trillion", "*10^12"),
     ] {
-        text = text.replace(old, new);
+        replace(&mut text, old, new);
     }
-    UNITS.iter().for_each(|unit| text = without_unit(&text, unit));
+    for unit in UNITS {
+        if text.contains(unit) {
+            text = without_unit(&text, unit);
+        }
+    }
     text = without_degrees(&text);
     if text.len() > 1 && text.starts_with('{') && text.ends_with('}') {
         text = text[1..text.len() - 1].to_owned();
@@ -123,7 +129,13 @@ fn normalised(text: &str, as_released: bool) -> String {
                 .to_owned();
         }
     }
-    text = mixed_numbers(&after_minus(&text)).replace(' ', "").replace(['{', '}'], "").to_lowercase();
+    text = mixed_numbers(&after_minus(&text));
+    for sign in [" ", "{", "}"] {
+        replace(&mut text, sign, "");
+    }
+    if !text.is_ascii() || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        text = text.to_lowercase();
+    }
     match whole(&text) {
         Some(number) => number.to_string(),
         None => text,
@@ -202,6 +214,9 @@ fn mixed_numbers(text: &str) -> String {
 /// A number as Python's `float` reads it, exactly.
 fn float(text: &str) -> Option<BigRational> {
     let text = text.trim();
+    if !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')) {
+        return None;
+    }
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -224,9 +239,13 @@ fn float(text: &str) -> Option<BigRational> {
 
 /// The whole number that a number is within 10⁻⁷ of.
 fn nearly_whole(number: &BigRational) -> Option<BigInt> {
-    let rounded = number.round();
-    let tolerance = BigRational::new(1.into(), 10_000_000.into());
-    ((number - &rounded).abs() <= tolerance).then(|| rounded.to_integer())
+    if number.is_integer() {
+        return Some(number.to_integer());
+    }
+    let (below, rest) = number.numer().div_mod_floor(number.denom());
+    let to_next = number.denom() - &rest;
+    let (nearest, distance) = if rest < to_next { (below, rest) } else { (below + 1, to_next) };
+    (distance * 10_000_000 <= *number.denom()).then_some(nearest)
 }
 
 /// The whole number that a text is, with separated thousands or without.
@@ -237,7 +256,10 @@ fn whole(text: &str) -> Option<BigInt> {
 }
 
 /// Without commas that separate groups of three digits.
-fn without_separators(text: &str) -> String {
+fn without_separators(text: &str) -> Cow<'_, str> {
+    if !text.contains(',') {
+        return text.into();
+    }
     let mut out = text.to_owned();
     // From the right, as a comma separates only if three digits and no more follow.
     for at in (1..text.len()).rev() {
@@ -251,7 +273,7 @@ fn without_separators(text: &str) -> String {
             out.remove(at);
         }
     }
-    out
+    out.into()
 }
 
 /// A number over a number, each perhaps with one more sign.
@@ -274,7 +296,7 @@ fn elements(text: &str) -> Vec<String> {
     let inner = text.strip_prefix(brackets).and_then(|rest| rest.strip_suffix(brackets));
     match inner.filter(|inner| !inner.is_empty() && !inner.contains(brackets)) {
         Some(inner) => inner.split(',').map(|element| element.trim().to_owned()).collect(),
-        None => vec![text],
+        None => vec![text.into_owned()],
     }
 }
 

@@ -101,6 +101,7 @@ fn r1v_reward() -> AnswerReward {
         format: Format::ThinkAnswer,
         answer: Extractor::AnswerTag,
         rule: Rule::MathrulerAsReleased,
+        penalties: vec![],
     }
 }
 
@@ -116,7 +117,7 @@ fn scored(reward: &AnswerReward, gold: &str, prediction: &str, expected: &Value)
         source: String::new(),
         tags: Default::default(),
     };
-    let score = reward.score(&problem, prediction);
+    let score = reward.score(&problem, prediction.into());
     let expected = |key: &str| expected[key].as_f64().unwrap_or(f64::NAN) as f32;
     let same = score.part("format") == Some(expected("format"))
         && score.part("accuracy") == Some(expected("accuracy"))

@@ -7,7 +7,7 @@ pub(crate) struct Inputs {
 }
 
 /// Pieces that mean something to some reader.
-const PIECES: [&str; 119] = [
+const PIECES: [&str; 122] = [
     "0",
     "1",
     "2",
@@ -114,6 +114,9 @@ const PIECES: [&str; 119] = [
     "\\text{and}",
     "\\mathrm{",
     "\\begin{pmatrix}",
+    "\\begin{pmatrix}1&2\\\\3&4\\end{pmatrix}",
+    "\\frac{123457}{765432}",
+    "0.12345678987654321",
     "\\end{pmatrix}",
     "\\\\",
     "^\\circ",

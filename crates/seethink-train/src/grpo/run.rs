@@ -13,7 +13,7 @@ use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
 use burn::train::{EventProcessorTraining, Interrupter, Learner, LearnerEvent, TrainingComponents, TrainingItem};
-use seethink_core::{Completion, Problem, ProblemId, Purpose};
+use seethink_core::{Problem, ProblemId, Purpose};
 use seethink_curriculum::{Batch, GroupKey, GroupOutcome, Stage};
 use seethink_models::{ForwardCost, Processor, PromptInput, VisionLanguageModel, VisualFeatures};
 use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError};
@@ -317,10 +317,8 @@ impl<M: VisionLanguageModel> Run<M> {
                     !interrupter.should_stop()
                 })?;
                 for ((index, group), features) in indices.into_iter().zip(rollouts.groups).zip(rollouts.features) {
-                    let score = |completion: &Completion| reward.score(&problems[index], &completion.text);
-                    let scores = group.completions.iter().map(score).collect();
                     sampled[index].features = features;
-                    sampled[index].extend(group.completions, scores);
+                    sampled[index].extend(group.completions, &*reward, &problems[index]);
                 }
             }
         }

@@ -4,10 +4,10 @@ use super::group_advantages;
 use crate::Ledger;
 use crate::batch::{GroupInput, MicroBatch};
 use crate::metrics::Metrics;
-use seethink_core::{Completion, FinishReason, Group, ProblemId};
+use seethink_core::{Completion, FinishReason, Group, Problem, ProblemId};
 use seethink_curriculum::{GroupKey, GroupOutcome};
 use seethink_models::{ForwardCost, PromptInput, VisualFeatures};
-use seethink_reward::Score;
+use seethink_reward::{Response, Reward, Score, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// A prompt with its completions.
@@ -56,11 +56,12 @@ impl Sampled {
         Self { prompt, features: None, n_prefills: 0, completions: Vec::new(), scores: Vec::new(), outcome }
     }
 
-    /// With more completions.
-    pub(super) fn extend(&mut self, completions: Vec<Completion>, scores: Vec<Score>) {
+    /// With more completions, all of them scored together.
+    pub(super) fn extend(&mut self, completions: Vec<Completion>, reward: &dyn Reward, problem: &Problem) {
         self.n_prefills += 1;
         self.completions.extend(completions);
-        self.scores.extend(scores);
+        let responses: Vec<Response<'_>> = self.completions.iter().map(Response::from).collect();
+        self.scores = reward.score_group(problem, &responses);
         let rewards: Vec<f32> = self.scores.iter().map(|score| score.value).collect();
         self.outcome = GroupOutcome {
             key: self.outcome.key,
@@ -155,6 +156,13 @@ impl Step {
         for (part, _) in scores().next().map_or(&[][..], |score| &score.parts) {
             metrics
                 .insert(format!("reward/{part}"), mean(scores().filter_map(|score| score.part(part)).map(f64::from)));
+        }
+        // Of the answers that were judged, those of which it could not be told whether they are right.
+        let verdicts = || scores().filter_map(|score| score.verdict);
+        if verdicts().next().is_some() {
+            let share_of = |which: fn(&Verdict) -> bool| mean(verdicts().map(|verdict| share(which(&verdict))));
+            metrics.insert("reward/unscorable".into(), share_of(|verdict| matches!(verdict, Verdict::Unscorable(_))));
+            metrics.insert("reward/out_of_fuel".into(), share_of(|verdict| *verdict == Verdict::OutOfFuel));
         }
         metrics
     }

@@ -243,6 +243,8 @@ impl RunConfig {
                 "a stage has the reward `{name}`, but `rewards` defines [{known}]"
             )));
         }
+        self.reward.check().map_err(wrong("reward"))?;
+        self.rewards.values().try_for_each(|reward| reward.check()).map_err(wrong("rewards"))?;
         self.evaluation.sampling.check().map_err(wrong("evaluation"))?;
         if self.evaluation.problems_per_capability == 0 {
             return Err(wrong("evaluation")(NO_PROBLEMS));
@@ -442,6 +444,9 @@ mod tests {
             ("evaluation.problems_per_capability=0", "problems_per_capability"),
             ("data.Digits.problems_per_capability=0", "problems_per_capability"),
             ("data.Digits.world.cells=1..=9", "cells"),
+            ("reward.rule=Numeric(absolute: -1.0, relative: 0.0)", "the tolerance -1"),
+            ("reward.penalties=[(1.0, Repetition(ngram: 0))]", "ngram 0"),
+            ("rewards={\"short\": (penalties: [(0.5, Overlong(max_tokens: 64, buffer: 65))])}", "buffer 65"),
         ];
         assert!(read(FILE).unwrap().check().is_ok());
         let stage = set(&["curriculum.Staged.stages[1].overrides.clip_low=Some(1.2)"]).unwrap();
@@ -452,7 +457,7 @@ mod tests {
         );
         for (assignment, name) in cases {
             let message = set(&[assignment]).unwrap().check().unwrap_err().to_string();
-            let section = assignment.split('.').next().unwrap();
+            let section = assignment.split(['.', '=']).next().unwrap();
             assert!(message.contains(&format!("in {section}: ")) && message.contains(name), "{message}");
         }
     }

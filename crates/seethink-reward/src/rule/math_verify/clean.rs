@@ -2,6 +2,7 @@
 
 use crate::boxed::closing_brace;
 use crate::math::MAX_LENGTH;
+use crate::rule::replace;
 
 /// Most boxes that are looked at.
 const MAX_BOXES: usize = 64;
@@ -25,7 +26,7 @@ pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
         ("\\text{percentage}", "%"),
         ("\\text{pct}", "%"),
     ] {
-        text = text.replace(old, new);
+        replace(&mut text, old, new);
     }
     if !text.contains("matrix") {
         // `\\frac` where a backslash was escaped once too often.

@@ -49,8 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let Some(path) = &args.jsonl else { return Ok(()) };
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let graded = grade(args, &text).with_context(|| format!("cannot grade {}", path.display()))?;
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let graded =
+        utf8(&bytes).and_then(|text| grade(args, text)).with_context(|| format!("cannot grade {}", path.display()))?;
     print!("{}", summary(&graded));
     if let Some(out) = &args.out {
         let lines = graded.iter().map(|(_, line, verdict)| {
@@ -75,6 +76,14 @@ fn explain(args: &Args, gold: &str, pred: &str) {
             None => println!("not told: {extractor:?} finds no answer"),
         },
     }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let (read, rest) = bytes.split_at(error.valid_up_to());
+        let number = 1 + read.iter().filter(|byte| **byte == b'\n').count();
+        anyhow::anyhow!("line {number}: byte 0x{:02x} is not UTF-8; expected JSON lines", rest[0])
+    })
 }
 
 /// Each line with its number and its verdict, on all cores.
@@ -168,6 +177,8 @@ mod tests {
         ] {
             assert!(format!("{:#}", grade(&args, line).unwrap_err()).contains(expected), "{line}");
         }
+        let error = utf8(b"{}\n\n{\"gold\": \"\xff\"}").unwrap_err().to_string();
+        assert!(error.starts_with("line 3: byte 0xff is not UTF-8"), "{error}");
         assert!(
             Program::try_parse_from(["grade", "--rule", "sympy", "--jsonl", "x"])
                 .is_err_and(|error| error.to_string().contains("mathruler"))
