@@ -77,7 +77,7 @@ impl Reward for LetterReward {
     fn score(&self, _: &Problem, response: Response<'_>) -> Score {
         let n_letters = response.text.chars().filter(char::is_ascii_alphabetic).count();
         let share = n_letters as f32 / response.text.chars().count().max(1) as f32;
-        Score { value: share, parts: vec![("accuracy", share.round())], verdict: None }
+        Score { value: share, parts: vec![("accuracy", share.round())], ..Score::default() }
     }
 }
 

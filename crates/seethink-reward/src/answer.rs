@@ -51,6 +51,13 @@ pub(crate) fn same_text(one: &str, other: &str) -> bool {
 ///
 /// `B`, `b`, `(B)`, `B)`, `B.`, `B: 7`, `\text{B}`, `option B` and `the answer is B` name one; `a red 7`, `A or B` and
 /// `A: 3, B: 7` do not.
+///
+/// # Examples
+/// ```
+/// use seethink_reward::choice_letter;
+/// assert_eq!((choice_letter("(b)"), choice_letter("the answer is C: 7")), (Some('B'), Some('C')));
+/// assert_eq!((choice_letter("2 + i"), choice_letter("A or B")), (None, None));
+/// ```
 pub fn choice_letter(answer: &str) -> Option<char> {
     let mut rest = strip(answer);
     // "The answer is", "option", "choice:", …

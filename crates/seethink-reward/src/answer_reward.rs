@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 ///     format: Format::ThinkAnswer,
 ///     answer: Extractor::AnswerTag,
 ///     rule: Rule::Mathruler,
-///     penalties: vec![],
+///     ..AnswerReward::default()
 /// };
 /// assert_eq!(tagged.score(&problem, "<think>1+1</think> <answer>3</answer>".into()).value, 0.5);
 /// ```
@@ -51,6 +51,9 @@ pub struct AnswerReward {
     /// Where its answer stands.
     #[serde(skip_serializing_if = "is_usual")]
     pub answer: Extractor,
+    /// Where else, in turn, if it does not stand there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub otherwise: Vec<Extractor>,
     /// When the answer is right.
     #[serde(skip_serializing_if = "is_usual")]
     pub rule: Rule,
@@ -71,6 +74,7 @@ impl Default for AnswerReward {
             format_weight: 0.1,
             format: Format::default(),
             answer: Extractor::default(),
+            otherwise: Vec::new(),
             rule: Rule::default(),
             penalties: Vec::new(),
         }
@@ -98,7 +102,8 @@ impl AnswerReward {
     }
 
     fn of_answer(&self, problem: &Problem, response: &Response<'_>) -> Score {
-        let verdict = match self.answer.find(response.text) {
+        let found = Extractor::first(std::iter::once(&self.answer).chain(&self.otherwise), response.text);
+        let verdict = match found {
             Some(answer) => self.rule.judge(&problem.answer, answer.text).verdict,
             None => Verdict::Unscorable(Unscorable::NoAnswer),
         };
@@ -108,6 +113,7 @@ impl AnswerReward {
             value: self.accuracy_weight * accuracy + self.format_weight * format,
             parts: vec![("accuracy", accuracy), ("format", format)],
             verdict: Some(verdict),
+            found: found.map(|answer| (answer.by, answer.at..answer.at + answer.text.len())),
         }
     }
 }
@@ -132,6 +138,36 @@ impl Reward for AnswerReward {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_looked_for_in_turn() {
+        let reward = AnswerReward {
+            answer: Extractor::Boxed,
+            otherwise: vec![Extractor::Phrase, Extractor::FinalNumber],
+            ..AnswerReward::default()
+        };
+        let problem = Problem {
+            id: seethink_core::ProblemId(0),
+            capability: seethink_core::Capability::PERCEPTION,
+            prompt: String::new(),
+            images: vec![],
+            answer: "7".into(),
+            solution: None,
+            pass_rate: None,
+            source: String::new(),
+            tags: Default::default(),
+        };
+        let cases = [
+            (r"\boxed{7}, not 8", Some((Extractor::Boxed, 7..8)), Verdict::Right),
+            ("The answer is 7.", Some((Extractor::Phrase, 14..15)), Verdict::Right),
+            ("7 or 8", Some((Extractor::FinalNumber, 5..6)), Verdict::Wrong),
+            ("seven", None, Verdict::Unscorable(Unscorable::NoAnswer)),
+        ];
+        for (text, found, verdict) in cases {
+            let score = reward.score(&problem, text.into());
+            assert_eq!((score.found, score.verdict), (found, Some(verdict)), "{text}");
+        }
+    }
 
     #[test]
     fn settings_out_of_range_are_named() {

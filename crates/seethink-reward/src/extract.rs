@@ -69,8 +69,8 @@ impl Extractor {
     }
 
     /// The answer that the first of several finds.
-    pub fn first<'a>(extractors: &[Self], completion: &'a str) -> Option<Extracted<'a>> {
-        extractors.iter().find_map(|extractor| extractor.find(completion))
+    pub fn first<'a, 'e>(extractors: impl IntoIterator<Item = &'e Self>, completion: &'a str) -> Option<Extracted<'a>> {
+        extractors.into_iter().find_map(|extractor| extractor.find(completion))
     }
 }
 

@@ -19,6 +19,15 @@ pub enum Format {
 
 impl Format {
     /// Whether a completion looks like that.
+    ///
+    /// # Examples
+    /// ```
+    /// use seethink_reward::Format;
+    ///
+    /// let completion = "<think>1+1=2.</think> <answer>2</answer>";
+    /// assert!(Format::ThinkAnswer.holds(completion) && Format::Think.holds(completion));
+    /// assert!(!Format::ThinkBoxed.holds(completion));
+    /// ```
     pub fn holds(self, completion: &str) -> bool {
         match self {
             Self::ThinkBoxed => is_think_boxed(completion),
@@ -49,6 +58,13 @@ pub fn is_think_boxed(completion: &str) -> bool {
 ///
 /// # Source
 /// EasyR1's and R1-V's format reward.
+///
+/// # Examples
+/// ```
+/// use seethink_reward::is_think_answer;
+/// assert!(is_think_answer("<think>1+1=2.</think>\n<answer>2</answer>"));
+/// assert!(!is_think_answer("<think>1+1=2.</think> So <answer>2</answer>"));
+/// ```
 pub fn is_think_answer(completion: &str) -> bool {
     let answer = completion.strip_prefix("<think>").and_then(|rest| {
         // The first end of a thought that an answer follows.
@@ -62,6 +78,13 @@ pub fn is_think_answer(completion: &str) -> bool {
 ///
 /// # Source
 /// TRL's `think_format_reward`, as its own tests state it.
+///
+/// # Examples
+/// ```
+/// use seethink_reward::is_think_tagged;
+/// assert!(is_think_tagged("<think>1+1=2.</think> 2"));
+/// assert!(!is_think_tagged("<think>1</think> <think>2</think> 2"));
+/// ```
 pub fn is_think_tagged(completion: &str) -> bool {
     let rest = after_thinking(completion);
     rest.is_some_and(|rest| !rest.is_empty())

@@ -10,6 +10,22 @@ use std::f32::consts::PI;
 ///
 /// As part of a sum, `CosineLength` and `DynamicLength` go by the verdict of the rewards before them; an answer that nothing has judged
 /// counts as wrong.
+///
+/// # Examples
+/// ```
+/// use seethink_core::{Capability, Problem, ProblemId};
+/// use seethink_reward::{Penalty, Response, Reward};
+/// # let problem = Problem {
+/// #     id: ProblemId(0), capability: Capability::TEXTUAL_REASONING, prompt: "What is 1 + 1?".into(), images: vec![],
+/// #     answer: "2".into(), solution: None, pass_rate: None, source: "doc".into(), tags: Default::default(),
+/// # };
+/// let tokens = [1, 2, 3, 1, 2, 3, 1, 2, 3];
+/// let response = Response { tokens: &tokens, ..r"\boxed{2}".into() };
+/// let penalty = Penalty::Repetition { ngram: 3 };
+/// // Three of seven runs are distinct.
+/// assert_eq!(penalty.score(&problem, response).value, 3.0 / 7.0 - 1.0);
+/// assert!(Penalty::Repetition { ngram: 0 }.check().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Penalty {
@@ -144,7 +160,7 @@ impl Reward for Penalty {
         let (n, sum) = right.fold((0, 0), |(n, sum), response| (n + 1, sum + response.tokens.len()));
         let mean_right = (n > 0).then(|| sum as f32 / n as f32);
         let values = responses.iter().map(|response| self.value(response, mean_right));
-        values.map(|value| Score { value, parts: vec![(self.name(), value)], verdict: None }).collect()
+        values.map(|value| Score { value, parts: vec![(self.name(), value)], ..Score::default() }).collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Rewards, and sums of them.
 
-use crate::Verdict;
+use crate::{Extractor, Verdict};
 use seethink_core::{Completion, Problem};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Scores completions of a problem.
@@ -50,6 +51,8 @@ pub struct Score {
     pub parts: Vec<(&'static str, f32)>,
     /// Whether the answer is right, or why that cannot be told; `None` from a reward that does not ask.
     pub verdict: Option<Verdict>,
+    /// What found the answer, and which bytes of the completion it is.
+    pub found: Option<(Extractor, Range<usize>)>,
 }
 
 impl Score {
@@ -110,5 +113,6 @@ pub(crate) fn add(
         score.value += weight * more.value;
         score.parts.extend(more.parts);
         score.verdict = score.verdict.or(more.verdict);
+        score.found = score.found.take().or(more.found);
     }
 }

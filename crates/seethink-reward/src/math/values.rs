@@ -80,6 +80,10 @@ pub(crate) fn same_values(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
     if !one.is_scalar() || !other.is_scalar() {
         return Ok(None);
     }
+    if let (Some(one), Some(other)) = (exact::value(one, fuel)?, exact::value(other, fuel)?) {
+        fuel.burn(exact::cost(&one, &other))?;
+        return Ok((one == other).then_some(Reason::Form));
+    }
     let (left, right) = (canonical(one, fuel)?, canonical(other, fuel)?);
     if left == right {
         return Ok(Some(Reason::Form));

@@ -101,7 +101,7 @@ fn r1v_reward() -> AnswerReward {
         format: Format::ThinkAnswer,
         answer: Extractor::AnswerTag,
         rule: Rule::MathrulerAsReleased,
-        penalties: vec![],
+        ..AnswerReward::default()
     }
 }
 

@@ -446,9 +446,13 @@ mod tests {
             ("data.Digits.world.cells=1..=9", "cells"),
             ("reward.rule=Numeric(absolute: -1.0, relative: 0.0)", "the tolerance -1"),
             ("reward.penalties=[(1.0, Repetition(ngram: 0))]", "ngram 0"),
-            ("rewards={\"short\": (penalties: [(0.5, Overlong(max_tokens: 64, buffer: 65))])}", "buffer 65"),
         ];
         assert!(read(FILE).unwrap().check().is_ok());
+        let mut named = read(FILE).unwrap();
+        let overlong = crate::reward::Penalty::Overlong { max_tokens: 64, buffer: 65, unbounded: false };
+        named.rewards.insert("short".into(), AnswerReward { penalties: vec![(0.5, overlong)], ..Default::default() });
+        let message = named.check().unwrap_err().to_string();
+        assert!(message.contains("in rewards: ") && message.contains("buffer 65"), "{message}");
         let stage = set(&["curriculum.Staged.stages[1].overrides.clip_low=Some(1.2)"]).unwrap();
         let message = stage.check().unwrap_err().to_string();
         assert!(
@@ -457,7 +461,7 @@ mod tests {
         );
         for (assignment, name) in cases {
             let message = set(&[assignment]).unwrap().check().unwrap_err().to_string();
-            let section = assignment.split(['.', '=']).next().unwrap();
+            let section = assignment.split('.').next().unwrap();
             assert!(message.contains(&format!("in {section}: ")) && message.contains(name), "{message}");
         }
     }

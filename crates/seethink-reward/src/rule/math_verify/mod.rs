@@ -15,6 +15,15 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Settings of [`Rule::MathVerify`](super::Rule::MathVerify).
+///
+/// # Examples
+/// ```
+/// use seethink_reward::{MathVerify, Rule};
+///
+/// let coarse = Rule::MathVerify(MathVerify { places: 2, ..MathVerify::USUAL });
+/// assert!(coarse.judge("3.14159", "3.14").is_right());
+/// assert!(!Rule::MATH_VERIFY.judge("3.14159", "3.14").is_right());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MathVerify {

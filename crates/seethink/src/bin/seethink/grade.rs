@@ -31,9 +31,9 @@ pub(crate) struct Args {
     /// Key of the answer in a line.
     #[arg(long, default_value = "prediction")]
     pred_key: String,
-    /// What finds the answer in the text, such as Boxed or AnswerTag; the text as it is if not given.
+    /// What finds the answer in the text, such as Boxed or AnswerTag; several are tried in turn. The text as it is if not given.
     #[arg(long, value_name = "EXTRACTOR", value_parser = extractor)]
-    extract: Option<Extractor>,
+    extract: Vec<Extractor>,
     /// Writes the lines with their verdicts.
     #[arg(long, value_name = "FILE", requires = "jsonl")]
     out: Option<PathBuf>,
@@ -66,16 +66,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 fn explain(args: &Args, gold: &str, pred: &str) {
-    match args.extract {
-        None => args.rule.judge(gold, pred).steps.iter().for_each(|step| println!("{step}")),
-        Some(extractor) => match extractor.find(pred) {
-            Some(found) => {
-                println!("found by {extractor:?} at byte {}: {}", found.at, found.text);
-                args.rule.judge(gold, found.text).steps.iter().for_each(|step| println!("{step}"));
-            }
-            None => println!("not told: {extractor:?} finds no answer"),
-        },
-    }
+    let answer = if args.extract.is_empty() {
+        pred
+    } else if let Some(found) = Extractor::first(&args.extract, pred) {
+        println!("found by {:?} at byte {}: {}", found.by, found.at, found.text);
+        found.text
+    } else {
+        println!("not told: {:?} find no answer", args.extract);
+        return;
+    };
+    args.rule.judge(gold, answer).steps.iter().for_each(|step| println!("{step}"));
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str> {
@@ -97,8 +97,10 @@ fn grade(args: &Args, text: &str) -> Result<Vec<(usize, Value, Verdict)>> {
             other => anyhow::bail!("line {number}: `{key}` is {other}, expected text or a number"),
         };
         let (gold, pred) = (text(&args.gold_key)?, text(&args.pred_key)?);
-        let answer =
-            args.extract.map_or(Some(pred.as_str()), |extractor| extractor.find(&pred).map(|found| found.text));
+        let answer = match &args.extract[..] {
+            [] => Some(pred.as_str()),
+            extractors => Extractor::first(extractors, &pred).map(|found| found.text),
+        };
         let verdict =
             answer.map_or(Verdict::Unscorable(Unscorable::NoAnswer), |answer| args.rule.judge(&gold, answer).verdict);
         Ok((number, value, verdict))
