@@ -117,16 +117,19 @@ fn normalised(text: &str, as_released: bool) -> String {
         text = number.to_string();
     }
     if text.contains('\\') {
-        let latex = text.replace("\\tfrac", "\\frac").replace("\\dfrac", "\\frac").replace("\\frac", " \\frac");
-        if let Some(plain) = plain_text(&latex, !as_released) {
-            text = plain
-                .replace('√', "sqrt")
-                .replace('π', "pi")
-                .replace('∞', "inf")
-                .replace('∪', "U")
-                .replace(['·', '×'], "*")
-                .trim()
-                .to_owned();
+        let latex = text.clone();
+        for (old, new) in [("\\tfrac", "\\frac"), ("\\dfrac", "\\frac"), ("\\frac", " \\frac")] {
+            replace(&mut text, old, new);
+        }
+        match plain_text(&text, !as_released) {
+            Some(mut plain) => {
+                for (old, new) in [("√", "sqrt"), ("π", "pi"), ("∞", "inf"), ("∪", "U"), ("·", "*"), ("×", "*")]
+                {
+                    replace(&mut plain, old, new);
+                }
+                text = plain.trim().to_owned();
+            }
+            None => text = latex,
         }
     }
     text = mixed_numbers(&after_minus(&text));
@@ -303,8 +306,11 @@ fn elements(text: &str) -> Vec<String> {
 /// Whether two expressions of at most two letters have the same value.
 fn same_values_of(truth: &str, answer: &str, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
     let both = format!("({truth})-({answer})");
-    let letters: std::collections::BTreeSet<char> =
-        both.replace("sqrt", "").replace("frac", "").chars().filter(|c| c.is_alphabetic()).collect();
+    let mut others = both.clone();
+    ["sqrt", "frac"].iter().for_each(|name| replace(&mut others, name, ""));
+    let mut letters: Vec<char> = others.chars().filter(|c| c.is_alphabetic()).collect();
+    letters.sort_unstable();
+    letters.dedup();
     let bytes = both.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
     let is_power = |at: usize| bytes[at] == b'^';
