@@ -138,6 +138,7 @@ impl Reward for AnswerReward {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::score::testing::problem;
 
     #[test]
     fn answers_are_looked_for_in_turn() {
@@ -146,17 +147,6 @@ mod tests {
             otherwise: vec![Extractor::Phrase, Extractor::FinalNumber],
             ..AnswerReward::default()
         };
-        let problem = Problem {
-            id: seethink_core::ProblemId(0),
-            capability: seethink_core::Capability::PERCEPTION,
-            prompt: String::new(),
-            images: vec![],
-            answer: "7".into(),
-            solution: None,
-            pass_rate: None,
-            source: String::new(),
-            tags: Default::default(),
-        };
         let cases = [
             (r"\boxed{7}, not 8", Some((Extractor::Boxed, 7..8)), Verdict::Right),
             ("The answer is 7.", Some((Extractor::Phrase, 14..15)), Verdict::Right),
@@ -164,7 +154,7 @@ mod tests {
             ("seven", None, Verdict::Unscorable(Unscorable::NoAnswer)),
         ];
         for (text, found, verdict) in cases {
-            let score = reward.score(&problem, text.into());
+            let score = reward.score(&problem(), text.into());
             assert_eq!((score.found, score.verdict), (found, Some(verdict)), "{text}");
         }
     }

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::f32::consts::PI;
 
-/// What is taken off a reward whatever the answer says; in `[−1, 0]` unless a variant says otherwise. Lengths are in tokens.
+/// What is taken off for length or repetition; in `[−1, 0]` unless a variant says otherwise. Lengths are in tokens; a completion whose
+/// tokens are not known loses nothing.
 ///
-/// As part of a sum, `CosineLength` and `DynamicLength` go by the verdict of the rewards before them; an answer that nothing has judged
-/// counts as wrong.
+/// `CosineLength` and `DynamicLength` go by whether the answer is right, as the rewards before them in a sum have found; an answer that
+/// nothing has judged counts as wrong.
 ///
 /// # Examples
 /// ```
@@ -172,23 +173,9 @@ fn falling(progress: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::score::testing::problem;
     use crate::{AnswerReward, WeightedSum};
-    use seethink_core::{Capability, ProblemId};
     use std::sync::Arc;
-
-    fn problem() -> Problem {
-        Problem {
-            id: ProblemId(0),
-            capability: Capability::TEXTUAL_REASONING,
-            prompt: String::new(),
-            images: vec![],
-            answer: "7".into(),
-            solution: None,
-            pass_rate: None,
-            source: String::new(),
-            tags: Default::default(),
-        }
-    }
 
     /// What is taken off answers of so many tokens, each with a verdict.
     fn values(penalty: Penalty, answers: &[(usize, Verdict)]) -> Vec<f32> {

@@ -116,3 +116,23 @@ pub(crate) fn add(
         score.found = score.found.take().or(more.found);
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use seethink_core::{Capability, Problem, ProblemId};
+
+    /// A problem whose answer is 7.
+    pub(crate) fn problem() -> Problem {
+        Problem {
+            id: ProblemId(0),
+            capability: Capability::TEXTUAL_REASONING,
+            prompt: String::new(),
+            images: vec![],
+            answer: "7".into(),
+            solution: None,
+            pass_rate: None,
+            source: String::new(),
+            tags: Default::default(),
+        }
+    }
+}

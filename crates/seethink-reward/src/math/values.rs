@@ -26,7 +26,7 @@ pub(super) fn same_numbers(truth: &Expr, answer: &Expr, how: &Comparison, fuel: 
             (is_decimal(truth) || is_decimal(answer)) && rounded(&one, how.places) == rounded(&other, how.places);
         return Ok(same.then_some(Reason::Rounded));
     }
-    if let Some(reason) = same_values(truth, answer, fuel)? {
+    if let Some(reason) = same_functions(truth, answer, fuel)? {
         return Ok(Some(reason));
     }
     if is_decimal(truth) || is_decimal(answer) {
@@ -77,12 +77,17 @@ fn rounded(number: &BigRational, places: u32) -> BigRational {
 /// # Errors
 /// If there is not enough fuel.
 pub(crate) fn same_values(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
-    if !one.is_scalar() || !other.is_scalar() {
-        return Ok(None);
-    }
     if let (Some(one), Some(other)) = (exact::value(one, fuel)?, exact::value(other, fuel)?) {
         fuel.burn(exact::cost(&one, &other))?;
         return Ok((one == other).then_some(Reason::Form));
+    }
+    same_functions(one, other, fuel)
+}
+
+/// The same for those that are not both exact numbers.
+fn same_functions(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
+    if !one.is_scalar() || !other.is_scalar() {
+        return Ok(None);
     }
     let (left, right) = (canonical(one, fuel)?, canonical(other, fuel)?);
     if left == right {

@@ -117,19 +117,15 @@ fn normalised(text: &str, as_released: bool) -> String {
         text = number.to_string();
     }
     if text.contains('\\') {
-        let latex = text.clone();
+        let mut latex = text.clone();
         for (old, new) in [("\\tfrac", "\\frac"), ("\\dfrac", "\\frac"), ("\\frac", " \\frac")] {
-            replace(&mut text, old, new);
+            replace(&mut latex, old, new);
         }
-        match plain_text(&text, !as_released) {
-            Some(mut plain) => {
-                for (old, new) in [("√", "sqrt"), ("π", "pi"), ("∞", "inf"), ("∪", "U"), ("·", "*"), ("×", "*")]
-                {
-                    replace(&mut plain, old, new);
-                }
-                text = plain.trim().to_owned();
+        if let Some(mut plain) = plain_text(&latex, !as_released) {
+            for (old, new) in [("√", "sqrt"), ("π", "pi"), ("∞", "inf"), ("∪", "U"), ("·", "*"), ("×", "*")] {
+                replace(&mut plain, old, new);
             }
-            None => text = latex,
+            text = plain.trim().to_owned();
         }
     }
     text = mixed_numbers(&after_minus(&text));
