@@ -270,7 +270,7 @@ proptest! {
             // Where the real function has no value, ours has a complex one, or none.
             if expected.is_finite() && expected.abs() < 1e4 {
                 let found = found.unwrap_or(f64::NAN);
-                prop_assert!((found - expected).abs() < 1e-9, "{} {}: {} {}", name, x, found, expected);
+                prop_assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{} {}: {} {}", name, x, found, expected);
             }
         }
     }
