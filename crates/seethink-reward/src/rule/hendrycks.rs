@@ -13,7 +13,7 @@ pub(super) fn same_spelling(truth: &str, answer: &str) -> bool {
 /// The spelling that is compared; `None` where the original gives up.
 pub(super) fn spelling(text: &str) -> Option<String> {
     let mut text = text.to_owned();
-    for (old, new) in [
+    let spellings = [
         ("\n", ""),
         ("\\!", ""),
         ("\\\\", "\\"),
@@ -24,9 +24,8 @@ pub(super) fn spelling(text: &str) -> Option<String> {
         ("^{\\circ}", ""),
         ("^\\circ", ""),
         ("\\$", ""),
-    ] {
-        replace(&mut text, old, new);
-    }
+    ];
+    replace(&mut text, &spellings);
     // "\text{ " stands before units only; twice is not expected.
     if text.contains("\\text{ ") {
         let mut parts = text.split("\\text{ ");
@@ -36,9 +35,7 @@ pub(super) fn spelling(text: &str) -> Option<String> {
         }
         text = first;
     }
-    for (old, new) in [("\\%", ""), ("%", ""), (" .", " 0."), ("{.", "{0.")] {
-        replace(&mut text, old, new);
-    }
+    replace(&mut text, &[("\\%", ""), ("%", ""), (" .", " 0."), ("{.", "{0.")]);
     if text.is_empty() {
         return Some(text);
     }
@@ -46,15 +43,19 @@ pub(super) fn spelling(text: &str) -> Option<String> {
         text.insert(0, '0');
     }
     // "k = 3" is 3.
-    let sides: Vec<&str> = text.split('=').collect();
-    if let [name, value] = sides[..]
+    if let Some((name, value)) = text.split_once('=')
         && name.chars().count() <= 2
+        && !value.contains('=')
     {
         text = value.to_owned();
     }
-    text = braced_roots(&text)?;
-    replace(&mut text, " ", "");
-    text = braced_fractions(&text)?;
+    if text.contains("\\sqrt") {
+        text = braced_roots(&text)?;
+    }
+    text.retain(|c| c != ' ');
+    if text.contains("\\frac") {
+        text = braced_fractions(&text)?;
+    }
     if text == "0.5" {
         text = "\\frac{1}{2}".into();
     }

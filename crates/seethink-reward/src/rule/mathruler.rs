@@ -6,7 +6,7 @@
 //! their last digit, and what the original would pass to an evaluation without end is refused.
 
 use super::plain_text::plain_text;
-use super::{hendrycks, replace};
+use super::{hendrycks, replace, signs};
 use crate::math::{Expr, Fuel, MAX_LENGTH, OutOfFuel, Reason, Syntax, parse, same_values};
 use num_bigint::BigInt;
 use num_integer::Integer;
@@ -44,8 +44,11 @@ pub(super) fn same_answer(
     as_released: bool,
     fuel: &mut Fuel,
 ) -> Result<Option<Reason>, OutOfFuel> {
+    if truth.trim() == answer.trim() {
+        return Ok(Some(Reason::Spelling));
+    }
     if truth.len().max(answer.len()) > 2 * MAX_LENGTH {
-        return Ok((truth.trim() == answer.trim()).then_some(Reason::Spelling));
+        return Ok(None);
     }
     let spelling =
         |text: &str| hendrycks::spelling(unwrapped(text.trim()).trim()).unwrap_or_else(|| text.trim().to_owned());
@@ -87,7 +90,7 @@ fn unwrapped(text: &str) -> &str {
 
 fn normalised(text: &str, as_released: bool) -> String {
     let mut text = unwrapped(text).to_owned();
-    for (old, new) in [
+    let spellings = [
         ("\\%", "%"),
         ("\\$", "$"),
         ("$", ""),
@@ -97,15 +100,17 @@ fn normalised(text: &str, as_released: bool) -> String {
         ("million", "*10^6"),
         ("billion", "*10^9"),
         ("trillion", "*10^12"),
-    ] {
-        replace(&mut text, old, new);
-    }
+    ];
+    replace(&mut text, &spellings);
+    let present = signs(&text);
     for unit in UNITS {
-        if text.contains(unit) {
+        if signs(unit) & !present == 0 && text.contains(unit) {
             text = without_unit(&text, unit);
         }
     }
-    text = without_degrees(&text);
+    if text.contains('^') {
+        text = without_degrees(&text);
+    }
     if text.len() > 1 && text.starts_with('{') && text.ends_with('}') {
         text = text[1..text.len() - 1].to_owned();
     }
@@ -118,20 +123,17 @@ fn normalised(text: &str, as_released: bool) -> String {
     }
     if text.contains('\\') {
         let mut latex = text.clone();
-        for (old, new) in [("\\tfrac", "\\frac"), ("\\dfrac", "\\frac"), ("\\frac", " \\frac")] {
-            replace(&mut latex, old, new);
-        }
+        replace(&mut latex, &[("\\tfrac", "\\frac"), ("\\dfrac", "\\frac"), ("\\frac", " \\frac")]);
         if let Some(mut plain) = plain_text(&latex, !as_released) {
-            for (old, new) in [("√", "sqrt"), ("π", "pi"), ("∞", "inf"), ("∪", "U"), ("·", "*"), ("×", "*")] {
-                replace(&mut plain, old, new);
-            }
+            let names = [("√", "sqrt"), ("π", "pi"), ("∞", "inf"), ("∪", "U"), ("·", "*"), ("×", "*")];
+            replace(&mut plain, &names);
             text = plain.trim().to_owned();
         }
     }
-    text = mixed_numbers(&after_minus(&text));
-    for sign in [" ", "{", "}"] {
-        replace(&mut text, sign, "");
+    if text.contains(' ') {
+        text = without_blanks(&text);
     }
+    text.retain(|c| !matches!(c, '{' | '}'));
     if !text.is_ascii() || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         text = text.to_lowercase();
     }
@@ -178,33 +180,19 @@ fn without_degrees(text: &str) -> String {
     out + rest
 }
 
-/// Without blanks after minus signs.
-fn after_minus(text: &str) -> String {
+/// Without blanks, mixed numbers as sums: `7 3/4` as `7+3/4`.
+fn without_blanks(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c != ' ' || !out.ends_with('-') {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// `7 3/4` as `7+3/4`.
-fn mixed_numbers(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut blanks = 0;
+    let mut after_blank = false;
     for c in text.chars() {
         if c == ' ' {
-            blanks += 1;
+            after_blank = true;
             continue;
         }
-        let is_mixed = blanks > 0 && c.is_ascii_digit() && out.ends_with(|c: char| c.is_ascii_digit());
-        if is_mixed {
+        if after_blank && c.is_ascii_digit() && out.ends_with(|c: char| c.is_ascii_digit()) {
             out.push('+');
-        } else {
-            out.extend(std::iter::repeat_n(' ', blanks));
         }
-        blanks = 0;
+        after_blank = false;
         out.push(c);
     }
     out
@@ -212,13 +200,13 @@ fn mixed_numbers(text: &str) -> String {
 
 /// A number as Python's `float` reads it, exactly.
 fn float(text: &str) -> Option<BigRational> {
-    let text = text.trim();
+    let text = without_underscores(text.trim())?;
     if !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')) {
         return None;
     }
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
     };
     let (mantissa, exponent) = match digits.find(['e', 'E']) {
         Some(at) => (&digits[..at], digits[at + 1..].parse::<i32>().ok().filter(|exponent| exponent.abs() <= 400)?),
@@ -229,11 +217,22 @@ fn float(text: &str) -> Option<BigRational> {
     if all.is_empty() || all.len() > 1000 || !all.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let number = BigRational::from_integer(all.parse::<BigInt>().ok()?);
+    let digits = all.parse::<BigInt>().ok()?;
     let shift = exponent - after.len() as i32;
     let power = BigInt::from(10).pow(shift.unsigned_abs());
-    let value = if shift < 0 { number / power } else { number * power };
+    let value = if shift < 0 { BigRational::new(digits, power) } else { (digits * power).into() };
     Some(if is_negative { -value } else { value })
+}
+
+/// Without underscores, each of which must stand between digits.
+fn without_underscores(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('_') {
+        return Some(text.into());
+    }
+    let is_digit = |c: char| c.is_ascii_digit();
+    let parts: Vec<&str> = text.split('_').collect();
+    let are_between = parts.windows(2).all(|pair| pair[0].ends_with(is_digit) && pair[1].starts_with(is_digit));
+    are_between.then(|| parts.concat().into())
 }
 
 /// The whole number that a number is within 10⁻⁷ of.
@@ -249,9 +248,11 @@ fn nearly_whole(number: &BigRational) -> Option<BigInt> {
 
 /// The whole number that a text is, with separated thousands or without.
 fn whole(text: &str) -> Option<BigInt> {
-    nearly_whole(&float(&without_separators(text))?)?;
+    let number = float(&without_separators(text))?;
+    nearly_whole(&number)?;
     // All commas go then.
-    float(&text.replace(',', "")).map(|number| number.trunc().to_integer())
+    let number = if text.contains(',') { float(&text.replace(',', ""))? } else { number };
+    Some(number.trunc().to_integer())
 }
 
 /// Without commas that separate groups of three digits.
@@ -303,7 +304,7 @@ fn elements(text: &str) -> Vec<String> {
 fn same_values_of(truth: &str, answer: &str, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
     let both = format!("({truth})-({answer})");
     let mut others = both.clone();
-    ["sqrt", "frac"].iter().for_each(|name| replace(&mut others, name, ""));
+    replace(&mut others, &[("sqrt", ""), ("frac", "")]);
     let mut letters: Vec<char> = others.chars().filter(|c| c.is_alphabetic()).collect();
     letters.sort_unstable();
     letters.dedup();

@@ -14,7 +14,7 @@ pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
         // It will not be read.
         return text;
     }
-    for (old, new) in [
+    let spellings = [
         ("\\mathrm{T}", "T"),
         ("\\mathrm{d}", "d"),
         ("{\\rm d}", "d"),
@@ -25,9 +25,8 @@ pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
         ("\\text{percent}", "%"),
         ("\\text{percentage}", "%"),
         ("\\text{pct}", "%"),
-    ] {
-        replace(&mut text, old, new);
-    }
+    ];
+    replace(&mut text, &spellings);
     if !text.contains("matrix") {
         // `\\frac` where a backslash was escaped once too often.
         while let Some(at) = doubled_command(&text) {
