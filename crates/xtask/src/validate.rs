@@ -1,7 +1,7 @@
 //! The whole of CI, as a table of steps.
 //!
 //! One profile serves all steps (release: numerics without optimisation are unusable), so that they share one build; but for the one step
-//! whose features leave nothing to share, which is built with less optimisation.
+//! whose features leave nothing to share, which is built without optimisation.
 
 use crate::tidy;
 use anyhow::{Context, Result};
