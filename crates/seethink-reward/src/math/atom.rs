@@ -25,6 +25,7 @@ impl<'a> Parser<'a> {
                 Ok(Expr::integer(1))
             }
             Token::Letter(letter) => self.name(letter.to_string()),
+            Token::Text(text) if let Some(number) = number_as_text(text) => Ok(Expr::rational(number)),
             Token::Text(text) => {
                 let keep = |c: &char| !c.is_whitespace() && !matches!(c, '(' | ')' | '$' | '{' | '}');
                 self.name(text.chars().filter(keep).collect())
@@ -35,7 +36,7 @@ impl<'a> Parser<'a> {
             Token::Sign('{') => {
                 self.position = start;
                 match self.group()? {
-                    matrix @ Expr::Matrix(_) => Ok(Expr::Set(vec![matrix])),
+                    whole @ (Expr::Matrix(_) | Expr::Tuple(_) | Expr::Interval(_)) => Ok(Expr::Set(vec![whole])),
                     inner => Ok(inner),
                 }
             }
@@ -188,12 +189,17 @@ impl<'a> Parser<'a> {
                     _ => low == Expr::Infinity,
                 };
                 if is_empty || !(low.is_scalar() && high.is_scalar()) {
-                    return Ok(Expr::Tuple(vec![low, high]));
+                    let fits = is_square == has_high;
+                    return if fits {
+                        Ok(Expr::Tuple(vec![low, high]))
+                    } else {
+                        Err(self.expected("a bracket that fits"))
+                    };
                 }
                 Ok(Expr::Interval(Box::new(Interval { low, high, has_low: is_square, has_high })))
             }
-            1 => Err(self.expected("a bracket that fits")),
-            _ => Ok(Expr::Tuple(items)),
+            _ if is_square == has_high && items.len() > 1 => Ok(Expr::Tuple(items)),
+            _ => Err(self.expected("a bracket that fits")),
         }
     }
 
@@ -530,4 +536,12 @@ impl<'a> Parser<'a> {
         let matrix = Expr::Matrix(rows);
         Ok(if is_determinant { Expr::call(Function::Determinant, matrix) } else { matrix })
     }
+}
+
+/// The whole number or the fraction that a text is: `\text{-12}`, `\mathbf{3/4}`.
+fn number_as_text(text: &str) -> Option<BigRational> {
+    let (above, below) = text.split_once('/').unwrap_or((text, "1"));
+    let whole = |text: &str| text.trim().parse::<i64>().ok().map(BigInt::from);
+    let (above, below) = (whole(above)?, whole(below)?);
+    (below != BigInt::ZERO).then(|| BigRational::new(above, below))
 }

@@ -82,8 +82,9 @@ fn separated(text: &str) -> Option<Number> {
 
 /// The value of a number token.
 pub(super) fn number(text: &str) -> Option<Number> {
-    let text: String = text.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | 'E' | '+' | '-')).collect();
-    let (digits, exponent) = match text.split_once('E') {
+    let text: String =
+        text.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-')).collect();
+    let (digits, exponent) = match text.split_once(['e', 'E']) {
         Some((digits, exponent)) => (digits, exponent.parse::<i64>().ok()?),
         None => (&*text, 0),
     };
@@ -256,6 +257,11 @@ impl<'a> Parser<'a> {
                     // "k ∈ 1, 2, 3" and "x = 1, 2" say that of all of them.
                     terms.push(self.set_expression()?);
                     relations.push(relation);
+                    if let [Expr::Call(Function::Named(_), _), Expr::Tuple(_) | Expr::Set(_) | Expr::Interval(_)] =
+                        terms[..]
+                    {
+                        return Err(self.expected("a value of the function"));
+                    }
                 }
                 Sign::Approximately => {
                     let right = self.set_expression()?;
@@ -367,7 +373,6 @@ impl<'a> Parser<'a> {
             match token {
                 Token::Sign('*') | Token::Command("cdot" | "times" | "ast" | "star") => {
                     self.position += 1;
-                    // "**" is a power in plain text.
                     factors.push(self.signed()?);
                 }
                 Token::Sign('/' | ':') | Token::Command("div") => {
@@ -393,9 +398,7 @@ impl<'a> Parser<'a> {
                     let factor = self.power()?;
                     let is_differential = self.integrals > 0 && self.differential.is_some() && !had_differential;
                     let mixed = match (factors.last(), &factor) {
-                        (Some(Expr::Number(whole)), Expr::Number(part)) if !is_differential => {
-                            Some(mixed(whole, part).ok_or_else(|| self.expected("an operator"))?)
-                        }
+                        (Some(Expr::Number(whole)), Expr::Number(part)) if !is_differential => mixed(whole, part),
                         _ => None,
                     };
                     match mixed {
@@ -434,6 +437,7 @@ impl<'a> Parser<'a> {
 
     fn signed(&mut self) -> Parsed {
         let mut is_negative = false;
+        let start = self.position;
         loop {
             if self.take_sign('-') {
                 is_negative = !is_negative;
@@ -447,7 +451,11 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
+        let has_sign = self.position > start;
         let factor = self.power()?;
+        if has_sign && matches!(factor, Expr::Tuple(_) | Expr::Set(_) | Expr::Interval(_)) {
+            return Err(self.expected("a term that has a sign"));
+        }
         Ok(if is_negative { factor.negated() } else { factor })
     }
 
@@ -464,7 +472,7 @@ impl<'a> Parser<'a> {
             base = match self.peek() {
                 Some(Token::Sign('^')) => {
                     self.position += 1;
-                    if self.take_degree() {
+                    if base.is_scalar() && self.take_degree() {
                         base
                     } else {
                         let exponent = self.nested(Self::exponent)?;
@@ -479,18 +487,12 @@ impl<'a> Parser<'a> {
                         }
                     }
                 }
-                Some(Token::Sign('*'))
-                    if self.peek_at(1) == Some(Token::Sign('*')) && self.place(1) == self.place(0) + 1 =>
-                {
-                    self.position += 2;
-                    let exponent = self.nested(Self::signed)?;
-                    base.raised(exponent)
-                }
                 Some(Token::Sign('!')) if self.peek_at(1) != Some(Token::Sign('=')) => {
                     self.position += 1;
                     Expr::call(Function::Factorial, base)
                 }
-                Some(Token::Sign('%')) | Some(Token::Command("percent")) => {
+                Some(Token::Sign('%') | Token::Command("percent")) if matches!(&base, Expr::Number(number) if number.is_decimal || number.value.is_integer()) =>
+                {
                     self.position += 1;
                     Expr::Percent(Box::new(base))
                 }
@@ -498,7 +500,7 @@ impl<'a> Parser<'a> {
                     self.position += 1;
                     primed(base)
                 }
-                Some(Token::Command("degree" | "circ")) => {
+                Some(Token::Command("degree" | "circ")) if base.is_scalar() => {
                     self.position += 1;
                     base
                 }

@@ -61,6 +61,23 @@ fn formulas_are_read_as_they_are_meant() {
     let plain = |text| parse(text, Syntax::Plain, &mut fuel()).unwrap().to_string();
     assert_eq!(plain("sqrt(2)*pi"), "(2^1/2·π)");
     assert_eq!(plain("2**3"), "2^3");
+    assert_eq!(plain("3."), "3 (decimal)");
+    assert_eq!(plain("2e3"), "2000");
+    // As SymPy has it: a name is a name only before its bracket.
+    assert_eq!(plain("sqrt2"), plain("s*q*r*t*2"));
+}
+
+#[test]
+fn each_syntax_refuses_the_signs_of_the_other() {
+    for text in ["2**3", "√3", "30°", "∞", "2~x", "7./2", "\\[x\\]", "\\#"] {
+        assert!(parse(text, Syntax::Latex, &mut fuel()).is_err(), "{text}");
+    }
+    for text in ["[1]", "{1}", "|x|", "1:2", "√3", "30°", "~2", "\\pi", "017"] {
+        assert!(parse(text, Syntax::Plain, &mut fuel()).is_err(), "{text}");
+    }
+    for text in ["[1, 2, 3)", "[3, -4)", "+(1, 2)", "(1, 2)^\\circ", "f(x) = (1, 2)", "\\frac12\\%"] {
+        assert!(parse(text, Syntax::Latex, &mut fuel()).is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -36,23 +36,50 @@ pub(super) type Place = usize;
 pub(crate) enum Syntax {
     /// Names have a backslash, letters without one are variables.
     Latex,
-    /// `sqrt`, `pi` and `sin` are names.
+    /// As Python and SymPy read it: `sqrt(`, `pi` and `sin(` are names, `**` is a power, brackets are round.
     Plain,
 }
 
 /// The tokens of a text.
 ///
 /// # Errors
-/// If a `\text{` does not close.
+/// If a `\text{` does not close, or a sign is none of the syntax.
 pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>)>, Unreadable> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let at = text.len() - rest.len();
         let (token, length) = match first {
-            c if c.is_whitespace() || c == '~' || c == '$' => (None, c.len_utf8()),
-            '0'..='9' => (Some(number(rest)), number(rest).len()),
-            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => (Some(number(rest)), number(rest).len()),
+            c if c.is_whitespace() || c == '$' => (None, c.len_utf8()),
+            '0'..='9' => {
+                let number = number(rest, syntax);
+                if syntax == Syntax::Plain
+                    && number.len() > 1
+                    && number.bytes().all(|byte| byte.is_ascii_digit())
+                    && first == '0'
+                {
+                    return Err(Unreadable::Syntax { at, expected: "a number without zeros before it" });
+                }
+                (Some(number), number.len())
+            }
+            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                let number = number(rest, syntax);
+                (Some(number), number.len())
+            }
+            '*' if syntax == Syntax::Plain && rest.starts_with("**") => {
+                tokens.push((at, Token::Sign('^')));
+                rest = &rest[2..];
+                continue;
+            }
+            '[' | ']' | '{' | '}' | '|' | ':' | '\\' if syntax == Syntax::Plain => {
+                return Err(Unreadable::Syntax { at, expected: "a sign of arithmetic" });
+            }
+            // A comma without the space after it.
+            '{' if rest.starts_with("{,}") => {
+                tokens.push((at, Token::Sign(',')));
+                rest = &rest["{,}".len()..];
+                continue;
+            }
             '\\' => {
                 let (token, length) = command(rest, at)?;
                 tokens.extend(token.map(|token| (at, token)));
@@ -60,7 +87,12 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
                 continue;
             }
             c if c.is_ascii_alphabetic() => {
-                let name = PLAIN.into_iter().find(|name| syntax == Syntax::Plain && rest.starts_with(*name));
+                let begins = !text[..at].ends_with(|c: char| c.is_ascii_alphabetic());
+                let is_name = |name: &str| {
+                    let after = rest.strip_prefix(name);
+                    after.is_some_and(|after| matches!(name, "pi" | "oo") || (begins && after.starts_with('(')))
+                };
+                let name = PLAIN.into_iter().find(|name| syntax == Syntax::Plain && is_name(name));
                 match name {
                     Some(name) => {
                         tokens.push((at, Token::Command(name)));
@@ -74,7 +106,11 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
                 continue;
             }
             c => {
-                tokens.extend(unicode(c).map(|token| (at, token)));
+                match syntax {
+                    Syntax::Latex => tokens.extend(unicode(c).map(|token| (at, token))),
+                    Syntax::Plain if c.is_alphabetic() => tokens.push((at, Token::Letter(c))),
+                    Syntax::Plain => tokens.push((at, Token::Sign(c))),
+                }
                 rest = &rest[c.len_utf8()..];
                 continue;
             }
@@ -85,8 +121,8 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
     Ok(tokens)
 }
 
-/// The number that a text begins with: `12`, `1.5`, `.5`, `12.`, `2.5E-3`, `1{,}000`, `1,\!000`.
-fn number(text: &str) -> &str {
+/// The number that a text begins with: `12`, `1.5`, `.5`, `2.5E-3`, `1{,}000`, `1,\!000`; in plain text `12.` and `2.5e-3` too.
+fn number(text: &str, syntax: Syntax) -> &str {
     let digits = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
     let mut end = digits(0);
     for separator in ["{,}", ",\\!", "\\,"] {
@@ -102,12 +138,12 @@ fn number(text: &str) -> &str {
     }
     if text[end..].starts_with('.') && !text[end + 1..].starts_with('.') {
         let places = digits(end + 1);
-        // A full stop ends a sentence.
-        if places > 0 || !text[end + 1..].trim_start().is_empty() {
+        if places > 0 || syntax == Syntax::Plain {
             end += 1 + places;
         }
     }
-    if let Some(rest) = text[end..].strip_prefix('E') {
+    let exponents: &[char] = if syntax == Syntax::Plain { &['e', 'E'] } else { &['E'] };
+    if let Some(rest) = text[end..].strip_prefix(exponents) {
         let sign = usize::from(rest.starts_with(['+', '-']));
         let places = digits(end + 1 + sign);
         if places > 0 {
@@ -128,9 +164,11 @@ fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadab
             '}' => Some(Token::CloseSet),
             '\\' => Some(Token::NewRow),
             '|' => Some(Token::Command("Vert")),
-            '%' => Some(Token::Sign('%')),
-            // Spaces, dollars and line ends.
-            _ => None,
+            '%' | '(' | ')' => Some(Token::Sign(first)),
+            // Spaces.
+            ',' | ';' | ':' | '!' | '>' | '/' | '$' => None,
+            c if c.is_whitespace() => None,
+            _ => return Err(Unreadable::Syntax { at, expected: "a command" }),
         };
         return Ok((token, 1 + first.len_utf8()));
     }
@@ -177,7 +215,7 @@ fn unicode(c: char) -> Option<Token<'static>> {
     let command = Token::Command;
     Some(match c {
         '−' | '–' => Token::Sign('-'),
-        '×' | '⋅' | '·' | '∗' => Token::Sign('*'),
+        '×' => Token::Sign('*'),
         '÷' => Token::Sign('/'),
         '≤' | '⩽' => command("le"),
         '≥' | '⩾' => command("ge"),
@@ -185,7 +223,6 @@ fn unicode(c: char) -> Option<Token<'static>> {
         '≈' => command("approx"),
         '±' => command("pm"),
         '∓' => command("mp"),
-        '∞' => command("infty"),
         'π' => command("pi"),
         'θ' => command("theta"),
         'α' => command("alpha"),
@@ -196,12 +233,8 @@ fn unicode(c: char) -> Option<Token<'static>> {
         'φ' | 'ϕ' => command("phi"),
         'ω' => command("omega"),
         'Δ' => command("Delta"),
-        '√' => command("sqrt"),
-        '∪' => command("cup"),
-        '∩' => command("cap"),
         '∈' => command("in"),
         '∅' => command("emptyset"),
-        '°' => command("circ"),
         // Quotation marks mean nothing.
         '"' | '\u{200b}' => return None,
         other => Token::Sign(other),

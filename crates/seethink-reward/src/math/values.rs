@@ -16,10 +16,8 @@ pub(super) fn same_numbers(truth: &Expr, answer: &Expr, how: &Comparison, fuel: 
             return Ok(Some(Reason::Form));
         }
         // 9 % is answered by 9.
-        if let (Some(one), Some(other)) = (percent(truth, fuel)?, percent(answer, fuel)?)
-            && (matches!(truth, Expr::Percent(_)) || matches!(answer, Expr::Percent(_)))
-            && one == other
-        {
+        let is_percentage = matches!(truth, Expr::Percent(_)) || matches!(answer, Expr::Percent(_));
+        if is_percentage && whole(truth).is_some_and(|truth| whole(answer) == Some(truth)) {
             return Ok(Some(Reason::Form));
         }
         let same =
@@ -55,11 +53,12 @@ fn is_decimal(expr: &Expr) -> bool {
     }
 }
 
-/// A number, or that of a percentage.
-fn percent(expr: &Expr, fuel: &mut Fuel) -> exact::Exact {
+/// A whole number, or that of a percentage.
+fn whole(expr: &Expr) -> Option<&BigRational> {
     match expr {
-        Expr::Percent(inner) => exact::value(inner, fuel),
-        other => exact::value(other, fuel),
+        Expr::Percent(inner) => whole(inner),
+        Expr::Number(number) => Some(&number.value).filter(|value| value.is_integer() && !number.is_decimal),
+        _ => None,
     }
 }
 

@@ -134,6 +134,9 @@ fn normalised(text: &str, as_released: bool) -> String {
         text = without_blanks(&text);
     }
     text.retain(|c| !matches!(c, '{' | '}'));
+    if as_released {
+        text = without_underscores(text);
+    }
     if !text.is_ascii() || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         text = text.to_lowercase();
     }
@@ -198,15 +201,26 @@ fn without_blanks(text: &str) -> String {
     out
 }
 
+/// Without underscores between digits.
+fn without_underscores(text: String) -> String {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let mut parts = text.split('_');
+    let first = parts.next().unwrap_or("").to_owned();
+    parts.fold(first, |before, after| {
+        let between = if before.ends_with(is_digit) && after.starts_with(is_digit) { "" } else { "_" };
+        before + between + after
+    })
+}
+
 /// A number as Python's `float` reads it, exactly.
 fn float(text: &str) -> Option<BigRational> {
-    let text = without_underscores(text.trim())?;
+    let text = text.trim();
     if !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')) {
         return None;
     }
     let (is_negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
-        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let (mantissa, exponent) = match digits.find(['e', 'E']) {
         Some(at) => (&digits[..at], digits[at + 1..].parse::<i32>().ok().filter(|exponent| exponent.abs() <= 400)?),
@@ -222,17 +236,6 @@ fn float(text: &str) -> Option<BigRational> {
     let power = BigInt::from(10).pow(shift.unsigned_abs());
     let value = if shift < 0 { BigRational::new(digits, power) } else { (digits * power).into() };
     Some(if is_negative { -value } else { value })
-}
-
-/// Without underscores, each of which must stand between digits.
-fn without_underscores(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('_') {
-        return Some(text.into());
-    }
-    let is_digit = |c: char| c.is_ascii_digit();
-    let parts: Vec<&str> = text.split('_').collect();
-    let are_between = parts.windows(2).all(|pair| pair[0].ends_with(is_digit) && pair[1].starts_with(is_digit));
-    are_between.then(|| parts.concat().into())
 }
 
 /// The whole number that a number is within 10⁻⁷ of.
@@ -313,7 +316,8 @@ fn same_values_of(truth: &str, answer: &str, fuel: &mut Fuel) -> Result<bool, Ou
     let is_power = |at: usize| bytes[at] == b'^';
     let has_large_power = (0..bytes.len()).filter(|at| is_power(*at)).any(|at| {
         let n = (at + 1..bytes.len()).take_while(|at| digit(*at)).count();
-        n > 1 || bytes.get(at + 1) == Some(&b'(') || (n > 0 && bytes.get(at + 1 + n) == Some(&b'^'))
+        // To a decimal power, SymPy has another number.
+        n > 1 || bytes.get(at + 1) == Some(&b'(') || (n > 0 && matches!(bytes.get(at + 1 + n), Some(b'^' | b'.')))
     });
     if letters.len() > 2 || has_large_power {
         return Ok(false);

@@ -20,6 +20,8 @@ pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
         ("{\\rm d}", "d"),
         ("\\mathrm{th}", ""),
         ("\\$", ""),
+        ("\\displaystyle", ""),
+        ("infinity", "\\infty"),
         ("\n", " "),
         ("\t", " "),
         ("\\text{percent}", "%"),
@@ -39,7 +41,22 @@ pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
         }
     }
     let text = without_units(text.trim()).to_owned();
+    let text = with_named_roots(&text);
     if text.starts_with('.') { format!("0{text}") } else { text }
+}
+
+/// `sqrt(3)` and `2 sqrt{3}` as `\sqrt(3)` and `2 \sqrt{3}`.
+fn with_named_roots(text: &str) -> String {
+    let mut parts = text.split("sqrt").peekable();
+    let mut out = String::with_capacity(text.len());
+    while let Some(part) = parts.next() {
+        out += part;
+        if let Some(after) = parts.peek() {
+            let is_named = out.ends_with('\\') || !(out.ends_with(' ') || after.trim_start().starts_with('('));
+            out += if is_named { "sqrt" } else { "\\sqrt" };
+        }
+    }
+    out
 }
 
 /// Where two backslashes begin a command.
@@ -119,20 +136,21 @@ fn unescaped_closing_brace(text: &str) -> Option<usize> {
     })
 }
 
-/// Units of measurement, and other words that follow numbers without changing them.
-const UNITS: [&str; 96] = [
-    "mm", "cm", "dm", "km", "m", "meter", "metre", "mile", "mi", "foot", "feet", "ft", "inch", "in", "yard", "yd",
-    "mg", "g", "kg", "gram", "kilogram", "lb", "pound", "ounce", "oz", "ton", "tonne", "ml", "l", "liter", "litre",
-    "gallon", "gal", "pint", "quart", "cup", "cc", "s", "sec", "second", "min", "minute", "h", "hr", "hour", "day",
-    "week", "month", "year", "yr", "am", "pm", "a.m.", "p.m.", "degree", "deg", "rad", "radian", "hz", "n", "j", "w",
-    "watt", "joule", "newton", "pa", "v", "volt", "ohm", "mph", "kmph", "kmh", "dollar", "cent", "rupee", "rs", "euro",
-    "yuan", "unit", "square", "sq", "cubic", "cu", "acre", "hectare", "people", "person", "men", "women", "student",
-    "point", "way", "time", "coin", "apple", "percent",
+/// Words that follow numbers without changing them, as the original has them.
+const UNITS: [&str; 106] = [
+    "ab", "acre", "am", "apple", "are", "bc", "by", "c", "cc", "cent", "cm", "coin", "cu", "cube", "cubic", "d", "day",
+    "decrease", "deg", "degree", "digit", "dm", "east", "edge", "excess", "feet", "ft", "g", "gain", "gal", "gallon",
+    "gm", "h", "hectare", "hour", "hr", "inch", "increase", "kg", "km", "kmh", "kmph", "l", "lb", "less", "liter",
+    "litre", "loss", "lt", "m", "man", "mark", "meal", "men", "meter", "metre", "mile", "min", "minute", "mm",
+    "monkey", "month", "more", "mp", "mph", "mt", "mtr", "multiple", "noon", "number", "o", "ohm", "per", "pie", "pm",
+    "pound", "prime", "profit", "pure", "ratio", "rd", "rise", "rounds", "rs", "rupee", "s", "sec", "second",
+    "soldier", "sq", "square", "st", "student", "sue", "t", "th", "tile", "toy", "unit", "way", "west", "woman",
+    "women", "yard", "year", "yr",
 ];
 
 /// Without units at the end, with or without an exponent; a text that is nothing else stays.
 fn without_units(text: &str) -> &str {
-    let mut text = without_exponent_of_unit(text);
+    let mut text = without_exponent_of_unit(without_exponent_of_unit(text));
     for _ in 0..2 {
         let trimmed = text.trim_end();
         let word_start = trimmed
@@ -142,12 +160,8 @@ fn without_units(text: &str) -> &str {
         // A letter that follows a digit or a brace may be a variable: only words of more than one letter are units there.
         let is_apart = before.ends_with(char::is_whitespace);
         let follows = is_apart || before.ends_with(|c: char| c.is_ascii_digit() || c == '}');
-        let lower = word.to_lowercase();
-        let singular = lower
-            .strip_suffix("es")
-            .filter(|word| UNITS.contains(word))
-            .or(lower.strip_suffix('s').filter(|word| UNITS.contains(word)));
-        let is_unit = UNITS.contains(&lower.as_str()) || singular.is_some();
+        let singulars = [Some(word), word.strip_suffix('s'), word.strip_suffix("es")];
+        let is_unit = singulars.into_iter().flatten().any(|word| UNITS.contains(&word));
         let is_long = word.len() > 1 || is_apart;
         if !follows
             || !is_unit
@@ -183,11 +197,13 @@ fn without_exponent_of_unit(text: &str) -> &str {
     for command in commands {
         if let Some(at) = inner.rfind(command)
             && closing_brace(&head[at + command.len()..]) == Some(inner.len() - at - command.len())
-            && !text[..at].trim().is_empty()
-            && !text[..at].trim_end().ends_with(['+', '-', '*', '/', '=', '^', '_', ',', '{', '(', '<', '>', ':'])
-            && !text[..at].trim_end().ends_with("\\quad")
         {
-            return text[..at].trim_end();
+            let before = text[..at].trim_end();
+            let before = before.strip_suffix("\\,").unwrap_or(before).trim_end();
+            let is_term = !before.is_empty()
+                && !before.ends_with(['+', '-', '*', '/', '=', '^', '_', ',', '{', '(', '<', '>', ':'])
+                && !before.ends_with("\\quad");
+            return if is_term { before } else { text };
         }
     }
     text

@@ -275,9 +275,9 @@ impl<'a> Scanner<'a> {
 
     fn with_percent(&self, mut piece: Piece, end: usize) -> (Piece, usize) {
         let rest = self.text[end..].trim_start();
-        let sign = ["\\%", "%", "percentage", "Percentage", "percent", "Percent", "pct", "Pct"]
+        let sign = ["%", "percentage", "Percentage", "percent", "Percent", "pct", "Pct", "\\%"]
             .iter()
-            .find(|sign| rest.starts_with(**sign));
+            .find(|sign| rest.starts_with(**sign) && (piece.kind == Kind::Formula || **sign != "\\%"));
         piece.is_percent = sign.is_some();
         let end = sign.map_or(end, |sign| self.text.len() - rest.len() + sign.len());
         (piece, end)
