@@ -178,27 +178,23 @@ impl<'a> Parser<'a> {
             }
         })?;
         let n_rows = rows.len();
+        let fits = is_square == has_high;
         let mut items: Vec<Expr> = rows.into_iter().flatten().collect();
         match items.len() {
             0 => Err(self.expected("something in brackets")),
-            1 if is_square == has_high => Ok(items.remove(0)),
+            1 if fits => Ok(items.remove(0)),
             2 if n_rows == 1 || items.iter().all(Expr::is_scalar) => {
                 let (high, low) = (items.remove(1), items.remove(0));
                 let is_empty = match (exact::value(&low, &mut self.fuel)?, exact::value(&high, &mut self.fuel)?) {
                     (Some(low), Some(high)) => low > high || (low == high && !(is_square && has_high)),
                     _ => low == Expr::Infinity,
                 };
-                if is_empty || !(low.is_scalar() && high.is_scalar()) {
-                    let fits = is_square == has_high;
-                    return if fits {
-                        Ok(Expr::Tuple(vec![low, high]))
-                    } else {
-                        Err(self.expected("a bracket that fits"))
-                    };
+                if !is_empty && low.is_scalar() && high.is_scalar() {
+                    return Ok(Expr::Interval(Box::new(Interval { low, high, has_low: is_square, has_high })));
                 }
-                Ok(Expr::Interval(Box::new(Interval { low, high, has_low: is_square, has_high })))
+                if fits { Ok(Expr::Tuple(vec![low, high])) } else { Err(self.expected("a bracket that fits")) }
             }
-            _ if is_square == has_high && items.len() > 1 => Ok(Expr::Tuple(items)),
+            n if n > 1 && fits => Ok(Expr::Tuple(items)),
             _ => Err(self.expected("a bracket that fits")),
         }
     }

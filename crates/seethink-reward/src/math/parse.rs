@@ -491,8 +491,7 @@ impl<'a> Parser<'a> {
                     self.position += 1;
                     Expr::call(Function::Factorial, base)
                 }
-                Some(Token::Sign('%') | Token::Command("percent")) if matches!(&base, Expr::Number(number) if number.is_decimal || number.value.is_integer()) =>
-                {
+                Some(Token::Sign('%') | Token::Command("percent")) if has_digits(&base) => {
                     self.position += 1;
                     Expr::Percent(Box::new(base))
                 }
@@ -599,6 +598,11 @@ impl<'a> Parser<'a> {
 enum Sign {
     Relation(Relation),
     Approximately,
+}
+
+/// Whether it is a number that is not written as a fraction.
+fn has_digits(expr: &Expr) -> bool {
+    matches!(expr, Expr::Number(number) if number.is_decimal || number.value.is_integer())
 }
 
 /// The factors of a product, so that long ones do not nest.

@@ -51,19 +51,12 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
         let at = text.len() - rest.len();
         let (token, length) = match first {
             c if c.is_whitespace() || c == '$' => (None, c.len_utf8()),
-            '0'..='9' => {
+            '0'..='9' | '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) || first != '.' => {
                 let number = number(rest, syntax);
-                if syntax == Syntax::Plain
-                    && number.len() > 1
-                    && number.bytes().all(|byte| byte.is_ascii_digit())
-                    && first == '0'
-                {
+                let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
+                if syntax == Syntax::Plain && is_whole && number.len() > 1 && first == '0' {
                     return Err(Unreadable::Syntax { at, expected: "a number without zeros before it" });
                 }
-                (Some(number), number.len())
-            }
-            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
-                let number = number(rest, syntax);
                 (Some(number), number.len())
             }
             '*' if syntax == Syntax::Plain && rest.starts_with("**") => {
