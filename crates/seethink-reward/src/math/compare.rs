@@ -22,11 +22,13 @@ pub(crate) struct Comparison {
     pub(crate) strict: bool,
     /// Whether a set as the truth accepts a relation that says the same; the other way round is accepted in any case.
     pub(crate) relations_as_sets: bool,
+    /// Whether 9 % is answered by 9.
+    pub(crate) bare_percentages: bool,
 }
 
 impl Default for Comparison {
     fn default() -> Self {
-        Self { places: 6, strict: true, relations_as_sets: false }
+        Self { places: 6, strict: true, relations_as_sets: false, bare_percentages: true }
     }
 }
 

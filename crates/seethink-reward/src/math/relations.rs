@@ -63,20 +63,17 @@ fn links<'a>(terms: &'a [Expr], signs: &[Relation]) -> Vec<Link<'a>> {
 /// Whether two relations say the same: their sides are the same, or their differences up to a factor.
 fn same_link(truth: Link<'_>, answer: Link<'_>, how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
     // 9 % is answered by 9, but `k = 9 %` not by `k = 9`.
-    let sides = [truth.0, truth.2, answer.0, answer.2];
-    let has_percentage = sides.iter().any(|side| side.any(&|part| matches!(part, Expr::Percent(_))));
-    let direct = !has_percentage
-        && truth.1 == answer.1
+    let how = &Comparison { bare_percentages: false, ..*how };
+    let direct = truth.1 == answer.1
         && parts(truth.0, answer.0, how, fuel)?.is_some()
         && parts(truth.2, answer.2, how, fuel)?.is_some();
-    let crossed = !has_percentage
-        && truth.1 == answer.1.flipped()
+    let crossed = truth.1 == answer.1.flipped()
         && parts(truth.0, answer.2, how, fuel)?.is_some()
         && parts(truth.2, answer.0, how, fuel)?.is_some();
     if direct || crossed {
         return Ok(true);
     }
-    if !sides.iter().all(|side| side.is_scalar()) {
+    if ![truth.0, truth.2, answer.0, answer.2].iter().all(|side| side.is_scalar()) {
         return Ok(false);
     }
     let (one, other) = (truth.0.clone().minus(truth.2.clone()), answer.0.clone().minus(answer.2.clone()));

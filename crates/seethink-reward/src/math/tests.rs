@@ -204,6 +204,8 @@ fn relations_and_matrices() {
         ("x < 1", "-x > -1"),
         ("x < 1", "1 > x"),
         ("x = 5", "5"),
+        ("x = 5\\%", "x = 0.05"),
+        ("x = \\{5\\%, 6\\%\\}", "x = \\{6\\%, 5\\%\\}"),
         ("x = 2 + 3 = 5", "5"),
         ("\\begin{pmatrix}1&2\\end{pmatrix}", "\\begin{bmatrix}1&\\frac42\\end{bmatrix}"),
         ("2\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{pmatrix}2\\\\4\\end{pmatrix}"),
@@ -215,6 +217,8 @@ fn relations_and_matrices() {
         ("x < 1", "-x < -1"),
         ("x < 1", "x \\le 1"),
         ("x = 5", "y = 6"),
+        ("x = 5\\%", "x = 5"),
+        ("x = \\{5\\%, 6\\%\\}", "x = \\{5, 6\\}"),
         ("\\begin{pmatrix}1&2\\end{pmatrix}", "\\begin{pmatrix}1\\\\2\\end{pmatrix}"),
         ("\\begin{pmatrix}1&2\\end{pmatrix}", "\\begin{pmatrix}2&1\\end{pmatrix}"),
     ] {
@@ -231,6 +235,7 @@ fn settings_of_a_comparison_matter() {
     assert_eq!(why_same("0.333333", "\\frac13", &strict), Some(Reason::Rounded));
     assert_eq!(why_same("0.333333", "\\frac13", &Comparison { places: 9, ..strict }), None);
     assert_eq!(why_same("9\\%", "9", &strict), Some(Reason::Form));
+    assert_eq!(why_same("9\\%", "9", &Comparison { bare_percentages: false, ..strict }), None);
     assert_eq!(why_same("(1,2)", "1<x<2", &strict), None);
     assert!(why_same("(1,2)", "1<x<2", &Comparison { relations_as_sets: true, ..strict }).is_some());
 }

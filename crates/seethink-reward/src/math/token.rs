@@ -51,7 +51,7 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
         let at = text.len() - rest.len();
         let (token, length) = match first {
             c if c.is_whitespace() || c == '$' => (None, c.len_utf8()),
-            '0'..='9' | '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) || first != '.' => {
+            c if c.is_ascii_digit() || (c == '.' && rest[1..].starts_with(|c: char| c.is_ascii_digit())) => {
                 let number = number(rest, syntax);
                 let is_whole = number.bytes().all(|byte| byte.is_ascii_digit());
                 if syntax == Syntax::Plain && is_whole && number.len() > 1 && first == '0' {
@@ -85,7 +85,10 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
                     let after = rest.strip_prefix(name);
                     after.is_some_and(|after| matches!(name, "pi" | "oo") || (begins && after.starts_with('(')))
                 };
-                let name = PLAIN.into_iter().find(|name| syntax == Syntax::Plain && is_name(name));
+                let name = match syntax {
+                    Syntax::Latex => None,
+                    Syntax::Plain => PLAIN.into_iter().find(|name| is_name(name)),
+                };
                 match name {
                     Some(name) => {
                         tokens.push((at, Token::Command(name)));

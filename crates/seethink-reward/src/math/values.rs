@@ -15,9 +15,8 @@ pub(super) fn same_numbers(truth: &Expr, answer: &Expr, how: &Comparison, fuel: 
         if one == other {
             return Ok(Some(Reason::Form));
         }
-        // 9 % is answered by 9.
         let is_percentage = matches!(truth, Expr::Percent(_)) || matches!(answer, Expr::Percent(_));
-        if is_percentage && whole(truth).is_some_and(|truth| whole(answer) == Some(truth)) {
+        if is_percentage && how.bare_percentages && whole(truth).is_some_and(|truth| whole(answer) == Some(truth)) {
             return Ok(Some(Reason::Form));
         }
         let same =

@@ -291,12 +291,11 @@ mod tests {
             ("120_5", "1205"),
             ("x^2", "x^2."),
             ("x", "y"),
-            ("", ""),
             ("6", ""),
             ("\\frac{x}{x-1}", "\\frac{t}{t-1}"),
             ("9^{9^{9}}", "9^{9^{8}}"),
         ] {
-            assert!(judge(truth, answer) != Verdict::Right || truth == answer, "{truth} {answer}");
+            assert!(judge(truth, answer) != Verdict::Right, "{truth} {answer}");
         }
         // The original reads x/x-1, and Python takes underscores for separators.
         assert!(Rule::MathrulerAsReleased.judge("\\frac{x}{x-1}", "\\frac{t}{t-1}").is_right());

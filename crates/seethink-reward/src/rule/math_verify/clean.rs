@@ -150,7 +150,8 @@ const UNITS: [&str; 106] = [
 
 /// Without units at the end, with or without an exponent; a text that is nothing else stays.
 fn without_units(text: &str) -> &str {
-    let mut text = without_exponent_of_unit(without_exponent_of_unit(text));
+    // Two may stand side by side: `\text{ square}\text{ cm}`.
+    let mut text = without_unit_in_text(without_unit_in_text(text));
     for _ in 0..2 {
         let trimmed = text.trim_end();
         let word_start = trimmed
@@ -176,8 +177,8 @@ fn without_units(text: &str) -> &str {
     text
 }
 
-/// Without `\text{…}` and an exponent of it at the end.
-fn without_exponent_of_unit(text: &str) -> &str {
+/// Without a `\text{…}` at the end, and its exponent.
+fn without_unit_in_text(text: &str) -> &str {
     let mut head = text.trim_end();
     for exponent in ["^2", "^3", "^{2}", "^{3}", "{^2}", "{^3}"] {
         head = head.strip_suffix(exponent).unwrap_or(head);

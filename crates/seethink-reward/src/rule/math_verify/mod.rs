@@ -48,8 +48,12 @@ impl MathVerify {
         steps.push(format!("truth: {wanted}"));
         let Some(found) = find(answer, self, fuel) else { return Judgement::unscorable(Unscorable::NoAnswer, steps) };
         steps.push(format!("answer: {found}"));
-        let how =
-            Comparison { places: self.places.min(40), strict: self.strict, relations_as_sets: self.relations_as_sets };
+        let how = Comparison {
+            places: self.places.min(40),
+            strict: self.strict,
+            relations_as_sets: self.relations_as_sets,
+            ..Comparison::default()
+        };
         Judgement::new(same_findings(&wanted, &found, &how, fuel), steps)
     }
 }
