@@ -1,13 +1,13 @@
-//! What every static policy must hold, and small corpora to hold it on.
+//! Checks that every policy and composition is held to, and small corpora to hold them on.
 
 use crate::{
     Batch, Corpus, CorpusEntry, Course, CurriculumConfig, Epochs, GroupKey, GroupOutcome, LastBatch, Order,
-    SimulatedStep, Simulation, SkilledLearner,
+    SimulatedStep, Simulation, SkilledLearner, WarmStart, With,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
 use seethink_core::{Capability, PassRate, ProblemId, Purpose, Rng};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A corpus with so many problems of each capability, ids and pass rates (of sixteen rollouts) scattered.
 pub(crate) fn corpus(counts: &[(Capability, usize)]) -> Corpus {
@@ -198,6 +198,191 @@ fn resume(
     prop_assert_eq!(drain(resumed, size), &batches[cut..]);
     prop_assert_eq!(step(resumed, size), None, "over is over");
     Ok(())
+}
+
+const MERGED: &str = "Merged(order: Shuffled, epochs: PerStage(3), last_batch: Keep)";
+
+/// Every policy and every composition, some with several settings.
+fn every_policy() -> Vec<CurriculumConfig> {
+    let staged = |epochs: &str, last_batch: &str| {
+        format!("Staged(order: EasyToHard, epochs: {epochs}, last_batch: {last_batch})")
+    };
+    let watching = |length: &str| {
+        format!(
+            "Staged(stages: [(name: \"a\", length: {length}), (name: \"b\", length: Steps(3))], order: Shuffled, epochs: PerStage(1), last_batch: Keep)"
+        )
+    };
+    let levels = "by: (axes: [PassRate], bins: 3), hardest_first: true";
+    let nested = "Staged(stages: [(name: \"a\", policy: AdaRft(difficulty: PassRate, revisit: NextEpoch)), (name: \"b\", policy: Vas())], order: Shuffled, epochs: AsNeeded(steps: 4), last_batch: Keep)";
+    let texts = [
+        MERGED.to_owned(),
+        "Merged(order: EasyToHard, epochs: PerStage(4), last_batch: Drop)".into(),
+        staged("OverWholePlan(2)", "Keep"),
+        staged("PerStage(3)", "Drop"),
+        staged("AsNeeded(steps: 5)", "Drop"),
+        watching("Threshold(quantity: Accuracy, at_least: 0.9, window: 3, at_most: 9)"),
+        watching("Plateau(quantity: Reward, gain: 0.1, window: 3, at_most: 9)"),
+        nested.into(),
+        format!("With(policy: {MERGED}, rules: [ZeroVariance(), Vcrl(capacity: 9)], steps: 9)"),
+        format!(
+            "Mix(parts: [(0.6, {MERGED}), (0.4, Pools()), (0.3, AdaRft(difficulty: PassRate, revisit: NextEpoch))])"
+        ),
+        format!("WarmStart(steps: 3, first: Review(mastered: 1.0, first: 1, share: 0.5), then: {MERGED})"),
+        format!("WarmStart(steps: 9, first: {MERGED}, then: {})", staged("PerStage(1)", "Keep")),
+        format!("Repeat(times: 3, policy: {})", staged("PerStage(1)", "Keep")),
+        format!("Band(axis: PassRate, at_most: 2.0, policy: {MERGED})"),
+        format!("Replay(share: 0.5, capacity: 20, policy: {MERGED})"),
+        "AdaRft(difficulty: PassRate, revisit: Always)".into(),
+        "AdaRft(difficulty: PassRate, revisit: NextEpoch)".into(),
+        "Sec(by: (axes: [Capability]), rate: 0.5, temperature: 0.4)".into(),
+        "Dump(by: (axes: [Capability]))".into(),
+        format!("E2h({levels}, schedule: Cosine, steps: 9)"),
+        format!("Ladder({levels}, up: 0.7, down: 0.3, window: 12)"),
+        "Pools()".into(),
+        "Vas()".into(),
+        "FgExpo()".into(),
+        "Review(mastered: 0.75, first: 1, share: 0.5)".into(),
+    ];
+    texts.iter().map(|text| read(text)).collect()
+}
+
+/// A configuration in the spelling of configuration files.
+pub(crate) fn read(text: &str) -> CurriculumConfig {
+    let extensions = "#![enable(unwrap_variant_newtypes, implicit_some)]";
+    ron::from_str(&format!("{extensions} {text}")).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+#[test]
+fn no_policy_is_forgotten() {
+    let Err(ron::error::SpannedError { code: ron::Error::NoSuchEnumVariant { expected, .. }, .. }) =
+        ron::from_str::<CurriculumConfig>("Nothing()")
+    else {
+        panic!("an unknown policy is refused by its name")
+    };
+    let names: Vec<String> = every_policy().iter().map(|config| format!("{config:?}")).collect();
+    for variant in expected.iter().filter(|variant| **variant != "Custom") {
+        assert!(names.iter().any(|name| name.starts_with(&format!("{variant}("))), "{variant} is not checked");
+    }
+}
+
+/// Outcomes of a problem in a step: right with its prior pass rate.
+fn graded(corpus: &Corpus, step: u64, problem: ProblemId) -> GroupOutcome {
+    let rate = f64::from(corpus.get(problem).unwrap().pass_rate.unwrap().fraction());
+    let mut rng = Rng::new(3, Purpose::World, &[step, problem.0]);
+    let rewards: Vec<f32> = (0..4).map(|_| f32::from(u8::from(rng.uniform() < rate))).collect();
+    GroupOutcome { key: GroupKey { step, problem: ProblemId(problem.0) }, ..outcome(problem.0, &rewards) }
+}
+
+/// A step that draws `size` problems and then, where groups were refused, so many more at a time; `None` when all is over.
+fn refilled_step(course: &mut Course, corpus: &Corpus, size: usize, refills: &[usize]) -> Option<Vec<Batch>> {
+    let step = course.progress().steps;
+    let first = course.draw(size);
+    if first.is_empty() {
+        return None;
+    }
+    let mut batches = vec![first];
+    batches.extend(refills.iter().map(|&want| course.draw(want)));
+    let drawn = batches.iter().flat_map(|batch| &batch.problems);
+    let groups: Vec<GroupOutcome> = drawn.map(|&problem| graded(corpus, step, problem)).collect();
+    let n_admitted = groups.iter().filter(|group| course.admit(group)).count();
+    assert!(course.replay(2).len() <= 2 && n_admitted <= groups.len());
+    course.observe(&groups);
+    Some(batches)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    /// However often a step draws again, no problem comes twice in it, its stage stays, and a resumed run draws the same.
+    #[test]
+    fn no_step_draws_a_problem_twice(
+        config in select(every_policy()), counts in [1usize..12, 1usize..12, 1usize..12], size in 1usize..10,
+        refills in prop::collection::vec(prop::collection::vec(1usize..6, 0..5), 12), cut in 0usize..12, seed: u64,
+    ) {
+        let [a, b, c] = counts;
+        let corpus = three(a, b, c);
+        let mut course = config.build(&corpus, seed).unwrap();
+        let mut resumed = None;
+        for (now, refills) in refills.iter().enumerate() {
+            if now == cut {
+                let record = serde_json::to_string(&course.to_record()).unwrap();
+                let mut fresh = config.build(&corpus, seed).unwrap();
+                fresh.load_record(&serde_json::from_str(&record).unwrap()).unwrap();
+                resumed = Some(fresh);
+            }
+            let before = course.progress().problems;
+            let batches = refilled_step(&mut course, &corpus, size, refills);
+            if let Some(resumed) = &mut resumed {
+                prop_assert_eq!(&refilled_step(resumed, &corpus, size, refills), &batches);
+                prop_assert_eq!(resumed.curriculum().metrics(), course.curriculum().metrics());
+            }
+            let Some(batches) = batches else { break };
+            let mut seen: BTreeSet<ProblemId> = BTreeSet::new();
+            for (batch, want) in batches.iter().zip(std::iter::once(&size).chain(refills)) {
+                prop_assert!(batch.problems.len() <= *want && (batch.is_empty() || batch.stage == batches[0].stage));
+                seen.extend(&batch.problems);
+            }
+            let n_drawn = course.progress().problems - before;
+            prop_assert_eq!(seen.len() as u64, n_drawn, "problems came twice in step {}: {:?}", now, batches);
+        }
+    }
+
+    /// Refills draw ahead, and no problem is visited more or less often for it.
+    #[test]
+    fn refills_leave_every_epoch_whole(
+        text in select(vec![MERGED, "AdaRft(difficulty: PassRate, revisit: NextEpoch)"]),
+        counts in [1usize..12, 1usize..12, 1usize..12], size in 1usize..10, seed: u64,
+        refills in prop::collection::vec(prop::collection::vec(1usize..6, 0..5), 120),
+    ) {
+        let [a, b, c] = counts;
+        let corpus = three(a, b, c);
+        let mut course = read(text).build(&corpus, seed).unwrap();
+        let mut visits: BTreeMap<ProblemId, usize> = corpus.iter().map(|entry| (entry.id, 0)).collect();
+        for refills in &refills {
+            let Some(batches) = refilled_step(&mut course, &corpus, size, refills) else { break };
+            batches.iter().flat_map(|batch| &batch.problems).for_each(|id| *visits.entry(*id).or_default() += 1);
+            let (least, most) = (visits.values().min(), visits.values().max());
+            prop_assert!(most.unwrap() - least.unwrap() <= 1, "{:?}", visits);
+        }
+        prop_assert!(text != MERGED || visits.values().all(|&n| n == 3), "{:?}", visits);
+    }
+
+    /// Steps of a warm start are nobody else's: what follows takes as many of its own, stage by stage, as it does alone.
+    #[test]
+    fn a_warm_start_takes_no_steps_from_what_follows(
+        config in select(every_policy()), steps in 1u32..7, first in select(vec!["Vas()", "Pools()"]), size in 1usize..10, seed: u64,
+    ) {
+        let corpus = three(12, 12, 12);
+        let then = Box::new(if config.is_endless() {
+            CurriculumConfig::With(With { policy: Box::new(config), rules: Vec::new(), steps: Some(6) })
+        } else {
+            config
+        });
+        let warm = CurriculumConfig::WarmStart(WarmStart { steps, first: Box::new(read(first)), then: then.clone() });
+        // A success in the warm start, which would end a stage by its threshold, and nothing afterwards.
+        let stages = |config: &CurriculumConfig, n_warm: u32| {
+            let mut course = config.build(&corpus, seed).unwrap();
+            let planned = course.curriculum().planned_steps(Some(size));
+            let mut stages = Vec::new();
+            loop {
+                let batch = course.draw(size);
+                if batch.is_empty() {
+                    return (stages, planned);
+                }
+                let reward = f32::from(u8::from(stages.len() < n_warm as usize));
+                course.observe(&batch.problems.iter().map(|id| outcome(id.0, &[reward; 2])).collect::<Vec<_>>());
+                stages.push(batch.stage);
+            }
+        };
+        let (alone, planned_alone) = stages(&then, 0);
+        let (found, planned) = stages(&warm, steps);
+        prop_assert_eq!(&found[..steps as usize], &vec![0; steps as usize]);
+        prop_assert_eq!(&found[steps as usize..], &alone);
+        if let Some(mut expected) = planned_alone {
+            expected[0] += steps as usize;
+            prop_assert_eq!(planned, Some(expected));
+        }
+    }
 }
 
 /// The reference cases of a suite; `tests/fixtures/grpo/README.md` says whose they are.

@@ -2,6 +2,8 @@
 
 use crate::fingerprint::Fingerprint;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome, Progress};
+use seethink_core::ProblemId;
+use std::collections::BTreeSet;
 
 /// A curriculum, and how far it has come: what the trainer holds, and what policies made of policies hold.
 ///
@@ -34,6 +36,8 @@ use crate::{Batch, Corpus, Curriculum, CurriculumError, CurriculumRecord, GroupK
 pub struct Course {
     curriculum: Box<dyn Curriculum>,
     progress: Progress,
+    /// Problems drawn in the step under way.
+    drawn: BTreeSet<ProblemId>,
     corpus: u64,
     settings: u64,
 }
@@ -52,18 +56,19 @@ impl Course {
 
     /// A part of another curriculum, which knows its corpus and its settings.
     pub(crate) fn part(curriculum: Box<dyn Curriculum>) -> Self {
-        Self { curriculum, progress: Progress::default(), corpus: 0, settings: 0 }
+        Self { curriculum, progress: Progress::default(), drawn: BTreeSet::new(), corpus: 0, settings: 0 }
     }
 
-    /// See [`Curriculum::draw`].
+    /// See [`Curriculum::draw`]. A problem that the step has drawn already is left out, so that no group is sampled twice.
     ///
     /// # Panics
     /// If `want` is zero.
     pub fn draw(&mut self, want: usize) -> Batch {
         assert!(want > 0, "a batch has at least one problem");
-        let batch = self.curriculum.draw(self.progress, want);
+        let mut batch = self.curriculum.draw(self.progress, want);
         self.progress.draws += 1;
         self.progress.problems += batch.problems.len() as u64;
+        batch.problems.retain(|problem| self.drawn.insert(*problem));
         batch
     }
 
@@ -86,6 +91,12 @@ impl Course {
     pub fn observe(&mut self, groups: &[GroupOutcome]) {
         self.curriculum.observe(groups);
         self.progress.steps += 1;
+        self.drawn.clear();
+    }
+
+    /// See [`Curriculum::watch`]. No step is over by it.
+    pub fn watch(&mut self, groups: &[GroupOutcome]) {
+        self.curriculum.watch(groups);
     }
 
     /// The curriculum, for everything that changes nothing.
@@ -118,6 +129,7 @@ impl Course {
         record.check(self.corpus, self.settings)?;
         self.curriculum.load_state(&record.state)?;
         self.progress = record.progress;
+        self.drawn.clear();
         Ok(())
     }
 }
@@ -147,3 +159,35 @@ macro_rules! ask_the_active_part {
     };
 }
 pub(crate) use ask_the_active_part;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::three;
+
+    /// Draws the same problems whenever it is asked.
+    #[derive(Debug)]
+    struct Forgetful(Vec<ProblemId>);
+
+    impl Curriculum for Forgetful {
+        fn draw(&mut self, _: Progress, want: usize) -> Batch {
+            self.0.iter().copied().take(want).collect()
+        }
+    }
+
+    #[test]
+    fn a_policy_without_memory_of_the_step_draws_no_problem_twice() {
+        let corpus = three(5, 0, 0);
+        let ids: Vec<ProblemId> = corpus.iter().map(|entry| entry.id).collect();
+        let mut course = Course::new(Forgetful(ids.clone()), &corpus);
+        assert_eq!(course.draw(3).problems, ids[..3]);
+        assert_eq!(course.draw(4).problems, ids[3..4]);
+        assert!(course.draw(2).is_empty());
+        assert_eq!(course.progress().problems, 9);
+        course.observe(&[]);
+        assert_eq!(course.draw(2).problems, ids[..2], "another step");
+        let record = course.to_record();
+        course.load_record(&record).unwrap();
+        assert_eq!(course.draw(2).problems, ids[..2], "a step taken up again");
+    }
+}

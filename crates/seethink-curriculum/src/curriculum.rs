@@ -1,6 +1,6 @@
 //! The contract between a policy and the trainer.
 
-use crate::{CurriculumError, Stage, State};
+use crate::{CurriculumError, Quantity, Stage, State};
 use seethink_core::ProblemId;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -22,7 +22,7 @@ use std::fmt::Debug;
 /// Decisions depend on the arguments, on the construction (its seed among it) and on what was observed, and on nothing else: no
 /// clock, no ambient randomness. State is taken between steps, so it need not know of a step half done.
 pub trait Curriculum: Debug + Send {
-    /// What to train on next: at most `want` problems, none twice in a step.
+    /// Draws what to train on next: at most `want` problems, none twice in a step ([`Course`](crate::Course) leaves out what was).
     ///
     /// An empty batch at the beginning of a step ends the training; later in a step it means that this step gets no more.
     /// A stage ends between steps, never within one.
@@ -54,6 +54,14 @@ pub trait Curriculum: Debug + Send {
 
     /// The end of a step: every group that was sampled in it, in the order drawn.
     fn observe(&mut self, groups: &[GroupOutcome]) {
+        let _ = groups;
+    }
+
+    /// Outcomes of a step that another curriculum drew: what they say about problems is learnt, and no step of one's own is counted.
+    ///
+    /// A policy that keeps figures of problems or categories writes this, so that they are known when its turn comes
+    /// ([`WarmStart`](crate::WarmStart)); one that follows its own draws, such as a level or a target, does not.
+    fn watch(&mut self, groups: &[GroupOutcome]) {
         let _ = groups;
     }
 
@@ -107,7 +115,7 @@ pub struct Progress {
     pub steps: u64,
     /// Calls of [`Curriculum::draw`] so far.
     pub draws: u64,
-    /// Problems drawn so far.
+    /// Problems drawn so far, those included that were left out because their step had drawn them already.
     pub problems: u64,
 }
 
@@ -176,12 +184,12 @@ impl GroupOutcome {
 
     /// Mean accuracy of the group, in `[0, 1]`; `None` for a group without completions.
     pub fn pass_rate(&self) -> Option<f64> {
-        mean(self.accuracies.iter().map(|&accuracy| f64::from(accuracy)))
+        self.mean(Quantity::Accuracy)
     }
 
     /// Mean reward; `None` for a group without completions.
     pub fn mean_reward(&self) -> Option<f64> {
-        mean(self.rewards.iter().map(|&reward| f64::from(reward)))
+        self.mean(Quantity::Reward)
     }
 
     /// Mean absolute advantage; `None` for a group without completions.
@@ -189,9 +197,22 @@ impl GroupOutcome {
         mean(self.advantages.iter().map(|&advantage| f64::from(advantage).abs()))
     }
 
-    /// Whether all completions earned the same, so that there is nothing to learn from their comparison.
-    pub fn has_no_variance(&self) -> bool {
-        self.rewards.windows(2).all(|pair| pair[0] == pair[1])
+    /// A quantity of each completion, `[completion]`.
+    pub fn values(&self, quantity: Quantity) -> &[f32] {
+        match quantity {
+            Quantity::Accuracy => &self.accuracies,
+            Quantity::Reward => &self.rewards,
+        }
+    }
+
+    /// Mean of a quantity over the group; `None` for a group without completions.
+    pub fn mean(&self, quantity: Quantity) -> Option<f64> {
+        mean(self.values(quantity).iter().map(|&value| f64::from(value)))
+    }
+
+    /// Absence of variance: all completions have the same value, so that there is nothing to learn from their comparison.
+    pub fn has_no_variance(&self, quantity: Quantity) -> bool {
+        self.values(quantity).windows(2).all(|pair| pair[0] == pair[1])
     }
 }
 
@@ -203,13 +224,29 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::checks::outcome;
 
     #[test]
     fn a_groups_pass_rate_is_its_mean_accuracy() {
         assert_eq!(outcome(1, &[1.0, 0.0, 0.0, 1.0]).pass_rate(), Some(0.5));
         assert_eq!(outcome(1, &[]).pass_rate(), None);
-        assert!(outcome(1, &[0.0, 0.0]).has_no_variance());
-        assert!(!outcome(1, &[0.0, 1.0]).has_no_variance());
+        for quantity in [Quantity::Accuracy, Quantity::Reward] {
+            assert!(outcome(1, &[0.0, 0.0]).has_no_variance(quantity));
+            assert!(!outcome(1, &[0.0, 1.0]).has_no_variance(quantity));
+        }
+    }
+
+    #[test]
+    fn accuracy_and_reward_vary_on_their_own() {
+        let group = GroupOutcome { rewards: vec![0.5, 1.0], ..outcome(1, &[1.0, 1.0]) };
+        assert_eq!(
+            [Quantity::Accuracy, Quantity::Reward].map(|quantity| group.has_no_variance(quantity)),
+            [true, false]
+        );
+        assert_eq!(
+            [Quantity::Accuracy, Quantity::Reward].map(|quantity| group.mean(quantity)),
+            [Some(1.0), Some(0.75)]
+        );
     }
 }

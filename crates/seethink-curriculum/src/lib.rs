@@ -81,6 +81,6 @@ pub use policies::sec::{Absent, Sec};
 pub use policies::staged::Staged;
 pub use policies::vas::Vas;
 pub use record::{CurriculumRecord, State};
-pub use rules::{AdvantageGate, Favour, Filter, RuleConfig, Speed, Vcrl, Weight};
+pub use rules::{AdvantageGate, Favour, Filter, RuleConfig, Speed, Vcrl, Weight, ZeroVariance};
 pub use simulation::{Learner, SimulatedStep, Simulation, SkilledLearner};
 pub use stage::{Length, Only, Quantity, Stage, StageOverrides};

@@ -41,7 +41,7 @@ impl State {
 
 impl CurriculumRecord {
     /// The version that this build writes and reads.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
 
     /// Whether it belongs to the corpus and settings of these fingerprints.
     pub(crate) fn check(&self, corpus: u64, settings: u64) -> Result<(), CurriculumError> {
@@ -93,6 +93,9 @@ mod tests {
         assert!(matches!(record.state.read::<String>(), Err(CurriculumError::UnreadableState { .. })));
         assert!(matches!(record.state.read::<()>(), Err(CurriculumError::UnreadableState { .. })));
         let newer = CurriculumRecord { version: 9, ..record };
-        assert!(matches!(newer.check(1, 2), Err(CurriculumError::RecordVersion { found: 9, expected: 2 })));
+        assert!(matches!(
+            newer.check(1, 2),
+            Err(CurriculumError::RecordVersion { found: 9, expected: CurriculumRecord::VERSION })
+        ));
     }
 }

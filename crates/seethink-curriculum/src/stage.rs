@@ -83,12 +83,13 @@ pub enum Length {
     },
 }
 
-/// What the length of a stage can depend on; averaged over the groups of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Quantity of a completion that rules about groups and lengths of stages go by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantity {
-    /// Share of right completions, in `[0, 1]`.
+    /// Accuracy part of the reward, in `[0, 1]`.
+    #[default]
     Accuracy,
-    /// Total reward.
+    /// Total reward, with format and penalties.
     Reward,
 }
 

@@ -10,6 +10,7 @@ use crate::{
 use seethink_core::ProblemId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Policies side by side. Every batch is divided by the shares, so exactly that after every draw no policy is more than a problem off;
 /// what one cannot fill goes to the others. A mix is over when all of them are.
@@ -85,21 +86,17 @@ impl Mixed {
     /// Draws up to `want` problems of one policy that are not in this step yet.
     fn draw_from(&mut self, index: usize, want: usize, problems: &mut Vec<ProblemId>) {
         let before = problems.len();
-        // What another policy drew already is skipped, and drawn for again.
+        // What another policy drew already is skipped, and drawn for again: the policy has at most all of its problems in a step.
         while problems.len() - before < want {
             let batch = self.courses[index].draw(want - (problems.len() - before));
             if batch.is_empty() {
                 break;
             }
-            let fresh =
-                batch.problems.iter().filter(|problem| !self.of.contains_key(problem)).copied().collect::<Vec<_>>();
-            let stuck = fresh.is_empty();
-            for problem in fresh {
-                self.of.insert(problem, index);
-                problems.push(problem);
-            }
-            if stuck {
-                break;
+            for problem in batch.problems {
+                if let Entry::Vacant(vacant) = self.of.entry(problem) {
+                    vacant.insert(index);
+                    problems.push(problem);
+                }
             }
         }
         self.account.drawn[index] += (problems.len() - before) as u64;
@@ -155,6 +152,10 @@ impl Curriculum for Mixed {
         self.courses.iter_mut().zip(own).for_each(|(course, groups)| course.observe(&groups));
         self.of.clear();
         self.replayed.clear();
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
+        self.courses.iter_mut().for_each(|course| course.watch(groups));
     }
 
     fn banked(&self) -> Vec<GroupKey> {

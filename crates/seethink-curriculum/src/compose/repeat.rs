@@ -81,6 +81,10 @@ impl Curriculum for Repeating {
         self.course.observe(groups);
     }
 
+    fn watch(&mut self, groups: &[GroupOutcome]) {
+        self.course.watch(groups);
+    }
+
     fn stages(&self) -> &[Stage] {
         self.course.curriculum().stages()
     }

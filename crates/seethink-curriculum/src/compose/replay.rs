@@ -109,6 +109,10 @@ impl Curriculum for Replaying {
         self.policy.observe(groups);
     }
 
+    fn watch(&mut self, groups: &[GroupOutcome]) {
+        self.policy.watch(groups);
+    }
+
     fn banked(&self) -> Vec<GroupKey> {
         self.bank.iter().map(|(key, _)| *key).chain(self.policy.curriculum().banked()).collect()
     }

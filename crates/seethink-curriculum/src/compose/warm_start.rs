@@ -8,7 +8,9 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Draws by `first` for so many steps (fewer if it is over sooner) and by `then` afterwards, which has watched all along.
+/// Draws by `first` for so many steps (fewer if it is over sooner) and by `then` afterwards, which has [watched](Curriculum::watch):
+/// what the first steps say about problems is known to it, and its own steps are counted from its own first one. The first steps
+/// belong to the first stage of `then`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmStart {
@@ -24,7 +26,12 @@ impl WarmStart {
     pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let first = Course::part(self.first.single("WarmStart", corpus, seed, 0)?);
         let then = Course::part(self.then.part(corpus, seed)?);
-        Ok(Box::new(Warming { courses: [first, then], steps: self.steps, at: At::default() }))
+        Ok(Box::new(Warming {
+            courses: [first, then],
+            steps: self.steps,
+            endless: self.first.is_endless(),
+            at: At::default(),
+        }))
     }
 }
 
@@ -32,6 +39,8 @@ impl WarmStart {
 struct Warming {
     courses: [Course; 2],
     steps: u32,
+    /// Whether the first policy goes on for ever.
+    endless: bool,
     at: At,
 }
 
@@ -70,11 +79,29 @@ impl Curriculum for Warming {
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
         self.at.open = false;
-        self.courses.iter_mut().for_each(|course| course.observe(groups));
+        self.active_mut().observe(groups);
+        if !self.at.warm {
+            self.courses[1].watch(groups);
+        }
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
+        self.courses.iter_mut().for_each(|course| course.watch(groups));
     }
 
     fn stages(&self) -> &[Stage] {
         self.courses[1].curriculum().stages()
+    }
+
+    fn planned_steps(&self, want: Option<usize>) -> Option<Vec<usize>> {
+        let [first, then] = &self.courses;
+        let ends = first.curriculum().planned_steps(want).map(|steps| steps.iter().sum::<usize>());
+        let most = self.steps as usize;
+        // Without a plan only an endless policy is known not to be over sooner.
+        let warm = ends.map(|ends| ends.min(most)).or(self.endless.then_some(most))?;
+        let mut planned = then.curriculum().planned_steps(want)?;
+        *planned.first_mut()? += warm;
+        Some(planned)
     }
 
     fn state(&self) -> State {

@@ -95,6 +95,11 @@ impl Curriculum for Ruled {
         self.rules.iter_mut().for_each(|rule| rule.observe(groups));
     }
 
+    fn watch(&mut self, groups: &[GroupOutcome]) {
+        self.policy.watch(groups);
+        self.rules.iter_mut().for_each(|rule| rule.watch(groups));
+    }
+
     fn banked(&self) -> Vec<GroupKey> {
         self.parts().flat_map(|part| part.banked()).collect()
     }
@@ -152,7 +157,7 @@ impl Curriculum for Ruled {
 mod tests {
     use super::*;
     use crate::checks::{check_resume, drain, outcome, three};
-    use crate::{Filter, Quantity, Simulation, Speed, Weight};
+    use crate::{Filter, Quantity, Simulation, Speed, Weight, ZeroVariance};
 
     fn with(rules: Vec<RuleConfig>, steps: Option<u32>) -> CurriculumConfig {
         let policy = "Staged(order: Shuffled, epochs: AsNeeded(steps: 5), last_batch: Keep)";
@@ -175,7 +180,7 @@ mod tests {
         let filter =
             |low, high| RuleConfig::Filter(Filter { quantity: Quantity::Accuracy, low, high, inclusive: true });
         let focal = |gamma| RuleConfig::Weight(Weight::Focal { gamma });
-        let speed = RuleConfig::Speed(Speed { screen: 2, more: 2 });
+        let speed = RuleConfig::Speed(Speed { screen: 2, more: 2, quantity: Quantity::Accuracy });
         let rules = vec![filter(0.25, 1.0), filter(0.0, 0.75), focal(1.0), focal(2.0), speed];
         let config = with(rules, None);
         let mut course = config.build(&corpus, 1).unwrap();
@@ -190,7 +195,7 @@ mod tests {
     #[test]
     fn refused_groups_are_drawn_for_again() {
         let corpus = three(400, 400, 400);
-        let config = with(vec![RuleConfig::ZeroVariance], None);
+        let config = with(vec![RuleConfig::ZeroVariance(ZeroVariance::default())], None);
         let simulation = Simulation { batch: 16, max_draws: 9, ..Simulation::default() };
         let steps = simulation.run(&mut config.build(&corpus, 1).unwrap(), &corpus, &mut |_: &_| 0.9);
         assert_eq!(steps.len(), 15);

@@ -96,7 +96,9 @@ impl AdaRft {
             difficulties,
             positions,
             open,
-            taken: vec![],
+            taken: Vec::new(),
+            held: Vec::new(),
+            n_drawn: 0,
             target,
         }))
     }
@@ -120,6 +122,10 @@ struct Adaptive {
     open: BTreeSet<u32>,
     /// Ranks drawn in this epoch, or in this step where problems come again in every step.
     taken: Vec<u32>,
+    /// Ranks that the step under way drew in the epoch before: they open again at its end.
+    held: Vec<u32>,
+    /// Number of ranks that the step under way drew.
+    n_drawn: usize,
     target: f64,
 }
 
@@ -142,15 +148,19 @@ impl Adaptive {
         }
     }
 
-    fn reopen(&mut self) {
-        self.open.extend(self.taken.drain(..));
+    /// Opens what is taken but for the last `n_held`, which are held until the end of the step.
+    fn reopen(&mut self, n_held: usize) {
+        let mut taken = std::mem::take(&mut self.taken);
+        self.held.extend(taken.drain(taken.len() - n_held..));
+        self.open.extend(taken);
     }
 }
 
 impl Curriculum for Adaptive {
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
-        if self.open.is_empty() && self.config.revisit == Revisit::NextEpoch {
-            self.reopen();
+        // An epoch begins once in a step at most: when it has run through, the step has drawn everything.
+        if self.open.is_empty() && self.config.revisit == Revisit::NextEpoch && self.held.is_empty() {
+            self.reopen(self.n_drawn);
         }
         let mut ranks = Vec::with_capacity(want);
         while ranks.len() < want {
@@ -159,12 +169,15 @@ impl Curriculum for Adaptive {
             ranks.push(rank);
         }
         self.taken.extend(&ranks);
+        self.n_drawn += ranks.len();
         ranks.iter().map(|&rank| self.corpus.entry(self.positions[rank as usize] as usize).id).collect()
     }
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.n_drawn = 0;
+        self.open.extend(self.held.drain(..));
         if self.config.revisit == Revisit::Always {
-            self.reopen();
+            self.reopen(0);
         }
         if let Some(reward) = mean(groups.iter().flat_map(|group| &group.rewards).map(|&reward| f64::from(reward))) {
             self.target = self.config.next(self.target, reward);
@@ -187,6 +200,8 @@ impl Curriculum for Adaptive {
             self.open.remove(rank);
         }
         (self.target, self.taken) = (target, taken);
+        self.held.clear();
+        self.n_drawn = 0;
         Ok(())
     }
 

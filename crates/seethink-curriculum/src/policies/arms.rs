@@ -6,7 +6,6 @@ use crate::policies::weights::choose;
 use crate::{Categories, Corpus, Curriculum, CurriculumError, LastBatch, Partition, Progress, State};
 use seethink_core::{ProblemId, Purpose, Rng};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A corpus in categories, each walked in a fresh random order without end.
@@ -16,9 +15,7 @@ pub(crate) struct Arms {
     categories: Categories,
     walks: Vec<Walk>,
     seed: u64,
-    /// What was drawn in the step under way.
-    taken: BTreeSet<ProblemId>,
-    /// How much of each category that is.
+    /// Problems of each category that the step under way has drawn.
     n_taken: Vec<usize>,
 }
 
@@ -51,7 +48,7 @@ impl Arms {
         };
         let walks = (0..categories.len()).map(walk).collect::<Result<Vec<_>, CurriculumError>>()?;
         let n_taken = vec![0; walks.len()];
-        Ok(Self { corpus: corpus.clone(), categories, walks, seed, taken: BTreeSet::new(), n_taken })
+        Ok(Self { corpus: corpus.clone(), categories, walks, seed, n_taken })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -79,20 +76,15 @@ impl Arms {
                 }
             }
             let Some(category) = choose(&open, &mut rng) else { break };
-            // A walk that begins anew may come to what is drawn already.
-            let problem = std::iter::repeat_with(|| self.walks[category].draw(Progress::default(), 1).problems[0])
-                .find(|problem| !self.taken.contains(problem));
-            let Some(problem) = problem else { break };
-            self.taken.insert(problem);
+            problems.extend(self.walks[category].draw(progress, 1).problems);
             self.n_taken[category] += 1;
-            problems.push(problem);
         }
         problems
     }
 
     /// The end of a step.
     pub(crate) fn release(&mut self) {
-        self.taken.clear();
+        self.walks.iter_mut().for_each(|walk| walk.observe(&[]));
         self.n_taken.fill(0);
     }
 

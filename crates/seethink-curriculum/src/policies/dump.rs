@@ -117,12 +117,16 @@ impl Curriculum for Learning {
     }
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.watch(groups);
+        self.arms.release();
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
         for group in groups {
             if let Some(category) = self.arms.of(group.problem()) {
                 self.bounds.learn(category, group.advantages.iter().map(|&advantage| f64::from(advantage)));
             }
         }
-        self.arms.release();
     }
 
     fn state(&self) -> State {

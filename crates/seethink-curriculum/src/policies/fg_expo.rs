@@ -75,6 +75,10 @@ impl Curriculum for Bell {
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
         self.problems.release();
+        self.watch(groups);
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
         for group in groups {
             if let (Some(position), Some(rate)) = (self.problems.position(group.problem()), group.pass_rate()) {
                 let running = self.rates.entry(position as u32).or_insert(0.5);

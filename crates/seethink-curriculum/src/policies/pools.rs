@@ -82,6 +82,10 @@ impl Curriculum for Pooled {
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
         self.problems.release();
+        self.watch(groups);
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
         for group in groups {
             if let (Some(position), Some(reward)) = (self.problems.position(group.problem()), group.mean_reward()) {
                 self.rewards.insert(position as u32, reward);

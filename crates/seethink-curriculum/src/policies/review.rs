@@ -1,18 +1,18 @@
 //! Spaced review: what was mastered comes back at growing intervals.
 //!
-//! State: interval and due step of each problem seen, and the walk over the others. Metrics: `due`, `mastered`: numbers of problems.
+//! State: interval and due step of each mastered problem, and the place of the walk over the others. Metrics: `due`, `mastered`:
+//! numbers of problems.
 
-use crate::order::Order;
-use crate::policies::walk::Walk;
-use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, LastBatch, Metric, Progress, State};
-use seethink_core::ProblemId;
+use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
+use seethink_core::{ProblemId, Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-/// At most `share` of a batch are problems that are due, the longest due first; the rest comes from a walk over all problems that leaves
-/// out what waits to be due. A group with a pass rate of at least `mastered` doubles the problem's interval, from `first` steps; any other makes it
-/// wait for the walk again. Never over.
+/// At most `share` of a batch are problems that are due, the longest due first; the rest comes from a walk over the problems that are not
+/// mastered, in another random order in every round. A group with a pass rate of at least `mastered` doubles the problem's interval,
+/// from `first` steps; any other gives it back to the walk. Never over.
+///
+/// A step costs O(batch · log problems), however many are mastered: what the walk may draw is kept sorted by its place in the walk.
 ///
 /// # Source
 /// None: no published rule for RL prompts has growing intervals. Nearest are ReMind (2606.03087), which reviews solved prompts at a fixed
@@ -43,18 +43,30 @@ impl Review {
         if corpus.is_empty() {
             return Err(CurriculumError::NoProblems { policy: "Review" });
         }
-        let levels = Arc::new(Order::Shuffled.levels(corpus)?);
-        let walk = Walk::new(corpus.clone(), levels, LastBatch::Keep, None, seed, [0, u64::MAX]);
-        Ok(Box::new(Reviewing {
+        let mut reviewing = Reviewing {
             config: self.clone(),
             corpus: corpus.clone(),
-            walk,
+            seed,
+            passed: Place { round: 0, key: 0, problem: ProblemId(0) },
+            open: BTreeSet::new(),
             cards: BTreeMap::new(),
+            waiting: BTreeSet::new(),
             due: BTreeSet::new(),
             taken: BTreeSet::new(),
             step: 0,
-        }))
+        };
+        reviewing.sort();
+        Ok(Box::new(reviewing))
     }
+}
+
+/// Place of a problem in the walk: its round, and its random place in that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Place {
+    round: u64,
+    key: u64,
+    problem: ProblemId,
 }
 
 /// A mastered problem.
@@ -71,84 +83,124 @@ struct Card {
 struct Reviewing {
     config: Review,
     corpus: Corpus,
-    walk: Walk,
+    seed: u64,
+    /// The last place that the walk has drawn.
+    passed: Place,
+    /// Next places of the problems that are neither mastered nor drawn in the step under way.
+    open: BTreeSet<Place>,
     /// By problem.
     cards: BTreeMap<ProblemId, Card>,
-    /// Cards by their due step.
+    /// Cards that are not due, by their due step.
+    waiting: BTreeSet<(u64, ProblemId)>,
+    /// Cards that are due.
     due: BTreeSet<(u64, ProblemId)>,
     /// What was drawn in the step under way.
     taken: BTreeSet<ProblemId>,
     step: u64,
 }
 
+impl Reviewing {
+    /// The next place of a problem in the walk: in this round if its place there is still to come.
+    fn place(&self, problem: ProblemId) -> Place {
+        let at = |round| {
+            let key = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX, round, problem.0]).next_u64();
+            Place { round, key, problem }
+        };
+        let now = at(self.passed.round);
+        if now > self.passed { now } else { at(self.passed.round + 1) }
+    }
+
+    /// Sorts all problems anew into open, waiting and due ones.
+    fn sort(&mut self) {
+        let is_new = |problem: &ProblemId| !self.cards.contains_key(problem);
+        self.open =
+            self.corpus.iter().map(|entry| entry.id).filter(is_new).map(|problem| self.place(problem)).collect();
+        self.waiting = self.cards.iter().map(|(problem, card)| (card.due, *problem)).collect();
+        self.due.clear();
+        self.ripen();
+    }
+
+    /// Moves what has come due.
+    fn ripen(&mut self) {
+        while let Some(&card) = self.waiting.first().filter(|(due, _)| *due <= self.step) {
+            self.waiting.remove(&card);
+            self.due.insert(card);
+        }
+    }
+
+    /// Up to `want` of the cards that come first and are not drawn in this step.
+    fn take<'a>(&self, cards: impl Iterator<Item = &'a (u64, ProblemId)>, want: usize) -> Vec<ProblemId> {
+        cards.map(|&(_, problem)| problem).filter(|problem| !self.taken.contains(problem)).take(want).collect()
+    }
+}
+
 impl Curriculum for Reviewing {
-    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
-        self.step = progress.steps;
-        let most = (self.config.share * want as f64).round() as usize;
-        let ripe = self.due.range(..(self.step + 1, ProblemId(0))).map(|&(_, problem)| problem);
-        let mut problems: Vec<ProblemId> = ripe.filter(|problem| !self.taken.contains(problem)).take(most).collect();
+    fn draw(&mut self, _: Progress, want: usize) -> Batch {
+        let mut problems = self.take(self.due.iter(), (self.config.share * want as f64).round() as usize);
+        while problems.len() < want {
+            let Some(place) = self.open.pop_first() else { break };
+            self.passed = place;
+            problems.push(place.problem);
+        }
         self.taken.extend(&problems);
-        // Once around at most: everything may be waiting.
-        for _ in 0..self.corpus.len() {
-            if problems.len() == want {
-                break;
-            }
-            let problem = self.walk.draw(progress, 1).problems[0];
-            if !self.cards.contains_key(&problem) && self.taken.insert(problem) {
-                problems.push(problem);
-            }
-        }
         // When there is nothing new, what is due soonest.
-        if problems.len() < want {
-            let rest = self.due.iter().map(|&(_, problem)| problem).filter(|problem| !self.taken.contains(problem));
-            let rest: Vec<ProblemId> = rest.take(want - problems.len()).collect();
-            self.taken.extend(&rest);
-            problems.extend(rest);
-        }
-        problems.into_iter().collect()
+        let rest = self.take(self.due.iter().chain(&self.waiting), want - problems.len());
+        self.taken.extend(&rest);
+        problems.into_iter().chain(rest).collect()
     }
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
-        self.taken.clear();
+        self.watch(groups);
+        // Drawn, but not sampled: the walk comes to it again.
+        for problem in std::mem::take(&mut self.taken) {
+            if !self.cards.contains_key(&problem) {
+                self.open.insert(self.place(problem));
+            }
+        }
+        self.step += 1;
+        self.ripen();
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
         for group in groups {
             let (problem, Some(rate)) = (group.problem(), group.pass_rate()) else { continue };
             if self.corpus.position(problem).is_none() {
                 continue;
             }
             let before = self.cards.remove(&problem);
-            if let Some(card) = before {
-                self.due.remove(&(card.due, problem));
-            }
+            match before {
+                Some(card) if card.due <= self.step => self.due.remove(&(card.due, problem)),
+                Some(card) => self.waiting.remove(&(card.due, problem)),
+                None => self.open.remove(&self.place(problem)),
+            };
             if rate >= self.config.mastered {
                 let interval = before.map_or(u64::from(self.config.first), |card| card.interval.saturating_mul(2));
                 let due = (self.step + 1).saturating_add(interval);
                 self.cards.insert(problem, Card { interval, due });
-                self.due.insert((due, problem));
+                self.waiting.insert((due, problem));
+            } else {
+                self.open.insert(self.place(problem));
             }
         }
-        self.step += 1;
     }
 
     fn state(&self) -> State {
-        State::new(&(self.step, self.cards.iter().collect::<Vec<_>>(), self.walk.state()))
+        State::new(&(self.step, self.cards.iter().collect::<Vec<_>>(), self.passed))
     }
 
     fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
-        let (step, cards, walk): (u64, Vec<(ProblemId, Card)>, State) = state.read()?;
+        let (step, cards, passed): (u64, Vec<(ProblemId, Card)>, Place) = state.read()?;
         if let Some((problem, _)) = cards.iter().find(|(problem, _)| self.corpus.position(*problem).is_none()) {
             return Err(CurriculumError::StateOutOfRange { what: format!("problem {problem} is not in the corpus") });
         }
-        self.walk.load_state(&walk)?;
-        self.due = cards.iter().map(|(problem, card)| (card.due, *problem)).collect();
-        self.cards = cards.into_iter().collect();
+        (self.step, self.passed, self.cards) = (step, passed, cards.into_iter().collect());
         self.taken.clear();
-        self.step = step;
+        self.sort();
         Ok(())
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let due = self.due.range(..(self.step + 1, ProblemId(0))).count();
-        vec![("due".into(), due as f64), ("mastered".into(), self.cards.len() as f64)]
+        vec![("due".into(), self.due.len() as f64), ("mastered".into(), self.cards.len() as f64)]
     }
 }
 

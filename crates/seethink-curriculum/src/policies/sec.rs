@@ -90,6 +90,11 @@ impl Curriculum for Learning {
     }
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
+        self.watch(groups);
+        self.arms.release();
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
         let mut advantages = vec![Vec::new(); self.arms.len()];
         for group in groups {
             if let Some(category) = self.arms.of(group.problem()) {
@@ -97,7 +102,6 @@ impl Curriculum for Learning {
             }
         }
         self.bandit.learn(&advantages.into_iter().map(|own| mean(own.into_iter())).collect::<Vec<_>>());
-        self.arms.release();
     }
 
     fn state(&self) -> State {

@@ -9,7 +9,7 @@ use crate::order::Levels;
 use crate::policies::walk::Walk;
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, Epochs, GroupOutcome,
-    LastBatch, Length, Metric, Order, Progress, Quantity, Stage, State,
+    LastBatch, Length, Metric, Order, Progress, Stage, State,
 };
 use seethink_core::Capability;
 use serde::{Deserialize, Serialize};
@@ -236,14 +236,15 @@ impl Curriculum for Stages {
             Length::Plateau { quantity, window, .. } => (Some(quantity), 2 * window as usize),
             Length::Epochs(_) | Length::Steps(_) => (None, 0),
         };
-        let value = watched.and_then(|quantity| match quantity {
-            Quantity::Accuracy => mean(groups.iter().filter_map(GroupOutcome::pass_rate)),
-            Quantity::Reward => mean(groups.iter().filter_map(GroupOutcome::mean_reward)),
-        });
+        let value = watched.and_then(|quantity| mean(groups.iter().filter_map(|group| group.mean(quantity))));
         visit.recent.extend(value);
         let surplus = visit.recent.len().saturating_sub(n);
         visit.recent.drain(..surplus);
         self.active_mut().observe(groups);
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
+        self.courses.iter_mut().for_each(|course| course.watch(groups));
     }
 
     fn stages(&self) -> &[Stage] {
@@ -301,7 +302,7 @@ impl Curriculum for Stages {
 mod tests {
     use super::*;
     use crate::checks::{check_policy, drain, outcome, step, three};
-    use crate::{Length, Merged};
+    use crate::{Length, Merged, Quantity};
 
     fn staged(order: Order, epochs: Epochs, last_batch: LastBatch) -> Staged {
         Staged { stages: Staged::paper_stages(), order, epochs, last_batch }

@@ -83,7 +83,12 @@ impl Curriculum for Sampling {
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
         self.weighted.release();
+        self.uniform.observe(&[]);
         self.taken.clear();
+        self.watch(groups);
+    }
+
+    fn watch(&mut self, groups: &[GroupOutcome]) {
         for group in groups {
             if let (Some(position), Some(rate)) = (self.weighted.position(group.problem()), group.pass_rate()) {
                 self.rates[position] = rate;

@@ -1,11 +1,13 @@
 //! Walking a pool of problems in a static order, epoch by epoch.
 //!
-//! State is three counters. An epoch's order is a pure function of (seed, key, epoch), so a resumed run draws it again.
+//! An epoch's order is a pure function of (seed, key, epoch), so that a resumed run draws it again. State: epoch, position, and the
+//! problems of the epoch that were passed over because the step that reached them had drawn them already.
 
 use crate::order::Levels;
-use crate::{Batch, Corpus, Curriculum, CurriculumError, LastBatch, Metric, Progress, State};
+use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, LastBatch, Metric, Progress, State};
 use seethink_core::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,16 +25,20 @@ pub(crate) struct Walk {
     /// The order of epoch `drawn`, kept because an epoch has many batches.
     order: Vec<u32>,
     drawn: Option<u32>,
+    /// Positions in the corpus that the step under way has drawn.
+    taken: BTreeSet<u32>,
 }
 
-/// Where a walk stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Place of a walk: epoch and position.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
     /// Epochs finished.
     epoch: u32,
-    /// Problems drawn in this epoch.
+    /// Problems passed in this epoch.
     position: usize,
+    /// Those among them that this epoch still owes a visit, in its order.
+    owed: Vec<u32>,
 }
 
 impl Walk {
@@ -45,17 +51,25 @@ impl Walk {
         seed: u64,
         key: [u64; 2],
     ) -> Self {
-        let cursor = Cursor::default();
-        Self { corpus, levels, last_batch, epochs, seed, key, cursor, order: Vec::new(), drawn: None }
+        let (order, taken) = (Vec::new(), BTreeSet::new());
+        Self { corpus, levels, last_batch, epochs, seed, key, cursor: Cursor::default(), order, drawn: None, taken }
+    }
+
+    /// Problems that the epoch has not visited.
+    fn left(&self) -> usize {
+        self.levels.len() - self.cursor.position + self.cursor.owed.len()
     }
 }
 
 impl Curriculum for Walk {
+    /// Draws the next problems of the epoch. Only the first draw of a step can leave an incomplete last batch out. A later one that
+    /// begins an epoch passes over what the step has drawn; the steps that follow make up for it first.
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
+        let (left, all) = (self.left(), self.levels.len());
+        let incomplete = self.taken.is_empty() && left < want && left < all;
         let at = &mut self.cursor;
-        let left = self.levels.len() - at.position;
-        if left == 0 || (self.last_batch == LastBatch::Drop && left < want && at.position > 0) {
-            *at = Cursor { epoch: at.epoch + 1, position: 0 };
+        if left == 0 || (self.last_batch == LastBatch::Drop && incomplete) {
+            *at = Cursor { epoch: at.epoch + 1, ..Cursor::default() };
         }
         if self.epochs.is_some_and(|epochs| at.epoch >= epochs) {
             return Batch::OVER;
@@ -65,9 +79,19 @@ impl Curriculum for Walk {
             self.levels.draw(Rng::new(self.seed, Purpose::Curriculum, &key), &mut self.order);
             self.drawn = Some(at.epoch);
         }
-        let start = at.position;
-        at.position = self.order.len().min(start + want);
-        self.order[start..at.position].iter().map(|&position| self.corpus.entry(position as usize).id).collect()
+        let mut drawn: Vec<u32> =
+            at.owed.extract_if(.., |position| !self.taken.contains(position)).take(want).collect();
+        while drawn.len() < want && at.position < all {
+            let position = self.order[at.position];
+            at.position += 1;
+            if self.taken.contains(&position) { at.owed.push(position) } else { drawn.push(position) }
+        }
+        self.taken.extend(&drawn);
+        drawn.into_iter().map(|position| self.corpus.entry(position as usize).id).collect()
+    }
+
+    fn observe(&mut self, _: &[GroupOutcome]) {
+        self.taken.clear();
     }
 
     fn planned_steps(&self, want: Option<usize>) -> Option<Vec<usize>> {
@@ -80,17 +104,20 @@ impl Curriculum for Walk {
 
     fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
         let cursor: Cursor = state.read()?;
-        if cursor.position > self.levels.len() {
-            let what = format!("position {} of {} problems", cursor.position, self.levels.len());
-            return Err(CurriculumError::StateOutOfRange { what });
+        let all = self.levels.len();
+        let owed = cursor.owed.iter().collect::<BTreeSet<_>>().len();
+        let known = cursor.owed.iter().all(|&position| (position as usize) < all);
+        if cursor.position > all || !known || owed != cursor.owed.len() || owed > cursor.position {
+            return Err(CurriculumError::StateOutOfRange { what: format!("{cursor:?} in {all} problems") });
         }
         self.cursor = cursor;
+        self.taken.clear();
         Ok(())
     }
 
     /// `epoch`, with the fraction of the current one.
     fn metrics(&self) -> Vec<Metric> {
-        let fraction = self.cursor.position as f64 / self.levels.len() as f64;
+        let fraction = 1.0 - self.left() as f64 / self.levels.len() as f64;
         vec![("epoch".into(), f64::from(self.cursor.epoch) + fraction)]
     }
 }

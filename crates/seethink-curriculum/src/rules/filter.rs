@@ -4,13 +4,20 @@ use crate::Batch;
 use crate::{Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
 use serde::{Deserialize, Serialize};
 
-/// Drops groups whose rewards are all equal: they have no advantage.
+/// Drops groups whose accuracies, or whose rewards, are all equal.
+///
+/// By accuracy, the default, a group that is right or wrong throughout goes even where another part of the reward, such as a format,
+/// varies; by reward it goes where it has no advantage at all.
 ///
 /// # Source
-/// DAPO, arXiv 2503.14476. Its refills are the trainer's: draws up to `grpo.max_draws`, where the source draws whole batches and throws
+/// DAPO, arXiv 2503.14476, whose `filter_groups.metric` is accuracy in the published recipe. Its refills are the trainer's: draws up to `grpo.max_draws`, where the source draws whole batches and throws
 /// the surplus away.
-#[derive(Debug)]
-pub(crate) struct ZeroVariance;
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZeroVariance {
+    /// Quantity that must vary.
+    pub quantity: Quantity,
+}
 
 impl Curriculum for ZeroVariance {
     fn draw(&mut self, _: Progress, _: usize) -> Batch {
@@ -18,7 +25,7 @@ impl Curriculum for ZeroVariance {
     }
 
     fn admit(&mut self, group: &GroupOutcome) -> bool {
-        !group.has_no_variance()
+        !group.has_no_variance(self.quantity)
     }
 }
 
@@ -60,11 +67,7 @@ impl Curriculum for Filter {
     }
 
     fn admit(&mut self, group: &GroupOutcome) -> bool {
-        let mean = match self.quantity {
-            Quantity::Accuracy => group.pass_rate(),
-            Quantity::Reward => group.mean_reward(),
-        };
-        mean.is_some_and(|mean| {
+        group.mean(self.quantity).is_some_and(|mean| {
             if self.inclusive { (self.low..=self.high).contains(&mean) } else { self.low < mean && mean < self.high }
         })
     }
@@ -103,8 +106,15 @@ mod tests {
 
     #[test]
     fn groups_without_variance_are_dropped() {
-        let admitted = |rewards: &[f32]| ZeroVariance.admit(&outcome(1, rewards));
+        let admitted = |rewards: &[f32]| ZeroVariance::default().admit(&outcome(1, rewards));
         assert_eq!([admitted(&[1.0, 1.0]), admitted(&[0.0, 0.0]), admitted(&[0.0, 1.0])], [false, false, true]);
+    }
+
+    #[test]
+    fn a_format_that_varies_is_no_variance_of_accuracy() {
+        let group = GroupOutcome { rewards: vec![1.0, 0.9], ..outcome(1, &[1.0, 1.0]) };
+        let admits = |text: &str| ron::from_str::<ZeroVariance>(text).unwrap().admit(&group);
+        assert_eq!(["()", "(quantity: Accuracy)", "(quantity: Reward)"].map(admits), [false, false, true]);
     }
 
     #[test]

@@ -5,21 +5,20 @@ mod speed;
 mod vcrl;
 mod weight;
 
-pub use filter::{AdvantageGate, Filter};
+pub use filter::{AdvantageGate, Filter, ZeroVariance};
 pub use speed::Speed;
 pub use vcrl::Vcrl;
 pub use weight::{Favour, Weight};
 
 use crate::{Curriculum, CurriculumError};
-use filter::ZeroVariance;
 use serde::{Deserialize, Serialize};
 
 /// Which rule, with its settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum RuleConfig {
-    /// Drops groups whose rewards are all equal (DAPO's dynamic sampling).
-    ZeroVariance,
+    /// Drops groups whose accuracies are all equal (DAPO's dynamic sampling).
+    ZeroVariance(ZeroVariance),
     /// Keeps groups whose mean lies between bounds.
     Filter(Filter),
     /// Drops groups whose advantages all lie between bounds.
@@ -39,7 +38,7 @@ impl RuleConfig {
     /// If a setting is out of range.
     pub fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         match self {
-            Self::ZeroVariance => Ok(Box::new(ZeroVariance)),
+            Self::ZeroVariance(rule) => Ok(Box::new(rule.clone())),
             Self::Filter(filter) => filter.part(),
             Self::AdvantageGate(gate) => Ok(Box::new(gate.clone())),
             Self::Speed(speed) => speed.part(),

@@ -1,9 +1,10 @@
 //! SPEED: a few completions tell whether the others are worth sampling.
 
-use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress};
+use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
 use serde::{Deserialize, Serialize};
 
-/// Samples `screen` completions first, and `more` for those groups alone whose rewards differ; other groups are dropped.
+/// Samples `screen` completions first, and `more` for those groups alone whose accuracies (or rewards) differ; other groups are
+/// dropped.
 ///
 /// # Source
 /// arXiv 2506.09016 and Zanette-Labs/speed-rl at `80e47b5` (4 and 12; the paper's scripts 4 and 20). Differs: both phases are of one step
@@ -15,6 +16,9 @@ pub struct Speed {
     pub screen: usize,
     /// Completions that follow, at least 1.
     pub more: usize,
+    /// Quantity that must vary.
+    #[serde(default)]
+    pub quantity: Quantity,
 }
 
 impl Speed {
@@ -39,7 +43,7 @@ impl Curriculum for Speed {
         let size = partial.size();
         Some(match size {
             0 => self.screen,
-            _ if size == self.screen && !partial.has_no_variance() => self.more,
+            _ if size == self.screen && !partial.has_no_variance(self.quantity) => self.more,
             _ => 0,
         })
     }
@@ -51,9 +55,18 @@ impl Curriculum for Speed {
 
 #[cfg(test)]
 mod tests {
-    use crate::checks::three;
+    use super::*;
+    use crate::checks::{outcome, three};
     use crate::{CurriculumConfig, Simulation};
     use seethink_core::Capability;
+
+    #[test]
+    fn a_screening_looks_at_accuracy_unless_told_otherwise() {
+        let group = GroupOutcome { rewards: vec![1.0, 0.9], ..outcome(1, &[1.0, 1.0]) };
+        let more = |text: &str| ron::from_str::<Speed>(text).unwrap().extend(&group);
+        let texts = ["(screen: 2, more: 3)", "(screen: 2, more: 3, quantity: Reward)"];
+        assert_eq!(texts.map(more), [Some(0), Some(3)]);
+    }
 
     #[test]
     fn hopeless_and_solved_problems_cost_a_screening() {

@@ -5,7 +5,7 @@ use crate::Ledger;
 use crate::batch::{GroupInput, MicroBatch};
 use crate::metrics::Metrics;
 use seethink_core::{Completion, FinishReason, Group, Problem, ProblemId};
-use seethink_curriculum::{GroupKey, GroupOutcome};
+use seethink_curriculum::{GroupKey, GroupOutcome, Quantity};
 use seethink_models::{ForwardCost, PromptInput, VisualFeatures};
 use seethink_reward::{Response, Reward, Score, Verdict};
 use serde::{Deserialize, Serialize};
@@ -149,7 +149,10 @@ impl Step {
                 "rollout/truncated".into(),
                 groups().map(|group| group.outcome.n_truncated as f64).sum::<f64>() / n_completions,
             ),
-            ("rollout/zero_variance".into(), mean(groups().map(|group| share(group.outcome.has_no_variance())))),
+            (
+                "rollout/zero_variance".into(),
+                mean(groups().map(|group| share(group.outcome.has_no_variance(Quantity::Reward)))),
+            ),
             ("rollout/admitted".into(), mean(self.admitted.iter().map(|&admitted| share(admitted)))),
             ("rollout/replayed".into(), self.replayed.len() as f64),
         ]);
