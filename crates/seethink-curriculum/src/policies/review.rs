@@ -6,6 +6,7 @@
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use seethink_core::{ProblemId, Purpose, Rng};
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// At most `share` of a batch are problems that are due, the longest due first; the rest comes from a walk over the problems that are not
@@ -50,8 +51,8 @@ impl Review {
             passed: Place { round: 0, key: 0, problem: ProblemId(0) },
             open: BTreeSet::new(),
             cards: BTreeMap::new(),
-            waiting: BTreeSet::new(),
-            due: BTreeSet::new(),
+            by_due: BTreeSet::new(),
+            n_by_due: BTreeMap::new(),
             taken: BTreeSet::new(),
             step: 0,
         };
@@ -90,10 +91,10 @@ struct Reviewing {
     open: BTreeSet<Place>,
     /// By problem.
     cards: BTreeMap<ProblemId, Card>,
-    /// Cards that are not due, by their due step.
-    waiting: BTreeSet<(u64, ProblemId)>,
-    /// Cards that are due.
-    due: BTreeSet<(u64, ProblemId)>,
+    /// Cards by their due step.
+    by_due: BTreeSet<(u64, ProblemId)>,
+    /// Number of cards of each due step.
+    n_by_due: BTreeMap<u64, usize>,
     /// What was drawn in the step under way.
     taken: BTreeSet<ProblemId>,
     step: u64,
@@ -110,22 +111,34 @@ impl Reviewing {
         if now > self.passed { now } else { at(self.passed.round + 1) }
     }
 
-    /// Sorts all problems anew into open, waiting and due ones.
+    /// Sorts all problems anew into open and mastered ones.
     fn sort(&mut self) {
         let is_new = |problem: &ProblemId| !self.cards.contains_key(problem);
         self.open =
             self.corpus.iter().map(|entry| entry.id).filter(is_new).map(|problem| self.place(problem)).collect();
-        self.waiting = self.cards.iter().map(|(problem, card)| (card.due, *problem)).collect();
-        self.due.clear();
-        self.ripen();
+        self.by_due = self.cards.iter().map(|(problem, card)| (card.due, *problem)).collect();
+        self.n_by_due.clear();
+        self.cards.values().for_each(|card| *self.n_by_due.entry(card.due).or_default() += 1);
     }
 
-    /// Moves what has come due.
-    fn ripen(&mut self) {
-        while let Some(&card) = self.waiting.first().filter(|(due, _)| *due <= self.step) {
-            self.waiting.remove(&card);
-            self.due.insert(card);
+    /// Makes a problem wait until a step.
+    fn put_off(&mut self, problem: ProblemId, card: Card) {
+        self.cards.insert(problem, card);
+        self.by_due.insert((card.due, problem));
+        *self.n_by_due.entry(card.due).or_default() += 1;
+    }
+
+    /// Takes a problem's card away, if it has one.
+    fn take_up(&mut self, problem: ProblemId) -> Option<Card> {
+        let card = self.cards.remove(&problem)?;
+        self.by_due.remove(&(card.due, problem));
+        if let Entry::Occupied(mut n) = self.n_by_due.entry(card.due) {
+            *n.get_mut() -= 1;
+            if *n.get() == 0 {
+                n.remove();
+            }
         }
+        Some(card)
     }
 
     /// Up to `want` of the cards that come first and are not drawn in this step.
@@ -136,7 +149,8 @@ impl Reviewing {
 
 impl Curriculum for Reviewing {
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
-        let mut problems = self.take(self.due.iter(), (self.config.share * want as f64).round() as usize);
+        let due = self.by_due.range(..(self.step + 1, ProblemId(0)));
+        let mut problems = self.take(due, (self.config.share * want as f64).round() as usize);
         while problems.len() < want {
             let Some(place) = self.open.pop_first() else { break };
             self.passed = place;
@@ -144,7 +158,7 @@ impl Curriculum for Reviewing {
         }
         self.taken.extend(&problems);
         // When there is nothing new, what is due soonest.
-        let rest = self.take(self.due.iter().chain(&self.waiting), want - problems.len());
+        let rest = self.take(self.by_due.iter(), want - problems.len());
         self.taken.extend(&rest);
         problems.into_iter().chain(rest).collect()
     }
@@ -158,7 +172,6 @@ impl Curriculum for Reviewing {
             }
         }
         self.step += 1;
-        self.ripen();
     }
 
     fn watch(&mut self, groups: &[GroupOutcome]) {
@@ -167,17 +180,12 @@ impl Curriculum for Reviewing {
             if self.corpus.position(problem).is_none() {
                 continue;
             }
-            let before = self.cards.remove(&problem);
-            match before {
-                Some(card) if card.due <= self.step => self.due.remove(&(card.due, problem)),
-                Some(card) => self.waiting.remove(&(card.due, problem)),
-                None => self.open.remove(&self.place(problem)),
-            };
+            let before = self.take_up(problem);
+            self.open.remove(&self.place(problem));
             if rate >= self.config.mastered {
                 let interval = before.map_or(u64::from(self.config.first), |card| card.interval.saturating_mul(2));
                 let due = (self.step + 1).saturating_add(interval);
-                self.cards.insert(problem, Card { interval, due });
-                self.waiting.insert((due, problem));
+                self.put_off(problem, Card { interval, due });
             } else {
                 self.open.insert(self.place(problem));
             }
@@ -200,14 +208,15 @@ impl Curriculum for Reviewing {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        vec![("due".into(), self.due.len() as f64), ("mastered".into(), self.cards.len() as f64)]
+        let due: usize = self.n_by_due.range(..=self.step).map(|(_, n)| n).sum();
+        vec![("due".into(), due as f64), ("mastered".into(), self.cards.len() as f64)]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{check_resume, three};
+    use crate::checks::{check_resume, outcome, three};
     use crate::{CurriculumConfig, SimulatedStep, Simulation};
 
     fn review() -> CurriculumConfig {
@@ -239,6 +248,23 @@ mod tests {
         drawn.dedup();
         assert_eq!(drawn.len(), 90);
         check_resume(&review(), &corpus);
+    }
+
+    #[test]
+    fn metrics_count_what_is_mastered_and_what_is_due() {
+        let corpus = three(6, 0, 0);
+        let mut course = review().build(&corpus, 1).unwrap();
+        let ids: Vec<u64> = corpus.iter().map(|entry| entry.id.0).collect();
+        let mut counts = Vec::new();
+        // Two are mastered, wait for two steps and are due; then one of them fails.
+        for rewards in [[1.0, 1.0, 0.0], [0.0; 3], [0.0; 3], [0.0; 3]] {
+            let groups = [0, 1, 2].map(|i| outcome(ids[i], &[rewards[i]]));
+            course.observe(if counts.is_empty() { &groups } else { &groups[2..] });
+            counts.push(course.curriculum().metrics().into_iter().map(|(_, value)| value as usize).collect::<Vec<_>>());
+        }
+        assert_eq!(counts, [[0, 2], [0, 2], [2, 2], [2, 2]]);
+        course.observe(&[outcome(ids[0], &[0.0])]);
+        assert_eq!(course.curriculum().metrics().into_iter().map(|(_, value)| value).collect::<Vec<_>>(), [1.0, 1.0]);
     }
 
     #[test]
