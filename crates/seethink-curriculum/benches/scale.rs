@@ -59,7 +59,10 @@ fn main() {
         let config: CurriculumConfig = ron::from_str(&text).unwrap_or_else(|error| panic!("{policy}: {error}"));
         let mut course = config.build(&corpus, 1).unwrap_or_else(|error| panic!("{policy}: {error}"));
         let build_time = start.elapsed();
-        course.observe(&corpus.iter().take(n_solved).map(|entry| solved(0, entry.id)).collect::<Vec<_>>());
+        let ids: Vec<ProblemId> = corpus.iter().take(n_solved).map(|entry| entry.id).collect();
+        for ids in ids.chunks(512) {
+            course.observe(&ids.iter().map(|&id| solved(0, id)).collect::<Vec<_>>());
+        }
         let mut times = Vec::new();
         for step in 0..200 {
             let start = Instant::now();
