@@ -3,8 +3,10 @@ by mathruler and by math-verify.
 
     pip install mathruler==0.1.0 math-verify==0.9.0 latex2sympy2_extended==1.11.0 sympy==1.14.0 pylatexenc tqdm
     python tests/parity/grader_cases.py --seed 1 --cases 4000 cases.jsonl
+    python tests/parity/grader_cases.py --again crates/seethink-reward/tests/fixtures/spellings.jsonl cases.jsonl
 
-The truths are those of the fixture; what is made of them is not in it.
+The truths are those of the fixture; what is made of them is not in it. With `--again`, the cases of a file are judged anew, whatever it
+says of them.
 """
 
 import argparse
@@ -165,19 +167,14 @@ def judged(rule, truth, answer):
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=pathlib.Path)
-    parser.add_argument("--cases", type=int, default=4000)
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    logging.disable(logging.CRITICAL)
+def made(seed, n):
+    """So many new cases."""
     known = [json.loads(line) for line in FIXTURE.read_text().splitlines()]
     truths = sorted({case["gold"].strip("$") for case in known if case["kind"] in ("answer", "expr")})
     truths = [truth for truth in truths if len(truth) < 60]
-    draw = random.Random(arguments.seed)
+    draw = random.Random(seed)
     cases = {}
-    while len(cases) < arguments.cases:
+    while len(cases) < n:
         truth = answer = draw.choice(truths)
         for _ in range(draw.choice([1, 1, 1, 2, 2])):
             answer = draw.choice(HABITS)(answer)
@@ -190,7 +187,23 @@ def main():
         if verdict is not None:
             case = {"id": key, "rule": rule, "kind": kind, "gold": truth, "prediction": answer, "expected": verdict}
             cases[key] = case
-    arguments.file.write_text("".join(json.dumps(case) + "\n" for case in cases.values()))
+    return cases.values()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=pathlib.Path)
+    parser.add_argument("--cases", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--again", type=pathlib.Path)
+    arguments = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    if arguments.again:
+        cases = [json.loads(line) for line in arguments.again.read_text().splitlines()]
+        cases = [case | {"expected": judged(case["rule"], case["gold"], case["prediction"])} for case in cases]
+    else:
+        cases = made(arguments.seed, arguments.cases)
+    arguments.file.write_text("".join(json.dumps(case) + "\n" for case in cases))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ use seethink_reward::{is_correct, last_boxed};
 use serde_json::Value;
 
 const CASES: &str = include_str!("fixtures/grader.jsonl");
+const SPELLINGS: &str = include_str!("fixtures/spellings.jsonl");
 const PAGE: &str = include_str!("../../../docs/verifier.md");
 
 #[test]
@@ -30,6 +31,21 @@ fn rules_agree_with_their_originals() {
     }
     assert_eq!(tallies.values().map(|tally| tally.n).sum::<usize>(), 1129);
     assert!(exotic_and_not.1 * 20 <= exotic_and_not.0, "{exotic_and_not:?}");
+}
+
+/// Answers joined without blanks, moduli, products of braces, and what only looks like them: right as there, wrong as there.
+#[test]
+fn spellings_are_read_as_math_verify_reads_them() {
+    let tallies = cases::judge(SPELLINGS).expect("the fixture is made of cases");
+    let counts: Vec<(&str, usize)> = tallies.iter().map(|(name, tally)| (name.as_str(), tally.n)).collect();
+    assert_eq!(counts, [("math-verify, braces", 112), ("math-verify, joined", 130), ("math-verify, modulus", 130)]);
+    for (name, tally) in &tallies {
+        assert_eq!(
+            (&tally.false_right[..], &tally.missed[..]),
+            (&[][..], &[][..]),
+            "{name}: called right, called wrong"
+        );
+    }
 }
 
 /// The light rule may miss what needs algebra, and how often is pinned here; it must never call right what they call wrong.

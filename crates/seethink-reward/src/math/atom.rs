@@ -392,14 +392,20 @@ impl<'a> Parser<'a> {
                 Expr::Tuple(items) => items,
                 inner => vec![inner],
             },
-            Some(Token::OpenSet) => match self.nested(Self::atom)? {
-                Expr::Set(items) => items,
-                inner => vec![inner],
-            },
+            Some(Token::OpenSet)
+                if matches!(function, Function::Min | Function::Max | Function::Gcd | Function::Lcm) =>
+            {
+                match self.nested(Self::atom)? {
+                    Expr::Set(items) => items,
+                    inner => vec![inner],
+                }
+            }
             Some(Token::Command(name)) if Function::by_name(name).is_some() => {
                 vec![self.nested(Self::power)?]
             }
-            Some(_) => vec![self.nested(|parser| parser.product(false))?],
+            Some(_) => {
+                vec![self.nested(|parser| parser.product(false)).and_then(|argument| self.operand(argument))?]
+            }
             None => return Err(self.expected("an argument")),
         };
         if arguments.is_empty() {

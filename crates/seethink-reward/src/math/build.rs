@@ -52,9 +52,17 @@ pub(super) fn set_of(mut rows: Vec<Vec<Expr>>) -> Expr {
     Expr::Set(rows.drain(..).map(Expr::Tuple).collect())
 }
 
-/// A set; something else is one of itself.
-pub(super) fn set(expr: Expr) -> Expr {
-    if expr.is_scalar() { Expr::Set(vec![expr]) } else { expr }
+/// What the braces of a set of one contain, which group terms and factors as brackets do: `\{1+2\}\{3-4\}`. No set stays as it is.
+///
+/// # Errors
+/// The set, if it is another: that is neither a term nor a factor.
+pub(super) fn operand(expr: Expr) -> Result<Expr, Expr> {
+    let Expr::Set(items) = expr else { return Ok(expr) };
+    match <[Expr; 1]>::try_from(items) {
+        Ok([only]) if only.is_scalar() || matches!(only, Expr::Set(_) | Expr::Matrix(_)) => operand(only),
+        Ok([other]) => Err(Expr::Set(vec![other])),
+        Err(items) => Err(Expr::Set(items)),
+    }
 }
 
 /// The only item, or several of them together.
@@ -100,14 +108,26 @@ pub(super) fn primed(base: Expr) -> Expr {
     }
 }
 
-/// Whether there is nothing but names in it, as on the left of `x = 3` and `A : B = 1`.
+/// Whether it is a quantity of names alone, as on the left of `x = 3`, `A : B = 1` and `|AB| = 2`.
+///
+/// Sums and powers are such only as arguments of functions: `x + y = 1` is a line, and not answered by 1.
 pub(super) fn only_symbols(expr: &Expr) -> bool {
+    quantity(expr, false)
+}
+
+fn quantity(expr: &Expr, is_argument: bool) -> bool {
+    let all = |items: &[Expr], is_argument| items.iter().all(|item| quantity(item, is_argument));
     match expr {
         Expr::Symbol(_) => true,
-        Expr::Power(base, exponent) if **exponent == Expr::integer(-1) => only_symbols(base),
-        Expr::Product(items) | Expr::Tuple(items) => items.iter().all(only_symbols),
-        Expr::Interval(interval) => only_symbols(&interval.low) && only_symbols(&interval.high),
-        Expr::Call(Function::Named(_), items) => items.iter().all(only_symbols),
+        Expr::Power(base, exponent) if **exponent == Expr::integer(-1) => quantity(base, is_argument),
+        Expr::Power(base, exponent) => is_argument && quantity(base, true) && quantity(exponent, true),
+        Expr::Sum(items) => is_argument && all(items, true),
+        Expr::Product(items) | Expr::Tuple(items) => all(items, is_argument),
+        Expr::Interval(interval) => quantity(&interval.low, is_argument) && quantity(&interval.high, is_argument),
+        // The base that is not written is a number; the divisor, SymPy has computed before it looks.
+        Expr::Call(Function::Log, items) if items.len() == 1 => false,
+        Expr::Call(Function::Gcd, _) => false,
+        Expr::Call(_, items) => all(items, true),
         _ => false,
     }
 }

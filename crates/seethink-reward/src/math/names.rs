@@ -33,8 +33,10 @@ pub(super) static TEXT: Words = LazyLock::new(|| {
 });
 
 /// Commands that are not read to the end of their letters, because the letter of a variable may follow: `\lvertx`.
-pub(super) const CLINGING: [&str; 12] =
-    ["lvert", "rvert", "vert", "lbrace", "rbrace", "lbrack", "rbrack", "cdot", "times", "quad", "left", "right"];
+pub(super) const CLINGING: [&str; 15] = [
+    "lvert", "rvert", "vert", "lbrace", "rbrace", "lbrack", "rbrack", "cdot", "times", "quad", "left", "right", "circ",
+    "infty", "pi",
+];
 
 /// Commands that the reader knows beside functions, letters and accents.
 pub(super) static COMMANDS: Words = LazyLock::new(|| {

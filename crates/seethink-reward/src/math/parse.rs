@@ -3,7 +3,9 @@
 //! Recursive descent over tokens, a function per level of precedence; what the levels are made of stands in `atom.rs`. Depth and length
 //! are bounded, so any text is read in linear time and no stack overflows.
 
-use super::build::{MINUS_PLUS, PLUS_MINUS, both_signs, mixed, one_or, only_symbols, primed, quotient, set, set_of};
+use super::build::{
+    MINUS_PLUS, PLUS_MINUS, both_signs, mixed, one_or, only_symbols, operand, primed, quotient, set_of,
+};
 use super::expr::{Expr, Function, Number, Relation};
 use super::names::{GREEK, accent};
 use super::token::{Place, Syntax, Token, tokens};
@@ -197,7 +199,6 @@ impl<'a> Parser<'a> {
     pub(super) fn rows(&mut self, stop: &dyn Fn(Token<'_>) -> bool) -> Result<Vec<Vec<Expr>>, Unreadable> {
         let mut rows = vec![Vec::new()];
         loop {
-            while self.take_command(&["and", "or", "land", "lor"]) || self.take_conjunction() {}
             if self.peek().is_none_or(stop) {
                 break;
             }
@@ -208,44 +209,25 @@ impl<'a> Parser<'a> {
             };
             row.extend(both_signs(element));
             let comma = self.take_sign(',');
-            let conjunction = self.take_command(&["and", "or", "land", "lor"]) || self.take_conjunction();
+            let conjunction = self.take_conjunction();
             if self.take_sign(';') {
                 rows.push(Vec::new());
             } else if !comma && !conjunction {
                 break;
             }
-            // "1, 2, …" and trailing commas.
-            while self.take_command(&["ldots", "dots", "cdots", "dotsc"]) || self.take_sign(',') {}
+            // "1, 2, …, and 9" and trailing commas.
+            while self.take_command(&["ldots", "dots", "cdots", "dotsc"])
+                || self.take_sign(',')
+                || self.take_conjunction()
+            {}
         }
         rows.retain(|row| !row.is_empty());
         Ok(rows)
     }
 
-    /// Takes the word *and* or *or*.
+    /// Takes *and* or *or*.
     fn take_conjunction(&mut self) -> bool {
-        let n_tokens = self.conjunction();
-        self.position += n_tokens;
-        n_tokens > 0
-    }
-
-    /// Tokens of the word *and* or *or*, in text or as letters on their own, that stands here; none if there is none.
-    fn conjunction(&self) -> usize {
-        if let Some(Token::Text(text)) = self.peek() {
-            return usize::from(is_conjunction(text));
-        }
-        let is_word = |word: &str| {
-            let n = word.len();
-            let letters = word.chars().enumerate().all(|(i, letter)| self.peek_at(i) == Some(Token::Letter(letter)));
-            let together = (1..n).all(|i| self.place(i) == self.place(i - 1) + 1);
-            let ends = !matches!(self.peek_at(n), Some(Token::Letter(_))) || self.place(n) > self.place(n - 1) + 1;
-            let begins = self.position > 0 && self.place(0) > self.tokens[self.position - 1].0 + 1;
-            letters && together && ends && begins
-        };
-        ["and", "or"].into_iter().find(|word| is_word(word)).map_or(0, str::len)
-    }
-
-    pub(super) fn place(&self, ahead: usize) -> Place {
-        self.tokens.get(self.position + ahead).map_or(self.end, |(at, _)| *at)
+        self.take_command(&["and", "or", "land", "lor"])
     }
 
     pub(super) fn relation(&mut self) -> Parsed {
@@ -257,9 +239,7 @@ impl<'a> Parser<'a> {
                     // "k ∈ 1, 2, 3" and "x = 1, 2" say that of all of them.
                     terms.push(self.set_expression()?);
                     relations.push(relation);
-                    if let [Expr::Call(Function::Named(_), _), Expr::Tuple(_) | Expr::Set(_) | Expr::Interval(_)] =
-                        terms[..]
-                    {
+                    if let [Expr::Call(..), Expr::Tuple(_) | Expr::Set(_) | Expr::Interval(_)] = terms[..] {
                         return Err(self.expected("a value of the function"));
                     }
                 }
@@ -317,14 +297,15 @@ impl<'a> Parser<'a> {
 
     /// Unions, intersections and differences, from left to right.
     fn set_expression(&mut self) -> Parsed {
+        let start = self.position;
         let mut left = self.sum()?;
         loop {
             left = if self.take_command(&["cup"]) {
-                Expr::Union(vec![set(left), set(self.sum()?)])
+                Expr::Union(vec![self.set_operand(start, left)?, self.next_set()?])
             } else if self.take_command(&["cap"]) {
-                Expr::Intersection(vec![set(left), set(self.sum()?)])
+                Expr::Intersection(vec![self.set_operand(start, left)?, self.next_set()?])
             } else if self.take_command(&["setminus", "backslash"]) {
-                Expr::Difference(Box::new(set(left)), Box::new(set(self.sum()?)))
+                Expr::Difference(Box::new(self.set_operand(start, left)?), Box::new(self.next_set()?))
             } else {
                 return Ok(left);
             };
@@ -336,25 +317,51 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The set after the sign of a union, an intersection or a difference.
+    fn next_set(&mut self) -> Parsed {
+        let start = self.position;
+        self.sum().and_then(|set| self.set_operand(start, set))
+    }
+
+    /// One of the sets of a union, whose first token is at `start`: a name may stand for one, a number in braces is one.
+    fn set_operand(&self, start: usize, expr: Expr) -> Parsed {
+        let is_one = matches!(expr, Expr::Symbol(_)) || self.token(start) == Some(Token::Sign('{'));
+        match expr.is_scalar() {
+            true if is_one => Ok(Expr::Set(vec![expr])),
+            true => Err(self.expected("a set")),
+            false => Ok(expr),
+        }
+    }
+
     pub(super) fn sum(&mut self) -> Parsed {
         self.nested(|parser| {
             let mut terms = vec![parser.product(true)?];
             while !parser.integral_is_over() {
-                let term = if parser.take_sign('+') {
-                    parser.product(true)?
-                } else if parser.take_sign('-') {
-                    parser.product(true)?.negated()
-                } else if parser.take_command(&["pm"]) {
-                    Expr::call(Function::Named(PLUS_MINUS.into()), parser.product(true)?)
-                } else if parser.take_command(&["mp"]) {
-                    Expr::call(Function::Named(MINUS_PLUS.into()), parser.product(true)?)
-                } else {
-                    break;
+                let sign: fn(Expr) -> Expr = match parser.peek() {
+                    Some(Token::Sign('+')) => |term| term,
+                    Some(Token::Sign('-')) => Expr::negated,
+                    Some(Token::Command("pm")) => |term| Expr::call(Function::Named(PLUS_MINUS.into()), term),
+                    Some(Token::Command("mp")) => |term| Expr::call(Function::Named(MINUS_PLUS.into()), term),
+                    _ => break,
                 };
-                terms.push(term);
+                parser.position += 1;
+                terms.push(parser.product(true).and_then(|term| parser.operand(term)).map(sign)?);
             }
-            Ok(one_or(terms, Expr::Sum))
+            parser.operands(terms, Expr::Sum)
         })
+    }
+
+    /// A term or a factor beside others.
+    pub(super) fn operand(&self, expr: Expr) -> Parsed {
+        operand(expr).map_err(|_| self.expected("a term that is no set"))
+    }
+
+    /// The only one, or several together.
+    fn operands(&self, items: Vec<Expr>, together: fn(Vec<Expr>) -> Expr) -> Parsed {
+        if items.len() < 2 {
+            return Ok(one_or(items, together));
+        }
+        items.into_iter().map(|item| self.operand(item)).collect::<Result<_, _>>().map(together)
     }
 
     fn integral_is_over(&self) -> bool {
@@ -377,10 +384,12 @@ impl<'a> Parser<'a> {
                 }
                 Token::Sign('/' | ':') | Token::Command("div") => {
                     self.position += 1;
-                    let below = self.signed()?;
+                    let below = self.signed().and_then(|below| self.operand(below))?;
                     match factors.pop() {
                         // A fraction of numbers is a number.
-                        Some(above) if factors.is_empty() => factors = factors_of(quotient(above, below)),
+                        Some(above) if factors.is_empty() => {
+                            factors = factors_of(quotient(self.operand(above)?, below));
+                        }
                         above => factors.extend(above.into_iter().chain([below.inverse()])),
                     }
                 }
@@ -390,8 +399,9 @@ impl<'a> Parser<'a> {
                     if n_remainders > MAX_DEPTH / 4 {
                         return Err(Unreadable::TooDeep);
                     }
-                    let below = self.signed()?;
-                    factors = vec![Expr::Call(Function::Mod, vec![one_or(factors, Expr::Product), below])];
+                    let below = self.signed().and_then(|below| self.operand(below))?;
+                    let above = self.operands(factors, Expr::Product).and_then(|above| self.operand(above))?;
+                    factors = vec![Expr::Call(Function::Mod, vec![above, below])];
                 }
                 _ if self.begins_factor(token, with_functions) => {
                     let had_differential = self.differential.is_some();
@@ -412,14 +422,16 @@ impl<'a> Parser<'a> {
                 _ => break,
             }
         }
-        Ok(one_or(factors, Expr::Product))
+        let is_tuple = |factor: &Expr| matches!(factor, Expr::Tuple(_) | Expr::Interval(_));
+        if factors.windows(2).any(|pair| pair.iter().all(is_tuple)) {
+            return Err(self.expected("a factor that is no tuple"));
+        }
+        self.operands(factors, Expr::Product)
     }
 
     pub(super) fn begins_factor(&self, token: Token<'_>, with_functions: bool) -> bool {
         match token {
-            Token::Number(_) | Token::OpenSet | Token::Begin(_) => true,
-            Token::Text(text) => !is_conjunction(text),
-            Token::Letter(_) => self.conjunction() == 0,
+            Token::Number(_) | Token::Letter(_) | Token::Text(_) | Token::OpenSet | Token::Begin(_) => true,
             Token::Sign('(' | '[' | '{') => true,
             Token::Sign('|') | Token::Command("vert" | "mid" | "Vert") => self.bars == 0,
             Token::Command(name) => match name {
@@ -443,17 +455,18 @@ impl<'a> Parser<'a> {
                 is_negative = !is_negative;
             } else if self.take_command(&["pm"]) {
                 let inner = self.nested(Self::signed)?;
-                return Ok(Expr::call(Function::Named(PLUS_MINUS.into()), inner));
+                return Ok(Expr::call(Function::Named(PLUS_MINUS.into()), self.operand(inner)?));
             } else if self.take_command(&["mp"]) {
                 let inner = self.nested(Self::signed)?;
-                return Ok(Expr::call(Function::Named(MINUS_PLUS.into()), inner));
+                return Ok(Expr::call(Function::Named(MINUS_PLUS.into()), self.operand(inner)?));
             } else if !self.take_sign('+') {
                 break;
             }
         }
         let has_sign = self.position > start;
         let factor = self.power()?;
-        if has_sign && matches!(factor, Expr::Tuple(_) | Expr::Set(_) | Expr::Interval(_)) {
+        let factor = if has_sign { self.operand(factor)? } else { factor };
+        if has_sign && matches!(factor, Expr::Tuple(_) | Expr::Interval(_)) {
             return Err(self.expected("a term that has a sign"));
         }
         Ok(if is_negative { factor.negated() } else { factor })
@@ -476,6 +489,7 @@ impl<'a> Parser<'a> {
                         base
                     } else {
                         let exponent = self.nested(Self::exponent)?;
+                        base = self.operand(base)?;
                         match (&base, &exponent) {
                             (_, Expr::Symbol(name)) if name == "'" => primed(base),
                             (Expr::Matrix(_) | Expr::Symbol(_), Expr::Symbol(name))
@@ -489,7 +503,7 @@ impl<'a> Parser<'a> {
                 }
                 Some(Token::Sign('!')) if self.peek_at(1) != Some(Token::Sign('=')) => {
                     self.position += 1;
-                    Expr::call(Function::Factorial, base)
+                    Expr::call(Function::Factorial, self.operand(base)?)
                 }
                 Some(Token::Sign('%') | Token::Command("percent")) if has_digits(&base) => {
                     self.position += 1;
@@ -562,7 +576,7 @@ impl<'a> Parser<'a> {
     /// The argument of a command: a group or a single sign.
     pub(super) fn argument(&mut self) -> Parsed {
         match self.peek() {
-            Some(Token::Sign('{')) => self.group(),
+            Some(Token::Sign('{')) => Ok(operand(self.group()?).unwrap_or_else(|set| set)),
             Some(Token::Number(_) | Token::Letter(_) | Token::Command(_) | Token::Text(_) | Token::Sign('(')) => {
                 self.nested(Self::atom)
             }
@@ -611,9 +625,4 @@ fn factors_of(expr: Expr) -> Vec<Expr> {
         Expr::Product(factors) => factors,
         other => vec![other],
     }
-}
-
-/// Whether a text is *and* or *or*, with a comma or without, or nothing.
-fn is_conjunction(text: &str) -> bool {
-    matches!(text.trim().trim_matches(',').trim(), "and" | "or" | "")
 }

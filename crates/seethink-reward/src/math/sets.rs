@@ -2,6 +2,7 @@
 
 use super::compare::{Comparison, Found, Reason, parts, same};
 use super::expr::{Expr, Interval};
+use super::relations::is_relation;
 use super::{Fuel, OutOfFuel, exact};
 use num_rational::BigRational;
 use std::collections::BTreeSet;
@@ -100,7 +101,14 @@ fn pieces(set: &Expr, fuel: &mut Fuel) -> Result<Option<Vec<Expr>>, OutOfFuel> {
     fuel.burn(40)?;
     Ok(match set {
         Expr::Interval(_) | Expr::NamedSet(_) => Some(vec![set.clone()]),
-        Expr::Set(items) | Expr::Tuple(items) => Some(items.clone()),
+        // What is a set itself is an element here: `(1, 2), (3, 4)` are two pairs, and no union.
+        Expr::Set(items) | Expr::Tuple(items) => {
+            let element = |item: &Expr| match is_set(item) || is_relation(item) {
+                true => Expr::Set(vec![item.clone()]),
+                false => item.clone(),
+            };
+            Some(items.iter().map(element).collect())
+        }
         Expr::Union(sets) => {
             let mut all = Vec::new();
             for set in sets {

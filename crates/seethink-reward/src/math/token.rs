@@ -86,6 +86,7 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
                     after.is_some_and(|after| matches!(name, "pi" | "oo") || (begins && after.starts_with('(')))
                 };
                 let name = match syntax {
+                    Syntax::Latex if begins => conjunction(rest),
                     Syntax::Latex => None,
                     Syntax::Plain => PLAIN.into_iter().find(|name| is_name(name)),
                 };
@@ -193,7 +194,14 @@ fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadab
     }
     if TEXT.contains(name) {
         return Ok(match braced(end)? {
-            Some((content, end)) => (Some(Token::Text(content)), end),
+            Some((content, end)) => {
+                let word = content.trim().trim_matches(',').trim();
+                let token = match conjunction(word) {
+                    Some(conjunction) if conjunction == word => Some(Token::Command(conjunction)),
+                    _ => (!word.is_empty()).then_some(Token::Text(content)),
+                };
+                (token, end)
+            }
             None => (None, end),
         });
     }
@@ -204,6 +212,13 @@ fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadab
         return Ok((Some(if name == "begin" { Token::Begin(environment) } else { Token::End(environment) }), end));
     }
     Ok((Some(Token::Command(name)), end))
+}
+
+/// The word *and* or *or* that a text begins with, if no letter follows: it may cling to anything else, `(1,2)or(2,1)`.
+fn conjunction(text: &str) -> Option<&'static str> {
+    let is_word =
+        |word: &&str| text.strip_prefix(*word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()));
+    ["and", "or"].into_iter().find(is_word)
 }
 
 /// What a character beyond ASCII, or a sign, means.

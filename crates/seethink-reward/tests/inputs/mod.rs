@@ -7,7 +7,7 @@ pub(crate) struct Inputs {
 }
 
 /// Pieces that mean something to some reader.
-const PIECES: [&str; 122] = [
+const PIECES: [&str; 125] = [
     "0",
     "1",
     "2",
@@ -123,6 +123,9 @@ const PIECES: [&str; 122] = [
     "\\overline{AB}",
     " and ",
     " or ",
+    "and",
+    "or",
+    "\\{x\\}",
     "answer is ",
     "Answer: ",
     "final answer is ",

@@ -177,6 +177,14 @@ fn without_units(text: &str) -> &str {
     text
 }
 
+/// Whether the last word is *and* or *or*, with braces around it or without.
+fn ends_in_conjunction(text: &str) -> bool {
+    let text = text.trim_end_matches(['}', ' ']);
+    ["and", "or"]
+        .iter()
+        .any(|word| text.strip_suffix(word).is_some_and(|before| !before.ends_with(|c: char| c.is_ascii_alphabetic())))
+}
+
 /// Without a `\text{…}` at the end, and its exponent.
 fn without_unit_in_text(text: &str) -> &str {
     let mut head = text.trim_end();
@@ -203,7 +211,8 @@ fn without_unit_in_text(text: &str) -> &str {
             let before = before.strip_suffix("\\,").unwrap_or(before).trim_end();
             let is_term = !before.is_empty()
                 && !before.ends_with(['+', '-', '*', '/', '=', '^', '_', ',', '{', '(', '<', '>', ':'])
-                && !before.ends_with("\\quad");
+                && !before.ends_with("\\quad")
+                && !ends_in_conjunction(before);
             return if is_term { before } else { text };
         }
     }
