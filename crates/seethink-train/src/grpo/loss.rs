@@ -18,7 +18,7 @@ pub struct PolicyLoss {
     pub clip_low: f64,
     /// … nor for rising above `1 + clip_high`.
     pub clip_high: f64,
-    /// For negative advantages the loss is at most `−A · dual_clip`.
+    /// For negative advantages the loss is at most `−A · dual_clip`; 0 sets no bound.
     pub dual_clip: f64,
     /// Weight of the k3 divergence from the reference policy; 0 does without a reference.
     pub kl_coef: f64,
@@ -51,7 +51,7 @@ impl PolicyLoss {
     /// The policy-gradient terms.
     ///
     /// With `ρ = exp(clamp(log π − log π_old, ±20))` and `ρ_c` the same with the log-ratio clamped to
-    /// `[ln(1 − low), ln(1 + high)]`: `L = max(−Aρ, −Aρ_c)`, and where `A < 0` no more than `−A · dual_clip`.
+    /// `[ln(1 − low), ln(1 + high)]`: `L = max(−Aρ, −Aρ_c)`, and where `A < 0` no more than `−A · dual_clip`, unless that is 0.
     ///
     /// # Shapes
     /// - all inputs: `[n_tokens]`; log-probabilities in nats
@@ -67,11 +67,14 @@ impl PolicyLoss {
         let clipped_loss = advantages.clone().neg() * clipped;
         let clipped_high = unclipped_loss.clone().lower(clipped_loss.clone()).float();
         let loss = unclipped_loss.max_pair(clipped_loss);
-        let bound = advantages.clone().neg() * self.dual_clip;
-        let negative = advantages.lower_elem(0.0);
-        let held = loss.clone().greater(bound.clone());
-        let clipped_low = held.clone().float() * negative.clone().float();
-        let policy = loss.clone().mask_where(held.bool_and(negative), bound);
+        let (policy, clipped_low) = if self.dual_clip > 0.0 {
+            let bound = advantages.clone().neg() * self.dual_clip;
+            let held = loss.clone().greater(bound.clone()).bool_and(advantages.lower_elem(0.0));
+            (loss.mask_where(held.clone(), bound), held.float())
+        } else {
+            let never = loss.zeros_like();
+            (loss, never)
+        };
         PolicyTerms { policy, log_ratio: log_ratio.detach(), clipped_high, clipped_low }
     }
 }

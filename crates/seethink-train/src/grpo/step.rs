@@ -18,11 +18,16 @@ pub(super) struct Sampled {
     /// Passes over the prompt.
     pub(super) n_prefills: usize,
     pub(super) completions: Vec<Completion>,
+    /// Tokens that the row of each completion has read in decoding.
+    pub(super) n_read: Vec<u32>,
     /// `[completion]`; empty where the group is of an earlier step.
     pub(super) scores: Vec<Score>,
     /// What came of it.
     pub(super) outcome: GroupOutcome,
 }
+
+/// Completions of a prompt, and the tokens that the row of each has read.
+pub(super) type Decoded = (Vec<Completion>, Vec<u32>);
 
 /// A group that may be trained on again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,13 +58,15 @@ impl Sampled {
         let key = GroupKey { step: step as u64, problem };
         let (rewards, accuracies, advantages, lengths) = Default::default();
         let outcome = GroupOutcome { key, rewards, accuracies, advantages, lengths, n_truncated: 0 };
-        Self { prompt, features: None, n_prefills: 0, completions: Vec::new(), scores: Vec::new(), outcome }
+        let (completions, n_read, scores) = Default::default();
+        Self { prompt, features: None, n_prefills: 0, completions, n_read, scores, outcome }
     }
 
-    /// With more completions, all of them scored together.
-    pub(super) fn extend(&mut self, completions: Vec<Completion>, reward: &dyn Reward, problem: &Problem) {
+    /// With more completions and what their rows have read, all of them scored together.
+    pub(super) fn extend(&mut self, (completions, n_read): Decoded, reward: &dyn Reward, problem: &Problem) {
         self.n_prefills += 1;
         self.completions.extend(completions);
+        self.n_read.extend(n_read);
         let responses: Vec<Response<'_>> = self.completions.iter().map(Response::from).collect();
         self.scores = reward.score_group(problem, &responses);
         let rewards: Vec<f32> = self.scores.iter().map(|score| score.value).collect();
@@ -130,7 +137,7 @@ impl Step {
         let mut ledger = Ledger::default();
         self.sampled
             .iter()
-            .for_each(|group| ledger.sample(cost, &group.prompt, group.n_prefills, &group.outcome.lengths));
+            .for_each(|group| ledger.sample(cost, &group.prompt, group.n_prefills, &group.outcome.lengths, &group.n_read));
         self.replayed.iter().for_each(|group| ledger.look(cost, &group.prompt));
         ledger
     }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use seethink::core::{ImageSource, ProblemId, Purpose};
 use seethink::data::{Alpha, ImageLoader};
 use seethink::models::{AnyBackbone, Content, Message, Processor, Role, VlmProcessor, WeightDtype};
-use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
+use seethink::rollout::{Capacity, DrawKey, Generator, Load, Prompt, Sampling};
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
@@ -99,6 +99,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("cannot load {}", dir.display()))?;
     let loaded = started.elapsed();
 
+    let load = Load { rows: 1, prompt: input.tokens.len(), max_tokens: sampling.max_tokens };
+    Capacity::of(&model).check(load)?;
     let generator = Generator { model: &model, processor: &processor, sampling, max_batch: 1 };
     let key = DrawKey { seed: args.seed, purpose: Purpose::Evaluation, step: 0 };
     let prompt = Prompt::new(ProblemId(0), &input);
