@@ -38,7 +38,12 @@ impl Benchmark {
     ///
     /// # Errors
     /// If not; the error has the numbers.
-    pub fn check_room(&self, model: &impl VisionLanguageModel, evaluation: &EvaluationConfig, decode_batch: usize) -> Result<()> {
+    pub fn check_room(
+        &self,
+        model: &impl VisionLanguageModel,
+        evaluation: &EvaluationConfig,
+        decode_batch: usize,
+    ) -> Result<()> {
         let prompt = self.prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
         let max_tokens = evaluation.sampling.max_tokens;
         let load = Load { rows: decode_batch.clamp(1, self.prompts.len().max(1)), prompt, max_tokens };

@@ -44,7 +44,8 @@ fn webgpu() -> Option<Settings> {
 /// Says on the terminal that a test passes without having tested anything. The harness keeps what tests print to itself unless they
 /// fail, but not what is written to the standard error stream itself.
 fn say_that_nothing_ran(test: &str) {
-    let line = format!("{test} ran on nothing: there is no graphics driver (SEETHINK_WEBGPU=required makes that a failure)\n");
+    let line =
+        format!("{test} ran on nothing: there is no graphics driver (SEETHINK_WEBGPU=required makes that a failure)\n");
     std::io::stderr().write_all(line.as_bytes()).expect("the standard error stream is open");
 }
 

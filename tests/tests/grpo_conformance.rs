@@ -224,8 +224,7 @@ fn every_region_of_the_clipped_loss() {
     let off = PolicyLoss { dual_clip: 0.0, ..loss };
     let (_, gradient, terms) = policy_loss(&off, &log_probs, &old, &advantages, None);
     let far = PolicyLoss { dual_clip: 1e9, ..loss };
-    let expected: Vec<(f64, f64)> =
-        pairs.iter().map(|&(l, a)| definition(&far, f64::from(l), f64::from(a))).collect();
+    let expected: Vec<(f64, f64)> = pairs.iter().map(|&(l, a)| definition(&far, f64::from(l), f64::from(a))).collect();
     let (expected, slopes): (Vec<f32>, Vec<f32>) =
         expected.into_iter().map(|(value, slope)| (value as f32, (slope / pairs.len() as f64) as f32)).unzip();
     close("losses without a bound", &values(terms.policy), &expected, 1e-5);

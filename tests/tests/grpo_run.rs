@@ -346,11 +346,7 @@ fn a_stage_applies_its_settings_and_leaves_the_stage_before_alone() {
             |stage| stage.overrides.max_grad_norm = Some(1e-6),
             Some(|config| config.optimizer.max_grad_norm = 1e-6),
         ),
-        (
-            "warmup",
-            |stage| stage.overrides.warmup = Some(0.7),
-            Some(|config| config.optimizer.schedule.warmup = 0.7),
-        ),
+        ("warmup", |stage| stage.overrides.warmup = Some(0.7), Some(|config| config.optimizer.schedule.warmup = 0.7)),
     ];
     let second_stage = || {
         let mut plan = plan();
@@ -386,7 +382,8 @@ fn a_stage_can_do_without_the_dual_clip_of_the_run() {
         Job { plan, config, ..Job::new() }.run(folder.path()).unwrap();
         records(folder.path())
     };
-    let held = |records: &[StepRecord]| records[1..].iter().map(|one| one.metrics["grpo/clip_fraction_low"]).sum::<f64>();
+    let held =
+        |records: &[StepRecord]| records[1..].iter().map(|one| one.metrics["grpo/clip_fraction_low"]).sum::<f64>();
     let (bound, off) = (run(tight(1.0001), false), run(tight(1.0001), true));
     assert!(held(&bound) > 0.0 && held(&off) == 0.0, "{} and {}", held(&bound), held(&off));
     // No loss comes near a bound of a million.

@@ -211,7 +211,8 @@ fn a_run_costs_what_its_products_are() {
     let (mut forward, mut backward, mut n_waiting) = (0, 0, 0);
     for (step, batch) in order.chunks(4).enumerate() {
         let sequences = |ids: &[ProblemId], which: std::ops::Range<usize>| -> Vec<(usize, usize)> {
-            let of = |id: &ProblemId| lengths[id][which.clone()].iter().map(|&length| (prompts[id].tokens.len(), length));
+            let of =
+                |id: &ProblemId| lengths[id][which.clone()].iter().map(|&length| (prompts[id].tokens.len(), length));
             ids.iter().flat_map(|id| of(id).collect::<Vec<_>>()).collect()
         };
         // The first two problems are read and looked at a second time for their second two completions.

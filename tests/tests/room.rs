@@ -4,10 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 use seethink::core::{Problem, Purpose};
-use seethink::curriculum::{Corpus, CorpusEntry, Course, CurriculumConfig, Epochs, LastBatch, Length, Order, Quantity, Stage, Staged};
+use seethink::curriculum::{
+    Corpus, CorpusEntry, Course, CurriculumConfig, Epochs, LastBatch, Length, Order, Quantity, Stage, Staged,
+};
 use seethink::data::{DataSource, Dataset, DatasetConfig, TokenCounter, write_problems};
-use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::Processor;
+use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
 use seethink::train::{
     Grpo, GrpoConfig, Interrupter, MemoryConfig, OptimizerConfig, PolicyLoss, Problems, PromptFormat, Schedule, Sft,
@@ -160,9 +162,8 @@ fn the_longest_prompt_of_files_is_found_in_their_index() {
     write_problems(folder.path().join("train"), &problems).unwrap();
     let config = DatasetConfig::new([DataSource::new(folder.path().join("train"))]);
     let format = PromptFormat::default();
-    let count = |question: &str, sizes: &[(u32, u32)]| {
-        Ok(processor.n_prompt_tokens(&format.conversation(question), sizes)?)
-    };
+    let count =
+        |question: &str, sizes: &[(u32, u32)]| Ok(processor.n_prompt_tokens(&format.conversation(question), sizes)?);
     for counter in [None, Some(TokenCounter { name: "tiny", count: &count })] {
         let dataset = Dataset::open(&config, counter.as_ref()).unwrap();
         assert_eq!(dataset.len(), 12);
@@ -203,7 +204,9 @@ fn an_example_longer_than_the_model_has_positions_for_is_not_imitated() {
         progress: Box::new(|_, _, _, _| panic!("it began")),
     };
     let error = sft.train(model(longest + 100), folder.path(), Interrupter::new()).unwrap_err().to_string();
-    assert!(error.contains(&problems[2].id.to_string()) && error.ends_with(&format!("has {} positions", longest + 100)));
+    assert!(
+        error.contains(&problems[2].id.to_string()) && error.ends_with(&format!("has {} positions", longest + 100))
+    );
 }
 
 #[test]

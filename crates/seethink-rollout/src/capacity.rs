@@ -2,7 +2,6 @@
 
 use burn::tensor::Device;
 use seethink_models::VisionLanguageModel;
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// Memory of the largest accelerator there is, bytes: what a device has that does not tell.
 const LARGEST_ACCELERATOR: u64 = 288 << 30;
@@ -73,14 +72,14 @@ pub enum CapacityError {
 impl Capacity {
     /// The capacity of a model where it is, at this moment.
     ///
-    /// A model on the processor has the memory that the machine has left, or the control group of the process if that is less.
-    /// Accelerators do not tell: they are taken for the largest there is, of 288 GiB.
+    /// A model on the processor has the memory that Linux calls available, or what the control group has left if that is less.
+    /// Accelerators and other systems do not tell: they are taken for the largest accelerator there is, of 288 GiB.
     pub fn of(model: &impl VisionLanguageModel) -> Self {
-        let on_processor = model.device() == Device::flex();
+        let of_processor = (model.device() == Device::flex()).then(available_memory).flatten();
         Self {
             max_positions: model.max_positions(),
             cache_bytes_per_token: model.cache_bytes_per_token(),
-            memory: if on_processor { available_memory() } else { LARGEST_ACCELERATOR },
+            memory: of_processor.unwrap_or(LARGEST_ACCELERATOR),
         }
     }
 
@@ -131,16 +130,23 @@ fn gibibytes(bytes: u128) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// Memory that this process can still have, bytes; all there could be where the system does not tell.
-fn available_memory() -> u64 {
-    let memory = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
-    let system = System::new_with_specifics(memory);
-    // Files that the control group has in its cache are not in the way: only what is resident is.
-    let of_group = system.cgroup_limits().map(|group| group.total_memory.saturating_sub(group.rss));
-    match system.available_memory().min(of_group.unwrap_or(u64::MAX)) {
-        0 => LARGEST_ACCELERATOR,
-        bytes => bytes,
-    }
+/// Memory that this process can still have, bytes; `None` where the system is not Linux or does not tell.
+fn available_memory() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let of_machine = number(&read("/proc/meminfo")?, "MemAvailable:")?.checked_mul(1024)?;
+    // Files that the control group keeps in memory are not in the way; what no file backs is.
+    let of_group = || {
+        let limit: u64 = read("/sys/fs/cgroup/memory.max")?.trim().parse().ok()?;
+        Some(limit.saturating_sub(number(&read("/sys/fs/cgroup/memory.stat")?, "anon")?))
+    };
+    Some(of_group().map_or(of_machine, |of_group| of_group.min(of_machine)))
+}
+
+/// The number after a key, each on a line of its own.
+fn number(text: &str, key: &str) -> Option<u64> {
+    let mut words =
+        text.lines().map(str::split_whitespace).find_map(|mut words| (words.next()? == key).then_some(words))?;
+    words.next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -174,8 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_memory() {
-        let memory = available_memory();
-        assert!((1 << 20..1 << 50).contains(&memory), "{memory} bytes");
+    fn memory_is_read_from_lines_of_a_key_and_a_number() {
+        let text = "MemTotal:       24689764 kB\nMemFree:  1 kB\nMemAvailable:   20481024 kB\n";
+        assert_eq!((number(text, "MemAvailable:"), number(text, "SwapFree:")), (Some(20_481_024), None));
+        assert_eq!(number("anon\n", "anon"), None);
+        if cfg!(target_os = "linux") {
+            let memory = available_memory();
+            assert!(memory.is_some_and(|bytes| (1 << 20..1 << 50).contains(&bytes)), "{memory:?}");
+        }
     }
 }

@@ -30,7 +30,9 @@ pub enum TrainError {
         error: Box<TrainError>,
     },
     /// Prompts or completions of a stage that there is no room for.
-    #[error("stage `{stage}`: {source} (grpo.sampling.max_tokens, grpo.memory.decode_batch, or overrides of the stage)")]
+    #[error(
+        "stage `{stage}`: {source} (grpo.sampling.max_tokens, grpo.memory.decode_batch, or overrides of the stage)"
+    )]
     Capacity {
         /// Name of the stage.
         stage: String,

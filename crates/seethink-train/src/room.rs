@@ -67,7 +67,8 @@ impl Problems {
                 .map(|(_, problem)| format.n_tokens(processor, problem))
                 .try_reduce(|| 0, |a, b| Ok(a.max(b))),
             Self::Files(dataset) => {
-                let counts: Option<Vec<u32>> = (0..dataset.len()).map(|number| dataset.entry(number).n_tokens).collect();
+                let counts: Option<Vec<u32>> =
+                    (0..dataset.len()).map(|number| dataset.entry(number).n_tokens).collect();
                 let asked = match counts {
                     Some(counts) => (0..counts.len()).max_by_key(|&number| counts[number]).into_iter().collect(),
                     None => (0..dataset.len()).collect::<Vec<_>>(),

@@ -108,7 +108,8 @@ impl Examples {
     fn batch(&self, indices: &[usize]) -> Result<TrainBatch, TrainError> {
         let problems: Vec<&Problem> = indices.iter().map(|&i| &self.problems[i]).collect();
         let prompts = self.config.prompt.encode_all(&*self.processor, &problems)?;
-        let solutions = problems.iter().map(|problem| solution(&*self.processor, problem)).collect::<Result<Vec<_>, _>>()?;
+        let solutions =
+            problems.iter().map(|problem| solution(&*self.processor, problem)).collect::<Result<Vec<_>, _>>()?;
         let groups: Vec<GroupInput<'_>> = prompts
             .iter()
             .zip(&solutions)
@@ -138,7 +139,6 @@ impl Examples {
             max_grad_norm: self.config.optimizer.max_grad_norm,
         })
     }
-
 }
 
 /// Tokens of the solution of a problem, ended.

@@ -92,3 +92,45 @@ pub fn k3(log_probs: Tensor<1>, reference_log_probs: Tensor<1>) -> Tensor<1> {
     let x = (reference_log_probs - log_probs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO);
     (x.clone().exp() - x - 1.0).clamp(-MAX_KL, MAX_KL)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    fn vector(values: &[f32]) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &Device::default())
+    }
+
+    fn assert_close(found: Tensor<1>, expected: &[f32]) {
+        let found: Vec<f32> = found.into_data().iter::<f32>().collect();
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-6 * b.abs().max(1.0);
+        assert!(found.len() == expected.len() && found.iter().zip(expected).all(close), "{found:?}, not {expected:?}");
+    }
+
+    #[test]
+    fn a_clip_holds_what_would_be_rewarded_and_the_dual_clip_what_would_be_punished() {
+        let loss = PolicyLoss { clip_low: 0.2, clip_high: 0.3, dual_clip: 3.0, kl_coef: 0.0 };
+        let ratios = [0.5f32, 0.5, 1.5, 1.5, 4.0, 4.0, 4.0];
+        let old = -2.0;
+        let log_probs: Vec<f32> = ratios.iter().map(|ratio| ratio.ln() + old).collect();
+        let advantages = vector(&[1.0, -1.0, 1.0, -1.0, -1.0, 1.0, 0.0]);
+        let terms = |loss: PolicyLoss| loss.terms(vector(&log_probs), vector(&[old; 7]), advantages.clone());
+        let PolicyTerms { policy, log_ratio, clipped_high, clipped_low } = terms(loss);
+        assert_close(policy, &[-0.5, 0.8, -1.3, 1.5, 3.0, -1.3, 0.0]);
+        assert_close(log_ratio, &ratios.map(f32::ln));
+        assert_close(clipped_high, &[0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_close(clipped_low, &[0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        let PolicyTerms { policy, clipped_low, .. } = terms(PolicyLoss { dual_clip: 0.0, ..loss });
+        assert_close(policy, &[-0.5, 0.8, -1.3, 1.5, 4.0, -1.3, 0.0]);
+        assert_close(clipped_low, &[0.0; 7]);
+    }
+
+    #[test]
+    fn ratios_and_divergences_are_bounded() {
+        let off = PolicyLoss { dual_clip: 0.0, ..PolicyLoss::default() };
+        let terms = off.terms(vector(&[200.0, 0.0]), vector(&[0.0, 200.0]), vector(&[-1.0, -1.0]));
+        assert_close(terms.policy, &[20f32.exp(), 0.8]);
+        assert_close(k3(vector(&[0.0; 4]), vector(&[0.0, -3.0, 5.0, -30.0])), &[0.0, (-3f32).exp() + 2.0, 10.0, 10.0]);
+    }
+}
