@@ -3,7 +3,7 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
-use seethink::core::{Capability, Problem, ProblemId, Trainable};
+use seethink::core::{Problem, ProblemId, Trainable};
 use seethink::curriculum::{Batch, Course, Curriculum, GroupOutcome, Progress, Stage};
 use seethink::models::PromptInput;
 use seethink::reward::{Response, Reward, Score};
@@ -196,7 +196,7 @@ fn a_run_costs_what_its_products_are() {
         processor,
         reward: Arc::new(heard.clone()),
         rewards: Default::default(),
-        curriculum: Course::new(Box::new(plan), &corpus),
+        curriculum: Course::new(plan, &corpus),
         problems: problems.into_iter().collect(),
         validate: None,
         observer: Box::new(|_| {}),
@@ -211,9 +211,8 @@ fn a_run_costs_what_its_products_are() {
     let (mut forward, mut backward, mut n_waiting) = (0, 0, 0);
     for (step, batch) in order.chunks(4).enumerate() {
         let sequences = |ids: &[ProblemId], which: std::ops::Range<usize>| -> Vec<(usize, usize)> {
-            let of =
-                |id: &ProblemId| lengths[id][which.clone()].iter().map(|&length| (prompts[id].tokens.len(), length));
-            ids.iter().flat_map(|id| of(id).collect::<Vec<_>>()).collect()
+            let places = ids.iter().flat_map(|&id| which.clone().map(move |place| (id, place)));
+            places.map(|(id, place)| (prompts[&id].tokens.len(), lengths[&id][place])).collect()
         };
         // The first two problems are read and looked at a second time for their second two completions.
         for (ids, which) in [(batch, 0..2), (&batch[..2], 2..4)] {

@@ -5,7 +5,7 @@ use crate::core::{Capability, Problem};
 use crate::curriculum::CorpusEntry;
 use crate::data::digits::{DigitsConfig, DigitsWorld};
 use crate::data::{DataError, Dataset, DatasetConfig, PassRateTable, ProblemReader, Split, TokenCounter};
-use crate::models::VlmProcessor;
+use crate::models::{Processor, VlmProcessor};
 use crate::train::{Problems, PromptFormat};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
