@@ -1,12 +1,13 @@
 //! Held-out accuracy per capability, measured with the reward that trains.
 
 use crate::report::Outcome;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use seethink::config::EvaluationConfig;
 use seethink::core::{Capability, FinishReason, Problem, Purpose};
 use seethink::data::digits::Sight;
 use seethink::models::{Processor, PromptInput, VisionLanguageModel};
 use seethink::reward::Reward;
-use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
+use seethink::rollout::{Capacity, DrawKey, Generator, Load, Prompt, Sampling};
 use seethink::train::{Interrupter, Metrics, PromptFormat};
 use std::sync::Arc;
 
@@ -31,6 +32,24 @@ impl Benchmark {
     ) -> Result<Self> {
         let prompts = format.encode_all(processor, &problems.iter().collect::<Vec<_>>())?;
         Ok(Self { name, problems, prompts })
+    }
+
+    /// Checks that a model has room for the longest prompt and completion, and for as many as decode together.
+    ///
+    /// # Errors
+    /// If not; the error has the numbers.
+    pub fn check_room(
+        &self,
+        model: &impl VisionLanguageModel,
+        evaluation: &EvaluationConfig,
+        decode_batch: usize,
+    ) -> Result<()> {
+        let prompt = self.prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
+        let max_tokens = evaluation.sampling.max_tokens;
+        let load = Load { rows: decode_batch.clamp(1, self.prompts.len().max(1)), prompt, max_tokens };
+        Capacity::of(model)
+            .check(load)
+            .with_context(|| format!("no room for the {} problems (evaluation.sampling.max_tokens)", self.name))
     }
 }
 

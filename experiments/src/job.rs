@@ -173,6 +173,10 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
     let n_test = config.evaluation.problems_per_capability;
     let (test, validation) =
         (benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_test.div_ceil(4))?);
+    config.grpo.check_run(curriculum.curriculum(), &problems, &*processor, &model)?;
+    for benchmark in [&test, &validation] {
+        benchmark.check_room(&model, &config.evaluation, config.grpo.memory.decode_batch)?;
+    }
     // Nothing was written so far: what cannot work leaves no folder behind.
     let resumed_step = if args.resume {
         Some(CheckpointFolder::new(&folder)?.latest()?.step)

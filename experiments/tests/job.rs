@@ -1,11 +1,13 @@
 //! The main job from end to end, small, and what it refuses.
 
 use experiments::job::{self, JobArgs};
+use seethink::burn::module::{Module, ModuleVisitor, Param};
+use seethink::burn::tensor::Tensor;
 use seethink::config::BaseFamily;
 use seethink::core::Capability;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::data::{Split, write_problems};
-use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
+use seethink::models::{AnyBackbone, VisionLanguageModel, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::train::Interrupter;
 use std::path::Path;
@@ -60,6 +62,19 @@ fn a_run_leaves_report_plots_metrics_and_a_model() {
     assert_eq!(std::fs::read(out.join("metrics.jsonl")).unwrap(), before);
 }
 
+/// The bits of all weights, parameter by parameter.
+fn weights(model: &AnyBackbone) -> Vec<Vec<u32>> {
+    struct Collect(Vec<Vec<u32>>);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(param.val().into_data().iter::<f32>().map(f32::to_bits).collect());
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    model.visit(&mut collect);
+    collect.0
+}
+
 #[test]
 fn the_base_of_every_family_trains() {
     for (name, family) in BaseFamily::ALL {
@@ -72,6 +87,12 @@ fn the_base_of_every_family_trains() {
         let place = BaseFamily::ALL.iter().position(|(_, one)| *one == family).unwrap();
         assert_eq!(model.model_type(), expected[place]);
         assert_eq!(model.display_name().to_lowercase().replace(['.', '-'], "_"), name);
+        // Every stage trains everything: no tensor is what it was.
+        let base = AnyBackbone::from_pretrained(&out.join("base"), &device("auto").unwrap()).unwrap();
+        let moved = weights(&base).into_iter().zip(weights(&model)).map(|(before, after)| before != after);
+        let names = model.parameters().into_iter().zip(moved);
+        let still: Vec<String> = names.filter(|(_, moved)| !moved).map(|(parameter, _)| parameter.name).collect();
+        assert!(still.is_empty(), "{name}: {still:?} did not move");
     }
 }
 
@@ -140,6 +161,17 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
 
     let missing = JobArgs { model: Some(folder.path().join("nowhere").display().to_string()), ..small(&out) };
     assert!(refused(&missing).contains("nowhere"));
+
+    for (setting, expected) in [
+        ("grpo.sampling.max_tokens=100000000", "completions of up to 100000000"),
+        ("evaluation.sampling.max_tokens=100000000", "no room for the test problems (evaluation.sampling.max_tokens)"),
+        ("curriculum.Staged.stages[2].overrides.max_tokens=100000000", "stage `visual_reasoning`: prompts of up to"),
+    ] {
+        let mut endless = small(&out);
+        endless.set.push(setting.into());
+        let error = refused(&endless);
+        assert!(error.contains(expected) && error.contains("positions (max_position_embeddings)"), "{error}");
+    }
 
     // The digits world has no pass rates to sort by.
     let mut unsorted = small(&out);

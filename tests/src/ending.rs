@@ -19,6 +19,10 @@ impl Processor for Ending {
         self.inner.encode(messages, images)
     }
 
+    fn n_prompt_tokens(&self, messages: &[Message], image_sizes: &[(u32, u32)]) -> Result<usize, ProcessorError> {
+        self.inner.n_prompt_tokens(messages, image_sizes)
+    }
+
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {
         self.inner.encode_text(text)
     }

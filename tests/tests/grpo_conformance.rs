@@ -219,6 +219,17 @@ fn every_region_of_the_clipped_loss() {
     let dual: Vec<f32> = pairs.iter().map(|&(l, a)| f32::from(u8::from(a < 0.0 && l > 3f32.ln()))).collect();
     assert_eq!(dual.iter().sum::<f32>(), 4.0, "ratios of 3.3 and 5 with two negative advantages");
     assert_eq!(values(terms.clipped_low), dual);
+
+    // Without a bound those four are what the clip alone makes of them.
+    let off = PolicyLoss { dual_clip: 0.0, ..loss };
+    let (_, gradient, terms) = policy_loss(&off, &log_probs, &old, &advantages, None);
+    let far = PolicyLoss { dual_clip: 1e9, ..loss };
+    let expected: Vec<(f64, f64)> = pairs.iter().map(|&(l, a)| definition(&far, f64::from(l), f64::from(a))).collect();
+    let (expected, slopes): (Vec<f32>, Vec<f32>) =
+        expected.into_iter().map(|(value, slope)| (value as f32, (slope / pairs.len() as f64) as f32)).unzip();
+    close("losses without a bound", &values(terms.policy), &expected, 1e-5);
+    close("gradients without a bound", &gradient, &slopes, 4e-7);
+    assert!(values(terms.clipped_low).iter().all(|&held| held == 0.0));
 }
 
 #[test]

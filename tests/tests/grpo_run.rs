@@ -328,22 +328,95 @@ fn burn_keeps_its_own_log_of_every_stage() {
 fn a_stage_applies_its_settings_and_leaves_the_stage_before_alone() {
     let (expected, expected_folder) = whole();
     let expected_records = records(expected_folder.path());
-    type Change = (&'static str, fn(&mut Stage));
-    let changes: [Change; 6] = [
-        ("reset_optimizer", |stage| stage.reset_optimizer = false),
-        ("learning_rate", |stage| stage.overrides.learning_rate = Some(1e-3)),
-        ("kl_coef", |stage| stage.overrides.kl_coef = Some(0.5)),
-        ("clip_low", |stage| stage.overrides.clip_low = Some(1e-4)),
-        ("clip_high", |stage| stage.overrides.clip_high = Some(1e-4)),
-        ("max_grad_norm", |stage| stage.overrides.max_grad_norm = Some(1e-6)),
+    /// A setting of a stage, and the same of a run.
+    type Change = (&'static str, fn(&mut Stage), Option<fn(&mut GrpoConfig)>);
+    let changes: [Change; 8] = [
+        ("reset_optimizer", |stage| stage.reset_optimizer = false, None),
+        (
+            "learning_rate",
+            |stage| stage.overrides.learning_rate = Some(1e-3),
+            Some(|config| config.optimizer.learning_rate = 1e-3),
+        ),
+        ("kl_coef", |stage| stage.overrides.kl_coef = Some(0.5), Some(|config| config.loss.kl_coef = 0.5)),
+        ("clip_low", |stage| stage.overrides.clip_low = Some(1e-4), Some(|config| config.loss.clip_low = 1e-4)),
+        ("clip_high", |stage| stage.overrides.clip_high = Some(1e-4), Some(|config| config.loss.clip_high = 1e-4)),
+        ("dual_clip", |stage| stage.overrides.dual_clip = Some(1.0001), Some(|config| config.loss.dual_clip = 1.0001)),
+        (
+            "max_grad_norm",
+            |stage| stage.overrides.max_grad_norm = Some(1e-6),
+            Some(|config| config.optimizer.max_grad_norm = 1e-6),
+        ),
+        ("warmup", |stage| stage.overrides.warmup = Some(0.7), Some(|config| config.optimizer.schedule.warmup = 0.7)),
     ];
-    for (setting, change) in changes {
+    let second_stage = || {
         let mut plan = plan();
-        change(&mut plan.stages[1]);
+        plan.stages.remove(0);
+        plan
+    };
+    let weights_of = |plan, config| {
+        let folder = tempfile::tempdir().unwrap();
+        tiny::weights(&Job { plan, config, ..Job::new() }.run(folder.path()).unwrap().model)
+    };
+    for (setting, of_stage, of_run) in changes {
+        let mut plan = plan();
+        of_stage(&mut plan.stages[1]);
         let folder = tempfile::tempdir().unwrap();
         let changed = Job { plan, ..Job::new() }.run(folder.path()).unwrap();
         assert_eq!(records(folder.path())[..4], expected_records[..4], "{setting}: the first stage");
         assert!(tiny::weights(&changed.model) != tiny::weights(&expected.model), "{setting}: the second stage");
+        let Some(of_run) = of_run else { continue };
+        // On its own the stage is a run with that setting, to the bit, and with no other.
+        let (mut plan, mut changed) = (second_stage(), config());
+        of_stage(&mut plan.stages[0]);
+        of_run(&mut changed);
+        assert!(weights_of(plan, config()) == weights_of(second_stage(), changed), "{setting} is another setting");
+    }
+}
+
+#[test]
+fn a_stage_can_do_without_the_dual_clip_of_the_run() {
+    let tight = |dual_clip| GrpoConfig { loss: PolicyLoss { dual_clip, ..config().loss }, ..config() };
+    let run = |config, off: bool| {
+        let (folder, mut plan) = (tempfile::tempdir().unwrap(), plan());
+        plan.stages.iter_mut().for_each(|stage| stage.overrides.dual_clip = off.then_some(0.0));
+        Job { plan, config, ..Job::new() }.run(folder.path()).unwrap();
+        records(folder.path())
+    };
+    let held =
+        |records: &[StepRecord]| records[1..].iter().map(|one| one.metrics["grpo/clip_fraction_low"]).sum::<f64>();
+    let (bound, off) = (run(tight(1.0001), false), run(tight(1.0001), true));
+    assert!(held(&bound) > 0.0 && held(&off) == 0.0, "{} and {}", held(&bound), held(&off));
+    // No loss comes near a bound of a million.
+    assert_eq!(off, run(tight(1e6), false));
+}
+
+#[test]
+fn a_stage_warms_up_from_its_first_step_and_resumes_in_the_midst_of_it() {
+    let peak = 2e-3;
+    let job = |resume| {
+        let mut plan = plan();
+        plan.epochs = Epochs::AsNeeded { steps: 4 };
+        plan.stages[1].overrides.learning_rate = Some(peak);
+        plan.stages[1].overrides.warmup = Some(0.75);
+        let mut job = Job { plan, resume, ..Job::new() };
+        job.config.optimizer.schedule.decay = Decay::Constant;
+        job
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let expected = job(false).run(folder.path()).unwrap();
+    let run_rate = config().optimizer.learning_rate;
+    let rates: Vec<f64> =
+        records(folder.path())[1..].iter().map(|record| record.metrics["update/learning_rate"]).collect();
+    let warm = [0.0, peak / 3.0, peak * 2.0 / 3.0, peak];
+    assert!(rates[..4] == [run_rate; 4], "the first stage has no warm-up: {rates:?}");
+    assert!(rates[4..].iter().zip(warm).all(|(a, b)| (a - b).abs() < 1e-12), "{rates:?}");
+    // Before its first step, in the midst of it, and after its last.
+    for step in [4, 5, 6, 7] {
+        let interrupted = tempfile::tempdir().unwrap();
+        let stop = move |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == step);
+        job(false).stopped(stop).run(interrupted.path()).unwrap();
+        let resumed = job(true).run(interrupted.path()).unwrap();
+        assert_same_run((&resumed, interrupted.path()), (&expected, folder.path()));
     }
 }
 
@@ -585,6 +658,13 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
     let mut job = Job::new();
     job.plan.stages[1].overrides.clip_high = Some(-0.5);
     assert!(job.error(&run).contains("clip_high and kl_coef at least 0"));
+    let mut job = Job::new();
+    job.plan.stages[1].overrides.dual_clip = Some(0.5);
+    assert!(job.error(&run).contains("dual_clip above 1, or 0 for none"));
+    let mut job = Job::new();
+    job.plan.stages[1].overrides.warmup = Some(1.5);
+    let error = job.error(&run);
+    assert!(error.contains("stage `visual_reasoning`") && error.contains("warmup and floor in [0, 1]"), "{error}");
     assert!(!run.exists());
 }
 

@@ -105,8 +105,15 @@ pub struct StageOverrides {
     pub clip_low: Option<f64>,
     /// Upper clip range ε: ratios above `1 + ε` are clipped.
     pub clip_high: Option<f64>,
+    /// Bound of the loss for negative advantages, as a multiple of the advantage; 0 sets no bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dual_clip: Option<f64>,
     /// Largest norm of the gradient over all parameters.
     pub max_grad_norm: Option<f64>,
+    /// Share of the stage's steps over which the learning rate rises from 0 to its peak, counted from the stage's first step; 0
+    /// begins at the peak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup: Option<f64>,
     /// Longest completion, tokens.
     pub max_tokens: Option<usize>,
     /// What is appended to the question.
@@ -199,6 +206,8 @@ mod tests {
         stage.trainable = Trainable::LANGUAGE_MODEL;
         stage.reset_optimizer = false;
         stage.overrides.learning_rate = Some(3e-7);
+        stage.overrides.warmup = Some(0.05);
+        stage.overrides.dual_clip = Some(0.0);
         assert_eq!(ron::from_str::<Stage>(&ron::to_string(&stage).unwrap()).unwrap(), stage);
     }
 

@@ -138,10 +138,7 @@ impl AnyBackbone {
 
     /// Numbers that the key-value cache keeps for each token.
     pub fn cache_numbers_per_token(&self) -> usize {
-        each!(self, model => {
-            let text = model.config().text();
-            2 * text.num_hidden_layers * text.n_kv_heads() * text.head_dim()
-        })
+        each!(self, model => model.config().text().cache_numbers_per_token())
     }
 
     /// Writes `config.json` and the weights into `dir`, see [`Vlm::save_pretrained`].
@@ -184,6 +181,14 @@ impl VisionLanguageModel for AnyBackbone {
 
     fn device(&self) -> Device {
         each!(self, model => model.device())
+    }
+
+    fn max_positions(&self) -> usize {
+        each!(self, model => model.max_positions())
+    }
+
+    fn cache_bytes_per_token(&self) -> usize {
+        each!(self, model => model.cache_bytes_per_token())
     }
 
     fn encode_images_traced(&self, pixels: PixelTensor, observe: &mut dyn FnMut(usize, &Tensor<2>)) -> VisualFeatures {

@@ -49,8 +49,13 @@ impl ForwardCost {
 
     /// `new` tokens after `before` others, each of which sees all before it and itself; without the head.
     pub fn tokens(&self, before: usize, new: usize) -> f64 {
+        self.token * new as f64 + self.attention(before, new)
+    }
+
+    /// Of [`tokens`](Self::tokens), the attention: what tokens have with each other, without what they have with weights.
+    pub fn attention(&self, before: usize, new: usize) -> f64 {
         let (before, new) = (before as f64, new as f64);
-        self.token * new + self.pair * (before * new + new * (new + 1.0) / 2.0)
+        self.pair * (before * new + new * (new + 1.0) / 2.0)
     }
 
     /// So many distributions over the vocabulary.

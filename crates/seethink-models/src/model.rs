@@ -17,6 +17,12 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
     /// Device that the weights are on.
     fn device(&self) -> Device;
 
+    /// Longest sequence that the decoder has positions for, images included. Tokens.
+    fn max_positions(&self) -> usize;
+
+    /// Keys and values that a [cache](Self::empty_cache) keeps for each token of a row, over all layers. Bytes.
+    fn cache_bytes_per_token(&self) -> usize;
+
     /// Features of the images, in order: patches through the encoder and the projector.
     ///
     /// # Shapes

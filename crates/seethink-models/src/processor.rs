@@ -161,6 +161,12 @@ pub trait Processor: Send + Sync {
     /// If the images do not match the placeholders, an image cannot be resized, or the template fails.
     fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError>;
 
+    /// Number of tokens that [`encode`](Self::encode) gives for images of these sizes (width, height; pixels), found without them.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    fn n_prompt_tokens(&self, messages: &[Message], image_sizes: &[(u32, u32)]) -> Result<usize, ProcessorError>;
+
     /// Token ids of plain text: no special tokens are added, and none are recognised, so `<|im_end|>` spelled out in `text`
     /// is nothing but its characters. Append ids from [`eos_token_ids`](Self::eos_token_ids) to end a completion.
     ///

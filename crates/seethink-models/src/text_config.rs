@@ -133,6 +133,17 @@ impl TextConfig {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
+    /// Numbers that the key-value cache keeps for each token.
+    pub(crate) fn cache_numbers_per_token(&self) -> usize {
+        2 * self.num_hidden_layers * self.n_kv_heads() * self.head_dim()
+    }
+
+    /// Longest sequence that there are positions for, tokens: `max_position_embeddings`, times the `factor` of a dynamic base.
+    pub(crate) fn max_positions(&self) -> usize {
+        let stretch = self.rope().factor.filter(|_| self.rope_type() == "dynamic").unwrap_or(1.0);
+        (self.max_position_embeddings as f64 * stretch.max(1.0)) as usize
+    }
+
     /// Whether the decoder is consistent and of a kind that is implemented.
     ///
     /// # Errors
@@ -242,6 +253,8 @@ mod tests {
         let scaling = DynamicScaling { factor: 2.0, max_positions: 32_768 };
         assert_eq!(both.plain_frequencies(), Ok(RotaryFrequencies::plain(1e4, 8).with_scaling(scaling)));
         assert_eq!(config(json!({"rope_scaling": null})).plain_frequencies(), Ok(RotaryFrequencies::plain(1e4, 8)));
+        assert_eq!(both.max_positions(), 65_536);
+        assert_eq!(config(json!({"max_position_embeddings": 128_000})).max_positions(), 128_000);
     }
 
     #[test]

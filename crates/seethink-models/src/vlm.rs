@@ -124,6 +124,14 @@ impl<E: Encoder> VisionLanguageModel for Vlm<E> {
         self.text.embed.weight.device()
     }
 
+    fn max_positions(&self) -> usize {
+        self.config.text().max_positions()
+    }
+
+    fn cache_bytes_per_token(&self) -> usize {
+        self.config.text().cache_numbers_per_token() * self.text.dtype().size()
+    }
+
     fn encode_images_traced(&self, pixels: PixelTensor, observe: &mut dyn FnMut(usize, &Tensor<2>)) -> VisualFeatures {
         let layout = self.vision.encoder.layout(&pixels);
         self.vision.encode(pixels.patches.cast(self.text.dtype()), &layout, observe)

@@ -110,14 +110,6 @@ impl VlmProcessor {
         Ok(PromptInput { tokens, position_ids, next_position, image_tokens, pixels })
     }
 
-    /// Number of tokens that [`encode`](Processor::encode) gives for images of these sizes (width, height; pixels), found without them.
-    ///
-    /// # Errors
-    /// As [`encode`](Processor::encode).
-    pub fn n_prompt_tokens(&self, messages: &[Message], image_sizes: &[(u32, u32)]) -> Result<usize, ProcessorError> {
-        Ok(self.layout(messages, image_sizes, &TemplateOptions::default())?.tokens.len())
-    }
-
     /// The tokens of a conversation with images of these sizes, and where they stand.
     fn layout(
         &self,
@@ -157,6 +149,10 @@ fn texts(messages: &[Message]) -> impl Iterator<Item = &str> + Clone {
 impl Processor for VlmProcessor {
     fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError> {
         self.encode_with(messages, images, &TemplateOptions::default())
+    }
+
+    fn n_prompt_tokens(&self, messages: &[Message], image_sizes: &[(u32, u32)]) -> Result<usize, ProcessorError> {
+        Ok(self.layout(messages, image_sizes, &TemplateOptions::default())?.tokens.len())
     }
 
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError> {

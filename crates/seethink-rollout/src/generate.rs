@@ -1,6 +1,6 @@
 //! Batched generation with a key-value cache.
 
-use crate::{Sampling, SamplingError, TokenSampler};
+use crate::{CapacityError, Load, Sampling, SamplingError, TokenSampler};
 use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
 use seethink_core::{Completion, FinishReason, Group, ProblemId, Purpose, Rng};
@@ -38,10 +38,13 @@ impl<'a> Prompt<'a> {
 }
 
 /// What a generator made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Rollouts {
     /// One group per prompt, in order.
     pub groups: Vec<Group>,
+    /// Tokens that the row of each completion has read while it was in the batch, `[prompt][completion]`: all of the completion but
+    /// its last, and then that one as often as the row was waiting to leave.
+    pub n_read: Vec<Vec<u32>>,
     /// Image features of each prompt that has images, as the policy that generated saw them.
     pub features: Vec<Option<VisualFeatures>>,
 }
@@ -62,6 +65,9 @@ pub enum RolloutError {
     /// Bad settings.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
+    /// Sequences that there is no room for.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
     /// Tokens could not be turned into text.
     #[error("a completion of problem {problem} could not be decoded")]
     Decode {
@@ -95,7 +101,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     /// `progress` hears of completions finished and wanted, after every decoding step.
     ///
     /// # Errors
-    /// If the settings are out of range, a completion cannot be decoded, or `progress` returns `false`.
+    /// If the settings are out of range, the model has no positions for the longest prompt and completion, a completion cannot be
+    /// decoded, or `progress` returns `false`.
     ///
     /// # Panics
     /// If `n` is zero.
@@ -107,10 +114,9 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         progress: &mut Progress<'_>,
     ) -> Result<Rollouts, RolloutError> {
         assert!(n > 0, "at least one completion per prompt");
-        self.sampling.check()?;
+        self.check(prompts)?;
         let wanted = prompts.len() * n;
-        let mut rollouts =
-            Rollouts { groups: Vec::with_capacity(prompts.len()), features: Vec::with_capacity(prompts.len()) };
+        let mut rollouts = Rollouts::default();
         for batch in prompts.chunks((self.max_batch / n).max(1)) {
             let finished = rollouts.groups.len() * n;
             let features = self.encode_images(batch);
@@ -124,6 +130,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
                     .map(|sequence| self.completion(prompt.problem, sequence))
                     .collect::<Result<_, _>>()?;
                 rollouts.groups.push(Group { problem: prompt.problem, completions });
+                rollouts.n_read.push(sequences.iter().map(|sequence| sequence.n_read).collect());
             }
             rollouts.features.extend(features);
         }
@@ -140,11 +147,19 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         key: DrawKey,
         observe: &mut dyn FnMut(&[u32]) -> bool,
     ) -> Result<Completion, RolloutError> {
-        self.sampling.check()?;
         let prompts = std::slice::from_ref(prompt);
+        self.check(prompts)?;
         let features = self.encode_images(prompts);
         let sequences = self.decode(prompts, 1, key, &features, &mut |sequences| observe(&sequences[0].tokens))?;
         self.completion(prompt.problem, &sequences[0])
+    }
+
+    /// Whether the settings are in range and the sequences have positions.
+    fn check(&self, prompts: &[Prompt<'_>]) -> Result<(), RolloutError> {
+        self.sampling.check()?;
+        let prompt = prompts.iter().map(|prompt| prompt.input.tokens.len()).max().unwrap_or(0);
+        let load = Load { rows: prompts.len(), prompt, max_tokens: self.sampling.max_tokens };
+        Ok(load.check_positions(self.model.max_positions())?)
     }
 
     /// Features of all images of some prompts in one pass, divided among them; `None` for prompts without images.
@@ -222,6 +237,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
                 cache.select(&keep);
                 active = keep.iter().map(|&row| active[row]).collect();
             }
+            active.iter().for_each(|&s| sequences[s].n_read += 1);
             let input = self.next_tokens(active.iter().map(|&s| &sequences[s]), active.len());
             logits = self.logits(self.model.hidden_states_cached(input, &mut cache));
         }
@@ -265,6 +281,8 @@ struct Sequence {
     tokens: Vec<u32>,
     log_probs: Vec<f32>,
     finish: Option<FinishReason>,
+    /// Tokens that its row has read.
+    n_read: u32,
     /// Ids that occurred, in order, each once; kept where they count.
     seen: Vec<u32>,
 }
@@ -278,6 +296,7 @@ impl Sequence {
             tokens: Vec::new(),
             log_probs: Vec::new(),
             finish: None,
+            n_read: 0,
             seen: Vec::new(),
         }
     }

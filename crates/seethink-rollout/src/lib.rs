@@ -5,8 +5,10 @@
 //! a finished sequence leaves the batch. Draws are counter-based, so a completion depends on its key alone and not on what
 //! else is in the batch.
 
+mod capacity;
 mod generate;
 mod sampling;
 
+pub use capacity::{Capacity, CapacityError, Load};
 pub use generate::{DrawKey, Generator, Progress, Prompt, RolloutError, Rollouts};
 pub use sampling::{Sampling, SamplingError, TokenSampler};

@@ -1,6 +1,6 @@
 //! Settings of GRPO and of supervised fine-tuning.
 
-use crate::{OptimizerConfig, PolicyLoss, PromptFormat, TrainError};
+use crate::{OptimizerConfig, PolicyLoss, PromptFormat, Schedule, TrainError};
 use seethink_core::Trainable;
 use seethink_curriculum::{Stage, StageOverrides};
 use seethink_rollout::Sampling;
@@ -88,36 +88,50 @@ impl GrpoConfig {
         }
         let PolicyLoss { clip_low, clip_high, dual_clip, kl_coef } = self.loss;
         let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
-        let above_one = dual_clip.is_finite() && dual_clip > 1.0;
-        if !(0.0..1.0).contains(&clip_low) || !at_least_zero(clip_high) || !at_least_zero(kl_coef) || !above_one {
+        let off_or_above_one = dual_clip == 0.0 || (dual_clip.is_finite() && dual_clip > 1.0);
+        if !(0.0..1.0).contains(&clip_low) || !at_least_zero(clip_high) || !at_least_zero(kl_coef) || !off_or_above_one
+        {
             return wrong(
                 "grpo.loss",
                 format!("{:?}", self.loss),
-                "clip_low in [0, 1), clip_high and kl_coef at least 0, dual_clip above 1",
+                "clip_low in [0, 1), clip_high and kl_coef at least 0, dual_clip above 1, or 0 for none",
             );
         }
         self.optimizer.check("grpo.optimizer")?;
         self.sampling.check().map_err(|error| TrainError::Rollout(error.into()))
     }
 
-    /// These settings with the overrides of a stage.
+    /// These settings with the overrides of a stage; its reward is looked up by name where completions are scored.
+    ///
+    /// All fields are named, so that the compiler finds an override that is not applied.
     pub(crate) fn of_stage(&self, stage: &Stage) -> Self {
-        let StageOverrides { learning_rate, kl_coef, clip_low, clip_high, max_grad_norm, max_tokens, .. } =
-            stage.overrides;
+        let StageOverrides {
+            learning_rate,
+            kl_coef,
+            clip_low,
+            clip_high,
+            dual_clip,
+            max_grad_norm,
+            warmup,
+            max_tokens,
+            ref prompt_suffix,
+            reward: _,
+        } = stage.overrides;
         let Self { prompt, sampling, loss, optimizer, .. } = self;
-        let suffix = stage.overrides.prompt_suffix.as_ref().unwrap_or(&prompt.suffix).clone();
+        let PromptFormat { system, suffix } = prompt.clone();
         Self {
-            prompt: PromptFormat { system: prompt.system.clone(), suffix },
+            prompt: PromptFormat { system, suffix: prompt_suffix.clone().unwrap_or(suffix) },
             sampling: Sampling { max_tokens: max_tokens.unwrap_or(sampling.max_tokens), ..*sampling },
             loss: PolicyLoss {
                 clip_low: clip_low.unwrap_or(loss.clip_low),
                 clip_high: clip_high.unwrap_or(loss.clip_high),
-                dual_clip: loss.dual_clip,
+                dual_clip: dual_clip.unwrap_or(loss.dual_clip),
                 kl_coef: kl_coef.unwrap_or(loss.kl_coef),
             },
             optimizer: OptimizerConfig {
                 learning_rate: learning_rate.unwrap_or(optimizer.learning_rate),
                 max_grad_norm: max_grad_norm.unwrap_or(optimizer.max_grad_norm),
+                schedule: Schedule { warmup: warmup.unwrap_or(optimizer.schedule.warmup), ..optimizer.schedule },
                 ..*optimizer
             },
             ..self.clone()

@@ -4,7 +4,7 @@ use seethink_core::{ProblemId, Trainable};
 use seethink_curriculum::CurriculumError;
 use seethink_data::DataError;
 use seethink_models::ProcessorError;
-use seethink_rollout::RolloutError;
+use seethink_rollout::{CapacityError, RolloutError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +28,35 @@ pub enum TrainError {
         stage: String,
         /// Which setting.
         error: Box<TrainError>,
+    },
+    /// Prompts or completions of a stage that there is no room for.
+    #[error(
+        "stage `{stage}`: {source} (grpo.sampling.max_tokens, grpo.memory.decode_batch, or overrides of the stage)"
+    )]
+    Capacity {
+        /// Name of the stage.
+        stage: String,
+        /// The numbers.
+        source: CapacityError,
+    },
+    /// A warm-up over a share of nobody knows how many steps.
+    #[error(
+        "stage `{stage}` has a warm-up, which is a share of its steps, but the curriculum does not know beforehand how many there \
+         are; expected stages of a fixed length, or a warm-up of 0"
+    )]
+    WarmupOfUnknownSteps {
+        /// Name of the stage.
+        stage: String,
+    },
+    /// An example of fine-tuning that the model has no positions for.
+    #[error("problem {problem} has {n_tokens} tokens with its solution, but the model has {max_positions} positions")]
+    LongExample {
+        /// The problem.
+        problem: ProblemId,
+        /// Tokens of prompt and solution.
+        n_tokens: usize,
+        /// Positions that there are.
+        max_positions: usize,
     },
     /// A stage that trains nothing.
     #[error("stage `{stage}` trains no part of the model ({trainable:?}), expected at least one")]

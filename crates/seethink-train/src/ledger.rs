@@ -6,7 +6,26 @@ use seethink_models::{ForwardCost, PromptInput};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// What a run has cost so far. Validation is not among it.
+/// Cost of a run so far: completions, tokens, floating-point operations. Validation is not among it.
+///
+/// A product of `[n, in]` with a weight `[in, out]` takes `n · in · out` multiplications and as many additions, `2 · n · in · out`
+/// operations. Backwards, the gradient of the input is a product of `[n, out]` with `[out, in]` and that of the weight one of
+/// `[in, n]` with `[n, out]`: as many operations each. A frozen weight saves the second and not the first, which what learns before
+/// it needs. In attention a token has two products with each token that it sees, of its query with a key and of a weight with a
+/// value; both sides of both have gradients, whatever is frozen: twice the forward pass, always. Hence
+///
+/// | | forward | backward |
+/// |---|---|---|
+/// | prefill | vision side and decoder, a head for the last token of the prompt | – |
+/// | decoding | decoder and head, a token of each row that is still in the batch | – |
+/// | reference | decoder and head; vision side if the policy's has moved | – |
+/// | update: decoder | 2: blocks run again in the backward pass | attention 2, weights 2, frozen ones 1 |
+/// | update: head | 1: a chunk goes back as soon as it was computed | 2, frozen 1 |
+/// | update: vision side that learns | 2, a frozen encoder 1 | 2, a frozen projector 1, a frozen encoder 0 |
+///
+/// A prompt that is read again for more completions counts again, and so does the row of a finished completion until it leaves the
+/// batch. Padding does not. [`ForwardCost`] says which products count; the first of the vision encoder is taken like the others,
+/// though nobody needs the gradient of pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
@@ -14,7 +33,7 @@ pub struct Ledger {
     pub completions: u64,
     /// Tokens sampled.
     pub tokens_generated: u64,
-    /// Tokens of the prompts that were sampled from, images included.
+    /// Tokens of the prompts that were prefilled, images included, as often as they were.
     pub tokens_prompt: u64,
     /// Image tokens among them.
     pub tokens_image: u64,
@@ -22,26 +41,32 @@ pub struct Ledger {
     pub tokens_trained: u64,
     /// Optimiser steps.
     pub updates: u64,
-    /// Floating-point operations of forward passes: rollouts, reference, updates and what the backward passes compute again
-    /// ([`ForwardCost`] says what counts).
+    /// Floating-point operations of forward passes: rollouts, reference, updates and what their backward passes run again.
     pub forward_flops: f64,
-    /// Floating-point operations of backward passes: twice those of the forward pass through every part that learns, and once
-    /// those of a frozen decoder on the way to what learns before it.
+    /// Floating-point operations of backward passes.
     pub backward_flops: f64,
 }
 
 impl Ledger {
-    /// Adds the sampling of completions of these lengths, after `n_prefills` passes over the prompt and its images.
-    pub(crate) fn sample(&mut self, cost: &ForwardCost, prompt: &PromptInput, n_prefills: usize, lengths: &[u32]) {
+    /// Adds the sampling of completions of these lengths, after `n_prefills` passes over the prompt and its images. `n_read`: tokens
+    /// that the row of each completion has read while it was in the batch.
+    pub(crate) fn sample(
+        &mut self,
+        cost: &ForwardCost,
+        prompt: &PromptInput,
+        n_prefills: usize,
+        lengths: &[u32],
+        n_read: &[u32],
+    ) {
         let n_prompt = prompt.tokens.len();
         self.completions += lengths.len() as u64;
-        self.tokens_prompt += n_prompt as u64;
-        self.tokens_image += prompt.image_tokens.len() as u64;
-        self.forward_flops += n_prefills as f64 * (cost.images(prompt) + cost.tokens(0, n_prompt));
-        for length in lengths.iter().map(|&length| length as usize) {
-            self.tokens_generated += length as u64;
-            // The last token is sampled and not read again.
-            self.forward_flops += cost.tokens(n_prompt, length.saturating_sub(1)) + cost.distributions(length);
+        self.tokens_generated += lengths.iter().map(|&length| u64::from(length)).sum::<u64>();
+        self.tokens_prompt += (n_prefills * n_prompt) as u64;
+        self.tokens_image += (n_prefills * prompt.image_tokens.len()) as u64;
+        let prefill = cost.images(prompt) + cost.tokens(0, n_prompt) + cost.distributions(1);
+        self.forward_flops += n_prefills as f64 * prefill;
+        for n_read in n_read.iter().map(|&n_read| n_read as usize) {
+            self.forward_flops += cost.tokens(n_prompt, n_read) + cost.distributions(n_read);
         }
     }
 
@@ -52,18 +77,24 @@ impl Ledger {
 
     /// Adds a forward pass over a micro-batch.
     pub(crate) fn read(&mut self, cost: &ForwardCost, batch: &MicroBatch) {
-        let (vision, decoder) = passes(cost, batch);
-        self.forward_flops += vision + decoder;
+        self.forward_flops += Forward::over(cost, batch).sum();
     }
 
     /// Adds the part of an optimiser step that a micro-batch is: a pass forward, one that computes blocks again, one backward.
     pub(crate) fn learn(&mut self, cost: &ForwardCost, batch: &MicroBatch, trainable: Trainable) {
-        let (vision, decoder) = passes(cost, batch);
+        let forward = Forward::over(cost, batch);
+        let Forward { encoder, projector, weights, attention, head } = forward;
+        let products = |learns: bool| if learns { 2.0 } else { 1.0 };
         self.tokens_trained += batch.n_tokens() as u64;
-        self.forward_flops += 2.0 * (vision + decoder);
-        self.backward_flops += if trainable.language_model { 2.0 } else { 1.0 } * decoder;
+        self.forward_flops += forward.sum() + weights + attention;
+        self.backward_flops += products(trainable.language_model) * (weights + head) + 2.0 * attention;
         if trainable.sees_gradients_in_vision() {
-            self.backward_flops += 2.0 * vision;
+            self.forward_flops += projector;
+            self.backward_flops += products(trainable.projector) * projector;
+        }
+        if trainable.vision_encoder {
+            self.forward_flops += encoder;
+            self.backward_flops += 2.0 * encoder;
         }
     }
 
@@ -96,19 +127,41 @@ impl AddAssign for Ledger {
     }
 }
 
-/// Operations of a forward pass over a micro-batch: vision side, and decoder with its head.
-fn passes(cost: &ForwardCost, batch: &MicroBatch) -> (f64, f64) {
-    let n_image_tokens: usize = batch.rows.iter().map(|row| row.image_tokens.len()).sum();
-    let vision = match &batch.vision {
-        Vision::Pixels(pixels) => cost.patch * pixels.n_patches() as f64 + cost.image_token * n_image_tokens as f64,
-        Vision::None | Vision::Features(_) => 0.0,
-    };
-    let rows = batch.rows.iter().map(|row| {
-        let mut branches = row.segments.chunk_by(|a, b| a == b).map(<[i64]>::len);
-        let n_prompt = branches.next().unwrap_or(0);
-        cost.tokens(0, n_prompt) + branches.map(|length| cost.tokens(n_prompt, length)).sum::<f64>()
-    });
-    (vision, rows.sum::<f64>() + cost.distributions(batch.n_targets()))
+/// Operations of a forward pass over a micro-batch, by the parts of the model.
+struct Forward {
+    encoder: f64,
+    projector: f64,
+    /// Of the decoder, with its weights.
+    weights: f64,
+    /// Of the decoder, of tokens with each other.
+    attention: f64,
+    head: f64,
+}
+
+impl Forward {
+    fn over(cost: &ForwardCost, batch: &MicroBatch) -> Self {
+        let n_image_tokens: usize = batch.rows.iter().map(|row| row.image_tokens.len()).sum();
+        let (n_patches, n_projected) = match &batch.vision {
+            Vision::Pixels(pixels) => (pixels.n_patches(), n_image_tokens),
+            Vision::None | Vision::Features(_) => (0, 0),
+        };
+        let attention = batch.rows.iter().map(|row| {
+            let mut branches = row.segments.chunk_by(|a, b| a == b).map(<[i64]>::len);
+            let n_prompt = branches.next().unwrap_or(0);
+            cost.attention(0, n_prompt) + branches.map(|length| cost.attention(n_prompt, length)).sum::<f64>()
+        });
+        Self {
+            encoder: cost.patch * n_patches as f64,
+            projector: cost.image_token * n_projected as f64,
+            weights: cost.token * batch.n_tokens() as f64,
+            attention: attention.sum(),
+            head: cost.distributions(batch.n_targets()),
+        }
+    }
+
+    fn sum(&self) -> f64 {
+        self.encoder + self.projector + self.weights + self.attention + self.head
+    }
 }
 
 #[cfg(test)]
@@ -131,17 +184,22 @@ mod tests {
     }
 
     #[test]
-    fn sampling_reads_prompts_once_and_every_token_but_the_last() {
+    fn sampling_reads_prompts_as_often_as_they_are_prefilled_and_rows_as_long_as_they_stay() {
         let mut ledger = Ledger::default();
-        ledger.sample(&UNIT, &prompt(), 1, &[3, 1]);
+        // The row of the second completion, of one token, is read from twice before it leaves.
+        ledger.sample(&UNIT, &prompt(), 1, &[3, 1], &[2, 2]);
         assert_eq!((ledger.completions, ledger.tokens_generated), (2, 4));
         assert_eq!((ledger.tokens_prompt, ledger.tokens_image), (5, 2));
-        assert_eq!(ledger.forward_flops, 8e6 + 2e4 + 500.0 + (200.0 + 3.0) + 1.0);
+        assert_eq!(ledger.forward_flops, 8e6 + 2e4 + 500.0 + 1.0 + 4.0 * 101.0);
         assert_eq!(ledger.backward_flops, 0.0);
+        let mut twice = Ledger::default();
+        twice.sample(&UNIT, &prompt(), 2, &[3, 1], &[2, 2]);
+        assert_eq!((twice.completions, twice.tokens_prompt, twice.tokens_image), (2, 10, 4));
+        assert_eq!(twice.forward_flops - ledger.forward_flops, 8e6 + 2e4 + 500.0 + 1.0);
     }
 
     #[test]
-    fn an_update_reads_twice_and_pays_backwards_for_what_learns() {
+    fn an_update_reads_twice_but_for_the_head_and_pays_backwards_for_what_learns() {
         let prompt = prompt();
         let group = GroupInput {
             prompt: &prompt,
@@ -150,22 +208,26 @@ mod tests {
             advantages: vec![1.0, -1.0],
         };
         let [batch] = &MicroBatch::pack(&[group], 100)[..] else { panic!("one batch") };
-        let (vision, decoder) = (8e6 + 2e4, 800.0 + 3.0);
-        let spent = |trainable| {
+        let cost = ForwardCost { pair: 1e-3, ..UNIT };
+        // 15 pairs in the prompt, 13 and 6 in the branches.
+        let (encoder, projector, weights, attention, head) = (8e6, 2e4, 800.0, 0.034, 3.0);
+        let spent = |[vision_encoder, projector, language_model]: [bool; 3]| {
             let mut ledger = Ledger::default();
-            ledger.learn(&UNIT, batch, trainable);
-            assert_eq!((ledger.tokens_trained, ledger.forward_flops), (8, 2.0 * (vision + decoder)));
-            ledger.backward_flops
+            ledger.learn(&cost, batch, Trainable { vision_encoder, projector, language_model });
+            assert_eq!(ledger.tokens_trained, 8);
+            [ledger.forward_flops, ledger.backward_flops]
         };
-        assert_eq!(spent(Trainable::ALL), 2.0 * (vision + decoder));
-        assert_eq!(spent(Trainable::LANGUAGE_MODEL), 2.0 * decoder);
-        assert_eq!(spent(Trainable { language_model: false, ..Trainable::ALL }), 2.0 * vision + decoder);
-    }
-
-    #[test]
-    fn a_branch_sees_the_prompt_and_itself() {
-        let pairs = ForwardCost { patch: 0.0, image_token: 0.0, token: 0.0, distribution: 0.0, pair: 1.0 };
-        // 5 · 6 / 2 in the prompt; 2 · 5 + 3 for the first branch, 5 + 1 for the second.
-        assert_eq!(pairs.tokens(0, 5) + pairs.tokens(5, 2) + pairs.tokens(5, 1), 15.0 + 13.0 + 6.0);
+        let once = encoder + projector + weights + attention + head;
+        let cases = [
+            ([true; 3], encoder + projector, 2.0 * (encoder + projector + weights + head)),
+            ([false, false, true], 0.0, 2.0 * (weights + head)),
+            ([false, true, false], projector, 2.0 * projector + weights + head),
+            ([true, false, false], encoder + projector, 2.0 * encoder + projector + weights + head),
+        ];
+        for (trainable, again, backward) in cases {
+            let expected = [once + weights + attention + again, backward + 2.0 * attention];
+            let close = spent(trainable).into_iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-8 * b);
+            assert!(close, "{trainable:?}: {:?}, expected {expected:?}", spent(trainable));
+        }
     }
 }

@@ -16,6 +16,7 @@ mod observe;
 mod optim;
 mod policy;
 mod prompt;
+mod room;
 mod sft;
 
 pub use batch::{GroupInput, MicroBatch, Targets, Vision};

@@ -7,13 +7,14 @@ use crate::log_prob::LogProbs;
 use crate::metrics::KeyMetric;
 use crate::observe::{LossListener, SftProgress};
 use crate::policy::{Objective, Policy, TrainBatch};
-use crate::{Ledger, OptimizerConfig, SftConfig, TrainError};
+use crate::{Ledger, OptimizerConfig, PromptFormat, SftConfig, TrainError};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::tensor::Device;
 use burn::train::{ExecutionStrategy, Interrupter, Learner, SupervisedTraining, TrainingStrategy};
+use rayon::prelude::*;
 use seethink_core::{Problem, Purpose, Rng, Trainable};
 use seethink_models::{ForwardCost, Processor, VisionLanguageModel};
 use std::path::Path;
@@ -48,7 +49,7 @@ impl Sft {
     /// returned.
     ///
     /// # Errors
-    /// If a problem has no solution or cannot be encoded, or burn's learner stops.
+    /// If a problem has no solution, cannot be encoded or is longer than the model has positions for, or burn's learner stops.
     pub fn train<M: VisionLanguageModel>(
         self,
         model: M,
@@ -57,6 +58,8 @@ impl Sft {
     ) -> Result<(M, Ledger), TrainError> {
         let Self { config, seed, processor, data, progress } = self;
         config.check()?;
+        let (examples, max_positions) = (data.train.par_iter().chain(&data.validation), model.max_positions());
+        examples.try_for_each(|problem| check_length(&config.prompt, &*processor, problem, max_positions))?;
         let model = model.valid().train();
         let device = model.device();
         let n_steps = config.epochs * data.train.len().div_ceil(config.batch);
@@ -105,7 +108,8 @@ impl Examples {
     fn batch(&self, indices: &[usize]) -> Result<TrainBatch, TrainError> {
         let problems: Vec<&Problem> = indices.iter().map(|&i| &self.problems[i]).collect();
         let prompts = self.config.prompt.encode_all(&*self.processor, &problems)?;
-        let solutions = problems.iter().map(|problem| self.solution(problem)).collect::<Result<Vec<_>, _>>()?;
+        let solutions =
+            problems.iter().map(|problem| solution(&*self.processor, problem)).collect::<Result<Vec<_>, _>>()?;
         let groups: Vec<GroupInput<'_>> = prompts
             .iter()
             .zip(&solutions)
@@ -135,17 +139,31 @@ impl Examples {
             max_grad_norm: self.config.optimizer.max_grad_norm,
         })
     }
+}
 
-    fn solution(&self, problem: &Problem) -> Result<Vec<u32>, TrainError> {
-        let solution =
-            problem.solution.as_ref().ok_or(TrainError::Incomplete { problem: problem.id, missing: "solution" })?;
-        let mut tokens = self
-            .processor
-            .encode_text(solution)
-            .map_err(|source| TrainError::Prompt { problem: problem.id, source })?;
-        tokens.extend(self.processor.eos_token_ids().first());
-        Ok(tokens)
+/// Tokens of the solution of a problem, ended.
+fn solution(processor: &dyn Processor, problem: &Problem) -> Result<Vec<u32>, TrainError> {
+    let solution =
+        problem.solution.as_ref().ok_or(TrainError::Incomplete { problem: problem.id, missing: "solution" })?;
+    let mut tokens =
+        processor.encode_text(solution).map_err(|source| TrainError::Prompt { problem: problem.id, source })?;
+    tokens.extend(processor.eos_token_ids().first());
+    Ok(tokens)
+}
+
+/// # Errors
+/// If there are no positions for a prompt and its solution.
+fn check_length(
+    format: &PromptFormat,
+    processor: &dyn Processor,
+    problem: &Problem,
+    max_positions: usize,
+) -> Result<(), TrainError> {
+    let n_tokens = format.n_tokens(processor, problem)? + solution(processor, problem)?.len();
+    if n_tokens > max_positions {
+        return Err(TrainError::LongExample { problem: problem.id, n_tokens, max_positions });
     }
+    Ok(())
 }
 
 impl DataLoader<TrainBatch> for Examples {

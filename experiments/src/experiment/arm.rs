@@ -225,6 +225,7 @@ fn second_stage(setting: Setting) -> Stage {
             clip_low: Some(0.15),
             clip_high: Some(0.15),
             max_grad_norm: Some(0.5),
+            warmup: Some(0.05),
             ..StageOverrides::default()
         };
     }

@@ -18,7 +18,7 @@ pub struct PolicyLoss {
     pub clip_low: f64,
     /// … nor for rising above `1 + clip_high`.
     pub clip_high: f64,
-    /// For negative advantages the loss is at most `−A · dual_clip`.
+    /// For negative advantages the loss is at most `−A · dual_clip`; 0 sets no bound.
     pub dual_clip: f64,
     /// Weight of the k3 divergence from the reference policy; 0 does without a reference.
     pub kl_coef: f64,
@@ -51,7 +51,7 @@ impl PolicyLoss {
     /// The policy-gradient terms.
     ///
     /// With `ρ = exp(clamp(log π − log π_old, ±20))` and `ρ_c` the same with the log-ratio clamped to
-    /// `[ln(1 − low), ln(1 + high)]`: `L = max(−Aρ, −Aρ_c)`, and where `A < 0` no more than `−A · dual_clip`.
+    /// `[ln(1 − low), ln(1 + high)]`: `L = max(−Aρ, −Aρ_c)`, and where `A < 0` no more than `−A · dual_clip`, unless that is 0.
     ///
     /// # Shapes
     /// - all inputs: `[n_tokens]`; log-probabilities in nats
@@ -67,11 +67,14 @@ impl PolicyLoss {
         let clipped_loss = advantages.clone().neg() * clipped;
         let clipped_high = unclipped_loss.clone().lower(clipped_loss.clone()).float();
         let loss = unclipped_loss.max_pair(clipped_loss);
-        let bound = advantages.clone().neg() * self.dual_clip;
-        let negative = advantages.lower_elem(0.0);
-        let held = loss.clone().greater(bound.clone());
-        let clipped_low = held.clone().float() * negative.clone().float();
-        let policy = loss.clone().mask_where(held.bool_and(negative), bound);
+        let (policy, clipped_low) = if self.dual_clip > 0.0 {
+            let bound = advantages.clone().neg() * self.dual_clip;
+            let held = loss.clone().greater(bound.clone()).bool_and(advantages.lower_elem(0.0));
+            (loss.mask_where(held.clone(), bound), held.float())
+        } else {
+            let never = loss.zeros_like();
+            (loss, never)
+        };
         PolicyTerms { policy, log_ratio: log_ratio.detach(), clipped_high, clipped_low }
     }
 }
@@ -88,4 +91,46 @@ impl PolicyLoss {
 pub fn k3(log_probs: Tensor<1>, reference_log_probs: Tensor<1>) -> Tensor<1> {
     let x = (reference_log_probs - log_probs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO);
     (x.clone().exp() - x - 1.0).clamp(-MAX_KL, MAX_KL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, TensorData};
+
+    fn vector(values: &[f32]) -> Tensor<1> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &Device::default())
+    }
+
+    fn assert_close(found: Tensor<1>, expected: &[f32]) {
+        let found: Vec<f32> = found.into_data().iter::<f32>().collect();
+        let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 2e-6 * b.abs().max(1.0);
+        assert!(found.len() == expected.len() && found.iter().zip(expected).all(close), "{found:?}, not {expected:?}");
+    }
+
+    #[test]
+    fn a_clip_holds_what_would_be_rewarded_and_the_dual_clip_what_would_be_punished() {
+        let loss = PolicyLoss { clip_low: 0.2, clip_high: 0.3, dual_clip: 3.0, kl_coef: 0.0 };
+        let ratios = [0.5f32, 0.5, 1.5, 1.5, 4.0, 4.0, 4.0];
+        let old = -2.0;
+        let log_probs: Vec<f32> = ratios.iter().map(|ratio| ratio.ln() + old).collect();
+        let advantages = vector(&[1.0, -1.0, 1.0, -1.0, -1.0, 1.0, 0.0]);
+        let terms = |loss: PolicyLoss| loss.terms(vector(&log_probs), vector(&[old; 7]), advantages.clone());
+        let PolicyTerms { policy, log_ratio, clipped_high, clipped_low } = terms(loss);
+        assert_close(policy, &[-0.5, 0.8, -1.3, 1.5, 3.0, -1.3, 0.0]);
+        assert_close(log_ratio, &ratios.map(f32::ln));
+        assert_close(clipped_high, &[0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_close(clipped_low, &[0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+        let PolicyTerms { policy, clipped_low, .. } = terms(PolicyLoss { dual_clip: 0.0, ..loss });
+        assert_close(policy, &[-0.5, 0.8, -1.3, 1.5, 4.0, -1.3, 0.0]);
+        assert_close(clipped_low, &[0.0; 7]);
+    }
+
+    #[test]
+    fn ratios_and_divergences_are_bounded() {
+        let off = PolicyLoss { dual_clip: 0.0, ..PolicyLoss::default() };
+        let terms = off.terms(vector(&[200.0, 0.0]), vector(&[0.0, 200.0]), vector(&[-1.0, -1.0]));
+        assert_close(terms.policy, &[20f32.exp(), 0.8]);
+        assert_close(k3(vector(&[0.0; 4]), vector(&[0.0, -3.0, 5.0, -30.0])), &[0.0, (-3f32).exp() + 2.0, 10.0, 10.0]);
+    }
 }

@@ -114,7 +114,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
     /// `interrupter` stops it cleanly, with a checkpoint; a validation that gives up because of it is made up for.
     ///
     /// # Errors
-    /// If a setting is out of range, a problem cannot be encoded, a file cannot be read or written, the folder holds a run and
+    /// If a setting is out of range, the model has no room for the prompts and completions, a problem cannot be encoded, a file cannot be read or written, the folder holds a run and
     /// `resume` is false, or it holds another run and `resume` is true.
     pub fn train(
         self,
@@ -123,7 +123,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
         resume: bool,
         interrupter: Interrupter,
     ) -> Result<Trained<M>, TrainError> {
-        self.config.check(self.stages())?;
+        self.config.check_run(self.curriculum.curriculum(), &self.problems, &*self.processor, &model)?;
         self.check_rewards()?;
         let checkpoints = CheckpointFolder::new(folder)?;
         let occupied = !checkpoints.is_empty() || folder.join(METRICS).exists();

@@ -16,7 +16,7 @@ use burn::train::{EventProcessorTraining, Interrupter, Learner, LearnerEvent, Tr
 use seethink_core::{Problem, ProblemId, Purpose};
 use seethink_curriculum::{Batch, GroupKey, GroupOutcome, Stage};
 use seethink_models::{ForwardCost, Processor, PromptInput, VisionLanguageModel, VisualFeatures};
-use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError};
+use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError, Rollouts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
@@ -316,9 +316,11 @@ impl<M: VisionLanguageModel> Run<M> {
                     observer(Event::Generating { done, wanted });
                     !interrupter.should_stop()
                 })?;
-                for ((index, group), features) in indices.into_iter().zip(rollouts.groups).zip(rollouts.features) {
+                let Rollouts { groups, n_read, features } = rollouts;
+                let decoded = groups.into_iter().map(|group| group.completions).zip(n_read);
+                for ((index, decoded), features) in indices.into_iter().zip(decoded).zip(features) {
                     sampled[index].features = features;
-                    sampled[index].extend(group.completions, &*reward, &problems[index]);
+                    sampled[index].extend(decoded, &*reward, &problems[index]);
                 }
             }
         }
@@ -342,6 +344,7 @@ impl<M: VisionLanguageModel> Run<M> {
             features,
             n_prefills: 0,
             completions: group.group.completions.clone(),
+            n_read: Vec::new(),
             scores: Vec::new(),
             outcome: group.outcome.clone(),
         };

@@ -18,11 +18,16 @@ pub(super) struct Sampled {
     /// Passes over the prompt.
     pub(super) n_prefills: usize,
     pub(super) completions: Vec<Completion>,
+    /// Tokens that the row of each completion has read in decoding.
+    pub(super) n_read: Vec<u32>,
     /// `[completion]`; empty where the group is of an earlier step.
     pub(super) scores: Vec<Score>,
     /// What came of it.
     pub(super) outcome: GroupOutcome,
 }
+
+/// Completions of a prompt, and the tokens that the row of each has read.
+pub(super) type Decoded = (Vec<Completion>, Vec<u32>);
 
 /// A group that may be trained on again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,13 +58,15 @@ impl Sampled {
         let key = GroupKey { step: step as u64, problem };
         let (rewards, accuracies, advantages, lengths) = Default::default();
         let outcome = GroupOutcome { key, rewards, accuracies, advantages, lengths, n_truncated: 0 };
-        Self { prompt, features: None, n_prefills: 0, completions: Vec::new(), scores: Vec::new(), outcome }
+        let (completions, n_read, scores) = Default::default();
+        Self { prompt, features: None, n_prefills: 0, completions, n_read, scores, outcome }
     }
 
-    /// With more completions, all of them scored together.
-    pub(super) fn extend(&mut self, completions: Vec<Completion>, reward: &dyn Reward, problem: &Problem) {
+    /// With more completions and what their rows have read, all of them scored together.
+    pub(super) fn extend(&mut self, (completions, n_read): Decoded, reward: &dyn Reward, problem: &Problem) {
         self.n_prefills += 1;
         self.completions.extend(completions);
+        self.n_read.extend(n_read);
         let responses: Vec<Response<'_>> = self.completions.iter().map(Response::from).collect();
         self.scores = reward.score_group(problem, &responses);
         let rewards: Vec<f32> = self.scores.iter().map(|score| score.value).collect();
@@ -128,9 +135,9 @@ impl Step {
     /// What was spent on completions.
     pub(super) fn ledger(&self, cost: &ForwardCost) -> Ledger {
         let mut ledger = Ledger::default();
-        self.sampled
-            .iter()
-            .for_each(|group| ledger.sample(cost, &group.prompt, group.n_prefills, &group.outcome.lengths));
+        self.sampled.iter().for_each(|group| {
+            ledger.sample(cost, &group.prompt, group.n_prefills, &group.outcome.lengths, &group.n_read)
+        });
         self.replayed.iter().for_each(|group| ledger.look(cost, &group.prompt));
         ledger
     }
@@ -174,4 +181,159 @@ impl Step {
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
     let (sum, n) = values.fold((0.0, 0usize), |(sum, n), value| (sum + value, n + 1));
     sum / n.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Vision;
+    use burn::tensor::{Device, Tensor};
+    use seethink_core::Capability;
+    use seethink_models::Pixels;
+    use seethink_reward::Unscorable;
+
+    /// A letter earns 1 for `a`, 0 for `b`; `c` cannot be judged and `d` is out of fuel.
+    struct Letters;
+
+    impl Reward for Letters {
+        fn name(&self) -> &'static str {
+            "letters"
+        }
+
+        fn score(&self, _: &Problem, response: Response<'_>) -> Score {
+            let (value, verdict) = match response.text {
+                "a" => (1.0, Some(Verdict::Right)),
+                "c" => (0.0, Some(Verdict::Unscorable(Unscorable::NoAnswer))),
+                "d" => (0.0, Some(Verdict::OutOfFuel)),
+                _ => (0.0, None),
+            };
+            Score { value, parts: vec![("accuracy", value), ("format", 0.5)], verdict, ..Score::default() }
+        }
+    }
+
+    fn problem(id: u64) -> Problem {
+        Problem {
+            id: ProblemId(id),
+            capability: Capability::PERCEPTION,
+            prompt: String::new(),
+            images: Vec::new(),
+            answer: String::new(),
+            solution: None,
+            pass_rate: None,
+            source: String::new(),
+            tags: Default::default(),
+        }
+    }
+
+    /// Three tokens, the second of a picture of four patches.
+    fn prompt() -> PromptInput {
+        PromptInput {
+            tokens: vec![0; 3],
+            position_ids: vec![[0; 3]; 3],
+            next_position: 3,
+            image_tokens: vec![1],
+            pixels: Pixels { values: vec![0.0; 4], grids: vec![[1, 2, 2]] },
+        }
+    }
+
+    /// A group of these texts and lengths; what is longer than three tokens was cut off.
+    fn group(id: u64, texts: &[(&str, usize)]) -> Sampled {
+        let completions = texts.iter().map(|&(text, length)| Completion {
+            tokens: vec![7; length],
+            log_probs: vec![-1.0; length],
+            text: text.into(),
+            finish: if length > 3 { FinishReason::Length } else { FinishReason::Stop },
+        });
+        let mut group = Sampled::new(ProblemId(id), 4, prompt());
+        group.extend((completions.collect(), vec![5; texts.len()]), &Letters, &problem(id));
+        group
+    }
+
+    fn features() -> VisualFeatures {
+        VisualFeatures { embeds: Tensor::zeros([1, 2], &Device::default()), deepstack: Vec::new() }
+    }
+
+    #[test]
+    fn a_group_grows_and_is_compared_anew() {
+        let mut one = group(1, &[("a", 2)]);
+        assert_eq!((&one.outcome.advantages[..], one.n_prefills), (&[0.0][..], 1));
+        let more = group(1, &[("b", 4), ("b", 1)]);
+        one.extend((more.completions, vec![8, 9]), &Letters, &problem(1));
+        assert_eq!((one.n_prefills, one.completions.len(), &one.n_read[..]), (2, 3, &[5, 8, 9][..]));
+        let GroupOutcome { key, rewards, accuracies, advantages, lengths, n_truncated } = &one.outcome;
+        assert_eq!(*key, GroupKey { step: 4, problem: ProblemId(1) });
+        assert_eq!((&rewards[..], &accuracies[..]), (&[1.0, 0.0, 0.0][..], &[1.0, 0.0, 0.0][..]));
+        assert_eq!(*advantages, group_advantages(&[1.0, 0.0, 0.0]));
+        assert_eq!((&lengths[..], *n_truncated), (&[2, 4, 1][..], 1));
+        let banked = one.to_bank(3);
+        assert_eq!((banked.stage, banked.group.problem, &banked.outcome), (3, ProblemId(1), &one.outcome));
+        assert_eq!(banked.group.completions, one.completions);
+    }
+
+    /// Two groups sampled, of which the second is refused, and one of an earlier step.
+    fn step() -> Step {
+        let mut replayed = group(3, &[("b", 2), ("a", 2)]);
+        replayed.features = Some(features());
+        Step {
+            sampled: vec![group(1, &[("a", 1), ("b", 5)]), group(2, &[("c", 3), ("d", 3)])],
+            admitted: vec![true, false],
+            replayed: vec![replayed],
+        }
+    }
+
+    #[test]
+    fn what_is_admitted_or_replayed_is_trained_on_with_its_weight() {
+        let step = step();
+        assert_eq!((step.n_admitted(), step.n_completions()), (1, 4));
+        assert_eq!(step.outcomes().iter().map(|one| one.problem().0).collect::<Vec<_>>(), [1, 2]);
+        let weight = |group: &GroupOutcome| group.problem().0 as f64;
+        let advantage = group_advantages(&[1.0, 0.0])[0];
+        for (mini_batch, sizes) in [(1, vec![1, 1]), (2, vec![2]), (5, vec![2])] {
+            let batches = step.mini_batches(mini_batch, 100, true, weight);
+            assert_eq!(
+                batches.iter().map(|batch| batch.iter().map(|one| one.rows.len()).sum()).collect::<Vec<usize>>(),
+                sizes
+            );
+        }
+        let batches = step.mini_batches(1, 100, true, weight);
+        let advantages = |batch: &[MicroBatch]| batch[0].targets.advantages.clone();
+        let once = [advantage, -advantage, -advantage, -advantage, -advantage, -advantage];
+        assert_eq!(advantages(&batches[0]), once);
+        assert_eq!(advantages(&batches[1]), [-3.0 * advantage, -3.0 * advantage, 3.0 * advantage, 3.0 * advantage]);
+        let sees = |keep| step.mini_batches(1, 100, keep, weight).remove(1).remove(0).vision;
+        assert!(matches!(sees(true), Vision::Features(_)) && matches!(sees(false), Vision::Pixels(_)));
+    }
+
+    #[test]
+    fn a_step_pays_for_what_it_sampled_and_for_looking_again() {
+        let cost = ForwardCost { patch: 1e6, image_token: 1e4, token: 100.0, distribution: 1.0, pair: 0.0 };
+        let ledger = step().ledger(&cost);
+        assert_eq!((ledger.completions, ledger.tokens_generated, ledger.tokens_prompt), (4, 12, 6));
+        // Two prefills with their pictures and heads, four rows of five tokens each, and one more picture.
+        assert_eq!(ledger.forward_flops, 2.0 * (4e6 + 1e4 + 300.0 + 1.0) + 20.0 * 101.0 + 4e6 + 1e4);
+    }
+
+    #[test]
+    fn metrics_are_means_over_what_was_sampled() {
+        let metrics = step().metrics();
+        let expected = [
+            ("reward/accuracy", 0.25),
+            ("reward/format", 0.5),
+            ("reward/mean", 0.25),
+            // Three answers were judged.
+            ("reward/out_of_fuel", 1.0 / 3.0),
+            ("reward/unscorable", 1.0 / 3.0),
+            ("rollout/admitted", 0.5),
+            ("rollout/length", 3.0),
+            ("rollout/replayed", 1.0),
+            ("rollout/truncated", 0.25),
+            ("rollout/zero_variance", 0.5),
+        ];
+        assert_eq!(metrics.iter().map(|(key, value)| (key.as_str(), *value)).collect::<Vec<_>>(), expected);
+        let nothing = Step::default().metrics();
+        assert!(
+            nothing.values().all(|&value| value == 0.0) && !nothing.contains_key("reward/unscorable"),
+            "{nothing:?}"
+        );
+    }
 }

@@ -5,7 +5,7 @@ use crate::core::{Capability, Problem};
 use crate::curriculum::CorpusEntry;
 use crate::data::digits::{DigitsConfig, DigitsWorld};
 use crate::data::{DataError, Dataset, DatasetConfig, PassRateTable, ProblemReader, Split, TokenCounter};
-use crate::models::VlmProcessor;
+use crate::models::{Processor, VlmProcessor};
 use crate::train::{Problems, PromptFormat};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,7 +79,7 @@ impl DataConfig {
                 Ok(kept)
             }
             Self::Files(config) => {
-                let dataset = open(config, counter)?;
+                let dataset = Dataset::open(config, counter)?;
                 dataset.read(numbers(&dataset, split, limit)).collect()
             }
         }
@@ -146,7 +146,7 @@ impl RunConfig {
             let problems = self.data.problems(Split::Train, limit)?;
             return Ok((problems.iter().map(CorpusEntry::from).collect(), problems.into_iter().collect()));
         };
-        let dataset = self.count(processor, |counter| open(config, counter))?;
+        let dataset = self.count(processor, |counter| Dataset::open(config, counter))?;
         let entries =
             numbers(&dataset, Split::Train, limit).into_iter().map(|number| known(&dataset, number)).collect();
         Ok((entries, Problems::Files(Arc::new(dataset))))
@@ -159,11 +159,6 @@ impl RunConfig {
         let count = count_prompts(processor, &self.grpo.prompt);
         then(Some(&TokenCounter { name: &name, count: &count }))
     }
-}
-
-/// Opens a data set. Without a limit nobody asks for the lengths of prompts.
-fn open(config: &DatasetConfig, counter: Option<&TokenCounter<'_>>) -> Result<Dataset, DataError> {
-    Dataset::open(config, counter.filter(|_| config.overlong.is_some()))
 }
 
 /// The numbers of the problems of a split, the first `limit` of each capability.

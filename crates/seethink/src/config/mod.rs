@@ -459,6 +459,16 @@ mod tests {
             message.contains("stage `textual_reasoning`, grpo.loss") && message.contains("clip_low in [0, 1)"),
             "{message}"
         );
+        // Overrides that a file leaves out where they are none.
+        let stage = |value: &str| set(&[&format!("curriculum.Staged.stages[1].overrides.{value}")]).unwrap();
+        assert_eq!(stage("dual_clip=0").check().map_err(|error| error.to_string()), Ok(()));
+        assert_eq!(stage("warmup=0.05").check().map_err(|error| error.to_string()), Ok(()));
+        for (value, expected) in
+            [("dual_clip=0.9", "dual_clip above 1, or 0 for none"), ("warmup=5", "warmup and floor")]
+        {
+            let message = stage(value).check().unwrap_err().to_string();
+            assert!(message.contains("stage `textual_reasoning`, grpo.") && message.contains(expected), "{message}");
+        }
         for (assignment, name) in cases {
             let message = set(&[assignment]).unwrap().check().unwrap_err().to_string();
             let section = assignment.split('.').next().unwrap();

@@ -11,6 +11,8 @@ const MAY_TOUCH_FILES: &[&str] = &[
     "crates/seethink-models/src/files.rs",
     "crates/seethink-models/src/tokenizer.rs",
     "crates/seethink-models/src/weights/",
+    // What Linux says of memory, under /proc and /sys.
+    "crates/seethink-rollout/src/capacity.rs",
     "crates/seethink-train/src/checkpoint.rs",
     "crates/seethink-train/src/metrics.rs",
     "crates/seethink/src/",

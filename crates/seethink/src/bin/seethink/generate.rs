@@ -3,12 +3,17 @@
 use anyhow::{Context, Result, ensure};
 use seethink::core::{ImageSource, ProblemId, Purpose};
 use seethink::data::{Alpha, ImageLoader};
-use seethink::models::{AnyBackbone, Content, Message, Processor, Role, VlmProcessor, WeightDtype};
-use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
+use seethink::models::{
+    AnyBackbone, Content, Message, Processor, Role, VisionLanguageModel, VlmProcessor, WeightDtype,
+};
+use seethink::rollout::{Capacity, DrawKey, Generator, Load, Prompt, Sampling};
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// Longest answer where nobody says, tokens.
+const MAX_TOKENS: usize = 512;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -23,9 +28,9 @@ pub(crate) struct Args {
     /// Standing instructions.
     #[arg(long)]
     system: Option<String>,
-    /// Longest answer, tokens.
-    #[arg(long, default_value_t = 512)]
-    max_tokens: usize,
+    /// Longest answer, tokens; 512 if not given, or what the model has positions left for.
+    #[arg(long)]
+    max_tokens: Option<usize>,
     /// Instead of the checkpoint's own; 0 takes the most likely token each time.
     #[arg(long)]
     temperature: Option<f32>,
@@ -61,9 +66,10 @@ pub(crate) struct Args {
 impl Args {
     fn sampling(&self, processor: &VlmProcessor) -> Sampling {
         let own = processor.generation_config();
-        let mut sampling = Sampling::from_config(own, self.max_tokens);
+        let max_tokens = self.max_tokens.unwrap_or(MAX_TOKENS);
+        let mut sampling = Sampling::from_config(own, max_tokens);
         if self.temperature.is_some_and(|temperature| temperature > 0.0) && !own.do_sample {
-            sampling = Sampling { repetition_penalty: own.repetition_penalty, ..Sampling::plain(self.max_tokens) };
+            sampling = Sampling { repetition_penalty: own.repetition_penalty, ..Sampling::plain(max_tokens) };
         }
         Sampling {
             temperature: self.temperature.unwrap_or(sampling.temperature),
@@ -91,7 +97,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         args.image.iter().map(|path| loader.load(&ImageSource::Path(path.clone()))).collect::<Result<Vec<_>, _>>()?;
     let dir = seethink::hub::fetch(&args.model)?;
     let processor = VlmProcessor::from_pretrained(&dir)?;
-    let sampling = args.sampling(&processor);
+    let mut sampling = args.sampling(&processor);
     sampling.check()?;
     let input = processor.encode(&args.messages(), &images)?;
     let started = Instant::now();
@@ -99,6 +105,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         .with_context(|| format!("cannot load {}", dir.display()))?;
     let loaded = started.elapsed();
 
+    if args.max_tokens.is_none() {
+        let left = model.max_positions().saturating_sub(input.tokens.len());
+        sampling.max_tokens = MAX_TOKENS.min(left.max(1));
+    }
+    let load = Load { rows: 1, prompt: input.tokens.len(), max_tokens: sampling.max_tokens };
+    Capacity::of(&model).check(load)?;
     let generator = Generator { model: &model, processor: &processor, sampling, max_batch: 1 };
     let key = DrawKey { seed: args.seed, purpose: Purpose::Evaluation, step: 0 };
     let prompt = Prompt::new(ProblemId(0), &input);
@@ -162,4 +174,29 @@ fn print_new(text: &str, printed: &mut String) -> Result<()> {
         *printed = sure.to_owned();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn answers_longer_than_the_model_has_positions_for_are_refused() {
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-base/qwen3_vl");
+        let line = |max_tokens: &[&str]| {
+            let words = ["generate", model, "--prompt", "What is 1 + 1?", "--device", "flex", "--json"];
+            run(&Line::parse_from(words.iter().chain(max_tokens)).args)
+        };
+        let error = line(&["--max-tokens", "100000000"]).unwrap_err().to_string();
+        assert!(error.contains("completions of up to 100000000") && error.contains("has 512 positions"), "{error}");
+        // Nobody asked for more than there is.
+        line(&[]).unwrap();
+    }
 }

@@ -1,0 +1,192 @@
+//! Room for completions: positions of the decoder, memory of the key-value cache.
+
+use burn::tensor::Device;
+use seethink_models::VisionLanguageModel;
+
+/// Memory of the largest accelerator there is, bytes: what a device has that does not tell.
+const LARGEST_ACCELERATOR: u64 = 288 << 30;
+
+/// Longest sequence and largest key-value cache that a model has room for.
+///
+/// # Examples
+/// ```
+/// use seethink_rollout::{Capacity, Load};
+///
+/// let capacity = Capacity { max_positions: 4096, cache_bytes_per_token: 1 << 20, memory: 8 << 30 };
+/// assert!(capacity.check(Load { rows: 4, prompt: 1000, max_tokens: 1000 }).is_ok());
+/// assert!(capacity.check(Load { rows: 4, prompt: 1000, max_tokens: 4000 }).is_err());
+/// assert!(capacity.check(Load { rows: 8, prompt: 1000, max_tokens: 1000 }).is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Longest sequence that there are positions for, tokens.
+    pub max_positions: usize,
+    /// Bytes of keys and values of a token, over all layers.
+    pub cache_bytes_per_token: usize,
+    /// Memory for the cache, bytes.
+    pub memory: u64,
+}
+
+/// Sequences that decode together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Their number.
+    pub rows: usize,
+    /// Longest prompt, images included. Tokens.
+    pub prompt: usize,
+    /// Longest completion, tokens.
+    pub max_tokens: usize,
+}
+
+/// Why completions have no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CapacityError {
+    /// Sequences are longer than the decoder has positions for.
+    #[error(
+        "prompts of up to {} tokens and completions of up to {} make sequences of {}, but the model has {max_positions} positions \
+         (max_position_embeddings); expected {}",
+        load.prompt, load.max_tokens, load.length(), shorter(load, *max_positions)
+    )]
+    Positions {
+        /// What was asked for.
+        load: Load,
+        /// Positions that there are.
+        max_positions: usize,
+    },
+    /// The key-value cache is larger than memory.
+    #[error(
+        "the key-value cache of {} sequences of up to {} + {} tokens takes {} at {bytes_per_token} bytes a token, but {} of memory \
+         are available; expected shorter completions, or fewer that decode together",
+        load.rows, load.prompt, load.max_tokens, gibibytes(load.numbers(*bytes_per_token)), gibibytes(u128::from(*memory))
+    )]
+    Memory {
+        /// What was asked for.
+        load: Load,
+        /// Bytes of keys and values of a token, over all layers.
+        bytes_per_token: usize,
+        /// Memory that there is, bytes.
+        memory: u64,
+    },
+}
+
+impl Capacity {
+    /// The capacity of a model where it is, at this moment.
+    ///
+    /// A model on the processor has the memory that Linux calls available, or what the control group has left if that is less.
+    /// Accelerators and other systems do not tell: they are taken for the largest accelerator there is, of 288 GiB.
+    pub fn of(model: &impl VisionLanguageModel) -> Self {
+        let of_processor = (model.device() == Device::flex()).then(available_memory).flatten();
+        Self {
+            max_positions: model.max_positions(),
+            cache_bytes_per_token: model.cache_bytes_per_token(),
+            memory: of_processor.unwrap_or(LARGEST_ACCELERATOR),
+        }
+    }
+
+    /// Whether the sequences have positions, and their keys and values fit into memory.
+    ///
+    /// # Errors
+    /// If not; the error has the numbers.
+    pub fn check(&self, load: Load) -> Result<(), CapacityError> {
+        load.check_positions(self.max_positions)?;
+        let &Self { cache_bytes_per_token: bytes_per_token, memory, .. } = self;
+        if load.numbers(bytes_per_token) > u128::from(memory) {
+            return Err(CapacityError::Memory { load, bytes_per_token, memory });
+        }
+        Ok(())
+    }
+}
+
+impl Load {
+    /// # Errors
+    /// If the longest sequence has more tokens than there are positions.
+    pub(crate) fn check_positions(self, max_positions: usize) -> Result<(), CapacityError> {
+        if self.length() > max_positions as u128 {
+            return Err(CapacityError::Positions { load: self, max_positions });
+        }
+        Ok(())
+    }
+
+    /// Tokens of the longest sequence.
+    fn length(self) -> u128 {
+        self.prompt as u128 + self.max_tokens as u128
+    }
+
+    /// Numbers of all sequences, so many a token.
+    fn numbers(self, per_token: usize) -> u128 {
+        self.rows as u128 * self.length() * per_token as u128
+    }
+}
+
+/// What would have positions.
+fn shorter(load: &Load, max_positions: usize) -> String {
+    match max_positions.checked_sub(load.prompt) {
+        Some(left) if left > 0 => format!("completions of at most {left}"),
+        _ => format!("prompts of fewer than {max_positions}"),
+    }
+}
+
+fn gibibytes(bytes: u128) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+/// Memory that this process can still have, bytes; `None` where the system is not Linux or does not tell.
+fn available_memory() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let of_machine = number(&read("/proc/meminfo")?, "MemAvailable:")?.checked_mul(1024)?;
+    // Files that the control group keeps in memory are not in the way; what no file backs is.
+    let of_group = || {
+        let limit: u64 = read("/sys/fs/cgroup/memory.max")?.trim().parse().ok()?;
+        Some(limit.saturating_sub(number(&read("/sys/fs/cgroup/memory.stat")?, "anon")?))
+    };
+    Some(of_group().map_or(of_machine, |of_group| of_group.min(of_machine)))
+}
+
+/// The number after a key, each on a line of its own.
+fn number(text: &str, key: &str) -> Option<u64> {
+    let mut words =
+        text.lines().map(str::split_whitespace).find_map(|mut words| (words.next()? == key).then_some(words))?;
+    words.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity { max_positions: 1000, cache_bytes_per_token: 1 << 20, memory: 4 << 30 };
+
+    #[test]
+    fn the_last_position_and_the_last_byte_may_be_used() {
+        let load = Load { rows: 4, prompt: 300, max_tokens: 700 };
+        assert_eq!(CAPACITY.check(load), Ok(()));
+        let exact = Capacity { memory: 4 * 1000 << 20, ..CAPACITY };
+        assert_eq!(exact.check(load), Ok(()));
+        assert!(Capacity { memory: exact.memory - 1, ..exact }.check(load).is_err());
+        assert!(CAPACITY.check(Load { max_tokens: 701, ..load }).is_err());
+    }
+
+    #[test]
+    fn errors_have_the_numbers() {
+        let message = |load| CAPACITY.check(load).unwrap_err().to_string();
+        let long = message(Load { rows: 1, prompt: 300, max_tokens: 100_000_000 });
+        assert!(long.contains("300 tokens and completions of up to 100000000 make sequences of 100000300"), "{long}");
+        assert!(long.contains("1000 positions") && long.ends_with("completions of at most 700"), "{long}");
+        let prompt = message(Load { rows: 1, prompt: 1000, max_tokens: 1 });
+        assert!(prompt.ends_with("prompts of fewer than 1000"), "{prompt}");
+        let many = message(Load { rows: 64, prompt: 300, max_tokens: 700 });
+        assert!(many.contains("64 sequences of up to 300 + 700 tokens takes 62.5 GiB at 1048576 bytes"), "{many}");
+        assert!(many.contains("4.0 GiB of memory"), "{many}");
+        message(Load { rows: usize::MAX, prompt: usize::MAX, max_tokens: usize::MAX });
+    }
+
+    #[test]
+    fn memory_is_read_from_lines_of_a_key_and_a_number() {
+        let text = "MemTotal:       24689764 kB\nMemFree:  1 kB\nMemAvailable:   20481024 kB\n";
+        assert_eq!((number(text, "MemAvailable:"), number(text, "SwapFree:")), (Some(20_481_024), None));
+        assert_eq!(number("anon\n", "anon"), None);
+        if cfg!(target_os = "linux") {
+            let memory = available_memory();
+            assert!(memory.is_some_and(|bytes| (1 << 20..1 << 50).contains(&bytes)), "{memory:?}");
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The ledger of a run against a count by hand: every product of the tiny model, shape by shape and token by token.
+
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
+use seethink::core::{Problem, ProblemId, Trainable};
+use seethink::curriculum::{Batch, Course, Curriculum, GroupOutcome, Progress, Stage};
+use seethink::models::PromptInput;
+use seethink::reward::{Response, Reward, Score};
+use seethink::rollout::Sampling;
+use seethink::train::{
+    CheckpointFolder, Grpo, GrpoConfig, Interrupter, Ledger, MemoryConfig, OptimizerConfig, PolicyLoss, PromptFormat,
+    Schedule,
+};
+use seethink_tests::tiny::{self, LetterReward};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+// The tiny model: `tiny::config(1072, 32)` with its 32 channels a head.
+const VOCAB: u64 = 1072;
+const HIDDEN: u64 = 32;
+const LAYERS: u64 = 2;
+const HEADS: u64 = 2;
+const HEAD: u64 = 32;
+const MLP: u64 = 48;
+const PATCH: u64 = 3 * 2 * 16 * 16;
+const VISION: u64 = 16;
+const BLOCKS: u64 = 2;
+const VISION_MLP: u64 = 24;
+/// Four patches side by side.
+const MERGED: u64 = 4 * VISION;
+
+/// A row times a matrix: for each output a product and a sum per input.
+fn product(inputs: u64, outputs: u64) -> u64 {
+    (0..outputs).map(|_| 2 * inputs).sum()
+}
+
+/// A token through the weights of the decoder.
+fn weights() -> u64 {
+    let (queries, keys) = (product(HIDDEN, HEADS * HEAD), product(HIDDEN, HEAD));
+    let attention = queries + keys + keys + product(HEADS * HEAD, HIDDEN);
+    let swiglu = product(HIDDEN, MLP) + product(HIDDEN, MLP) + product(MLP, HIDDEN);
+    (0..LAYERS).map(|_| attention + swiglu).sum()
+}
+
+/// A token and the tokens that it sees: a score and a share of a value for each of them, in each head of each layer.
+fn attention(n_seen: usize) -> u64 {
+    let mut n = 0;
+    for _layer in 0..LAYERS {
+        for _head in 0..HEADS {
+            for _seen in 0..n_seen {
+                n += product(HEAD, 1) + product(1, HEAD);
+            }
+        }
+    }
+    n
+}
+
+fn head() -> u64 {
+    product(HIDDEN, VOCAB)
+}
+
+/// The pictures of a prompt, through the encoder and through the projector with its one DeepStack level.
+fn vision(prompt: &PromptInput) -> [u64; 2] {
+    let block = product(VISION, 3 * VISION)
+        + product(VISION, VISION)
+        + product(VISION, VISION_MLP)
+        + product(VISION_MLP, VISION);
+    let patch = product(PATCH, VISION) + BLOCKS * block;
+    let merger = product(MERGED, MERGED) + product(MERGED, HIDDEN);
+    [prompt.pixels.n_patches() as u64 * patch, prompt.image_tokens.len() as u64 * 2 * merger]
+}
+
+/// What a row of the update is: weights, attention and head of the prompt and of each completion after it.
+fn row(n_prompt: usize, completions: &[usize]) -> [u64; 3] {
+    let mut row = [0; 3];
+    (1..=n_prompt).for_each(|seen| row[1] += attention(seen));
+    row[0] += n_prompt as u64 * weights();
+    for &length in completions {
+        for token in 1..=length {
+            row[0] += weights();
+            row[1] += attention(n_prompt + token);
+            // The hidden state before each token of a completion gives a distribution.
+            row[2] += head();
+        }
+    }
+    row
+}
+
+/// The decoding of sequences of these lengths together, `(prompt, completion)`: a row leaves when a quarter of those in the batch
+/// is finished, and until then reads on.
+fn decoding(sequences: &[(usize, usize)]) -> (u64, u64) {
+    let (mut flops, mut n_waiting) = (0, 0);
+    let mut batch = sequences.to_vec();
+    let longest = sequences.iter().map(|&(_, length)| length).max().unwrap();
+    for sampled in 1..longest {
+        let unfinished = batch.iter().filter(|&&(_, length)| length > sampled).count();
+        if (batch.len() - unfinished) * 4 >= batch.len() {
+            batch.retain(|&(_, length)| length > sampled);
+        }
+        for &(n_prompt, length) in &batch {
+            flops += weights() + attention(n_prompt + sampled) + head();
+            n_waiting += u64::from(length <= sampled);
+        }
+    }
+    (flops, n_waiting)
+}
+
+/// Three steps of four problems: two that train everything, one that trains the decoder. The first two problems of a step get two
+/// more completions after their first two.
+#[derive(Debug)]
+struct Plan {
+    stages: Vec<Stage>,
+    problems: Vec<ProblemId>,
+    extended: Vec<ProblemId>,
+}
+
+impl Curriculum for Plan {
+    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
+        let step = progress.steps as usize;
+        let problems = self.problems.chunks(want).nth(step).unwrap_or_default().to_vec();
+        self.extended = problems.iter().take(2).copied().collect();
+        Batch { stage: step / 2, problems }
+    }
+
+    fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
+        let more = partial.size() == 0 || (partial.size() == 2 && self.extended.contains(&partial.problem()));
+        Some(if more { 2 } else { 0 })
+    }
+
+    fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+}
+
+/// Writes down the lengths of completions.
+#[derive(Clone, Default)]
+struct Listening(Arc<Mutex<BTreeMap<ProblemId, Vec<usize>>>>);
+
+impl Reward for Listening {
+    fn name(&self) -> &'static str {
+        "listening"
+    }
+
+    fn score(&self, problem: &Problem, response: Response<'_>) -> Score {
+        LetterReward.score(problem, response)
+    }
+
+    fn score_group(&self, problem: &Problem, responses: &[Response<'_>]) -> Vec<Score> {
+        let lengths = responses.iter().map(|response| response.tokens.len()).collect();
+        self.0.lock().unwrap().insert(problem.id, lengths);
+        responses.iter().map(|response| self.score(problem, *response)).collect()
+    }
+}
+
+#[test]
+fn a_run_costs_what_its_products_are() {
+    let problems = tiny::problems(4);
+    let heard = Listening::default();
+    let mut second = Stage::new("second", []);
+    second.trainable = Trainable::LANGUAGE_MODEL;
+    let plan = Plan {
+        stages: vec![Stage::new("first", []), second],
+        // Every step has problems of all capabilities: with pictures and without.
+        problems: (0..12).map(|i| problems[i % 3 * 4 + i / 3].id).collect(),
+        extended: Vec::new(),
+    };
+    let order = plan.problems.clone();
+    let processor = Arc::new(tiny::processor());
+    let format = PromptFormat { system: None, suffix: String::new() };
+    let prompts: BTreeMap<ProblemId, PromptInput> =
+        problems.iter().map(|problem| (problem.id, format.encode(&*processor, problem).unwrap())).collect();
+    let corpus = seethink::curriculum::Corpus::new(problems.iter().map(Into::into)).unwrap();
+    let grpo = Grpo {
+        config: GrpoConfig {
+            prompt: format,
+            rollout_batch: 4,
+            group_size: 2,
+            mini_batch: 2,
+            max_draws: 1,
+            sampling: Sampling::plain(12),
+            loss: PolicyLoss { kl_coef: 0.05, ..PolicyLoss::default() },
+            optimizer: OptimizerConfig {
+                learning_rate: 1e-3,
+                betas: (0.9, 0.99),
+                epsilon: 1e-8,
+                weight_decay: 0.0,
+                max_grad_norm: 1.0,
+                schedule: Schedule::CONSTANT,
+            },
+            memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 7 },
+            checkpoint_every: 10,
+            validate_every: 0,
+        },
+        seed: 5,
+        processor,
+        reward: Arc::new(heard.clone()),
+        rewards: Default::default(),
+        curriculum: Course::new(plan, &corpus),
+        problems: problems.into_iter().collect(),
+        validate: None,
+        observer: Box::new(|_| {}),
+        dashboard: false,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(grpo.train(tiny::model(3), folder.path(), false, Interrupter::new()).unwrap().steps, 3);
+    let found = CheckpointFolder::new(folder.path()).unwrap().latest().unwrap().ledger;
+
+    let lengths = heard.0.lock().unwrap();
+    let mut expected = Ledger { updates: 6, ..Ledger::default() };
+    let (mut forward, mut backward, mut n_waiting) = (0, 0, 0);
+    for (step, batch) in order.chunks(4).enumerate() {
+        let sequences = |ids: &[ProblemId], which: std::ops::Range<usize>| -> Vec<(usize, usize)> {
+            let places = ids.iter().flat_map(|&id| which.clone().map(move |place| (id, place)));
+            places.map(|(id, place)| (prompts[&id].tokens.len(), lengths[&id][place])).collect()
+        };
+        // The first two problems are read and looked at a second time for their second two completions.
+        for (ids, which) in [(batch, 0..2), (&batch[..2], 2..4)] {
+            for prompt in ids.iter().map(|id| &prompts[id]) {
+                let n_prompt = prompt.tokens.len();
+                let [encoder, projector] = vision(prompt);
+                let [weights, attention, _] = row(n_prompt, &[]);
+                forward += encoder + projector + weights + attention + head();
+                expected.tokens_prompt += n_prompt as u64;
+                expected.tokens_image += prompt.image_tokens.len() as u64;
+            }
+            let (flops, waiting) = decoding(&sequences(ids, which));
+            forward += flops;
+            n_waiting += waiting;
+        }
+        for id in batch {
+            let (prompt, completions) = (&prompts[id], &lengths[id]);
+            let [encoder, projector] = vision(prompt);
+            let [weights, attention, head] = row(prompt.tokens.len(), completions);
+            expected.completions += completions.len() as u64;
+            expected.tokens_generated += completions.iter().sum::<usize>() as u64;
+            expected.tokens_trained += (prompt.tokens.len() + completions.iter().sum::<usize>()) as u64;
+            // The reference; it looks for itself in the second step, when the policy's vision side is no longer its own.
+            forward += weights + attention + head + if step == 1 { encoder + projector } else { 0 };
+            // The update: blocks twice, the head once; and backwards two products where there was one.
+            forward += 2 * (weights + attention) + head;
+            backward += 2 * (weights + attention + head);
+            if step < 2 {
+                forward += 2 * (encoder + projector);
+                backward += 2 * (encoder + projector);
+            }
+        }
+    }
+    assert!(n_waiting > 0 && lengths.values().any(|lengths| lengths.len() == 4), "nothing to count");
+    expected.forward_flops = forward as f64;
+    expected.backward_flops = backward as f64;
+    println!("{found:?}, rows that had finished read {n_waiting} tokens");
+    assert_eq!(found, expected);
+}
