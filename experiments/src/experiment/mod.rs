@@ -5,6 +5,7 @@
 
 mod arm;
 mod confounds;
+mod deviations;
 pub mod docs;
 mod render;
 mod result;
@@ -15,6 +16,7 @@ mod statistics;
 
 pub use arm::*;
 pub use confounds::Confounds;
+pub use deviations::Deviation;
 pub use render::{Rendered, render};
 pub use result::{RESULT, RunResult};
 pub use setting::{Scale, Setting, backbone};

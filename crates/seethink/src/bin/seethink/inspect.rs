@@ -1,13 +1,26 @@
 //! `seethink inspect`: what a checkpoint is and what it takes.
 
+use crate::limits::Limits;
 use anyhow::Result;
-use seethink::models::{AnyBackbone, LoadError, Part, VisionLanguageModel, VlmProcessor, WeightDtype, WeightSummary};
+use seethink::RunConfig;
+use seethink::models::{
+    AnyBackbone, ImageProcessor, LoadError, Part, VisionLanguageModel, VlmProcessor, WeightDtype, WeightSummary,
+};
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Folder or name of a checkpoint.
     model: String,
+    /// A configuration file of a run, whose limits on the size of pictures count.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Overrides of the configuration; may be given several times.
+    #[arg(long, value_name = "PATH=VALUE", requires = "config")]
+    set: Vec<String>,
+    #[command(flatten)]
+    limits: Limits,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -28,7 +41,9 @@ struct Counted {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let dir = seethink::hub::fetch(&args.model)?;
     let model = AnyBackbone::skeleton(&dir)?;
-    let processor = VlmProcessor::from_pretrained(&dir)?;
+    let run = args.config.as_ref().map(|file| RunConfig::load(file, &args.set)).transpose()?;
+    let limits = args.limits.over(run.map(|run| run.images).unwrap_or_default());
+    let processor = VlmProcessor::from_pretrained(&dir)?.with_image_limits(&limits)?;
     let weights = match WeightSummary::read(&dir) {
         Err(LoadError::NoWeights { .. }) => None,
         weights => Some(weights?),
@@ -52,10 +67,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let figures = [bytes * total, bytes * total + 16 * adapters, 4 * bytes * total];
         (name, figures, bytes * model.cache_numbers_per_token())
     });
+    let images = processor.image_processor();
     let tokens: Vec<_> = PICTURES
         .iter()
-        .map(|&(width, height)| Ok((width, height, processor.image_processor().n_image_tokens(width, height)?)))
+        .map(|&(width, height)| Ok((width, height, images.n_image_tokens(width, height)?)))
         .collect::<Result<_>>()?;
+    let [fewest, most] = extremes(images);
     let generation = processor.generation_config();
     if args.json {
         let memory = memory.map(|(name, [inference, lora, full], cache)| {
@@ -73,8 +90,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             "weights": weights.as_ref().map(|weights| json!({
                 "files": weights.n_files, "bytes": weights.n_bytes, "numbers": weights.n_numbers,
             })),
-            "images": processor.image_processor().rules(),
+            "images": images.rules(),
+            "image_limits": limits,
             "image_tokens": tokens.iter().map(|(width, height, n)| json!([width, height, n])).collect::<Value>(),
+            "fewest_image_tokens": fewest,
+            "most_image_tokens": most,
             "memory_bytes": memory.into_iter().collect::<Map<String, Value>>(),
             "lora_rank": args.lora_rank,
         });
@@ -95,9 +115,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         }
         None => println!("\nweights    none in this folder"),
     }
-    println!("images     {}", processor.image_processor().rules());
+    println!("images     {}", images.rules());
     let examples: Vec<_> = tokens.iter().map(|(width, height, n)| format!("{width}x{height}: {n}")).collect();
-    println!("           tokens of {}", examples.join(", "));
+    println!("           tokens of {}; of any size {} to {}", examples.join(", "), fewest, most);
     println!(
         "sampling   {}",
         if generation.do_sample {
@@ -118,6 +138,21 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("  {name:<6} {inference:>13} {lora:>15} {full:>15} {:>23}", gigabytes(1000 * cache));
     }
     Ok(())
+}
+
+/// Fewest and most tokens of a picture, over sizes from a pixel to 24,576 by 24,576, at most 128 times as long as wide.
+fn extremes(images: &dyn ImageProcessor) -> [usize; 2] {
+    // Powers of two and numbers halfway between them.
+    let sides: Vec<u32> = (0..15).flat_map(|power| [1 << power, 3 << power >> 1]).collect();
+    let sizes = sides.iter().flat_map(|&width| sides.iter().map(move |&height| (width, height)));
+    let mut found = [usize::MAX, 0];
+    for (width, height) in sizes.filter(|(width, height)| width.max(height) <= &(128 * width.min(height))) {
+        // Limits of a few pixels leave some shapes too thin.
+        if let Ok(n) = images.n_image_tokens(width, height) {
+            found = [found[0].min(n), found[1].max(n)];
+        }
+    }
+    found
 }
 
 fn gigabytes(bytes: usize) -> String {
