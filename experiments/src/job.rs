@@ -361,7 +361,8 @@ mod tests {
         let (entries, left) = limited.training(None, Some(&processor)).unwrap();
         assert_eq!(entries.len(), lengths.len() - n_long);
         assert_eq!(left_out(&left), Some(format!("{n_long} of {} prompts left out as too long", lengths.len())));
-        let (entries, all) = config(&[format!("data=Folder(path: {folder})")]).training(None, Some(&processor)).unwrap();
+        let (entries, all) =
+            config(&[format!("data=Folder(path: {folder})")]).training(None, Some(&processor)).unwrap();
         assert_eq!((entries.len(), left_out(&all)), (lengths.len(), None));
         // Smaller pictures are fewer tokens, and what was counted with larger ones is not taken for theirs.
         let smaller = config(&[

@@ -147,7 +147,11 @@ fn limits_that_do_nothing_or_too_much_are_refused() {
         ("qwen3_vl", max(u64::MAX), "and the model has 262144 positions"),
         ("internvl3_5", max(u64::MAX), "and the model has 40960 positions"),
         ("qwen2_5_vl", max(0), "max_pixels is 0, expected at least 1"),
-        ("internvl3", ImageLimits { min_pixels: Some(2000), max_pixels: Some(1000), ..NONE }, "at most max_pixels, 1000"),
+        (
+            "internvl3",
+            ImageLimits { min_pixels: Some(2000), max_pixels: Some(1000), ..NONE },
+            "at most max_pixels, 1000",
+        ),
     ] {
         let message = refused(family, limits);
         assert!(message.contains(expected), "{family}: {message}");

@@ -61,9 +61,11 @@ impl ImageLimits {
             return Err(ProcessorError::Limit { limit, found: 0, expected: "at least 1".into() });
         }
         match (min_pixels, max_pixels) {
-            (Some(min), Some(max)) if min > max => {
-                Err(ProcessorError::Limit { limit: "min_pixels", found: min, expected: format!("at most max_pixels, {max}") })
-            }
+            (Some(min), Some(max)) if min > max => Err(ProcessorError::Limit {
+                limit: "min_pixels",
+                found: min,
+                expected: format!("at most max_pixels, {max}"),
+            }),
             _ => Ok(()),
         }
     }
@@ -112,7 +114,8 @@ impl ImageLimits {
             // Whatever the limit is, a picture that is so many times as wide as high fills it.
             let n_tokens = images.n_image_tokens(u32::try_from(n).unwrap_or(u32::MAX), 1)?;
             if n_tokens > positions {
-                let expected = format!("fewer: that many take {n_tokens} tokens, and the model has {positions} positions");
+                let expected =
+                    format!("fewer: that many take {n_tokens} tokens, and the model has {positions} positions");
                 return wrong("max_tiles", n as u64, expected);
             }
         }
@@ -120,11 +123,13 @@ impl ImageLimits {
         if let Some(max) = self.max_pixels {
             let n_tokens = max / images.pixels_per_token();
             if n_tokens > positions as u64 {
-                let expected = format!("fewer: that many take {n_tokens} tokens, and the model has {positions} positions");
+                let expected =
+                    format!("fewer: that many take {n_tokens} tokens, and the model has {positions} positions");
                 return wrong("max_pixels", max, expected);
             }
             if max < *pixels.start() {
-                let expected = format!("at least {}, which the checkpoint enlarges smaller pictures to", pixels.start());
+                let expected =
+                    format!("at least {}, which the checkpoint enlarges smaller pictures to", pixels.start());
                 return wrong("max_pixels", max, expected);
             }
         }

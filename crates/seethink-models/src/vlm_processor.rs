@@ -5,8 +5,8 @@ use crate::generation::GenerationConfig;
 use crate::positions::{Layout, lay_out};
 use crate::tokenizer::unused_char;
 use crate::{
-    ChatTemplate, Content, ImageLimits, ImageProcessor, Message, Processor, ProcessorError, PromptInput, TemplateOptions, Tokenizer,
-    any,
+    ChatTemplate, Content, ImageLimits, ImageProcessor, Message, Processor, ProcessorError, PromptInput,
+    TemplateOptions, Tokenizer, any,
 };
 use seethink_core::Image;
 use std::path::Path;

@@ -9,27 +9,26 @@ use seethink::config::{DataConfig, RunConfig};
 use std::fmt::Write;
 
 /// A way in which runs of full scale are not as released.
-pub struct Deviation {
+struct Deviation {
     /// The runs.
     arms: Arms,
     /// Their backbones.
     backbones: &'static [BaseFamily],
     /// What differs.
-    pub setting: &'static str,
+    setting: &'static str,
     /// What the scripts, or the engine that they call, have.
-    pub released: &'static str,
+    released: &'static str,
     /// What our run has.
     ours: fn(&RunConfig) -> String,
     /// Why.
-    pub why: &'static str,
+    why: &'static str,
 }
 
 /// Arms that a deviation is of.
+#[derive(PartialEq)]
 enum Arms {
     All,
-    /// Those that keep the inequalities of the scripts.
-    AsReleased,
-    /// The others.
+    /// Those that do not keep the inequalities of the scripts.
     Controlled,
     /// Those of these ids.
     Of(&'static [&'static str]),
@@ -40,35 +39,37 @@ const QWEN: &[BaseFamily] = &[Qwen2_5Vl, Qwen3Vl];
 const INTERNVL: &[BaseFamily] = &[InternVl3, InternVl3_5];
 
 impl Deviation {
+    /// Those of every run.
+    fn common() -> impl Iterator<Item = &'static Self> {
+        DEVIATIONS.iter().filter(|one| one.arms == Arms::All)
+    }
+
+    /// All others.
+    fn special() -> impl Iterator<Item = &'static Self> {
+        DEVIATIONS.iter().filter(|one| one.arms != Arms::All)
+    }
+
     /// Whether a run differs so.
     fn is_of(&self, arm: &Arm, backbone: BaseFamily) -> bool {
         let of_arm = match self.arms {
             Arms::All => true,
-            Arms::AsReleased => arm.is_as_released(),
             Arms::Controlled => !arm.is_as_released(),
             Arms::Of(ids) => ids.contains(&arm.id),
         };
         of_arm && self.backbones.contains(&backbone)
     }
-
-    /// Those that all runs have in common.
-    pub fn common() -> impl Iterator<Item = &'static Self> {
-        DEVIATIONS.iter().filter(|one| matches!(one.arms, Arms::All))
-    }
-
-    /// Those of a run beside the common ones.
-    pub fn of(arm: &Arm, backbone: BaseFamily) -> impl Iterator<Item = &'static Self> {
-        DEVIATIONS.iter().filter(move |one| !matches!(one.arms, Arms::All) && one.is_of(arm, backbone))
-    }
 }
 
 /// The lines of a configuration's head that say what is not as released in it.
 pub(super) fn head(arm: &Arm, setting: Setting, config: &RunConfig) -> String {
-    let mut text = String::from("// Not as released: what holds of every arm (docs/paper.md)");
-    for Deviation { setting, released, ours, why, .. } in Deviation::of(arm, setting.backbone) {
-        let _ = write!(text, "; and\n// - {setting}: released {released}; here {}. {why}", ours(config));
-    }
-    text + "\n"
+    let mut text = String::from("// Not as released is what holds of every arm (docs/paper.md)");
+    let lines = Deviation::special().filter(|one| one.is_of(arm, setting.backbone)).map(|one| {
+        let Deviation { setting, released, ours, why, .. } = one;
+        format!("// - {setting}: released {released}; here {}. {why}\n", ours(config))
+    });
+    let lines: String = lines.collect();
+    text += if lines.is_empty() { ".\n" } else { ", and:\n" };
+    text + &lines
 }
 
 /// The section of `docs/paper.md`.
@@ -92,12 +93,8 @@ pub(super) fn section() -> Result<String> {
         let _ = writeln!(text, "| {} | {} | {} | {} |", one.setting, one.released, (one.ours)(&shared), one.why);
     }
     for arm in Arm::ALL {
-        let _ = write!(
-            text,
-            "\n### `{}`\n\n{}\n\n| backbones | what | released | ours | why |\n|---|---|---|---|---|\n",
-            arm.id, arm.about
-        );
-        for one in DEVIATIONS.iter().filter(|one| !matches!(one.arms, Arms::All)) {
+        let mut rows = String::new();
+        for one in Deviation::special() {
             // Backbones of which the same is to be said stand in one line.
             let mut lines: Vec<(String, Vec<String>)> = Vec::new();
             for (_, backbone) in BaseFamily::ALL.into_iter().filter(|(_, backbone)| one.is_of(arm, *backbone)) {
@@ -110,9 +107,14 @@ pub(super) fn section() -> Result<String> {
             }
             for (ours, titles) in lines {
                 let titles = if titles.len() == ALL.len() { "all".to_owned() } else { titles.join(", ") };
-                let _ = writeln!(text, "| {titles} | {} | {} | {ours} | {} |", one.setting, one.released, one.why);
+                let _ = writeln!(rows, "| {titles} | {} | {} | {ours} | {} |", one.setting, one.released, one.why);
             }
         }
+        let _ = write!(text, "\n### `{}`\n\n{}\n", arm.id, arm.about);
+        text += &match rows.as_str() {
+            "" => "Nothing beside that.\n".to_owned(),
+            rows => format!("\n| backbones | what | released | ours | why |\n|---|---|---|---|---|\n{rows}"),
+        };
     }
     Ok(text)
 }
@@ -155,6 +157,7 @@ fn captions(config: &RunConfig) -> String {
 }
 
 const EQUAL_STEPS: &str = "Arms are compared at equal numbers of steps and rollouts.";
+const EVERYWHERE: &str = "Every arm is made for every backbone.";
 const EQUAL_VISION: &str = "Whether vision learns is an axis of its own.";
 
 const DEVIATIONS: &[Deviation] = &[
@@ -164,8 +167,7 @@ const DEVIATIONS: &[Deviation] = &[
         setting: "instruction after the question",
         released: "asks for `<think>`, and shows `<thinking>` as the example",
         ours: |config| format!("`{}`", config.grpo.prompt.suffix.trim()),
-        why: "The reward takes `<think>` alone: who follows the example earns nothing for the format, and in an independent run of the \
-              released prompt nobody did.",
+        why: "The reward takes `<think>` alone; in an independent run of the released prompt the part for the format stayed at zero.",
     },
     Deviation {
         arms: Arms::All,
@@ -258,10 +260,10 @@ const DEVIATIONS: &[Deviation] = &[
         why: "A comparison of curricula is not to hang on answers that are right by a fault.",
     },
     Deviation {
-        arms: Arms::AsReleased,
+        arms: Arms::Of(&["staged_as_released", "stages_2_3_as_released"]),
         backbones: &[InternVl3],
         setting: "warm-up of the second stage",
-        released: "0.05 of its steps, where the arm has that stage",
+        released: "0.05 of its steps",
         ours: |config| format!("{} in every stage", config.grpo.optimizer.schedule.warmup),
         why: "A stage cannot have a schedule of its own.",
     },
@@ -282,20 +284,27 @@ const DEVIATIONS: &[Deviation] = &[
         why: "As asked. The problems of this stage have no pictures, so that no gradient reaches it in any case.",
     },
     Deviation {
-        arms: Arms::Of(&["stage_3_as_released"]),
+        arms: Arms::Of(&["stage_3", "stage_3_as_released", "text_first", "reversed", "merged_frozen"]),
         backbones: INTERNVL,
         setting: "script",
         released: "none for this backbone",
-        ours: |_| "its own third stage, from the base model".into(),
-        why: "The scripts leave stages out for the Qwen families alone.",
+        ours: |_| "this family's own stages, put together as for the Qwen families".into(),
+        why: EVERYWHERE,
     },
     Deviation {
-        arms: Arms::Of(&["stages_2_3_as_released"]),
+        arms: Arms::Of(&[
+            "stages_1_3",
+            "stages_2_3",
+            "stages_2_3_as_released",
+            "captions_first",
+            "difficulty",
+            "capability_x_difficulty",
+        ]),
         backbones: &[Qwen2_5Vl, InternVl3, InternVl3_5],
         setting: "script",
         released: "none for this backbone",
-        ours: |_| "its own last two stages, from the base model".into(),
-        why: "The scripts leave the first stage out for Qwen3-VL alone.",
+        ours: |_| "this family's own stages, put together as for Qwen3-VL".into(),
+        why: EVERYWHERE,
     },
     Deviation {
         arms: Arms::Of(&["merged"]),
@@ -346,7 +355,14 @@ const DEVIATIONS: &[Deviation] = &[
         why: EQUAL_VISION,
     },
     Deviation {
-        arms: Arms::Of(&["staged", "text_first", "reversed", "stages_2_3", "captions_first", "capability_x_difficulty"]),
+        arms: Arms::Of(&[
+            "staged",
+            "text_first",
+            "reversed",
+            "stages_2_3",
+            "captions_first",
+            "capability_x_difficulty",
+        ]),
         backbones: &[InternVl3],
         setting: "textual reasoning",
         released: "damped: learning rate 3e-7 with a warm-up of 0.05, KL weight 0.05, clipping at 0.15, gradient norm 0.5",
@@ -363,7 +379,7 @@ const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         arms: Arms::Of(&["text_first", "reversed"]),
-        backbones: ALL,
+        backbones: QWEN,
         setting: "script",
         released: "of the last stage alone, on a checkpoint that the user is to have made",
         ours: |config| format!("the whole run: {}", lengths(config)),
@@ -387,9 +403,9 @@ const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         arms: Arms::Of(&["merged_frozen"]),
-        backbones: ALL,
+        backbones: QWEN,
         setting: "script",
-        released: "of the Qwen families, the merged one under another name; none of InternVL",
+        released: "the merged one under another name",
         ours: |config| format!("{}, vision side {}", lengths(config), vision(config)),
         why: "The released table of frozen vision has no arm in which merged training of Qwen learns to see.",
     },
@@ -435,9 +451,9 @@ mod tests {
 
     fn configs() -> impl Iterator<Item = (&'static Arm, Setting, RunConfig)> {
         let settings = BaseFamily::ALL.map(|(_, backbone)| Setting { scale: Scale::Full, backbone });
-        settings.into_iter().flat_map(|setting| {
-            Arm::ALL.into_iter().map(move |arm| (arm, setting, arm.config(setting, 1).unwrap()))
-        })
+        settings
+            .into_iter()
+            .flat_map(|setting| Arm::ALL.into_iter().map(move |arm| (arm, setting, arm.config(setting, 1).unwrap())))
     }
 
     #[test]
@@ -449,12 +465,14 @@ mod tests {
                 let applies = one.is_of(arm, setting.backbone);
                 *seen |= applies;
                 let line = format!("// - {}: released {}; here {}. ", one.setting, one.released, (one.ours)(&config));
-                let expected = applies && !matches!(one.arms, Arms::All);
+                let expected = applies && one.arms != Arms::All;
                 assert_eq!(head.contains(&line), expected, "{} {line}", arm.id);
             }
         }
         assert!(seen.iter().all(|seen| *seen));
-        for id in DEVIATIONS.iter().filter_map(|one| if let Arms::Of(ids) = one.arms { Some(ids) } else { None }).flatten() {
+        for id in
+            DEVIATIONS.iter().filter_map(|one| if let Arms::Of(ids) = one.arms { Some(ids) } else { None }).flatten()
+        {
             assert!(Arm::ALL.iter().any(|arm| arm.id == *id), "no arm is called {id}");
         }
     }

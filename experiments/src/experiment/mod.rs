@@ -16,7 +16,6 @@ mod statistics;
 
 pub use arm::*;
 pub use confounds::Confounds;
-pub use deviations::Deviation;
 pub use render::{Rendered, render};
 pub use result::{RESULT, RunResult};
 pub use setting::{Scale, Setting, backbone};

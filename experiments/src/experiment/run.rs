@@ -304,10 +304,8 @@ fn measure_pass_rates(
     let device = device(device_name)?;
     let dir = tempfile::tempdir()?;
     base::unpack(setting.backbone, dir.path())?;
-    let (processor, model) = (
-        config.processor(dir.path())?,
-        AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device)?,
-    );
+    let (processor, model) =
+        (config.processor(dir.path())?, AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device)?);
     let (entries, problems) = config.training(None, Some(&processor))?;
     let ids: Vec<ProblemId> = entries.iter().map(|entry| entry.id).collect();
     let sampling = config.grpo.sampling;

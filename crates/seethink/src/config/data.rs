@@ -110,7 +110,11 @@ impl DataConfig {
     /// Opens the files of a split. Without a limit nobody asks for the lengths of prompts.
     fn open(&self, split: Split, counter: Option<&TokenCounter<'_>>) -> Result<Dataset, DataError> {
         let Some(config) = self.files(Some(split)) else {
-            return Err(DataError::Setting { field: "data", found: "`Digits`".into(), expected: "`Folder` or `Files`" });
+            return Err(DataError::Setting {
+                field: "data",
+                found: "`Digits`".into(),
+                expected: "`Folder` or `Files`",
+            });
         };
         Dataset::open(&config, counter.filter(|_| config.overlong.is_some()))
     }

@@ -93,7 +93,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let images =
         args.image.iter().map(|path| loader.load(&ImageSource::Path(path.clone()))).collect::<Result<Vec<_>, _>>()?;
     let dir = seethink::hub::fetch(&args.model)?;
-    let processor = VlmProcessor::from_pretrained(&dir)?.with_image_limits(&args.limits.over(ImageLimits::default()))?;
+    let processor =
+        VlmProcessor::from_pretrained(&dir)?.with_image_limits(&args.limits.over(ImageLimits::default()))?;
     let sampling = args.sampling(&processor);
     sampling.check()?;
     let input = processor.encode(&args.messages(), &images)?;

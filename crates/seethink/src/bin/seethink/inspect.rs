@@ -4,7 +4,8 @@ use crate::limits::Limits;
 use anyhow::Result;
 use seethink::RunConfig;
 use seethink::models::{
-    AnyBackbone, ImageProcessor, LoadError, Part, VisionLanguageModel, VlmProcessor, WeightDtype, WeightSummary,
+    AnyBackbone, ImageLimits, ImageProcessor, LoadError, Part, VisionLanguageModel, VlmProcessor, WeightDtype,
+    WeightSummary,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -38,11 +39,18 @@ struct Counted {
     n: usize,
 }
 
+impl Args {
+    /// The limits of the run, and those that are given over them.
+    fn image_limits(&self) -> Result<ImageLimits> {
+        let run = self.config.as_ref().map(|file| RunConfig::load(file, &self.set)).transpose()?;
+        Ok(self.limits.over(run.map(|run| run.images).unwrap_or_default()))
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
     let dir = seethink::hub::fetch(&args.model)?;
     let model = AnyBackbone::skeleton(&dir)?;
-    let run = args.config.as_ref().map(|file| RunConfig::load(file, &args.set)).transpose()?;
-    let limits = args.limits.over(run.map(|run| run.images).unwrap_or_default());
+    let limits = args.image_limits()?;
     let processor = VlmProcessor::from_pretrained(&dir)?.with_image_limits(&limits)?;
     let weights = match WeightSummary::read(&dir) {
         Err(LoadError::NoWeights { .. }) => None,
@@ -168,5 +176,66 @@ fn count(n: usize) -> String {
         n if n >= 1e9 => format!("{:.2} B", n / 1e9),
         n if n >= 1e6 => format!("{:.2} M", n / 1e6),
         n => format!("{n}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::path::Path;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+    /// The limits that a command line asks for.
+    fn limits(words: &[&str]) -> ImageLimits {
+        let line = Line::try_parse_from(["inspect", "model"].iter().chain(words)).unwrap();
+        line.args.image_limits().unwrap()
+    }
+
+    #[test]
+    fn limits_are_the_runs_and_those_that_are_given() {
+        let run = format!("{ROOT}/configs/paper/internvl3_8b/merged_as_released.ron");
+        let released = ImageLimits { min_pixels: Some(262_144), max_pixels: Some(500_000), max_tiles: Some(12) };
+        assert_eq!(limits(&[]), ImageLimits::default());
+        assert_eq!(limits(&["--config", &run]), released);
+        let set = ["--config", &run, "--set", "images.max_tiles=6", "--max-pixels", "400000"];
+        assert_eq!(limits(&set), ImageLimits { max_pixels: Some(400_000), max_tiles: Some(6), ..released });
+        assert!(Line::try_parse_from(["inspect", "model", "--set", "seed=1"]).is_err());
+    }
+
+    #[test]
+    fn fewest_and_most_tokens_follow_the_limits() {
+        let of = |family: &str, limits: ImageLimits| {
+            let dir = Path::new(ROOT).join("tests/fixtures/models").join(family).join("checkpoint");
+            let processor = VlmProcessor::from_pretrained(&dir).unwrap().with_image_limits(&limits).unwrap();
+            extremes(processor.image_processor())
+        };
+        let none = ImageLimits::default();
+        // Cells of 28 pixels, 3,136 to 12,544 of them in all.
+        assert_eq!(of("qwen2_5_vl", none), [4, 16]);
+        let [fewest, most] = of("qwen2_5_vl", ImageLimits { max_pixels: Some(6_272), ..none });
+        assert!(fewest == 4 && (8..12).contains(&most), "{fewest} {most}");
+        // Up to six tiles and the whole, of 28 by 28 pixels.
+        let [tile, most] = of("internvl3", none);
+        assert_eq!(most, 7 * tile);
+        assert_eq!(of("internvl3", ImageLimits { max_tiles: Some(2), ..none }), [tile, 3 * tile]);
+    }
+
+    /// Prints to the terminal; that it works at all.
+    #[test]
+    fn a_checkpoint_is_inspected_within_limits() {
+        let model = format!("{ROOT}/tests/fixtures/models/internvl3/checkpoint");
+        let line = |words: &[&str]| Line::try_parse_from(["inspect", &model].iter().chain(words)).unwrap().args;
+        run(&line(&["--max-tiles", "3"])).unwrap();
+        run(&line(&["--max-tiles", "3", "--json"])).unwrap();
+        let message = run(&line(&["--max-pixels", "5"])).unwrap_err().to_string();
+        assert!(message.contains("max_pixels is 5, expected at least 784"), "{message}");
     }
 }
