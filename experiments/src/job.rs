@@ -14,7 +14,7 @@ use seethink::curriculum::{Corpus, Stage};
 use seethink::data::Split;
 use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
-use seethink::train::{CheckpointFolder, Interrupter};
+use seethink::train::{CheckpointFolder, Interrupter, Problems};
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -151,13 +151,13 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         config.curriculum = CurriculumConfig::Custom(name.to_owned());
     }
     let (processor, mut model) = match &config.model {
-        ModelConfig::Pretrained(dir) => load(dir, config.dtype, &device)?,
+        ModelConfig::Pretrained(dir) => load(dir, &config, &device)?,
         // The model of the program that began the run.
-        ModelConfig::DigitsBase(_) if args.resume => load(&folder.join(BASE), config.dtype, &device)?,
+        ModelConfig::DigitsBase(_) if args.resume => load(&folder.join(BASE), &config, &device)?,
         ModelConfig::DigitsBase(family) => {
             let dir = tempfile::tempdir()?;
             base::unpack(*family, dir.path())?;
-            load(dir.path(), config.dtype, &device)?
+            load(dir.path(), &config, &device)?
         }
     };
     let reward = Arc::new(config.reward.clone());
@@ -200,6 +200,9 @@ fn run_with(args: &JobArgs, interrupter: &Interrupter, custom: Option<(&str, &Ma
         outcomes: StepFile::open(&folder.join(OUTCOMES), resumed_step)?,
     };
     println!("{}", Live::headline(&config, corpus.len(), &folder));
+    if let Some(line) = left_out(&problems) {
+        println!("{line}");
+    }
     if resumed_step.is_none() {
         model = captions::imitate(model, &config, processor.clone(), &folder, interrupter)?;
     }
@@ -242,8 +245,17 @@ fn title(model: &AnyBackbone, stages: &[Stage]) -> String {
     format!("GRPO of {}: {}", model.display_name(), names.join(" → "))
 }
 
-fn load(dir: &Path, dtype: WeightDtype, device: &Device) -> Result<(Arc<VlmProcessor>, AnyBackbone)> {
-    Ok((Arc::new(VlmProcessor::from_pretrained(dir)?), AnyBackbone::from_pretrained_as(dir, dtype, device)?))
+/// How many prompts a limit on their length costs, where there is one.
+fn left_out(problems: &Problems) -> Option<String> {
+    let Problems::Files(dataset) = problems else { return None };
+    let report = dataset.report();
+    let is_limited = report.longest.is_some() && report.dropped_overlong;
+    is_limited.then(|| format!("{} of {} prompts left out as too long", report.n_overlong, report.n_rows))
+}
+
+fn load(dir: &Path, config: &RunConfig, device: &Device) -> Result<(Arc<VlmProcessor>, AnyBackbone)> {
+    let processor = config.processor(dir).with_context(|| format!("cannot use {}", dir.display()))?;
+    Ok((Arc::new(processor), AnyBackbone::from_pretrained_as(dir, config.dtype, device)?))
 }
 
 /// The configuration that the options of a new run ask for.
@@ -319,4 +331,49 @@ fn resumed(args: &JobArgs) -> Result<(RunConfig, PathBuf)> {
     let config = RunConfig::load(folder.join("config.ron"), &[])
         .with_context(|| format!("{} holds no run to resume", folder.display()))?;
     Ok((config, folder.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seethink::data::digits::{DigitsConfig, DigitsWorld};
+    use seethink::data::write_problems;
+
+    /// A folder of problems, read with the limit of a file: the prompts that a processor counts to be longer are left out.
+    #[test]
+    fn long_prompts_are_left_out_of_a_folder_and_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
+        let problems: Vec<_> =
+            Capability::ALL.iter().flat_map(|one| world.problems(Split::Train, one, 1).take(12)).collect();
+        write_problems(dir.path().join("train"), &problems).unwrap();
+        let base = dir.path().join("base");
+        base::unpack(BaseFamily::Qwen3Vl, &base).unwrap();
+        let folder = dir.path().display();
+        let config = |set: &[String]| RunConfig::parse(BUILT_IN[0].1, "staged.ron", set).unwrap();
+        let usual = config(&[]);
+        let processor = usual.processor(&base).unwrap();
+        let lengths: Vec<usize> = problems
+            .iter()
+            .map(|problem| usual.grpo.prompt.encode(&processor, problem).unwrap().tokens.len())
+            .collect();
+        let limit = (lengths.iter().min().unwrap() + lengths.iter().max().unwrap()) / 2;
+        let n_long = lengths.iter().filter(|length| **length > limit).count();
+        assert!(n_long > 0 && n_long < lengths.len());
+
+        let limited = config(&[format!("data=Folder(path: {folder}, overlong: (max_tokens: {limit}))")]);
+        let (entries, left) = limited.training(None, Some(&processor)).unwrap();
+        assert_eq!(entries.len(), lengths.len() - n_long);
+        assert_eq!(left_out(&left), Some(format!("{n_long} of {} prompts left out as too long", lengths.len())));
+        let (entries, all) =
+            config(&[format!("data=Folder(path: {folder})")]).training(None, Some(&processor)).unwrap();
+        assert_eq!((entries.len(), left_out(&all)), (lengths.len(), None));
+        // Smaller pictures are fewer tokens, and what was counted with larger ones is not taken for theirs.
+        let smaller = config(&[
+            format!("data=Folder(path: {folder}, overlong: (max_tokens: {limit}))"),
+            "images.max_pixels=256".into(),
+        ]);
+        let small = smaller.processor(&base).unwrap();
+        assert!(smaller.training(None, Some(&small)).unwrap().0.len() > lengths.len() - n_long);
+    }
 }

@@ -200,12 +200,12 @@ fn a_file_a_folder_of_problems_and_a_trained_model_make_a_run() {
     let job = JobArgs {
         config: Some(first.join("config.ron")),
         model: Some(first.join("model").display().to_string()),
-        set: vec![format!("data=Folder({})", folder.path().join("data").display())],
+        set: vec![format!("data=Folder(path: {})", folder.path().join("data").display())],
         ..small(&second)
     };
     job::run(&job, &Interrupter::new()).unwrap();
     let config = RunConfig::load(second.join("config.ron"), &[]).unwrap();
-    assert_eq!(config.data, DataConfig::Folder(folder.path().join("data")));
+    assert_eq!(config.data, DataConfig::folder(folder.path().join("data")));
     assert_eq!(config.model, ModelConfig::Pretrained(first.join("model")));
     let summary = std::fs::read_to_string(second.join("summary.md")).unwrap();
     assert!(summary.contains("visual reasoning"), "{summary}");

@@ -22,7 +22,7 @@ fn check(report: &Report, out: &Path) {
     for run in &report.runs {
         assert_eq!((run.missing, run.right + run.wrong + run.unread), (0, run.attempts));
     }
-    let data = DataConfig::Folder(out.join("problems"));
+    let data = DataConfig::folder(out.join("problems"));
     let n: usize = Split::ALL.iter().map(|&split| data.problems(split, None).unwrap().len()).sum();
     assert_eq!(n, report.kept());
 }
@@ -46,7 +46,7 @@ fn generated_stamps_go_through_every_hop() {
     assert_eq!(report.captions, 24);
     check(&report, &out);
     // The eyes see the colour, so what they see wrongly is what the caption says otherwise.
-    let data = DataConfig::Folder(out.join("problems"));
+    let data = DataConfig::folder(out.join("problems"));
     for split in Split::ALL {
         for problem in data.problems(split, None).unwrap() {
             let number = Path::new(&problem.tags["caption_id"]).file_stem().unwrap().to_str().unwrap().parse::<usize>();

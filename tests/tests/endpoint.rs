@@ -6,7 +6,7 @@
 use seethink::core::Image;
 use seethink::data::PassRateTable;
 use seethink::endpoint::{Endpoint, EndpointError};
-use seethink::models::{Content, Message, Role};
+use seethink::models::{Content, ImageLimits, Message, Role};
 use seethink::pass_rate::measure;
 use seethink::reward::AnswerReward;
 use seethink::rollout::Sampling;
@@ -97,7 +97,9 @@ fn pass_rates_come_from_an_endpoint_and_what_was_measured_is_kept() {
     let mut table = PassRateTable::open(&path, &Map::new()).unwrap();
     let endpoint = server.endpoint(1);
     let prompt = PromptFormat::default();
-    let solver = Remote { endpoint: &endpoint, prompt: &prompt, sampling: Sampling::plain(9), seed: 1, parallel: 3 };
+    let images = ImageLimits::default();
+    let solver =
+        Remote { endpoint: &endpoint, prompt: &prompt, images, sampling: Sampling::plain(9), seed: 1, parallel: 3 };
     let reward = AnswerReward::default();
     let (ids, all): (Vec<_>, Problems) =
         (problems.iter().map(|problem| problem.id).collect(), problems.iter().cloned().collect());

@@ -14,6 +14,7 @@ use seethink::data::perception::{
 };
 use seethink::data::{PassRateTable, Split};
 use seethink::endpoint::Endpoint;
+use seethink::models::ImageLimits;
 use seethink::pass_rate::measure;
 use seethink::perception::{Perception, PerceptionError, PerceptionOptions};
 use seethink::reward::{AnswerReward, is_correct};
@@ -98,7 +99,7 @@ fn bare() -> PromptFormat {
 }
 
 fn remote<'a>(endpoint: &'a Endpoint, prompt: &'a PromptFormat) -> Remote<'a> {
-    Remote { endpoint, prompt, sampling: sampling(), seed: 5, parallel: 3 }
+    Remote { endpoint, prompt, images: ImageLimits::default(), sampling: sampling(), seed: 5, parallel: 3 }
 }
 
 /// All hops; `progress` may stop them.
@@ -162,7 +163,7 @@ fn well(request: &Value) -> Reply {
 }
 
 fn kept(world: &World, out: &str) -> Vec<Problem> {
-    let data = DataConfig::Folder(world.path(out).join("problems"));
+    let data = DataConfig::folder(world.path(out).join("problems"));
     Split::ALL.iter().flat_map(|&split| data.problems(split, None).unwrap()).collect()
 }
 
@@ -192,7 +193,7 @@ fn captions_become_the_problems_that_a_model_sees_wrongly() {
 fn defect_16_a_run_reads_what_was_written() {
     let world = World::new();
     run(&world, "out", &Server::start(|_, request| well(request))).unwrap();
-    let data = DataConfig::Folder(world.path("out/problems"));
+    let data = DataConfig::folder(world.path("out/problems"));
     let problems = data.problems(Split::Train, None).unwrap();
     assert_eq!(problems.len(), N / 2 - 2);
     let processor = tiny::processor();

@@ -78,8 +78,11 @@ macro_rules! families {
             }
         }
 
-        /// How the family of a checkpoint treats pictures.
-        pub(crate) fn pictures(files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
+        /// How the family of a checkpoint treats pictures, and the positions that its decoder is made for.
+        pub(crate) fn pictures(
+            files: &CheckpointFiles,
+            tokenizer: &Tokenizer,
+        ) -> Result<(Pictures, usize), ProcessorError> {
             let json: Value = files.json(weights::CONFIG)?.ok_or_else(|| ProcessorError::Missing {
                 dir: files.dir().to_owned(),
                 needed: weights::CONFIG,
@@ -87,7 +90,8 @@ macro_rules! families {
             let unsupported = |what| LoadError::Unsupported { path: files.dir().join(weights::CONFIG), what };
             let name = family_name(&json).map_err(unsupported)?.to_owned();
             $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
-                return ModelConfig::<crate::$family::Config>::from_json(json)?.pictures(files, tokenizer);
+                let config = ModelConfig::<crate::$family::Config>::from_json(json)?;
+                return Ok((config.pictures(files, tokenizer)?, config.text().max_position_embeddings));
             })*
             Err(unsupported(unknown(&name)).into())
         }

@@ -6,6 +6,7 @@ use crate::{Pixels, ProcessorError};
 use seethink_core::Image;
 use serde::Deserialize;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,8 +38,20 @@ pub trait ImageProcessor: Debug + Send + Sync {
     /// The rules in words: patches, sizes, tokens.
     fn rules(&self) -> String;
 
-    /// The same within another budget of pixels per resized image; a rollout is as long as its images are large.
-    fn with_pixel_budget(&self, min_pixels: u64, max_pixels: u64) -> Arc<dyn ImageProcessor>;
+    /// Fewest and most pixels that an image is resized to.
+    fn pixel_range(&self) -> RangeInclusive<u64>;
+
+    /// Pixels of a resized image that an image token stands for.
+    fn pixels_per_token(&self) -> u64;
+
+    /// The same with at most this many tiles to an image, the one that shows the whole not counted.
+    ///
+    /// # Errors
+    /// If this family does not cut images into tiles, or the checkpoint asks for more of them.
+    fn with_max_tiles(&self, max_tiles: usize) -> Result<Arc<dyn ImageProcessor>, ProcessorError> {
+        let expected = "none: this model does not cut images into tiles".into();
+        Err(ProcessorError::Limit { limit: "max_tiles", found: max_tiles as u64, expected })
+    }
 }
 
 /// What all of the `preprocessor_config.json` have, in their own spelling.

@@ -9,6 +9,7 @@ use crate::{ImageProcessor, Pictures, Pixels, ProcessorError, Tokenizer, resize_
 use rayon::prelude::*;
 use seethink_core::Image;
 use serde::Deserialize;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -194,11 +195,12 @@ impl ImageProcessor for NativeResolution {
         )
     }
 
-    /// # Panics
-    /// If `min_pixels` is zero or above `max_pixels`.
-    fn with_pixel_budget(&self, min_pixels: u64, max_pixels: u64) -> Arc<dyn ImageProcessor> {
-        assert!((1..=max_pixels).contains(&min_pixels), "a budget of {min_pixels} to {max_pixels} pixels is empty");
-        Arc::new(Self { min_pixels, max_pixels, ..*self })
+    fn pixel_range(&self) -> RangeInclusive<u64> {
+        self.min_pixels..=self.max_pixels
+    }
+
+    fn pixels_per_token(&self) -> u64 {
+        ((self.patch_size * self.merge_size) as u64).pow(2)
     }
 }
 

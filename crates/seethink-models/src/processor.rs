@@ -52,6 +52,16 @@ pub enum ProcessorError {
         /// What would do.
         expected: &'static str,
     },
+    /// A limit of pictures that cannot be, or that this model has no use for.
+    #[error("{limit} is {found}, expected {expected}")]
+    Limit {
+        /// Name of the limit.
+        limit: &'static str,
+        /// Its value.
+        found: u64,
+        /// What would do, and why.
+        expected: String,
+    },
     /// The tokenizer cannot be built, or refuses a text.
     #[error("tokenizer of {}: {source}", dir.display())]
     Tokenizer {

@@ -1,4 +1,4 @@
-//! Antialiased bicubic resizing of 8-bit pictures in fixed point, bit for bit what torchvision's CPU kernels compute.
+//! Antialiased bicubic resizing of 8-bit pictures in fixed point, bit for bit what torchvision's CPU kernels or Pillow compute.
 
 use rayon::prelude::*;
 use seethink_core::Image;
@@ -25,18 +25,42 @@ const MIN_ROWS: usize = 8;
 /// torchvision 0.24 `resize(interpolation=BICUBIC, antialias=True)` on CPU `uint8`. Pillow rounds its weights finer and
 /// differs by a level or two on less than 0.5 % of the pixels.
 pub fn resize_bicubic(image: &Image, width: u32, height: u32) -> Image {
+    resize(image, width, height, Rounding::Torchvision)
+}
+
+/// The same with Pillow's weights.
+///
+/// # Panics
+/// If a side is zero.
+///
+/// # Source
+/// Pillow 12.0 `Image.resize` with its default filter on RGB. Pillow 13 sometimes takes the vertical pass first.
+pub(crate) fn resize_as_pillow(image: &Image, width: u32, height: u32) -> Image {
+    resize(image, width, height, Rounding::Pillow)
+}
+
+/// How the weights of a filter become integers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rounding {
+    /// As fine as 16 bits allow.
+    Torchvision,
+    /// 22 bits after the point.
+    Pillow,
+}
+
+fn resize(image: &Image, width: u32, height: u32, rounding: Rounding) -> Image {
     assert!(width > 0 && height > 0, "a picture of {width}x{height} has no pixels");
     let (w_in, h_in) = (image.width() as usize, image.height() as usize);
     let (w_out, h_out) = (width as usize, height as usize);
     // Transposed, the horizontal pass is a vertical one, and that is the one that vectorises.
     let widened = (w_in != w_out).then(|| {
         let columns = transpose(image.rgb(), h_in, 3 * w_in);
-        transpose(&resample_rows(&columns, 3 * h_in, w_in, w_out), 3 * w_out, h_in)
+        transpose(&resample_rows(&columns, 3 * h_in, [w_in, w_out], rounding), 3 * w_out, h_in)
     });
     let resized = if h_in == h_out {
         widened
     } else {
-        Some(resample_rows(widened.as_deref().unwrap_or(image.rgb()), 3 * w_out, h_in, h_out))
+        Some(resample_rows(widened.as_deref().unwrap_or(image.rgb()), 3 * w_out, [h_in, h_out], rounding))
     };
     match resized {
         Some(rgb) => Image::new(width, height, rgb).expect("the passes give a picture of the size asked for"),
@@ -60,8 +84,8 @@ fn transpose(source: &[u8], rows: usize, cols: usize) -> Vec<u8> {
 }
 
 /// `[n_in, row_len]` to `[n_out, row_len]`: every output row is a weighted sum of input rows.
-fn resample_rows(source: &[u8], row_len: usize, n_in: usize, n_out: usize) -> Vec<u8> {
-    let filter = Filter::bicubic(n_in, n_out);
+fn resample_rows(source: &[u8], row_len: usize, [n_in, n_out]: [usize; 2], rounding: Rounding) -> Vec<u8> {
+    let filter = Filter::bicubic(n_in, n_out, rounding);
     let mut out = vec![0; n_out * row_len];
     out.par_chunks_mut(row_len).with_min_len(MIN_ROWS).enumerate().for_each(|(i, out)| {
         let Taps { first, weights } = &filter.taps[i];
@@ -79,7 +103,7 @@ fn resample_rows(source: &[u8], row_len: usize, n_in: usize, n_out: usize) -> Ve
 
 /// How the samples of one axis are made.
 struct Filter {
-    /// Bits after the point of the weights. Weights fit 16 bits and their sums times 255 fit 32.
+    /// Bits after the point of the weights, at most 22: their sums times 255 fit 32 bits.
     precision: u32,
     /// Per output sample.
     taps: Vec<Taps>,
@@ -92,7 +116,7 @@ struct Taps {
 }
 
 impl Filter {
-    fn bicubic(n_in: usize, n_out: usize) -> Self {
+    fn bicubic(n_in: usize, n_out: usize, rounding: Rounding) -> Self {
         let scale = n_in as f64 / n_out as f64;
         let stretch = scale.max(1.0);
         let support = 2.0 * stretch;
@@ -109,7 +133,12 @@ impl Filter {
             .collect();
         let largest = taps.iter().flat_map(|(_, weights)| weights).fold(0.0f64, |max, &weight| max.max(weight));
         let fits = |bits: u32| ((0.5 + largest * f64::from(1u32 << bits)) as i64) < 1 << 15;
-        let precision = (1..=22).take_while(|&bits| fits(bits)).last().expect("weights of at most about 1 leave bits");
+        let precision = match rounding {
+            Rounding::Torchvision => {
+                (1..=22).take_while(|&bits| fits(bits)).last().expect("weights of at most about 1 leave bits")
+            }
+            Rounding::Pillow => 22,
+        };
         let one = f64::from(1u32 << precision);
         // Rust's `round` takes halves away from zero, as truncating `w ± 0.5` does.
         let fixed = |weights: Vec<f64>| weights.into_iter().map(|weight| (weight * one).round() as i32).collect();

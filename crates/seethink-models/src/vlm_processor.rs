@@ -5,8 +5,8 @@ use crate::generation::GenerationConfig;
 use crate::positions::{Layout, lay_out};
 use crate::tokenizer::unused_char;
 use crate::{
-    ChatTemplate, Content, ImageProcessor, Message, Processor, ProcessorError, PromptInput, TemplateOptions, Tokenizer,
-    any,
+    ChatTemplate, Content, ImageLimits, ImageProcessor, Message, Processor, ProcessorError, PromptInput,
+    TemplateOptions, Tokenizer, any,
 };
 use seethink_core::Image;
 use std::path::Path;
@@ -34,6 +34,8 @@ pub struct VlmProcessor {
     template: Arc<ChatTemplate>,
     tokenizer: Tokenizer,
     generation: GenerationConfig,
+    /// Positions that the decoder is made for, tokens.
+    positions: usize,
 }
 
 impl VlmProcessor {
@@ -45,10 +47,10 @@ impl VlmProcessor {
     pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
         let files = CheckpointFiles::read(dir)?;
         let tokenizer = Tokenizer::from_files(&files)?;
-        let pictures = any::pictures(&files, &tokenizer)?;
+        let (pictures, positions) = any::pictures(&files, &tokenizer)?;
         let template = Arc::new(ChatTemplate::from_files(&files)?);
         let generation = GenerationConfig::from_files(&files)?;
-        Ok(Self { files, pictures, template, tokenizer, generation })
+        Ok(Self { files, pictures, template, tokenizer, generation, positions })
     }
 
     /// Writes tokenizer, chat template, image and generation settings into `dir`, which is created if need be, so that
@@ -61,14 +63,14 @@ impl VlmProcessor {
         self.tokenizer.save(dir)
     }
 
-    /// The same with another budget of pixels per image; [`save_pretrained`](Self::save_pretrained) keeps the checkpoint's.
+    /// The same with limits on the size of pictures, which [`save_pretrained`](Self::save_pretrained) does not save.
     ///
-    /// # Panics
-    /// If `min_pixels` is zero or above `max_pixels`.
-    #[must_use]
-    pub fn with_pixel_budget(mut self, min_pixels: u64, max_pixels: u64) -> Self {
-        self.pictures.images = self.pictures.images.with_pixel_budget(min_pixels, max_pixels);
-        self
+    /// # Errors
+    /// If a limit is out of range, of no use to the family, contradicts what the checkpoint says, or allows a picture more tokens than
+    /// the model has positions.
+    pub fn with_image_limits(mut self, limits: &ImageLimits) -> Result<Self, ProcessorError> {
+        self.pictures.images = limits.apply(self.pictures.images, self.positions)?;
+        Ok(self)
     }
 
     /// How pictures become patches, and how many tokens a picture of some size takes.

@@ -12,7 +12,7 @@ pub use crate::curriculum::{
 };
 pub use crate::data::{DataError, Split};
 pub use crate::device::{DeviceError, backends, device};
-pub use crate::models::{Processor, VisionLanguageModel};
+pub use crate::models::{ImageLimits, Processor, VisionLanguageModel};
 pub use crate::reward::{AnswerReward, Penalty, Response, Reward, Score};
 pub use crate::rollout::{Generator, Sampling};
 pub use crate::train::{

@@ -2,7 +2,7 @@
 
 use crate::core::{Problem, Purpose};
 use crate::endpoint::{Endpoint, EndpointError};
-use crate::models::VisionLanguageModel;
+use crate::models::{ImageLimits, VisionLanguageModel};
 use crate::rollout::{DrawKey, Generator, Prompt, RolloutError, Sampling};
 use crate::train::{PromptFormat, TrainError};
 use std::ops::Range;
@@ -83,6 +83,8 @@ pub struct Remote<'a> {
     pub endpoint: &'a Endpoint,
     /// What surrounds a question.
     pub prompt: &'a PromptFormat,
+    /// Limits on the pixels of pictures that are sent; how many tiles there are is the server's business.
+    pub images: ImageLimits,
     /// How it samples.
     pub sampling: Sampling,
     /// Seed of the run.
@@ -108,7 +110,8 @@ impl Solver for Remote<'_> {
         }
         let (n, seed) = (attempts.len(), self.seed.wrapping_add(attempts.start as u64));
         let solve = &|problem: &Problem| -> Result<Vec<String>, SolveError> {
-            let (messages, images) = (self.prompt.messages(problem), PromptFormat::images(problem)?);
+            let messages = self.prompt.messages(problem);
+            let images: Vec<_> = PromptFormat::images(problem)?.iter().map(|image| self.images.fit(image)).collect();
             Ok(self.endpoint.complete(&messages, &images, &self.sampling, n, seed)?)
         };
         // Threads of their own: requests wait most of the time.

@@ -1,5 +1,6 @@
 //! What is written of experiments into the repository: `docs/paper.md`, and `configs/paper` with a file for every arm.
 
+use super::deviations;
 use super::run::Task;
 use super::{Arm, Counts, Experiment, RESULT, Read, RunResult, Scale, Setting};
 use crate::report::number::{count, duration};
@@ -35,11 +36,13 @@ pub fn configs() -> Result<Vec<(PathBuf, String)>> {
     for (_, backbone) in BaseFamily::ALL {
         let setting = Setting { scale: Scale::Full, backbone };
         for arm in Arm::ALL {
+            let config = arm.config(setting, 1)?;
             let head = format!(
-                "// {}\n// Made from `configs/paper/tables.ron`, where the sources stand, by `cargo run --release -p experiments -- docs`.\n",
-                arm.about
+                "// {}\n// Made from `configs/paper/tables.ron`, where the sources stand, by `cargo run --release -p experiments -- docs`.\n{}",
+                arm.about,
+                deviations::head(arm, setting, &config),
             );
-            files.push((config_path(setting, arm), head + &arm.config(setting, 1)?.to_ron()));
+            files.push((config_path(setting, arm), head + &config.to_ron()));
         }
     }
     Ok(files)
@@ -102,7 +105,7 @@ pub fn page(results: &Path, shown: &Path) -> Result<String> {
             }
         }
     }
-    Ok(text)
+    Ok(text + &deviations::section()?)
 }
 
 /// The cells of what was run: values, and costs of a run.

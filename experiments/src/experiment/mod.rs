@@ -5,6 +5,7 @@
 
 mod arm;
 mod confounds;
+mod deviations;
 pub mod docs;
 mod render;
 mod result;

@@ -10,7 +10,7 @@ use seethink::config::BaseFamily;
 use seethink::core::ProblemId;
 use seethink::curriculum::Order;
 use seethink::data::PassRateTable;
-use seethink::models::{AnyBackbone, VlmProcessor};
+use seethink::models::AnyBackbone;
 use seethink::pass_rate::measure;
 use seethink::prelude::*;
 use seethink::solver::InProcess;
@@ -304,10 +304,8 @@ fn measure_pass_rates(
     let device = device(device_name)?;
     let dir = tempfile::tempdir()?;
     base::unpack(setting.backbone, dir.path())?;
-    let (processor, model) = (
-        VlmProcessor::from_pretrained(dir.path())?,
-        AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device)?,
-    );
+    let (processor, model) =
+        (config.processor(dir.path())?, AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device)?);
     let (entries, problems) = config.training(None, Some(&processor))?;
     let ids: Vec<ProblemId> = entries.iter().map(|entry| entry.id).collect();
     let sampling = config.grpo.sampling;

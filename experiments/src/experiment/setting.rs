@@ -60,7 +60,18 @@ impl Setting {
             Scale::Micro => ModelConfig::DigitsBase(self.backbone),
             Scale::Full => ModelConfig::Pretrained(PathBuf::from("checkpoints").join(self.published().2)),
         };
+        if self.scale == Scale::Full && self.is_internvl() {
+            // Its stages with pictures, in the scripts: up to 13 tiles take 3,328 tokens.
+            limit_prompts(&mut config, 4096);
+            // `max_patches` of the published checkpoints.
+            config.images.max_tiles = Some(12);
+        }
         Ok(config)
+    }
+
+    /// Whether pictures are cut into tiles.
+    pub(super) fn is_internvl(self) -> bool {
+        matches!(self.backbone, BaseFamily::InternVl3 | BaseFamily::InternVl3_5)
     }
 
     /// Title, published size and published checkpoint of the backbone.
@@ -136,6 +147,13 @@ impl Setting {
     pub fn staged_without_compensation(self, capabilities: &[Capability]) -> CurriculumConfig {
         let stages = capabilities.iter().map(|capability| with_length(capability, self.steps(capability)));
         plan(stages.collect(), Order::Shuffled)
+    }
+}
+
+/// Leaves prompts of more tokens out.
+pub(super) fn limit_prompts(config: &mut RunConfig, most: usize) {
+    if let DataConfig::Folder { overlong: Some(overlong), .. } = &mut config.data {
+        overlong.max_tokens = most;
     }
 }
 

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use seethink::data::perception::{CaptionKeys, KeepRule, Report, SplitShares, View, read_captions};
 use seethink::data::write_atomic;
 use seethink::endpoint::{Endpoint, EndpointOptions};
+use seethink::models::ImageLimits;
 use seethink::perception::{Perception, PerceptionOptions};
 use seethink::rollout::Sampling;
 use seethink::solver::Remote;
@@ -76,7 +77,8 @@ impl Job {
         let bare = PromptFormat { system: None, suffix: String::new() };
         let trained = PromptFormat::default();
         let (writer, models) = (endpoint("scripted-writer"), SCRIPTED.map(endpoint));
-        let remote = |endpoint, prompt| Remote { endpoint, prompt, sampling, seed: self.seed, parallel: 4 };
+        let images = ImageLimits::default();
+        let remote = |endpoint, prompt| Remote { endpoint, prompt, images, sampling, seed: self.seed, parallel: 4 };
         perception.write_questions(&remote(&writer, &bare), &mut |_, _| true)?;
         for (index, endpoint) in models.iter().enumerate() {
             for view in View::ALL {

@@ -147,7 +147,7 @@ impl SplitShares {
 }
 
 /// Writes the training problems of `kept` into `dir/train`, `dir/validation` and `dir/test`, which a run's configuration reads as
-/// `data: Folder(dir)`. What is in these folders is replaced, once the new ones are whole.
+/// `data: Folder(path: dir)`. What is in these folders is replaced, once the new ones are whole.
 ///
 /// # Errors
 /// If a picture is not there any more, or the folders cannot be written.

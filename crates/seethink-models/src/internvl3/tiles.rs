@@ -9,6 +9,7 @@ use crate::{
 use rayon::prelude::*;
 use seethink_core::Image;
 use serde::Deserialize;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -152,6 +153,12 @@ impl Tiles {
         Ok(best)
     }
 
+    /// Fewest and most tiles of an image, the one that shows the whole not counted.
+    fn n_tiles(&self) -> [usize; 2] {
+        let n = |grid: Option<&[usize; 2]>| grid.map_or(1, |[columns, rows]| columns * rows);
+        [n(self.grids.first()), n(self.grids.last())]
+    }
+
     /// Patches of a tile from top to bottom and from left to right.
     fn patches(&self) -> [usize; 2] {
         [0, 1].map(|axis| self.size[axis] / self.patch[axis])
@@ -228,24 +235,31 @@ impl ImageProcessor for Tiles {
 
     fn rules(&self) -> String {
         let [height, width] = self.size;
-        let n = self.grids.iter().map(|[columns, rows]| columns * rows);
         let [rows, columns] = self.patches();
         let tokens = self.span([1, rows, columns]).n_image_tokens();
-        let (min, max) = (n.clone().min().unwrap_or(1), n.max().unwrap_or(1));
+        let [min, max] = self.n_tiles();
         format!(
             "{min} to {max} tiles of {height}x{width} pixels and, of several, the whole once more; {tokens} tokens each"
         )
     }
 
-    /// As many tiles as the largest image may have pixels for, one at least; small images are made larger in any case.
-    fn with_pixel_budget(&self, _: u64, max_pixels: u64) -> Arc<dyn ImageProcessor> {
+    fn pixel_range(&self) -> RangeInclusive<u64> {
         let tile = (self.size[0] * self.size[1]) as u64;
-        let fit = |[columns, rows]: &[usize; 2]| (columns * rows) as u64 * tile <= max_pixels;
-        let mut grids: Vec<_> = self.grids.iter().copied().filter(fit).collect();
-        if grids.is_empty() {
-            grids.push([1, 1]);
+        let [least, most] = self.n_tiles();
+        least as u64 * tile..=most as u64 * tile
+    }
+
+    fn pixels_per_token(&self) -> u64 {
+        (self.patch[0] * self.patch[1] * self.shuffle_side.pow(2)) as u64
+    }
+
+    fn with_max_tiles(&self, max_tiles: usize) -> Result<Arc<dyn ImageProcessor>, ProcessorError> {
+        let [least, _] = self.n_tiles();
+        if !(least..=MOST_TILES).contains(&max_tiles) {
+            let expected = format!("{least} (`min_patches` of the checkpoint) to {MOST_TILES}");
+            return Err(ProcessorError::Limit { limit: "max_tiles", found: max_tiles as u64, expected });
         }
-        Arc::new(Self { grids, ..self.clone() })
+        Ok(Arc::new(Self { grids: grids(least, max_tiles), ..self.clone() }))
     }
 }
 

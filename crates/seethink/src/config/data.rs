@@ -1,11 +1,13 @@
 //! Where the problems of a run come from.
 
-use super::{NO_PROBLEMS, RunConfig};
+use super::{ModelConfig, NO_PROBLEMS, RunConfig};
 use crate::core::{Capability, Problem};
 use crate::curriculum::CorpusEntry;
 use crate::data::digits::{DigitsConfig, DigitsWorld};
-use crate::data::{DataError, Dataset, DatasetConfig, PassRateTable, ProblemReader, Split, TokenCounter};
-use crate::models::{Processor, VlmProcessor};
+use crate::data::{
+    DataError, DataSource, Dataset, DatasetConfig, Overlong, PassRateTable, ProblemReader, Split, TokenCounter,
+};
+use crate::models::{ImageLimits, Processor, VlmProcessor};
 use crate::train::{Problems, PromptFormat};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,8 +31,18 @@ pub enum DataConfig {
         #[serde(default)]
         pass_rates: Option<PathBuf>,
     },
-    /// A folder of JSONL files with their images.
-    Folder(PathBuf),
+    /// A folder with a subfolder of JSON-lines or parquet files, and their images, for each split, as
+    /// [`write_problems`](crate::data::write_problems) makes them.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What becomes of prompts that are too long; not counted if not given.
+        #[serde(default)]
+        overlong: Option<Overlong>,
+        /// A folder for what is known of checked files; beside them if not given.
+        #[serde(default)]
+        index: Option<PathBuf>,
+    },
     /// JSON-lines and parquet files of any schema, checked once.
     Files(DatasetConfig),
 }
@@ -65,24 +77,46 @@ impl DataConfig {
                 }
                 Ok(problems)
             }
-            Self::Folder(dir) => {
-                let mut counts = BTreeMap::<Capability, usize>::new();
-                let mut kept = Vec::new();
-                for problem in ProblemReader::open(dir.join(split.as_str()))? {
-                    let problem = problem?;
-                    let count = counts.entry(problem.capability.clone()).or_default();
-                    *count += 1;
-                    if limit.is_none_or(|limit| *count <= limit) {
-                        kept.push(problem);
-                    }
-                }
-                Ok(kept)
-            }
-            Self::Files(config) => {
-                let dataset = Dataset::open(config, counter)?;
+            Self::Folder { .. } | Self::Files(_) => {
+                let dataset = self.open(split, counter)?;
                 dataset.read(numbers(&dataset, split, limit)).collect()
             }
         }
+    }
+
+    /// A folder of problems, prompts of any length.
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Self::Folder { path: path.into(), overlong: None, index: None }
+    }
+
+    /// The files that a split is in, with all of a folder where none is named; `None` for problems that are made and not read.
+    pub fn files(&self, split: Option<Split>) -> Option<DatasetConfig> {
+        match self {
+            Self::Digits { .. } => None,
+            Self::Folder { path, overlong, index } => {
+                let path = split.map_or_else(|| path.clone(), |split| path.join(split.as_str()));
+                let (overlong, index) = (*overlong, index.clone());
+                Some(DatasetConfig { overlong, index, ..DatasetConfig::new([DataSource::new(path)]) })
+            }
+            Self::Files(config) => Some(config.clone()),
+        }
+    }
+
+    /// Whether the length of prompts is limited, so that opening the data takes a tokenizer.
+    pub fn limits_prompts(&self) -> bool {
+        self.files(None).is_some_and(|files| files.overlong.is_some())
+    }
+
+    /// Opens the files of a split.
+    fn open(&self, split: Split, counter: Option<&TokenCounter<'_>>) -> Result<Dataset, DataError> {
+        let Some(config) = self.files(Some(split)) else {
+            return Err(DataError::Setting {
+                field: "data",
+                found: "`Digits`".into(),
+                expected: "`Folder` or `Files`",
+            });
+        };
+        Dataset::open(&config, counter)
     }
 
     /// Captioned pictures of the training split, `limit` at most: problems whose solution is the caption. A folder has them in
@@ -95,7 +129,7 @@ impl DataConfig {
             Self::Digits { world, seed, .. } => {
                 Ok(DigitsWorld::new(world.clone())?.captions(Split::Train, *seed).take(limit).collect())
             }
-            Self::Folder(dir) => ProblemReader::open(dir.join("captions"))?.take(limit).collect(),
+            Self::Folder { path, .. } => ProblemReader::open(path.join("captions"))?.take(limit).collect(),
             Self::Files(_) => Err(DataError::Setting {
                 field: "captions",
                 found: "data from `Files`".into(),
@@ -112,7 +146,11 @@ impl DataConfig {
         match self {
             Self::Digits { problems_per_capability: 0, .. } => Err(NO_PROBLEMS.into()),
             Self::Digits { world, .. } => Ok(DigitsWorld::new(world.clone()).map(drop)?),
-            Self::Folder(_) => Ok(()),
+            Self::Folder { overlong: Some(Overlong { max_tokens: 0, .. }), .. }
+            | Self::Files(DatasetConfig { overlong: Some(Overlong { max_tokens: 0, .. }), .. }) => {
+                Err("overlong.max_tokens is 0, expected at least 1".into())
+            }
+            Self::Folder { .. } => Ok(()),
             Self::Files(config) => Ok(config.splits.check()?),
         }
     }
@@ -132,8 +170,7 @@ impl RunConfig {
         self.count(Some(processor), |counter| self.data.counted(split, limit, counter))
     }
 
-    /// What a curriculum knows of the training problems, and the problems: those of [`DataConfig::Files`] stay in their files until they are
-    /// drawn. `limit` is per capability; the processor is needed where the length of prompts is limited.
+    /// What a curriculum knows of the training problems, and the problems: those of files stay there until they are drawn. `limit` is per capability; the processor is needed where the length of prompts is limited.
     ///
     /// # Errors
     /// As [`DataConfig::problems`].
@@ -142,11 +179,11 @@ impl RunConfig {
         limit: Option<usize>,
         processor: Option<&VlmProcessor>,
     ) -> Result<(Vec<CorpusEntry>, Problems), DataError> {
-        let DataConfig::Files(config) = &self.data else {
+        if let DataConfig::Digits { .. } = &self.data {
             let problems = self.data.problems(Split::Train, limit)?;
             return Ok((problems.iter().map(CorpusEntry::from).collect(), problems.into_iter().collect()));
-        };
-        let dataset = self.count(processor, |counter| Dataset::open(config, counter))?;
+        }
+        let dataset = self.count(processor, |counter| self.data.open(Split::Train, counter))?;
         let entries =
             numbers(&dataset, Split::Train, limit).into_iter().map(|number| known(&dataset, number)).collect();
         Ok((entries, Problems::Files(Arc::new(dataset))))
@@ -155,7 +192,7 @@ impl RunConfig {
     /// Calls `then` with what counts the tokens of prompts.
     fn count<T>(&self, processor: Option<&VlmProcessor>, then: impl FnOnce(Option<&TokenCounter<'_>>) -> T) -> T {
         let Some(processor) = processor else { return then(None) };
-        let name = format!("{:?} {:?}", self.model, self.grpo.prompt);
+        let name = counter_name(&self.model, &self.grpo.prompt, &self.images);
         let count = count_prompts(processor, &self.grpo.prompt);
         then(Some(&TokenCounter { name: &name, count: &count }))
     }
@@ -192,6 +229,11 @@ fn known(dataset: &Dataset, number: usize) -> CorpusEntry {
 /// Tokens of a prompt, or why it cannot be one.
 pub type TokenCount = Result<usize, Box<dyn Error + Send + Sync>>;
 
+/// Name of what counts tokens: all that the count depends on.
+pub fn counter_name(model: &ModelConfig, prompt: &PromptFormat, images: &ImageLimits) -> String {
+    format!("{model:?} {prompt:?} {images:?}")
+}
+
 /// Counts the tokens of questions as `prompt` asks them: what a [`TokenCounter`] takes.
 pub fn count_prompts(processor: &VlmProcessor, prompt: &PromptFormat) -> impl Fn(&str, &[(u32, u32)]) -> TokenCount {
     |question, sizes| Ok(processor.n_prompt_tokens(&prompt.conversation(question), sizes)?)
@@ -201,7 +243,45 @@ pub fn count_prompts(processor: &VlmProcessor, prompt: &PromptFormat) -> impl Fn
 mod tests {
     use super::*;
     use crate::core::ProblemId;
-    use crate::data::{Columns, DataSource, Splits};
+    use crate::data::{Columns, Splits};
+
+    #[test]
+    fn prompts_that_are_too_long_are_left_out_of_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        for split in Split::ALL {
+            let row = |i: usize| {
+                let problem = vec!["word"; i].join(" ");
+                let name = split.as_str();
+                format!("{{\"problem\": \"{name} {problem}\", \"answer\": \"1\", \"capability\": \"perception\"}}\n")
+            };
+            std::fs::create_dir(dir.path().join(split.as_str())).unwrap();
+            let file = dir.path().join(split.as_str()).join("problems.jsonl");
+            std::fs::write(file, (0..10).map(row).collect::<String>()).unwrap();
+        }
+        let words = |question: &str, _: &[(u32, u32)]| Ok(question.split_whitespace().count());
+        let counter = TokenCounter { name: "words", count: &words };
+        let path = dir.path().display();
+        let of = |ron: String| crate::config::options().from_str::<DataConfig>(&ron).unwrap();
+        let n = |data: &DataConfig, split| data.counted(split, None, Some(&counter)).map(|problems| problems.len());
+        let (all, short) =
+            (of(format!("Folder(path: {path:?})")), of(format!("Folder(path: {path:?}, overlong: (max_tokens: 4))")));
+        assert_eq!(all, DataConfig::folder(dir.path()));
+        for split in Split::ALL {
+            assert_eq!((n(&all, split).unwrap(), n(&short, split).unwrap()), (10, 4), "{split:?}");
+        }
+        let report = short.open(Split::Train, Some(&counter)).unwrap().report();
+        assert_eq!((report.n_rows, report.n_overlong, report.dropped_overlong), (10, 6, true));
+        assert!(report.to_string().contains("longest prompt 10 tokens; 6 too long, left out"), "{report}");
+        let strict = of(format!("Folder(path: {path:?}, overlong: (max_tokens: 9, action: Error))"));
+        let message = n(&strict, Split::Test).unwrap_err().to_string();
+        assert!(message.contains("problems.jsonl") && message.contains("10 tokens"), "{message}");
+        assert!(short.limits_prompts() && !all.limits_prompts());
+        let message = short.problems(Split::Train, None).unwrap_err().to_string();
+        assert!(message.contains("without a tokenizer"), "{message}");
+        assert_eq!(all.problems(Split::Validation, Some(3)).unwrap().len(), 3);
+        std::fs::remove_dir_all(dir.path().join("validation")).unwrap();
+        assert!(all.problems(Split::Validation, None).unwrap_err().to_string().contains("validation"));
+    }
 
     #[test]
     fn files_of_any_schema_are_data() {

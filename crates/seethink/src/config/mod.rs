@@ -22,11 +22,11 @@ mod data;
 mod error;
 mod overrides;
 
-pub use data::{DataConfig, TokenCount, count_prompts};
+pub use data::{DataConfig, TokenCount, count_prompts, counter_name};
 pub use error::ConfigError;
 
 use crate::curriculum::{CurriculumConfig, Stage};
-use crate::models::WeightDtype;
+use crate::models::{ImageLimits, ProcessorError, VlmProcessor, WeightDtype};
 use crate::reward::AnswerReward;
 use crate::rollout::Sampling;
 use crate::train::{GrpoConfig, OptimizerConfig, SftConfig};
@@ -53,6 +53,9 @@ pub struct RunConfig {
     /// smaller than 1/512 of a `Bf16` parameter is lost.
     #[serde(default)]
     pub dtype: WeightDtype,
+    /// Limits on the size of pictures, beside the checkpoint's own.
+    #[serde(default, skip_serializing_if = "ImageLimits::is_none")]
+    pub images: ImageLimits,
     /// What it is trained and measured on.
     pub data: DataConfig,
     /// Imitation of captions before the first step, if any.
@@ -217,6 +220,14 @@ impl RunConfig {
         text
     }
 
+    /// Reads the processor of a checkpoint folder, with the run's limits on the size of pictures.
+    ///
+    /// # Errors
+    /// If a file is missing or malformed, or a limit does not suit the model.
+    pub fn processor(&self, dir: &Path) -> Result<VlmProcessor, ProcessorError> {
+        VlmProcessor::from_pretrained(dir)?.with_image_limits(&self.images)
+    }
+
     /// Checks what can be checked without problems and without a model.
     ///
     /// # Errors
@@ -230,6 +241,7 @@ impl RunConfig {
                 "F16 loses small gradients, and losses are not scaled here; expected F32 or Bf16",
             ));
         }
+        self.images.check().map_err(wrong("images"))?;
         self.grpo.check(self.curriculum.stages()).map_err(wrong("grpo"))?;
         if self.curriculum.is_endless() {
             return Err(wrong("curriculum")("it never ends; expected it in `With(steps: …, policy: …)` or in a stage"));
@@ -424,6 +436,10 @@ mod tests {
                 "grpo.loss=(clip_low: 0.2, clip: 0.3)",
                 "grpo.loss.clip: unknown field `clip`, expected one of `clip_low`",
             ),
+            ("images.maxpixels=5", "images.maxpixels: unknown field `maxpixels`, expected one of `min_pixels`"),
+            ("imges.max_pixels=5", "no `imges` in the configuration; expected one of `seed`, `model`"),
+            ("captions.optimizer.rate=5", "missing field"),
+            ("captions=(pictures: 1, epoch: 1)", "captions.epoch: unknown field `epoch`"),
             ("curriculum.Staged.order=Sideways", "unknown variant `Sideways`, expected one of `Shuffled`"),
             ("seed", "expected path=value"),
             ("=1", "expected path=value"),
@@ -446,6 +462,9 @@ mod tests {
             ("data.Digits.world.cells=1..=9", "cells"),
             ("reward.rule=Numeric(absolute: -1.0, relative: 0.0)", "the tolerance -1"),
             ("reward.penalties=[(1.0, Repetition(ngram: 0))]", "ngram 0"),
+            ("images.max_pixels=0", "max_pixels is 0"),
+            ("images=(min_pixels: 9, max_pixels: 8)", "min_pixels is 9, expected at most max_pixels, 8"),
+            ("data=Folder(path: x, overlong: (max_tokens: 0))", "overlong.max_tokens is 0"),
         ];
         assert!(read(FILE).unwrap().check().is_ok());
         let mut named = read(FILE).unwrap();

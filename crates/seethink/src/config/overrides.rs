@@ -29,23 +29,27 @@ pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, C
             valid: names(place),
         };
         // Keys with usual values are left out when a configuration is written; whether this is one is seen when it is read.
-        let is_last = i + 1 == parts.len();
-        place = if is_last && place.as_object().is_some_and(|map| !map.contains_key(*part)) {
-            added = Some(unknown);
-            &mut place[*part]
+        if place.as_object().is_some_and(|map| !map.contains_key(*part)) {
+            place[*part] = json!({});
+            added.get_or_insert((i + 1, unknown));
+            place = &mut place[*part];
         } else {
-            child(place, part).ok_or(unknown)?
-        };
+            place = child(place, part).ok_or(unknown)?;
+        }
         place_name = format!("`{part}`");
     }
     *place = parse(text);
-    serde_path_to_error::deserialize(root).map_err(|error| match added {
-        Some(unknown)
-            if error.path().iter().count() < parts.len() || error.inner().to_string().starts_with("unknown field") =>
-        {
-            unknown
+    serde_path_to_error::deserialize(root).map_err(|error| {
+        let depth = error.path().iter().count();
+        match added {
+            // What holds the added key does not know it.
+            Some((at, unknown))
+                if depth < at || (depth == at && error.inner().to_string().starts_with("unknown field")) =>
+            {
+                unknown
+            }
+            _ => wrong(error.path().to_string(), error.into_inner()),
         }
-        _ => wrong(error.path().to_string(), error.into_inner()),
     })
 }
 

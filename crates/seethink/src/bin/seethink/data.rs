@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use seethink::RunConfig;
-use seethink::config::{DataConfig, ModelConfig, count_prompts};
+use seethink::config::{ModelConfig, count_prompts, counter_name};
 use seethink::core::{Capability, Problem, ProblemId};
 use seethink::data::{
     DataSource, Dataset, DatasetConfig, Ordering, Overlong, OverlongAction, PassRateTable, TokenCounter,
@@ -16,7 +16,7 @@ use seethink::models::{AnyBackbone, VlmProcessor};
 use seethink::pass_rate::{draw, histogram, measure};
 use seethink::rollout::{Generator, Sampling};
 use seethink::solver::{InProcess, Remote, Solver};
-use seethink::train::{Problems, PromptFormat};
+use seethink::train::Problems;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -133,24 +133,25 @@ fn check(args: &Check) -> Result<()> {
     };
     let capability = args.capability.clone().map(Capability::new);
     let source = |path: &PathBuf| DataSource { capability: capability.clone(), ..DataSource::new(path) };
-    let mut config = match run.as_ref().map(|run| &run.data) {
+    let mut config = match &run {
         None => DatasetConfig::new(args.data.iter().map(source).collect::<Vec<_>>()),
-        Some(DataConfig::Files(config)) => config.clone(),
-        Some(DataConfig::Folder(dir)) => DatasetConfig::new([source(dir)]),
-        Some(DataConfig::Digits { .. }) => bail!("the digits world is made, not read: there are no files to check"),
+        Some(run) => match run.data.files(None) {
+            Some(files) => files,
+            None => bail!("the digits world is made, not read: there are no files to check"),
+        },
     };
     let model = match (&args.model, run.as_ref().map(|run| &run.model)) {
         (Some(model), _) => Some(model.clone()),
         (None, Some(ModelConfig::Pretrained(dir))) => Some(dir.display().to_string()),
         (None, _) => None,
     };
-    let prompt = run.as_ref().map_or_else(PromptFormat::default, |run| run.grpo.prompt.clone());
+    let (prompt, images) = run.map(|run| (run.grpo.prompt, run.images)).unwrap_or_default();
     let dataset = if let Some(model) = model {
         let none = Overlong { max_tokens: usize::MAX, action: OverlongAction::Keep };
         let limit = args.max_tokens.map(|max_tokens| Overlong { max_tokens, ..none });
         config.overlong = limit.or(config.overlong).or(Some(none));
-        let processor = VlmProcessor::from_pretrained(&seethink::hub::fetch(&model)?)?;
-        let name = format!("{:?} {prompt:?}", ModelConfig::Pretrained(model.into()));
+        let processor = VlmProcessor::from_pretrained(&seethink::hub::fetch(&model)?)?.with_image_limits(&images)?;
+        let name = counter_name(&ModelConfig::Pretrained(model.into()), &prompt, &images);
         Dataset::open(&config, Some(&TokenCounter { name: &name, count: &count_prompts(&processor, &prompt) }))?
     } else {
         Dataset::open(&config, None)?
@@ -190,6 +191,9 @@ fn pass_rate(args: &PassRate) -> Result<()> {
         ("seed", json!(args.seed)),
     ];
     let mut origin: Map<String, Value> = made_with.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+    if !config.images.is_none() {
+        origin.insert("images".into(), json!(config.images));
+    }
     let prompt = &config.grpo.prompt;
     let table = if let Some(url) = &args.endpoint {
         let endpoint = Endpoint::new(EndpointOptions {
@@ -200,12 +204,13 @@ fn pass_rate(args: &PassRate) -> Result<()> {
             tries: 8,
             pause: Duration::from_secs(1),
         });
-        let solver = Remote { endpoint: &endpoint, prompt, sampling, seed: args.seed, parallel: args.parallel };
+        let (images, seed, parallel) = (config.images, args.seed, args.parallel);
+        let solver = Remote { endpoint: &endpoint, prompt, images, sampling, seed, parallel };
         measured(args, &config, &problems, &ids, &solver, &origin)?
     } else {
         let device = seethink::device(&args.device)?;
         let dir = seethink::hub::fetch(&model)?;
-        let processor = VlmProcessor::from_pretrained(&dir)?;
+        let processor = config.processor(&dir)?;
         let model = AnyBackbone::from_pretrained_as(&dir, config.dtype, &device)
             .with_context(|| format!("cannot load {}", dir.display()))?;
         let max_batch = config.grpo.memory.decode_batch;

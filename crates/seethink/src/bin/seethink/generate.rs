@@ -1,10 +1,11 @@
 //! `seethink generate`: one answer.
 
+use crate::limits::Limits;
 use anyhow::{Context, Result, ensure};
 use seethink::core::{ImageSource, ProblemId, Purpose};
 use seethink::data::{Alpha, ImageLoader};
 use seethink::models::{
-    AnyBackbone, Content, Message, Processor, Role, VisionLanguageModel, VlmProcessor, WeightDtype,
+    AnyBackbone, Content, ImageLimits, Message, Processor, Role, VisionLanguageModel, VlmProcessor, WeightDtype,
 };
 use seethink::rollout::{Capacity, DrawKey, Generator, Load, Prompt, Sampling};
 use serde_json::json;
@@ -52,6 +53,8 @@ pub(crate) struct Args {
     /// Where to compute, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
     device: String,
+    #[command(flatten)]
+    limits: Limits,
     /// Let the colours of transparent pictures stand instead of laying them on white.
     #[arg(long)]
     drop_alpha: bool,
@@ -96,7 +99,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let images =
         args.image.iter().map(|path| loader.load(&ImageSource::Path(path.clone()))).collect::<Result<Vec<_>, _>>()?;
     let dir = seethink::hub::fetch(&args.model)?;
-    let processor = VlmProcessor::from_pretrained(&dir)?;
+    let processor =
+        VlmProcessor::from_pretrained(&dir)?.with_image_limits(&args.limits.over(ImageLimits::default()))?;
     let mut sampling = args.sampling(&processor);
     sampling.check()?;
     let input = processor.encode(&args.messages(), &images)?;

@@ -6,11 +6,12 @@ mod generate;
 mod grade;
 mod inspect;
 mod judge;
+mod limits;
 mod perception;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use seethink::config::{DataConfig, ModelConfig, RunConfig};
+use seethink::config::{ModelConfig, RunConfig};
 use seethink::data::write_atomic;
 use seethink::drawing::Drawing;
 use seethink::models::VlmProcessor;
@@ -61,9 +62,9 @@ fn main() -> Result<()> {
 
 /// What counts the tokens of prompts, where a configuration limits them and names a checkpoint.
 fn counting_processor(config: &RunConfig) -> Result<Option<VlmProcessor>> {
-    match (&config.data, &config.model) {
-        (DataConfig::Files(files), ModelConfig::Pretrained(dir)) if files.overlong.is_some() => {
-            Ok(Some(VlmProcessor::from_pretrained(&seethink::hub::fetch(&dir.display().to_string())?)?))
+    match &config.model {
+        ModelConfig::Pretrained(dir) if config.data.limits_prompts() => {
+            Ok(Some(config.processor(&seethink::hub::fetch(&dir.display().to_string())?)?))
         }
         _ => Ok(None),
     }

@@ -5,7 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use seethink::RunConfig;
 use seethink::data::perception::{CaptionKeys, KeepRule, SplitShares, View, read_captions};
 use seethink::endpoint::{Endpoint, EndpointOptions};
-use seethink::models::{AnyBackbone, VlmProcessor};
+use seethink::models::AnyBackbone;
 use seethink::perception::{Perception, PerceptionError, PerceptionOptions};
 use seethink::rollout::{Generator, Sampling};
 use seethink::solver::{InProcess, Remote, Solver};
@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for (hop, said) in perception.unanswered().iter().filter(|(_, said)| !said.is_empty()) {
         println!("\n{hop}: {} without an answer, asked again next time; the first: {}", said.len(), said[0]);
     }
-    println!("\nproblems for `data: Folder({:?})` and report written", args.out.join("problems"));
+    println!("\nproblems for `data: Folder(path: {:?})` and report written", args.out.join("problems"));
     Ok(())
 }
 
@@ -214,6 +214,9 @@ impl<'a> Asked<'a> {
         if self.url.is_none() {
             origin.insert("dtype".into(), json!(self.config.dtype));
         }
+        if !self.config.images.is_none() {
+            origin.insert("images".into(), json!(self.config.images));
+        }
         origin
     }
 
@@ -229,11 +232,12 @@ impl<'a> Asked<'a> {
                 tries: 8,
                 pause: Duration::from_secs(1),
             });
-            return work(&Remote { endpoint: &endpoint, prompt, sampling, seed: args.seed, parallel: args.parallel });
+            let (images, seed, parallel) = (config.images, args.seed, args.parallel);
+            return work(&Remote { endpoint: &endpoint, prompt, images, sampling, seed, parallel });
         }
         let device = seethink::device(&args.device)?;
         let dir = seethink::hub::fetch(self.name)?;
-        let processor = VlmProcessor::from_pretrained(&dir)?;
+        let processor = config.processor(&dir)?;
         let model = AnyBackbone::from_pretrained_as(&dir, config.dtype, &device)
             .with_context(|| format!("cannot load {}", dir.display()))?;
         let max_batch = config.grpo.memory.decode_batch;
