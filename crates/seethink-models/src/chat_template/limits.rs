@@ -19,6 +19,8 @@ pub const TEMPLATE_FUEL: u64 = 1_000_000;
 /// printed up to as many bytes again.
 pub const TEMPLATE_BYTES: usize = 128 << 20;
 
+/// What a piece of text counts, beside its bytes.
+const PIECE: usize = 16;
 /// What a place in a list counts, beside what is in it.
 const ITEM: usize = 64;
 
@@ -45,7 +47,8 @@ struct Counted(String);
 
 impl fmt::Write for Counted {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        charge(text.len()).map_err(|_| fmt::Error)?;
+        // However short, a piece takes time.
+        charge(text.len() + PIECE).map_err(|_| fmt::Error)?;
         self.0.push_str(text);
         Ok(())
     }
