@@ -4,6 +4,7 @@
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use seethink::burn::tensor::{DType, Device};
+use seethink::core::durable::crash_after;
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{
     AnyBackbone, ForwardCost, LoadError, SaveOptions, VisionLanguageModel, VlmProcessor, WeightDtype,
@@ -122,6 +123,79 @@ fn large_models_are_saved_in_shards_and_the_files_of_the_other_kind_leave() {
     assert_eq!(bits(&load(dir.path()).unwrap()), bits(&model));
     model.save_pretrained(dir.path()).unwrap();
     assert_eq!(names(dir.path()), ["config.json", "model.safetensors", "notes.txt"]);
+}
+
+/// What a folder gives: the model of these bits, or the reason why there is none.
+fn found(dir: &Path) -> Result<BTreeMap<String, Vec<u32>>, String> {
+    load(dir).map(|model| bits(&model)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_crash_while_saving_leaves_the_old_model_or_the_new_one_or_none() {
+    let other = &others()[0];
+    let (old, new) = (other.model(1), other.model(2));
+    let (old_bits, new_bits) = (bits(&old), bits(&new));
+    let options = |max_shard_bytes| SaveOptions { dtype: None, max_shard_bytes };
+    let (single, many, few) = (options(u64::MAX), options(20_000), options(60_000));
+    // From one file to several, the other way round, and among as many of the same or of other names.
+    for (before, after) in [(single, many), (many, single), (many, few), (few, many), (many, many), (single, single)] {
+        let mut seen = [0; 3];
+        for n in 0.. {
+            let dir = tempfile::tempdir().unwrap();
+            old.save_pretrained_with(dir.path(), before).unwrap();
+            let (result, done) = crash_after(n, || new.save_pretrained_with(dir.path(), after));
+            match found(dir.path()) {
+                Ok(found) if found == old_bits => seen[0] += 1,
+                Ok(found) if found == new_bits => seen[1] += 1,
+                Ok(_) => panic!("a mixture after {done:?}"),
+                Err(message) => {
+                    assert!(message.contains("saving it was interrupted"), "{message} after {done:?}");
+                    seen[2] += 1;
+                }
+            }
+            if result.is_ok() {
+                assert!(seen[1] > 0 && names(dir.path()).iter().all(|name| !name.ends_with(".partial")));
+                break;
+            }
+            // What is left does not stand in the way of the next attempt.
+            if n % 5 == 0 {
+                new.save_pretrained_with(dir.path(), after).unwrap();
+                assert_eq!(found(dir.path()).unwrap(), new_bits);
+            }
+        }
+        // One file for one file is a single step.
+        assert_eq!(seen[2] == 0, before == single && after == single, "{seen:?}");
+    }
+}
+
+#[test]
+fn a_crash_while_saving_leaves_the_old_processor_or_the_new_one_or_none() {
+    let [old, new] =
+        ["internvl3", "qwen3_vl"].map(|family| VlmProcessor::from_pretrained(&checkpoint(family)).unwrap());
+    let files = |dir: &Path| -> BTreeMap<String, Vec<u8>> {
+        names(dir).into_iter().map(|name| (name.clone(), std::fs::read(dir.join(name)).unwrap())).collect()
+    };
+    let expected = [&old, &new].map(|processor| {
+        let dir = tempfile::tempdir().unwrap();
+        processor.save_pretrained(dir.path()).unwrap();
+        files(dir.path())
+    });
+    for n in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        old.save_pretrained(dir.path()).unwrap();
+        let (result, done) = crash_after(n, || new.save_pretrained(dir.path()));
+        let mut left = files(dir.path());
+        left.retain(|name, _| !name.ends_with(".partial"));
+        if !expected.contains(&left) {
+            std::fs::copy(checkpoint("qwen3_vl").join("config.json"), dir.path().join("config.json")).unwrap();
+            let message = VlmProcessor::from_pretrained(dir.path()).unwrap_err().to_string();
+            assert!(message.contains("saving it was interrupted"), "{message} after {done:?}");
+        }
+        if result.is_ok() {
+            assert_eq!(files(dir.path()), expected[1], "nothing of the old one is left");
+            break;
+        }
+    }
 }
 
 #[test]

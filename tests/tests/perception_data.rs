@@ -59,7 +59,7 @@ impl World {
     }
 
     fn open_with(&self, out: &str, change: impl FnOnce(&mut PerceptionOptions)) -> Result<Perception, PerceptionError> {
-        let captions = read_captions(&self.path("captions.jsonl"), &CaptionKeys::default(), None, None)?;
+        let captions = read_captions(&self.path("captions.jsonl"), &CaptionKeys::default(), None, false, None)?;
         let origin = |model: &str| {
             let Value::Object(origin) = json!({ "model": model, "seed": 5, "sampling": sampling() }) else { panic!() };
             origin

@@ -1,8 +1,10 @@
 //! The nouns of seethink: problems, capabilities, pass rates, completions, groups, and counter-based randomness.
 //!
-//! No tensors, no files, no clock: every other crate may depend on this one, and it depends on none of them.
+//! No tensors, no clock: every other crate may depend on this one, and it depends on none of them.
+//! Files are touched in [`durable`] alone, which all crates that write them share.
 
 mod completion;
+pub mod durable;
 mod problem;
 mod random;
 mod trainable;

@@ -179,6 +179,22 @@ fn list(first: &[DataError], n: usize) -> String {
     lines + &more
 }
 
+/// An image file that does not lie below the root of its data set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the image {written:?} is {}, which is not below {}: expected a file there, or the setting `images_outside`",
+    found.display(),
+    root.display()
+)]
+pub struct ImageOutside {
+    /// Its path as the file of problems has it.
+    pub written: String,
+    /// Where that leads, links followed.
+    pub found: PathBuf,
+    /// The root, links followed.
+    pub root: PathBuf,
+}
+
 /// What can be wrong with one problem.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -193,6 +209,9 @@ pub enum Fault {
     /// An image file is not there.
     #[error("there is no image file {}", .0.display())]
     MissingImage(PathBuf),
+    /// An image file that does not lie below the root of its data set.
+    #[error(transparent)]
+    ImageOutside(#[from] ImageOutside),
     /// An image cannot be decoded.
     #[error(transparent)]
     Image(#[from] LoadImageError),

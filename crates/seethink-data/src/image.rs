@@ -3,7 +3,8 @@
 use image::error::{DecodingError, ImageFormatHint};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
-use libjpeg_turbo_rs::PixelFormat;
+
+use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 use seethink_core::{Image, ImageSource};
 use std::fmt;
 use std::fs::File;
@@ -122,7 +123,7 @@ impl ImageLoader {
         let colour = matches!(decoder.original_color_type(), ExtendedColorType::L8 | ExtendedColorType::Rgb8);
         let mut decoded = if format == Some(ImageFormat::Jpeg) && colour {
             drop(decoder);
-            DynamicImage::from(jpeg(source)?)
+            DynamicImage::from(self.jpeg(source)?)
         } else {
             DynamicImage::from_decoder(decoder).map_err(failed)?
         };
@@ -167,8 +168,7 @@ impl ImageLoader {
         let guessed = ImageReader::new(bytes).with_guessed_format();
         let mut reader = guessed.map_err(|error| LoadImageError::Read { origin: origin(source), source: error })?;
         let mut limits = Limits::default();
-        // Room for the pixels at 16 bits per channel, and as much again for the decoder.
-        limits.max_alloc = Some(self.max_pixels.saturating_mul(16).saturating_add(1 << 24));
+        limits.max_alloc = Some(self.max_bytes());
         reader.limits(limits);
         let format = reader.format();
         let failed = |error| LoadImageError::Decode { origin: origin(source), source: Box::new(error) };
@@ -188,29 +188,40 @@ impl ImageLoader {
         let orientation = if self.exif_orientation { decoder.orientation() } else { Ok(Orientation::NoTransforms) };
         Ok(Opened::Header { decoder: Box::new(decoder), orientation: orientation.map_err(failed)?, format })
     }
-}
 
-/// A JPEG picture whose header was found to be fine.
-fn jpeg(source: &ImageSource) -> Result<RgbImage, LoadImageError> {
-    let read;
-    let bytes = match source {
-        ImageSource::Path(path) => {
-            read =
-                std::fs::read(path).map_err(|error| LoadImageError::Read { origin: origin(source), source: error })?;
-            &read
-        }
-        ImageSource::Encoded(bytes) => bytes.as_ref(),
-        ImageSource::Pixels(image) => image.rgb(),
-    };
-    let failed = |error| {
-        let format = ImageFormatHint::Exact(ImageFormat::Jpeg);
-        let error = ImageError::Decoding(DecodingError::new(format, error));
-        LoadImageError::Decode { origin: origin(source), source: Box::new(error) }
-    };
-    let decoded =
-        libjpeg_turbo_rs::decompress_to(bytes, PixelFormat::Rgb).map_err(|error| failed(error.to_string()))?;
-    let (width, height) = (decoded.width as u32, decoded.height as u32);
-    RgbImage::from_raw(width, height, decoded.data).ok_or_else(|| failed("the pixels are incomplete".to_owned()))
+    /// A JPEG picture whose header was found to be fine. Its decoder reads the header for itself, and must not find another size in it.
+    fn jpeg(&self, source: &ImageSource) -> Result<RgbImage, LoadImageError> {
+        let read;
+        let bytes = match source {
+            ImageSource::Path(path) => {
+                let bytes = std::fs::read(path);
+                read = bytes.map_err(|error| LoadImageError::Read { origin: origin(source), source: error })?;
+                &read
+            }
+            ImageSource::Encoded(bytes) => bytes.as_ref(),
+            ImageSource::Pixels(image) => image.rgb(),
+        };
+        let failed = |error| {
+            let format = ImageFormatHint::Exact(ImageFormat::Jpeg);
+            let error = ImageError::Decoding(DecodingError::new(format, error));
+            LoadImageError::Decode { origin: origin(source), source: Box::new(error) }
+        };
+        let limits =
+            DecodeLimits { max_pixels: self.max_pixels, max_memory: Some(self.max_bytes()), ..DecodeLimits::default() };
+        let decode = || {
+            let mut decoder = Decoder::new_with_limits(bytes, limits)?;
+            decoder.set_output_format(PixelFormat::Rgb);
+            decoder.decode_image()
+        };
+        let decoded = decode().map_err(|error| failed(error.to_string()))?;
+        let (width, height) = (decoded.width as u32, decoded.height as u32);
+        RgbImage::from_raw(width, height, decoded.data).ok_or_else(|| failed("the pixels are incomplete".to_owned()))
+    }
+
+    /// Most bytes that a decoder may take: room for the pixels at 16 bits per channel, and as much again.
+    fn max_bytes(&self) -> u64 {
+        self.max_pixels.saturating_mul(16).saturating_add(1 << 24)
+    }
 }
 
 fn origin(source: &ImageSource) -> ImageOrigin {

@@ -1,7 +1,7 @@
 //! Images as data sets store them: paths, bytes, base64, structures of these, one or several.
 
-use crate::Fault;
 use crate::row::{Cell, cut};
+use crate::{Fault, ImageOutside};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use seethink_core::ImageSource;
@@ -56,14 +56,46 @@ fn base64_picture(text: &str) -> Option<ImageSource> {
     STANDARD.decode(text.trim_end()).ok().map(|bytes| ImageSource::Encoded(bytes.into()))
 }
 
-/// Where an image lies: paths are taken from `dir`, everything else is as it is.
-///
-/// # Errors
-/// If there is no such file.
-pub(crate) fn locate(image: &ImageSource, dir: &Path) -> Result<ImageSource, Fault> {
-    let ImageSource::Path(path) = image else { return Ok(image.clone()) };
-    let path = dir.join(path);
-    if path.is_file() { Ok(ImageSource::Path(path)) } else { Err(Fault::MissingImage(path)) }
+/// The folder that paths of images are taken from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImageRoot<'a> {
+    pub(crate) dir: &'a Path,
+    /// Whether images may lie elsewhere.
+    pub(crate) outside: bool,
+}
+
+impl ImageRoot<'_> {
+    /// Where an image lies: paths are taken from the root, everything else is as it is.
+    ///
+    /// # Errors
+    /// If there is no such file, or it is outside the root, links followed.
+    pub(crate) fn locate(&self, image: &ImageSource) -> Result<ImageSource, Fault> {
+        let ImageSource::Path(written) = image else { return Ok(image.clone()) };
+        let path = self.dir.join(written);
+        if !path.is_file() {
+            return Err(Fault::MissingImage(path));
+        }
+        self.check(written, &path)?;
+        Ok(ImageSource::Path(path))
+    }
+
+    /// Whether a file that exists lies below the root; `written`: its path as the data set has it.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) fn check(&self, written: &Path, path: &Path) -> Result<(), ImageOutside> {
+        if self.outside {
+            return Ok(());
+        }
+        let dir = if self.dir.as_os_str().is_empty() { Path::new(".") } else { self.dir };
+        // What the system cannot resolve cannot be said to be inside.
+        let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (found, root) = (resolved(path), resolved(dir));
+        if root.is_absolute() && found.starts_with(&root) {
+            return Ok(());
+        }
+        Err(ImageOutside { written: written.display().to_string(), found, root })
+    }
 }
 
 #[cfg(test)]
@@ -129,14 +161,61 @@ mod tests {
         }
     }
 
+    fn path(path: impl Into<std::path::PathBuf>) -> ImageSource {
+        ImageSource::Path(path.into())
+    }
+
     #[test]
     fn only_paths_are_looked_for() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("x.png"), png()).unwrap();
-        let found = locate(&ImageSource::Path("x.png".into()), dir.path()).unwrap();
-        assert_eq!(found, ImageSource::Path(dir.path().join("x.png")));
-        assert!(matches!(locate(&ImageSource::Path("y.png".into()), dir.path()), Err(Fault::MissingImage(_))));
+        let root = ImageRoot { dir: dir.path(), outside: false };
+        assert_eq!(root.locate(&path("x.png")).unwrap(), path(dir.path().join("x.png")));
+        assert!(matches!(root.locate(&path("y.png")), Err(Fault::MissingImage(_))));
         let encoded = ImageSource::Encoded(png().into());
-        assert_eq!(locate(&encoded, dir.path()).unwrap(), encoded);
+        assert_eq!(root.locate(&encoded).unwrap(), encoded);
+    }
+
+    #[test]
+    fn images_lie_below_their_root_unless_they_may_lie_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (dir.path().join("root"), dir.path().join("rootless"));
+        for (folder, name) in [(root.join("images"), "in.png"), (elsewhere.clone(), "out.png")] {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(name), png()).unwrap();
+        }
+        let mut inside = vec![path("images/in.png"), path("images/../images/in.png"), path(root.join("images/in.png"))];
+        let mut outside =
+            vec![path("../rootless/out.png"), path("images/../../rootless/out.png"), path(elsewhere.join("out.png"))];
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::symlink;
+            symlink(elsewhere.join("out.png"), root.join("link.png")).unwrap();
+            symlink("../rootless", root.join("folder")).unwrap();
+            symlink("images/in.png", root.join("own.png")).unwrap();
+            outside.extend([path("link.png"), path("folder/out.png")]);
+            inside.push(path("own.png"));
+        }
+        let (strict, lax) = (ImageRoot { dir: &root, outside: false }, ImageRoot { dir: &root, outside: true });
+        for image in &inside {
+            assert!(strict.locate(image).is_ok(), "{image:?}");
+        }
+        for image in &outside {
+            let message = strict.locate(image).unwrap_err().to_string();
+            let expected = format!(
+                "is {}, which is not below {}: expected a file there, or the setting `images_outside`",
+                elsewhere.canonicalize().unwrap().join("out.png").display(),
+                root.canonicalize().unwrap().display()
+            );
+            assert!(message.starts_with("the image \"") && message.ends_with(&expected), "{message}");
+            assert!(lax.locate(image).is_ok(), "{image:?}");
+        }
+        #[cfg(unix)]
+        {
+            // A root that is a link itself holds what it leads to.
+            std::os::unix::fs::symlink(&root, dir.path().join("alias")).unwrap();
+            let alias = dir.path().join("alias");
+            assert!(ImageRoot { dir: &alias, outside: false }.locate(&inside[0]).is_ok());
+        }
     }
 }

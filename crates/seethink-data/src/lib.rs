@@ -24,7 +24,7 @@ mod write;
 pub use dataset::{
     CountTokens, Dataset, DatasetConfig, Duplicates, Entry, Overlong, OverlongAction, Report, TokenCounter,
 };
-pub use error::{DataError, Fault};
+pub use error::{DataError, Fault, ImageOutside};
 pub use id::content_id;
 pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};
 pub use ordering::{Ordering, write_atomic};

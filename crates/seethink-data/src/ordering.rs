@@ -1,7 +1,7 @@
 //! Files of problems in training order, for trainers that walk a file from its first line to its last.
 
 use crate::DataError;
-use seethink_core::{PassRate, Purpose, Rng};
+use seethink_core::{PassRate, Purpose, Rng, durable};
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,13 +111,12 @@ fn write(path: &Path, rows: &[&Row]) -> Result<(), DataError> {
     write_atomic(path, text.as_bytes())
 }
 
-/// Writes a file under a temporary name and renames it: a file that exists is whole.
+/// Replaces a file by these bytes, as [`durable::write`].
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let temporary = path.with_added_extension("tmp");
-    fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path)).map_err(DataError::io("write", path))
+    durable::write(path, bytes).map_err(DataError::io("write", path))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ mod tests;
 /// Reads problems one row at a time, from a JSON-lines or parquet file; the content tells which.
 ///
 /// A bad row is an error of its own; the rows after it can still be read.
-/// Images stay paths, checked to exist, or encoded bytes, unless [`decode`](Self::decode) is called.
+/// Images stay paths, checked to exist below the folder of the file, or encoded bytes, unless [`decode`](Self::decode) is called.
 /// A row without an `id` of ours gets a [`content_id`](crate::content_id).
 /// [`Dataset`](crate::Dataset) reads several files, checks them once, and gives problems by number.
 ///
@@ -55,6 +55,13 @@ impl ProblemReader {
     /// Looks for images under `dir` instead of beside the file.
     pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.source.image_dir = Some(dir.into());
+        self
+    }
+
+    /// Accepts images that do not lie below the folder they are looked for in; see
+    /// [`DataSource::images_outside`](crate::DataSource::images_outside).
+    pub fn images_outside(mut self) -> Self {
+        self.source.images_outside = true;
         self
     }
 
@@ -137,7 +144,7 @@ pub(crate) fn problem(
     place: Place,
     row: &Row,
 ) -> Result<(Problem, Vec<u64>), DataError> {
-    source.problem(row, source.image_dir(file)).map_err(fault(file, place, row))
+    source.problem(row, source.image_root(file)).map_err(fault(file, place, row))
 }
 
 /// A fault with where it is: the row goes by its `index`, its `id` or its number.

@@ -1,8 +1,9 @@
 //! What the rows of a data set mean: which column is what.
 
 use crate::id::image_key;
+use crate::image_value::{self, ImageRoot};
 use crate::row::{Cell, Row};
-use crate::{Fault, content_id, image_value};
+use crate::{Fault, content_id};
 use seethink_core::{Capability, PassRate, Problem, ProblemId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -30,9 +31,13 @@ use std::path::{Path, PathBuf};
 pub struct DataSource {
     /// A file, a folder of files, or files whose name fits a pattern: `data/train-*.parquet`.
     pub path: PathBuf,
-    /// Where paths of images begin; beside the file if not given.
+    /// The root of images: their paths begin there, and they lie below it. Beside the file if not given.
     #[serde(default)]
     pub image_dir: Option<PathBuf>,
+    /// Accept images outside their root: by absolute paths, by `..`, or by links that lead out of it (as they do in the cache of
+    /// the Hugging Face hub). A file of problems from elsewhere can then make any picture of this machine part of a problem.
+    #[serde(default)]
+    pub images_outside: bool,
     /// Which column is what.
     #[serde(default)]
     pub columns: Columns,
@@ -94,6 +99,7 @@ impl DataSource {
         Self {
             path: path.into(),
             image_dir: None,
+            images_outside: false,
             columns: Columns::default(),
             capability: None,
             capabilities: BTreeMap::new(),
@@ -102,12 +108,13 @@ impl DataSource {
     }
 
     /// Where the images of a file are looked for.
-    pub(crate) fn image_dir<'a>(&'a self, file: &'a Path) -> &'a Path {
-        self.image_dir.as_deref().or_else(|| file.parent()).unwrap_or(Path::new(""))
+    pub(crate) fn image_root<'a>(&'a self, file: &'a Path) -> ImageRoot<'a> {
+        let dir = self.image_dir.as_deref().or_else(|| file.parent()).unwrap_or(Path::new(""));
+        ImageRoot { dir, outside: self.images_outside }
     }
 
     /// The problem of a row, and a number for each image that tells it from others.
-    pub(crate) fn problem(&self, row: &Row, image_dir: &Path) -> Result<(Problem, Vec<u64>), Fault> {
+    pub(crate) fn problem(&self, row: &Row, root: ImageRoot<'_>) -> Result<(Problem, Vec<u64>), Fault> {
         let mut columns = Reading { row, used: BTreeSet::from(["index"]) };
         let prompt = columns.text(&self.columns.problem)?;
         let answer = match columns.named(&self.columns.answer)? {
@@ -118,7 +125,7 @@ impl DataSource {
         let written = columns.optional(&self.columns.images, &["images", "image"])?;
         let written = written.map_or(Ok(Vec::new()), |(_, cell)| image_value::parse(cell))?;
         check_placeholders(&prompt, written.len())?;
-        let images = written.iter().map(|image| image_value::locate(image, image_dir)).collect::<Result<_, _>>()?;
+        let images = written.iter().map(|image| root.locate(image)).collect::<Result<_, _>>()?;
         let capability = match columns.optional(&self.columns.capability, &["capability"])? {
             Some((name, cell)) => self.capability_of(text(name, cell)?)?,
             None => self.capability.clone().ok_or(Fault::NoCapability)?,

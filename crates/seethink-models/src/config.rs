@@ -106,6 +106,11 @@ impl<F: Family> ModelConfig<F> {
         if found != F::MODEL_TYPE {
             return Err(unsupported(format!("`model_type` is {found}, expected {}", F::MODEL_TYPE)));
         }
+        for part in ["text_config", "vision_config"] {
+            if json.get(part).is_some_and(|found| !found.is_object()) {
+                return Err(unsupported(format!("`{part}` is no object")));
+            }
+        }
         let mut unified = json.clone();
         F::unify(&mut unified);
         let fields: F = serde_path_to_error::deserialize(unified).map_err(|source| LoadError::Config {

@@ -1,6 +1,7 @@
 //! The small files beside the weights of a checkpoint: read once, kept as they are, written back unchanged.
 
 use crate::ProcessorError;
+use seethink_core::durable::{self, FolderUpdate};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// Read, but written by the model, which owns it.
 const CONFIG: &str = "config.json";
+
+/// The tokenizer: without it nothing else is read, and so it is written last.
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// What is read and written back.
 const NAMES: [&str; 9] = [
@@ -75,17 +79,39 @@ impl CheckpointFiles {
         parsed.map_err(|source| ProcessorError::Json { path: self.dir.join(name), source })
     }
 
-    /// Writes everything but the model's own configuration into `dir`, which is created if need be.
+    /// Writes everything but the model's own configuration, and `tokenizer`, the text of `tokenizer.json`, into `dir`, which is
+    /// created if need be. Such files that were there before and are not among these are gone at the end. Whenever it is
+    /// stopped, the folder holds the old files or the new ones, or no `tokenizer.json`; see [`FolderUpdate`].
     ///
     /// # Errors
     /// If the folder or a file cannot be written.
-    pub(crate) fn write(&self, dir: &Path) -> Result<(), ProcessorError> {
-        let failed = |path: &Path, source| ProcessorError::Write { path: path.to_owned(), source };
-        std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
+    pub(crate) fn write(&self, dir: &Path, tokenizer: &str) -> Result<(), ProcessorError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| ProcessorError::Write { path, source }
+        };
+        let owns = |name: &str| NAMES.contains(&name) || name == TOKENIZER;
+        let mut update = FolderUpdate::begin(dir, &[TOKENIZER], owns).map_err(failed(dir))?;
         for (name, bytes) in self.files.iter().filter(|(name, _)| **name != CONFIG) {
-            let path = dir.join(name);
-            std::fs::write(&path, bytes).map_err(|source| failed(&path, source))?;
+            update.stage_bytes(name, bytes).map_err(failed(&dir.join(name)))?;
         }
-        Ok(())
+        update.stage_bytes(TOKENIZER, tokenizer.as_bytes()).map_err(failed(&dir.join(TOKENIZER)))?;
+        update.commit().map_err(failed(dir))
+    }
+
+    /// The tokenizer's own file, if it exists; it is large, and not kept.
+    ///
+    /// # Errors
+    /// If it cannot be read, or was about to be replaced when that was interrupted.
+    pub(crate) fn tokenizer(&self) -> Result<Option<Vec<u8>>, ProcessorError> {
+        let path = self.dir.join(TOKENIZER);
+        if durable::is_interrupted(&self.dir, &[TOKENIZER]) {
+            return Err(ProcessorError::Interrupted { dir: self.dir.clone() });
+        }
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ProcessorError::Read { path, source }),
+        }
     }
 }

@@ -24,13 +24,14 @@ mod resize;
 mod text;
 mod text_config;
 mod tokenizer;
+mod tokenizer_file;
 mod vision;
 mod vlm;
 mod vlm_processor;
 mod weights;
 
 pub use any::AnyBackbone;
-pub use chat_template::{ChatTemplate, TemplateOptions};
+pub use chat_template::{ChatTemplate, TEMPLATE_BYTES, TEMPLATE_FUEL, TemplateOptions};
 pub use config::{Family, ModelConfig};
 pub use cost::ForwardCost;
 pub use files::CheckpointFiles;

@@ -16,6 +16,13 @@ use std::sync::Arc;
 /// The longer side of an image may be at most this many times the shorter.
 const MAX_ASPECT_RATIO: u32 = 200;
 
+/// Longest side of a block of patches that are merged, pixels.
+const LONGEST_SIDE: usize = 256;
+/// Most frames of a patch.
+const MOST_FRAMES: usize = 4;
+/// Largest lower bound of the pixels of an image: one that is enlarged to it takes some hundred megabytes.
+const MOST_MIN_PIXELS: u64 = 1 << 22;
+
 /// Resizes pictures to whole patches within a pixel budget, aspect ratio nearly kept.
 ///
 /// Rows of the patches go by merge blocks from the top left, and within a block by its patches from the top left.
@@ -81,16 +88,17 @@ impl NativeResolution {
 
     /// Checks the settings, so that nothing can go wrong later but an image. `path`: where they stand.
     fn new(config: &Config, path: &Path) -> Result<Self, ProcessorError> {
-        for (setting, value) in [
-            ("patch_size", config.patch_size),
-            ("merge_size", config.merge_size),
-            ("temporal_patch_size", config.temporal_patch_size),
-        ] {
-            check(path, (1..=1024).contains(&value), setting, &value, "1 to 1024")?;
+        for (setting, value) in [("patch_size", config.patch_size), ("merge_size", config.merge_size)] {
+            check(path, (1..=LONGEST_SIDE).contains(&value), setting, &value, "1 to 256")?;
         }
+        let block = config.patch_size * config.merge_size;
+        check(path, block <= LONGEST_SIDE, "patch_size * merge_size", &block, "at most 256")?;
+        let frames = config.temporal_patch_size;
+        check(path, (1..=MOST_FRAMES).contains(&frames), "temporal_patch_size", &frames, "1 to 4")?;
         config.settings.check(path)?;
         let (min_pixels, max_pixels) = config.budget();
-        check(path, min_pixels > 0, "min_pixels", &min_pixels, "at least 1")?;
+        // Larger pictures than these are made of small ones.
+        check(path, (1..=MOST_MIN_PIXELS).contains(&min_pixels), "min_pixels", &min_pixels, "1 to 2^22")?;
         check(path, min_pixels <= max_pixels, "max_pixels", &max_pixels, "at least min_pixels")?;
         Ok(Self {
             patch_size: config.patch_size,
@@ -272,6 +280,9 @@ mod tests {
             (json!({"rescale_factor": 1.0}), "rescale_factor"),
             (json!({"image_std": [1.0, 0.0, 1.0]}), "image_std"),
             (json!({"min_pixels": 0}), "min_pixels"),
+            (json!({"min_pixels": 1u64 << 40, "max_pixels": 1u64 << 40}), "min_pixels"),
+            (json!({"patch_size": 200, "merge_size": 200}), "patch_size * merge_size"),
+            (json!({"temporal_patch_size": 1000}), "temporal_patch_size"),
             (json!({"max_pixels": 15}), "max_pixels"),
         ] {
             let message = processor(change).unwrap_err().to_string();

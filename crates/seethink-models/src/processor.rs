@@ -32,6 +32,12 @@ pub enum ProcessorError {
         /// What was looked for.
         needed: &'static str,
     },
+    /// Files of a processor of which some are old and some new.
+    #[error("{} holds no whole processor: saving it was interrupted, expected it to be saved again", dir.display())]
+    Interrupted {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A file is not JSON, or not the JSON that was expected.
     #[error("{}: {source}", path.display())]
     Json {

@@ -116,6 +116,14 @@ pub(crate) fn check_sizes<'a>(sizes: impl IntoIterator<Item = (&'a str, usize)>)
     })
 }
 
+/// Whether sides of patches and the like are such that their products with other sizes fit.
+pub(crate) fn check_sides<'a>(sides: impl IntoIterator<Item = (&'a str, usize)>) -> Result<(), String> {
+    const LONGEST: usize = 1 << 12;
+    sides.into_iter().try_for_each(|(name, side)| {
+        expect((1..=LONGEST).contains(&side), || format!("`{name}` is {side}, expected 1 to {LONGEST}"))
+    })
+}
+
 /// Whether a number of layers is believable.
 pub(crate) fn check_depth(name: &str, depth: usize) -> Result<(), String> {
     const DEEPEST: usize = 4096;

@@ -1,7 +1,8 @@
 //! Text to token ids and back: byte-level BPE as a checkpoint folder describes it.
 
 use crate::ProcessorError;
-use crate::files::CheckpointFiles;
+use crate::files::{CheckpointFiles, TOKENIZER};
+use crate::tokenizer_file::Patterns;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ const WORDS: &str =
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    patterns: Patterns,
     dir: PathBuf,
     special: Vec<String>,
     eos: Vec<u32>,
@@ -90,7 +92,8 @@ impl Tokenizer {
     /// `tokenizer_config.json`.
     ///
     /// # Errors
-    /// If files are missing or malformed, or say nothing of the tokens that end or fill rows.
+    /// If files are missing or malformed, or say nothing of the tokens that end or fill rows; if `tokenizer.json` is not of
+    /// byte-level BPE, or has a pattern whose matching might not end.
     pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
         Self::from_files(&CheckpointFiles::read(dir)?)
     }
@@ -98,16 +101,17 @@ impl Tokenizer {
     pub(crate) fn from_files(files: &CheckpointFiles) -> Result<Self, ProcessorError> {
         let dir = files.dir().to_owned();
         let config: TokenizerConfig = files.json("tokenizer_config.json")?.unwrap_or_default();
-        let whole = dir.join("tokenizer.json");
-        let inner = if whole.exists() {
-            let read = tokenizers::Tokenizer::from_file(&whole);
-            read.map_err(|source| ProcessorError::Tokenizer { dir: dir.clone(), source })?
-        } else {
-            from_vocab_and_merges(&dir, &config.added_tokens_decoder)?
+        let (inner, patterns) = match files.tokenizer()? {
+            Some(json) => {
+                let patterns = Patterns::check(&json, &dir.join(TOKENIZER))?;
+                let read = tokenizers::Tokenizer::from_bytes(&json);
+                (read.map_err(|source| ProcessorError::Tokenizer { dir: dir.clone(), source })?, patterns)
+            }
+            None => (from_vocab_and_merges(&dir, &config.added_tokens_decoder)?, Patterns::of(WORDS)),
         };
         let added = inner.get_added_tokens_decoder();
         let special = added.into_values().filter(|token| token.special).map(|token| token.content).collect();
-        let mut tokenizer = Self { inner, dir, special, eos: Vec::new(), pad: 0 };
+        let mut tokenizer = Self { inner, patterns, dir, special, eos: Vec::new(), pad: 0 };
         let generation: TokenIds = files.json("generation_config.json")?.unwrap_or_default();
         let model: TokenIds = files.json("config.json")?.unwrap_or_default();
         let text = model.text_config.as_deref();
@@ -175,14 +179,12 @@ impl Tokenizer {
         self.inner.decode(ids, skip_special_tokens).map_err(|source| self.refused(source))
     }
 
-    /// Writes `tokenizer.json` into an existing folder.
+    /// The text of a `tokenizer.json`.
     ///
     /// # Errors
-    /// If the file cannot be written.
-    pub(crate) fn save(&self, dir: &Path) -> Result<(), ProcessorError> {
-        let path = dir.join("tokenizer.json");
-        let text = self.inner.to_string(false).map_err(|source| self.refused(source))?;
-        std::fs::write(&path, text).map_err(|source| ProcessorError::Write { path, source })
+    /// If it cannot be serialised.
+    pub(crate) fn to_json(&self) -> Result<String, ProcessorError> {
+        self.inner.to_string(false).map_err(|source| self.refused(source))
     }
 
     /// Puts `mark` into every special token that stands in `text` or could be completed by what follows it, so that a
@@ -209,6 +211,7 @@ impl Tokenizer {
     pub(crate) fn encode_marked(&self, text: &str, mark: Option<char>) -> Result<Vec<u32>, ProcessorError> {
         let mark = mark.filter(|mark| text.contains(*mark));
         let normalizer = self.inner.get_normalizer();
+        self.patterns.run_through(text).map_err(|error| self.refused(Box::new(error)))?;
         let encode = || {
             let added = self.inner.get_added_vocabulary();
             let mut parts: PreTokenizedString = added.extract_and_normalize(normalizer, text);

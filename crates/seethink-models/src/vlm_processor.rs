@@ -54,13 +54,13 @@ impl VlmProcessor {
     }
 
     /// Writes tokenizer, chat template, image and generation settings into `dir`, which is created if need be, so that
-    /// [`from_pretrained`](Self::from_pretrained) gives the same processor beside the model's `config.json`.
+    /// [`from_pretrained`](Self::from_pretrained) gives the same processor beside the model's `config.json`. Such files of another processor
+    /// that were there are gone then; stopped in between, the folder holds the old processor or the new one or is refused.
     ///
     /// # Errors
     /// If the folder or a file cannot be written.
     pub fn save_pretrained(&self, dir: &Path) -> Result<(), ProcessorError> {
-        self.files.write(dir)?;
-        self.tokenizer.save(dir)
+        self.files.write(dir, &self.tokenizer.to_json()?)
     }
 
     /// The same with limits on the size of pictures, which [`save_pretrained`](Self::save_pretrained) does not save.

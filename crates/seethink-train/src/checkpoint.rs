@@ -1,8 +1,8 @@
 //! What a run leaves behind to continue from.
 //!
 //! burn's checkpointer writes model, optimiser and scheduler; [`RunState`] holds the rest. Every file is written under a
-//! temporary name and renamed, by burn as by us, so a file that exists is whole, and a checkpoint counts only when all its
-//! files exist.
+//! temporary name, flushed to the disk and renamed, and then the folder is flushed, by burn as by us. So a file that exists is
+//! whole, after a power cut as after a kill, and a checkpoint counts only when all its files exist.
 
 use crate::grpo::BankedGroup;
 use crate::metrics::Metrics;
@@ -11,10 +11,9 @@ use burn::store::ModuleRecord;
 use burn::train::checkpoint::{
     Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy, FileCheckpointer,
 };
+use seethink_core::durable;
 use seethink_curriculum::CurriculumRecord;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Everything beside weights and moments that a resumed run needs. All draws are functions of the step, so no generator
@@ -127,11 +126,11 @@ impl CheckpointFolder {
     /// If it cannot be made.
     pub fn new(run: &Path) -> Result<Self, TrainError> {
         let path = run.join("checkpoint");
-        std::fs::create_dir_all(&path).map_err(|source| TrainError::File {
-            doing: "cannot create",
-            path: path.clone(),
-            source,
-        })?;
+        let create = || {
+            std::fs::create_dir_all(&path)?;
+            durable::sync_folder(run)
+        };
+        create().map_err(|source| TrainError::File { doing: "cannot create", path: path.clone(), source })?;
         Ok(Self(path))
     }
 
@@ -145,13 +144,16 @@ impl CheckpointFolder {
     /// # Errors
     /// If the file cannot be written.
     pub(crate) fn save_state(&self, state: &RunState) -> Result<(), TrainError> {
-        let path = self.state_path(state.step);
         let text = serde_json::to_string_pretty(state).map_err(std::io::Error::from);
-        text.and_then(|text| write_atomic(&path, text.as_bytes())).map_err(|source| TrainError::File {
+        text.and_then(|text| self.write_state(state.step, &text)).map_err(|source| TrainError::File {
             doing: "cannot write",
-            path,
+            path: self.state_path(state.step),
             source,
         })
+    }
+
+    fn write_state(&self, step: usize, text: &str) -> std::io::Result<()> {
+        durable::write(&self.state_path(step), text.as_bytes())
     }
 
     /// The state of the last complete checkpoint.
@@ -159,20 +161,21 @@ impl CheckpointFolder {
     /// # Errors
     /// If there is none, or its state cannot be read.
     pub fn latest(&self) -> Result<RunState, TrainError> {
-        let entries = std::fs::read_dir(&self.0).map_err(|source| TrainError::File {
+        let step = self.latest_step().map_err(|source| TrainError::File {
             doing: "cannot list",
             path: self.0.clone(),
             source,
         })?;
-        let step = entries
-            .filter_map(|entry| match numbered(&entry.ok()?.path()) {
-                Some((STATE, step)) => Some(step),
-                _ => None,
-            })
-            .filter(|&step| self.is_complete(step))
-            .max()
-            .ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?;
-        self.state(step)
+        self.state(step.ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?)
+    }
+
+    /// Step of the last complete checkpoint.
+    fn latest_step(&self) -> std::io::Result<Option<usize>> {
+        let states = std::fs::read_dir(&self.0)?.filter_map(|entry| match numbered(&entry.ok()?.path()) {
+            Some((STATE, step)) => Some(step),
+            _ => None,
+        });
+        Ok(states.filter(|&step| self.is_complete(step)).max())
     }
 
     /// Whether burn has written all its records of this step.
@@ -200,7 +203,8 @@ impl CheckpointFolder {
         serde_json::from_value(json).map_err(unreadable)
     }
 
-    /// Deletes what neither the checkpoint of `state` nor the last complete one before it needs.
+    /// Deletes what neither the checkpoint of `state` nor the last complete one before it needs, and what a crash left half
+    /// written.
     ///
     /// The one before is kept because burn may still be writing the newer one. A file that stays behind only takes room, so
     /// failures are passed over.
@@ -212,7 +216,12 @@ impl CheckpointFolder {
         let Ok(before) = before.map(|step| self.state(step)).transpose() else { return };
         let kept = || before.iter().chain([state]);
         for path in files {
-            let Some((name, step)) = numbered(&path) else { continue };
+            let Some((name, step)) = numbered(&path) else {
+                if unfinished(&path).is_some_and(|step| step < state.step) {
+                    let _ = std::fs::remove_file(path);
+                }
+                continue;
+            };
             let needed = match name {
                 REFERENCE => kept().any(|state| state.reference_step == step),
                 _ => kept().any(|state| state.step == step),
@@ -277,6 +286,15 @@ fn numbered(path: &Path) -> Option<(&str, usize)> {
     Some((name, step.strip_suffix(extension)?.parse().ok()?))
 }
 
+/// Step of a file that was still being written: `model-3.bpk.4711-0.tmp` by burn, `state-3.json.partial` by us.
+fn unfinished(path: &Path) -> Option<usize> {
+    let (name, rest) = path.file_name()?.to_str()?.split_once('-')?;
+    let (step, rest) = rest.split_once('.')?;
+    let is_ours = RECORDS.contains(&name) || [STATE, REFERENCE].contains(&name);
+    let is_unfinished = rest.starts_with("bpk.") && rest.ends_with(".tmp") || rest == "json.partial";
+    (is_ours && is_unfinished).then(|| step.parse().ok()).flatten()
+}
+
 /// Saves whenever it is asked; [`CheckpointFolder`] deletes, because it knows which files belong together.
 #[derive(Debug)]
 pub(crate) struct SaveAlways;
@@ -291,13 +309,62 @@ impl CheckpointingStrategy for SaveAlways {
     }
 }
 
-/// Writes a file under a temporary name and renames it.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".tmp");
-    let temporary = PathBuf::from(temporary);
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(temporary, path)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seethink_core::durable::{FileOperation, crash_after};
+
+    /// A folder in which burn has written its records of these steps.
+    fn folder(steps: &[usize]) -> (tempfile::TempDir, CheckpointFolder) {
+        let run = tempfile::tempdir().expect("folder");
+        let checkpoints = CheckpointFolder::new(run.path()).expect("folder");
+        for (name, step) in RECORDS.iter().flat_map(|name| steps.iter().map(move |step| (name, *step))) {
+            std::fs::write(checkpoints.record_path(name, step), "record").expect("file");
+        }
+        (run, checkpoints)
+    }
+
+    #[test]
+    fn a_state_is_on_the_disk_before_it_counts_and_counts_when_it_is_written() {
+        let (_run, checkpoints) = folder(&[1]);
+        let (result, done) = crash_after(usize::MAX, || checkpoints.write_state(1, "{}"));
+        result.expect("written");
+        let at = |wanted: &dyn Fn(&FileOperation) -> bool| done.iter().position(wanted).expect("done");
+        let synced = at(&|operation| matches!(operation, FileOperation::Sync(_)));
+        let counts = at(&|operation| *operation == FileOperation::Rename(checkpoints.state_path(1)));
+        let listed = at(&|operation| *operation == FileOperation::SyncFolder(checkpoints.0.clone()));
+        assert!(synced < counts && counts < listed, "{done:?}");
+    }
+
+    #[test]
+    fn the_folder_itself_is_on_the_disk() {
+        let run = tempfile::tempdir().expect("folder");
+        let (_, done) = crash_after(usize::MAX, || CheckpointFolder::new(run.path()));
+        assert_eq!(done, [FileOperation::SyncFolder(run.path().to_owned())]);
+    }
+
+    #[test]
+    fn a_crash_leaves_the_checkpoint_before_or_the_new_one() {
+        for n in 0.. {
+            let (_run, checkpoints) = folder(&[1, 2]);
+            checkpoints.write_state(1, "{}").expect("written");
+            let (result, done) = crash_after(n, || checkpoints.write_state(2, "{}"));
+            let latest = checkpoints.latest_step().expect("listed");
+            let counts = done.contains(&FileOperation::Rename(checkpoints.state_path(2)));
+            assert_eq!(latest, Some(if counts { 2 } else { 1 }), "{done:?}");
+            if result.is_ok() {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn files_of_a_crash_are_told_from_those_that_are_being_written() {
+        let step = |name: &str| unfinished(Path::new(name));
+        assert_eq!(step("checkpoint/model-3.bpk.4711-0.tmp"), Some(3));
+        assert_eq!(step("state-12.json.partial"), Some(12));
+        assert_eq!(step("model-3.bpk"), None);
+        assert_eq!(step("notes-3.bpk.1-0.tmp"), None);
+        assert_eq!(step("state-x.json.partial"), None);
+    }
 }

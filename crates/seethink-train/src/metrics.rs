@@ -7,6 +7,7 @@ use burn::train::metric::{
     Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
     SerializedEntry,
 };
+use seethink_core::durable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -124,13 +125,9 @@ impl MetricsFile {
     /// If the file cannot be read or written, or a line is no record (the message names the line).
     pub fn open(path: &Path, first_step: usize) -> std::io::Result<Self> {
         let lines = if path.exists() { Self::lines(path)? } else { Vec::new() };
-        let temporary = path.with_extension("jsonl.tmp");
-        let mut file = File::create(&temporary)?;
-        for (_, line) in lines.iter().filter(|(record, _)| record.step < first_step) {
-            writeln!(file, "{line}")?;
-        }
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
+        let kept = lines.iter().filter(|(record, _)| record.step < first_step);
+        let text: String = kept.flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
+        durable::write(path, text.as_bytes())?;
         Ok(Self { path: path.to_owned(), file: OpenOptions::new().append(true).open(path)? })
     }
 

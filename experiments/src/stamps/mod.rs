@@ -48,7 +48,7 @@ impl Job {
         let path = self.out.join("captions.jsonl");
         let n = write_captions(&self.stamps, &path)?;
         ensure!(n > 0, "{} has no PNG with a caption in a .txt of the same name beside it", self.stamps.display());
-        let captions = read_captions(&path, &CaptionKeys::default(), Some(&self.stamps), self.limit)?;
+        let captions = read_captions(&path, &CaptionKeys::default(), Some(&self.stamps), false, self.limit)?;
         let server = ScriptedServer::start().context("cannot listen on loopback")?;
         let sampling = Sampling::plain(256);
         let origin = |model: &str| -> Map<String, Value> {

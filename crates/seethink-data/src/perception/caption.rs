@@ -1,6 +1,7 @@
 //! Captions of pictures, one JSON object a line.
 
-use crate::{DataError, Split, content_id};
+use crate::image_value::ImageRoot;
+use crate::{DataError, ImageOutside, Split, content_id};
 use seethink_core::{ImageSource, ProblemId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -78,6 +79,9 @@ pub enum CaptionFault {
     /// The picture is not there.
     #[error("there is no image file {}", .0.display())]
     MissingImage(PathBuf),
+    /// The picture does not lie below the folder of pictures.
+    #[error(transparent)]
+    Outside(#[from] ImageOutside),
     /// Two lines have one id, or say the same.
     #[error("its id {id:?} stands in line {before} already")]
     Duplicate {
@@ -102,7 +106,8 @@ pub enum CaptionFault {
     },
 }
 
-/// Reads captions, at most `limit`; pictures are looked for under `image_dir`, or beside the file, and must be there.
+/// Reads captions, at most `limit`; pictures are looked for under `image_dir`, or beside the file, and must be there and, links
+/// followed, below it, unless `images_outside`.
 ///
 /// The whole file is checked before anything is asked about it, so a mistake in the last line costs nothing.
 /// A caption without a split of its own has that of another caption of its picture, where one has.
@@ -113,11 +118,13 @@ pub fn read_captions(
     path: &Path,
     keys: &CaptionKeys,
     image_dir: Option<&Path>,
+    images_outside: bool,
     limit: Option<usize>,
 ) -> Result<Vec<Caption>, DataError> {
     let io = |source| DataError::Io { action: "read", path: path.to_owned(), source };
-    let image_dir = image_dir.or(path.parent()).unwrap_or(Path::new(""));
-    let mut reader = Reader { keys, image_dir, ids: BTreeMap::new(), splits: BTreeMap::new() };
+    let dir = image_dir.or(path.parent()).unwrap_or(Path::new(""));
+    let root = ImageRoot { dir, outside: images_outside };
+    let mut reader = Reader { keys, root, ids: BTreeMap::new(), splits: BTreeMap::new() };
     let mut captions = Vec::new();
     let lines = BufReader::new(File::open(path).map_err(io)?).split(b'\n');
     for (line, bytes) in (1..).zip(lines) {
@@ -140,7 +147,7 @@ pub fn read_captions(
 /// What was read so far.
 struct Reader<'a> {
     keys: &'a CaptionKeys,
-    image_dir: &'a Path,
+    root: ImageRoot<'a>,
     /// The line of each id.
     ids: BTreeMap<String, usize>,
     /// The split of each picture, and the line that says so.
@@ -152,10 +159,11 @@ impl Reader<'_> {
         let row: Map<String, Value> = serde_json::from_slice(bytes).map_err(CaptionFault::Json)?;
         let name = required(&row, &self.keys.image)?;
         let text = required(&row, &self.keys.caption)?;
-        let image = self.image_dir.join(&name);
+        let image = self.root.dir.join(&name);
         if !image.is_file() {
             return Err(CaptionFault::MissingImage(image));
         }
+        self.root.check(Path::new(&name), &image)?;
         let split = optional(&row, &self.keys.split)?.map(|text| split(&self.keys.split, &text)).transpose()?;
         let id = optional(&row, &self.keys.id)?;
         let key = content_id(&text, &[ImageSource::Path(name.clone().into())], id.as_deref().unwrap_or_default());
@@ -226,7 +234,7 @@ mod tests {
         }
         let path = folder.join("captions.jsonl");
         fs::write(&path, lines.join("\n")).unwrap();
-        read_captions(&path, keys, None, None)
+        read_captions(&path, keys, None, false, None)
     }
 
     #[test]
@@ -267,7 +275,7 @@ mod tests {
             assert!(message.contains("captions.jsonl:2: ") && message.contains(expected), "{message}");
         }
         let missing = folder.path().join("none.jsonl");
-        let message = read_captions(&missing, &CaptionKeys::default(), None, None).unwrap_err().to_string();
+        let message = read_captions(&missing, &CaptionKeys::default(), None, false, None).unwrap_err().to_string();
         assert!(message.contains("cannot read") && message.contains("none.jsonl"), "{message}");
     }
 

@@ -139,3 +139,19 @@ fn errors_name_file_line_and_problem() {
     let lines = read_text(&format!("{{\n{good}"));
     assert!(lines[0].is_err() && lines[1].is_ok(), "a bad line does not end the file");
 }
+
+#[test]
+fn an_image_outside_is_refused_with_its_row_and_the_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("set");
+    fs::create_dir(&set).unwrap();
+    fs::write(dir.path().join("secret.png"), "any").unwrap();
+    let file = set.join("some.jsonl");
+    fs::write(&file, r#"{"index": 4, "problem": "<image>", "answer": 1, "images": ["../secret.png"]}"#).unwrap();
+    let open = || ProblemReader::open(&file).unwrap().capability(Capability::PERCEPTION);
+    let error = open().next().unwrap().unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{}:1: problem 4: the image \"../secret.png\" is ", file.display())), "{error}");
+    assert!(error.ends_with("or the setting `images_outside`"), "{error}");
+    assert!(open().images_outside().next().unwrap().is_ok());
+    assert!(open().image_dir(dir.path().join("set")).next().unwrap().is_err());
+}

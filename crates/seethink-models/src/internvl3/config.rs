@@ -1,7 +1,7 @@
 //! The fields of `config.json` of InternVL3 and InternVL3.5, spelled as in the checkpoint.
 
 use super::{Projector, Tiles, VisionEncoder, naming};
-use crate::text_config::{check_depth, check_sizes, expect};
+use crate::text_config::{check_depth, check_sides, check_sizes, expect};
 use crate::{
     CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
 };
@@ -217,6 +217,8 @@ impl VisionConfig {
             ("vision hidden_size", self.hidden_size),
             ("vision intermediate_size", self.intermediate_size),
             ("vision num_attention_heads", self.num_attention_heads),
+        ])?;
+        check_sides([
             ("image_size", height),
             ("image_size", width),
             ("patch_size", patch_height),

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Most tiles of an image, before anything is made for them.
 const MOST_TILES: usize = 1 << 12;
 
+/// Most pixels of all tiles of an image.
+const MOST_PIXELS: usize = 1 << 25;
+
 /// Resizes a picture to a grid of tiles, whatever its aspect ratio, and adds the whole picture as a last tile where there are
 /// several.
 ///
@@ -101,6 +104,8 @@ impl Tiles {
         let (min, max) = (settings.min_patches.unwrap_or(1), settings.max_patches.unwrap_or(12));
         check(&path, (1..=MOST_TILES).contains(&max), "max_patches", &max, "1 to 4096")?;
         check(&path, (1..=max).contains(&min), "min_patches", &min, "1 to max_patches")?;
+        let pixels = max * size[0] * size[1];
+        check(&path, pixels <= MOST_PIXELS, "max_patches", &max, "tiles of at most 2^25 pixels together")?;
         Ok(Self {
             size,
             patch: config.vision_config.patch_size.0,

@@ -2,7 +2,7 @@
 
 use super::{Projector, VisionEncoder, naming};
 use crate::native_resolution::qwen_pictures;
-use crate::text_config::{check_depth, check_sizes, expect};
+use crate::text_config::{check_depth, check_sides, check_sizes, expect};
 use crate::{
     CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
 };
@@ -143,10 +143,12 @@ impl VisionConfig {
             ("vision hidden_size", self.hidden_size),
             ("vision intermediate_size", self.intermediate_size),
             ("num_heads", self.num_heads),
+            ("window_size", self.window_size),
+        ])?;
+        check_sides([
             ("patch_size", self.patch_size),
             ("spatial_merge_size", self.spatial_merge_size),
             ("temporal_patch_size", self.temporal_patch_size),
-            ("window_size", self.window_size),
         ])?;
         check_depth("depth", self.depth)?;
         expect(self.in_channels == 3, || format!("`in_channels` is {}, only 3 is supported", self.in_channels))?;
@@ -208,6 +210,16 @@ mod tests {
         assert_eq!(*flat, *nested);
         assert!(flat.ties_embeddings() && nested.ties_embeddings());
         assert_eq!(flat.vision_config.window_side(), 4);
+    }
+
+    #[test]
+    fn parts_that_are_no_objects_are_refused() {
+        for (part, value) in [("text_config", json!(5)), ("text_config", json!([])), ("vision_config", json!("x"))] {
+            let mut config = flat();
+            config[part] = value;
+            let message = ModelConfig::<Config>::from_json(config).expect_err("no configuration").to_string();
+            assert!(message.contains(&format!("`{part}` is no object")), "{message}");
+        }
     }
 
     #[test]

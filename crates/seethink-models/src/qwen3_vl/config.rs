@@ -2,7 +2,7 @@
 
 use super::{Projector, VisionEncoder, naming};
 use crate::native_resolution::qwen_pictures;
-use crate::text_config::{check_depth, check_sizes, expect};
+use crate::text_config::{check_depth, check_sides, check_sizes, expect};
 use crate::{
     CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
 };
@@ -124,6 +124,8 @@ impl VisionConfig {
             ("vision intermediate_size", self.intermediate_size),
             ("num_heads", self.num_heads),
             ("num_position_embeddings", self.num_position_embeddings),
+        ])?;
+        check_sides([
             ("patch_size", self.patch_size),
             ("spatial_merge_size", self.spatial_merge_size),
             ("temporal_patch_size", self.temporal_patch_size),

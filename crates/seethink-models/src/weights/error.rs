@@ -40,6 +40,12 @@ pub enum LoadError {
         /// The folder.
         dir: PathBuf,
     },
+    /// Weights of which some are old and some new.
+    #[error("{} holds no whole model: saving it was interrupted, expected it to be saved again", .dir.display())]
+    Interrupted {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// Not a safetensors file.
     #[error("{} is no safetensors file: its header is malformed", .path.display())]
     Header {

@@ -27,6 +27,8 @@ use std::str::FromStr;
 pub(crate) const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// Files by which weights are found; the second counts where both are there.
+const ENTRIES: [&str; 2] = [INDEX, SINGLE];
 
 /// Number format of weights, in files and in models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,12 +1,13 @@
 //! From files to modules.
 
 use super::naming::{Dialect, FileTensor, Naming, Trail};
-use super::{INDEX, LoadError, SINGLE, WeightDtype};
+use super::{ENTRIES, INDEX, LoadError, SINGLE, WeightDtype};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Element, Tensor, TensorData};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use seethink_core::durable;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -101,7 +102,7 @@ impl WeightFiles {
     /// Opens `model.safetensors`, or the shards that the index names.
     ///
     /// # Errors
-    /// If a file is missing, no safetensors file, or not as long as its header says.
+    /// If a file is missing, no safetensors file, or not as long as its header says, or saving them was interrupted.
     pub(crate) fn open(dir: &Path) -> Result<Self, LoadError> {
         let names = if dir.join(SINGLE).is_file() {
             BTreeSet::from([SINGLE.to_owned()])
@@ -116,6 +117,8 @@ impl WeightFiles {
                 return Err(LoadError::Unsupported { path: index, what });
             }
             names
+        } else if durable::is_interrupted(dir, &ENTRIES) {
+            return Err(LoadError::Interrupted { dir: dir.to_owned() });
         } else {
             return Err(LoadError::NoWeights { dir: dir.to_owned() });
         };

@@ -1,16 +1,16 @@
 //! From modules to files.
 
 use super::naming::{Dialect, FileTensor, Naming, Trail};
-use super::{CONFIG, INDEX, SINGLE, SaveError, WeightDtype};
+use super::{CONFIG, ENTRIES, INDEX, SINGLE, SaveError, WeightDtype};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, View};
+use seethink_core::durable::FolderUpdate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 /// How weights are written.
@@ -35,8 +35,9 @@ impl From<WeightDtype> for SaveOptions {
     }
 }
 
-/// Writes `config.json` and the weights into `dir`, which is created if need be. Each file appears whole or not at all, and
-/// files of weights that were there before and are no part of the new ones are removed last.
+/// Writes `config.json` and the weights into `dir`, which is created if need be. Whenever it is stopped, the folder holds the
+/// model that was there before, or the new one, or weights that [`WeightFiles::open`](super::WeightFiles::open) refuses as unfinished; see
+/// [`FolderUpdate`]. Files of weights that were there before and are no part of the new ones are gone at the end.
 ///
 /// # Errors
 /// If something cannot be written.
@@ -48,15 +49,22 @@ pub(crate) fn save<M: Module>(
     dtype: WeightDtype,
     max_shard_bytes: u64,
 ) -> Result<(), SaveError> {
-    let failed = |path: &Path, source| SaveError::Write { path: path.to_owned(), source };
-    std::fs::create_dir_all(dir).map_err(|source| failed(dir, source))?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| SaveError::Write { path: path.clone(), source }
+    };
     let mut collect = Collect { naming, dialect, trail: Trail::default(), dtype, tensors: Vec::new() };
     module.visit(&mut collect);
-
-    let old: BTreeSet<String> = weight_files(dir).map_err(|source| failed(dir, source))?.into_iter().collect();
+    let mut update = FolderUpdate::begin(dir, &ENTRIES, is_part).map_err(failed(dir))?;
+    let stage_json = |update: &mut FolderUpdate<'_>, name: &str, json: &Value| {
+        let path = dir.join(name);
+        let text =
+            serde_json::to_string_pretty(json).map_err(|source| SaveError::Config { path: path.clone(), source })?;
+        update.stage_bytes(name, (text + "\n").as_bytes()).map_err(failed(&path))
+    };
+    stage_json(&mut update, CONFIG, config)?;
     let shards = shards(collect.tensors, max_shard_bytes);
     let n = shards.len();
-    let mut written = BTreeSet::new();
     let mut weight_map = BTreeMap::new();
     let mut total_size = 0;
     for (i, shard) in shards.into_iter().enumerate() {
@@ -64,48 +72,29 @@ pub(crate) fn save<M: Module>(
         total_size += shard.iter().map(|(_, tensor)| tensor.data_len()).sum::<usize>();
         weight_map.extend(shard.iter().map(|(tensor, _)| (tensor.clone(), name.clone())));
         let path = dir.join(&name);
-        replace(&path, |temporary| {
+        update.stage(&name, failed(&path), |partial| {
             // The reference refuses files that do not say which framework's layout they follow.
             let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-            safetensors::serialize_to_file(shard, Some(metadata), temporary)
+            safetensors::serialize_to_file(shard, Some(metadata), partial)
                 .map_err(|source| SaveError::Tensors { path: path.clone(), source })
         })?;
-        written.insert(name);
     }
     if n > 1 {
-        write_json(&dir.join(INDEX), &json!({"metadata": {"total_size": total_size}, "weight_map": weight_map}))?;
-        written.insert(INDEX.to_owned());
+        let index = json!({"metadata": {"total_size": total_size}, "weight_map": weight_map});
+        stage_json(&mut update, INDEX, &index)?;
     }
-    write_json(&dir.join(CONFIG), config)?;
-    for name in old.difference(&written) {
-        let path = dir.join(name);
-        std::fs::remove_file(&path).map_err(|source| failed(&path, source))?;
-    }
-    Ok(())
+    update.commit().map_err(failed(dir))
 }
 
-fn write_json(path: &Path, json: &Value) -> Result<(), SaveError> {
-    replace(path, |temporary| {
-        let text =
-            serde_json::to_string_pretty(json).map_err(|source| SaveError::Config { path: path.to_owned(), source })?;
-        std::fs::write(temporary, text + "\n").map_err(|source| SaveError::Write { path: path.to_owned(), source })
-    })
-}
-
-/// The weights that a folder holds: a single file, the index, and files named as shards are.
-fn weight_files(dir: &Path) -> std::io::Result<Vec<String>> {
-    let names = std::fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let weights = |name: &String| {
-        let shard = |middle: &str| {
-            middle.split_once("-of-").is_some_and(|(i, n)| {
-                [i, n].iter().all(|number| number.len() == 5 && number.bytes().all(|byte| byte.is_ascii_digit()))
-            })
-        };
-        name == SINGLE
-            || name == INDEX
-            || name.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors")).is_some_and(shard)
+/// Whether a file is of the model: its configuration, a single file of weights, the index, or named as shards are.
+fn is_part(name: &str) -> bool {
+    let shard = |middle: &str| {
+        middle.split_once("-of-").is_some_and(|(i, n)| {
+            [i, n].iter().all(|number| number.len() == 5 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        })
     };
-    names.filter(|name| name.as_ref().map_or(true, weights)).collect()
+    [CONFIG, SINGLE, INDEX].contains(&name)
+        || name.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors")).is_some_and(shard)
 }
 
 /// Tensors in order, as many in a shard as fit.
@@ -122,21 +111,6 @@ fn shards(tensors: Vec<(String, Stored)>, max_bytes: u64) -> Vec<Vec<(String, St
         shards.last_mut().expect("one at least").push(tensor);
     }
     shards
-}
-
-/// Writes a file under a temporary name, then gives it its own.
-fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), SaveError>) -> Result<(), SaveError> {
-    let temporary = path.with_extension("partial");
-    let failed = |source| SaveError::Write { path: path.to_owned(), source };
-    // A writer may make a file of its own that only its owner can read: the permissions are those of a plain file.
-    let permissions = File::create(&temporary).and_then(|file| file.metadata()).map_err(failed)?.permissions();
-    write(&temporary)?;
-    let settle = || {
-        std::fs::set_permissions(&temporary, permissions)?;
-        File::open(&temporary)?.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    settle().map_err(failed)
 }
 
 /// Collects the parameters of a module as tensors of the file; their values are only fetched when they are written.

@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Folder of the pictures, instead of that of the captions.
     #[arg(long, value_name = "DIR")]
     image_dir: Option<PathBuf>,
+    /// Accept pictures outside that folder: by absolute paths, by `..`, or by links.
+    #[arg(long)]
+    images_outside: bool,
     /// What the captions call the picture; image_file in DOCCI.
     #[arg(long, default_value = "image", value_name = "KEY")]
     image_key: String,
@@ -115,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         split: args.split_key.clone(),
         ..CaptionKeys::default()
     };
-    let captions = read_captions(&args.captions, &keys, args.image_dir.as_deref(), args.limit)?;
+    let captions = read_captions(&args.captions, &keys, args.image_dir.as_deref(), args.images_outside, args.limit)?;
     println!("{} captions in {}", captions.len(), args.captions.display());
     // Questions are no problems yet: nothing is said about how to answer. Answers are asked for as training asks for them.
     let bare = PromptFormat { system: None, suffix: String::new() };

@@ -1,11 +1,15 @@
 //! Conversations to the text that a model was trained on: the Jinja template that its checkpoint brings along.
 
+mod limits;
+
+pub use limits::{TEMPLATE_BYTES, TEMPLATE_FUEL};
+
 use crate::files::CheckpointFiles;
 use crate::tokenizer::TokenName;
 use crate::{Message, ProcessorError};
-use minijinja::value::{Kwargs, Value};
+use minijinja::value::Value;
 use minijinja::{Environment, Error, ErrorKind};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +17,14 @@ use std::path::{Path, PathBuf};
 /// Tokens that templates may name, from `tokenizer_config.json`.
 const NAMED_TOKENS: [&str; 4] = ["bos_token", "eos_token", "pad_token", "unk_token"];
 
+/// What the environment calls the template.
+const NAME: &str = "chat_template";
+
 /// A chat template, compiled.
+///
+/// It is a program that comes with a checkpoint, so it runs within limits: [`TEMPLATE_FUEL`] instructions and [`TEMPLATE_BYTES`] of
+/// text, intermediate texts included. It has no access to files, and the filters `batch`, `chain`, `format`, `indent`, `pprint`,
+/// `slice` and `zip` of Jinja, which no released template of the families uses, are not there.
 #[derive(Debug)]
 pub struct ChatTemplate {
     path: PathBuf,
@@ -108,12 +119,10 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", to_json);
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
         });
-        match environment.add_template_owned("chat_template", source) {
+        match limits::add_template(&mut environment, NAME, source) {
             Ok(()) => Ok(Self { path, environment, tokens: BTreeMap::new() }),
             Err(source) => Err(ProcessorError::Template { path, source }),
         }
@@ -122,54 +131,15 @@ impl ChatTemplate {
     /// The text of a conversation.
     ///
     /// # Errors
-    /// If the template refuses it.
+    /// If the template refuses it, or goes beyond its limits.
     pub fn render(&self, messages: &[Message], options: &TemplateOptions) -> Result<String, ProcessorError> {
         let mut context: BTreeMap<&str, Value> = [("tools", Value::from(())), ("documents", Value::from(()))].into();
         context.extend(self.tokens.iter().map(|(name, token)| (*name, Value::from(token))));
         context.extend(options.variables.iter().map(|(name, value)| (name.as_str(), Value::from_serialize(value))));
         context.insert("messages", Value::from_serialize(messages));
         context.insert("add_generation_prompt", options.add_generation_prompt.into());
-        let template = self.environment.get_template("chat_template");
-        let rendered = template.and_then(|template| template.render(Value::from_serialize(context)));
+        let rendered = limits::render(&self.environment, NAME, Value::from_serialize(context));
         rendered.map_err(|source| ProcessorError::Template { path: self.path.clone(), source })
-    }
-}
-
-/// Python's `json.dumps(value, ensure_ascii=False)`, which is what templates were written for: a space after every comma and
-/// colon, and nothing escaped for HTML.
-fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    // Models see what the reference writes with these at their defaults only.
-    let _: (Option<bool>, Option<bool>) = (options.get("ensure_ascii")?, options.get("sort_keys")?);
-    options.assert_all_used()?;
-    let mut out = Vec::new();
-    let indentation = " ".repeat(indent.unwrap_or(0));
-    let written = match indent {
-        Some(_) => {
-            let formatter = serde_json::ser::PrettyFormatter::with_indent(indentation.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, formatter))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced)),
-    };
-    let failed = |error| Error::new(ErrorKind::BadSerialization, "tojson cannot write this value").with_source(error);
-    written.map_err(failed)?;
-    Ok(String::from_utf8_lossy(&out).into_owned().into())
-}
-
-/// One line, with Python's spaces.
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
     }
 }
 
@@ -202,6 +172,84 @@ mod tests {
                       {% if message.content[0].type == 'image' %}!{% endif %}\n  {% endif %}\n{% endfor %}\n\
                       {% if tools is none and add_generation_prompt %}go{% endif %}";
         assert_eq!(render(source, &TemplateOptions::default()).unwrap(), "<b>!go");
+    }
+
+    #[test]
+    fn a_template_runs_for_as_long_as_it_is_allowed() {
+        let forever = "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}{% set d = c %}\
+                       {% endfor %}{% endfor %}{% endfor %}";
+        let message = render(forever, &TemplateOptions::default()).unwrap_err().to_string();
+        assert!(
+            message.contains("chat_template.jinja") && message.contains("more than 1000000 instructions"),
+            "{message}"
+        );
+        // What is printed counts against the instructions.
+        let long = format!("{{% for a in range(100000) %}}{}{{% endfor %}}", "x".repeat(10_000));
+        let message = render(&long, &TemplateOptions::default()).unwrap_err().to_string();
+        assert!(message.contains("more than 13421 instructions"), "{message}");
+        let macros = "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}";
+        assert!(render(macros, &TemplateOptions::default()).is_err());
+    }
+
+    #[test]
+    fn a_template_makes_as_much_text_as_it_is_allowed() {
+        let doubled = |step: &str| {
+            format!(
+                "{{% set ns = namespace(x=['a']) %}}{{% for i in range(60) %}}{{% set ns.x = {step} %}}{{% endfor %}}"
+            )
+        };
+        let text = |step: &str| doubled(step).replace("['a']", "'a'");
+        let printed = "{% for i in range(100000) %}{{ messages[0].content[1].text * 1000 }}{% endfor %}";
+        for source in [
+            "{{ 'a' * 1000000000 }}".to_owned(),
+            "{{ 1000000000 * 'a' }}".to_owned(),
+            "{{ ('a' * 90000000) ~ ('a' * 90000000) }}".to_owned(),
+            "{{ [0] * 100000000000 }}".to_owned(),
+            "{% set x = 'a' * 1000000 %}{% for i in range(1000) %}{{ x }}{% endfor %}".to_owned(),
+            "{% set x = 'a' * 1000000 %}{{ x.replace('a', x) }}".to_owned(),
+            "{% set x = 'a' * 1000000 %}{{ x | replace('a', x) }}".to_owned(),
+            "{% set x = 'a' * 10000 %}{{ x.join(x | list) }}".to_owned(),
+            "{% set x = 'a' * 10000 %}{{ range(100000) | join(x) }}".to_owned(),
+            "{{ [1] | tojson(indent=1000000000) }}".to_owned(),
+            text("ns.x ~ ns.x"),
+            text("ns.x + ns.x"),
+            text("ns.x * 2"),
+            text("[ns.x, ns.x] | join"),
+            text("[ns.x, ns.x] | string"),
+            text("[ns.x, ns.x] | tojson"),
+            text("ns.x.replace('a', 'aa')"),
+            doubled("ns.x + ns.x"),
+            doubled("ns.x * 2"),
+            doubled("[ns.x, ns.x]"),
+            printed.to_owned(),
+        ] {
+            let message = render(&source, &TemplateOptions::default()).expect_err(&source).to_string();
+            assert!(message.contains("makes more than 128 MiB of text"), "{source}: {message}");
+        }
+    }
+
+    #[test]
+    fn operators_that_count_do_what_jinjas_do() {
+        let mut plain = Environment::new();
+        plain.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        for source in [
+            "{{ 1 + 2 }} {{ 1.5 + 2 }} {{ 'a' + 'b' }} {{ [1] + [2, 3] }} {{ 2 * 3 }} {{ 1.5 * 2 }}",
+            "{{ 'ab' * 2 }} {{ 2 * 'ab' }} {{ [1, 2] * 2 }} {{ 'a' * 0 }} {{ [1] * 0 }}",
+            "{{ 'a' ~ 1 ~ none ~ missing ~ [1, 'b'] ~ true ~ {'a': 1} }}",
+            "{{ 'a-b-c'.replace('-', '+') }} {{ 'aXa' | replace('X', 1) }} {{ '-'.join(['a', 'b']) }}",
+            "{{ [1, 2] | join(', ') }} {{ ['a', 'b'] | join }} {{ 5 | string }} {{ [none, 'x'] | string }}",
+            "{{ 'abc' | list }} {{ {'a': 1} | list }} {{ ['x', missing] | length }} {{ range(3) | list }}",
+            "{{ none }}{{ missing }}{{ true }}{{ '<b>&' }}{{ [1, 'x'] }}{{ 1.0 }}",
+            "{% set ns = namespace(n=0) %}{% for m in [1, 2] %}{% set ns.n = ns.n + m %}{% endfor %}{{ ns.n }}",
+            "{% block b %}{{ 'x' ~ 'y' }}{% endblock %}{% macro m(a) %}{{ a + 1 }}{% endmacro %}{{ m(2) }}",
+            "{% set x %}a{{ 1 }}{% endset %}{{ x ~ x }}{{ 'A b'.lower().split(' ')[-1].strip() }}",
+        ] {
+            let expected = plain.render_str(source, ()).expect(source);
+            assert_eq!(render(source, &TemplateOptions::default()).expect(source), expected, "{source}");
+        }
+        for source in ["{{ 'a' + 1 }}", "{{ 'a' * 'b' }}", "{{ [1] * 1.5 }}", "{{ 1 + none }}", "{{ 'x'.format(1) }}"] {
+            assert!(render(source, &TemplateOptions::default()).is_err(), "{source}");
+        }
     }
 
     #[test]

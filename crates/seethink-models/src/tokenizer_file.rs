@@ -1,0 +1,323 @@
+//! `tokenizer.json`, looked at before the library reads it: only what byte-level BPE needs, and no pattern that can run away.
+//!
+//! The library runs patterns on an engine that backtracks. It gives up after a million steps, and then the rest of the text
+//! silently stays in one piece; before that, a pattern can take seconds for every word. So a pattern must be one that the
+//! automata of the `regex` crate run in linear time, or an alternation of such with `\s+(?!\S)`, which all tokenizers of this
+//! kind have: it stops at the last but one of some blanks, and takes a step for each.
+
+use crate::ProcessorError;
+use fancy_regex::{Assertion, Expr, LookAround, Regex};
+use serde::Deserialize;
+use serde_json::Value;
+use std::path::Path;
+
+/// Most characters of a pattern.
+const LONGEST_PATTERN: usize = 2048;
+/// Most patterns of a file.
+const MOST_PATTERNS: usize = 16;
+/// Most times that something may be counted to repeat; longer runs have no bound.
+const MOST_REPEATS: usize = 64;
+/// Steps after which the engine gives up.
+const STEPS: usize = 1_000_000;
+
+/// Parts of the file, as far as they matter here.
+#[derive(Deserialize)]
+struct Parts {
+    normalizer: Option<Value>,
+    pre_tokenizer: Option<Value>,
+    post_processor: Option<Value>,
+    decoder: Option<Value>,
+    model: Model,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    continuing_subword_prefix: Option<String>,
+}
+
+/// The pattern of a `ByteLevel` pre-tokenizer.
+///
+/// # Source
+/// tokenizers 0.22 `pre_tokenizers/byte_level.rs`.
+const BYTE_LEVEL: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+
+/// Kinds of parts that byte-level BPE is made of.
+const NORMALIZERS: &[&str] = &["NFC", "NFD", "NFKC", "NFKD", "Replace", "Sequence"];
+const PRE_TOKENIZERS: &[&str] = &["ByteLevel", "Digits", "Sequence", "Split"];
+const POST_PROCESSORS: &[&str] = &["ByteLevel", "Sequence", "TemplateProcessing"];
+const DECODERS: &[&str] = &["ByteFallback", "ByteLevel", "Fuse", "Replace", "Sequence", "Strip"];
+
+/// The patterns that backtrack, to tell on which texts the library would give up.
+#[derive(Clone, Default)]
+pub(crate) struct Patterns(Vec<Pattern>);
+
+#[derive(Clone)]
+struct Pattern {
+    regex: Regex,
+    /// Steps that a place of the text may take.
+    steps: usize,
+}
+
+impl Patterns {
+    /// Checks the text of a `tokenizer.json`; `path`: where it stands.
+    ///
+    /// # Errors
+    /// If it is not JSON, has a part of another kind than byte-level BPE is made of, or a pattern that may run away.
+    pub(crate) fn check(json: &[u8], path: &Path) -> Result<Self, ProcessorError> {
+        let setting =
+            |setting, found, expected| ProcessorError::Setting { path: path.to_owned(), setting, found, expected };
+        let parts: Parts =
+            serde_json::from_slice(json).map_err(|source| ProcessorError::Json { path: path.to_owned(), source })?;
+        let Model { kind, continuing_subword_prefix } = parts.model;
+        if kind.as_deref() != Some("BPE") {
+            return Err(setting("model.type", format!("{kind:?}"), "\"BPE\""));
+        }
+        // The library cuts it off every token, however short.
+        if let Some(prefix) = continuing_subword_prefix.filter(|prefix| !prefix.is_empty()) {
+            return Err(setting(
+                "model.continuing_subword_prefix",
+                format!("{prefix:?}"),
+                "nothing, as for all tokens of bytes",
+            ));
+        }
+        let mut patterns = Vec::new();
+        for (name, part, kinds, expected) in [
+            ("normalizer", &parts.normalizer, NORMALIZERS, "NFC, NFD, NFKC, NFKD, Replace or Sequence"),
+            ("pre_tokenizer", &parts.pre_tokenizer, PRE_TOKENIZERS, "ByteLevel, Digits, Sequence or Split"),
+            ("post_processor", &parts.post_processor, POST_PROCESSORS, "ByteLevel, Sequence or TemplateProcessing"),
+            ("decoder", &parts.decoder, DECODERS, "ByteFallback, ByteLevel, Fuse, Replace, Sequence or Strip"),
+        ] {
+            let Some(part) = part else { continue };
+            if let Some(found) = foreign_kind(part, kinds) {
+                return Err(setting(name, format!("of type {found}"), expected));
+            }
+            collect(part, &mut patterns);
+        }
+        if patterns.len() > MOST_PATTERNS {
+            return Err(setting("pattern", format!("one of {}", patterns.len()), "at most 16 patterns"));
+        }
+        let mut backtracking = Vec::new();
+        for pattern in patterns {
+            let steps = steps(pattern).ok_or_else(|| {
+                setting(
+                    "pattern",
+                    shown(pattern),
+                    "alternatives of bounded repetitions without look-around, but for \\s+(?!\\S)",
+                )
+            })?;
+            if steps > 0 {
+                let regex =
+                    Regex::new(pattern).map_err(|_| setting("pattern", shown(pattern), "a regular expression"))?;
+                backtracking.push(Pattern { regex, steps });
+            }
+        }
+        Ok(Self(backtracking))
+    }
+
+    /// Of a pattern that is known to be fine.
+    pub(crate) fn of(pattern: &str) -> Self {
+        let regex = Regex::new(pattern).ok();
+        Self(steps(pattern).zip(regex).map(|(steps, regex)| Pattern { regex, steps }).into_iter().collect())
+    }
+
+    /// Whether the library would cut up this text to its end.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn run_through(&self, text: &str) -> Result<(), fancy_regex::Error> {
+        // Short texts end before the steps do.
+        let is_long = |pattern: &&Pattern| text.len().saturating_mul(pattern.steps) > STEPS;
+        self.0
+            .iter()
+            .filter(is_long)
+            .try_for_each(|pattern| pattern.regex.find_iter(text).try_for_each(|found| found.map(drop)))
+    }
+}
+
+/// The first `type` in a part that is of no such kind.
+fn foreign_kind<'a>(part: &'a Value, kinds: &[&str]) -> Option<&'a Value> {
+    match part {
+        Value::Object(fields) => {
+            let own = fields.get("type").filter(|kind| !kind.as_str().is_some_and(|kind| kinds.contains(&kind)));
+            // The pieces of a template are named like kinds, and are none.
+            let below = || {
+                fields
+                    .iter()
+                    .filter(|(key, _)| *key != "special_tokens")
+                    .find_map(|(_, value)| foreign_kind(value, kinds))
+            };
+            own.or_else(below)
+        }
+        Value::Array(items) => items.iter().find_map(|item| foreign_kind(item, kinds)),
+        _ => None,
+    }
+}
+
+/// All patterns of a part.
+fn collect<'a>(part: &'a Value, patterns: &mut Vec<&'a str>) {
+    match part {
+        Value::Object(fields) => {
+            // A pre-tokenizer of this kind has a pattern of its own, unless it is told not to.
+            if fields.get("type") == Some(&"ByteLevel".into()) && fields.get("use_regex") != Some(&false.into()) {
+                patterns.push(BYTE_LEVEL);
+            }
+            fields.iter().for_each(|(key, value)| match (key.as_str(), value) {
+                ("Regex", Value::String(pattern)) => patterns.push(pattern),
+                (_, value) => collect(value, patterns),
+            });
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, patterns)),
+        _ => {}
+    }
+}
+
+fn shown(pattern: &str) -> String {
+    let cut: String = pattern.chars().take(80).collect();
+    if cut.len() < pattern.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
+}
+
+/// Steps of the backtracking engine for a place of the text, 0 if it has none to do; `None` for a pattern that is refused.
+fn steps(pattern: &str) -> Option<usize> {
+    if pattern.chars().nth(LONGEST_PATTERN).is_some() {
+        return None;
+    }
+    let tree = Expr::parse_tree(pattern).ok()?.expr;
+    if is_linear(&tree, false) {
+        return Some(0);
+    }
+    let mut tree = &tree;
+    while let Expr::Group(inner) = tree {
+        tree = inner;
+    }
+    let alternatives = match tree {
+        Expr::Alt(alternatives) => alternatives.as_slice(),
+        single => std::slice::from_ref(single),
+    };
+    let fine = |one: &Expr| is_linear(one, false) || is_last_blank(one);
+    alternatives.iter().all(fine).then_some(alternatives.len() + 2)
+}
+
+/// `\s+(?!\S)`.
+fn is_last_blank(expression: &Expr) -> bool {
+    let is_class = |expression: &Expr, class: &str| matches!(expression, Expr::Delegate { inner, size: 1, casei: _ } if inner == class);
+    match expression {
+        Expr::Concat(parts) => match parts.as_slice() {
+            [
+                Expr::Repeat { child, lo: 1, hi: usize::MAX, greedy: true },
+                Expr::LookAround(ahead, LookAround::LookAheadNeg),
+            ] => is_class(child, "\\s") && is_class(ahead, "\\S"),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Whether automata run it, of a size that its length bounds; `counted`: whether it is counted how often it repeats already.
+fn is_linear(expression: &Expr, counted: bool) -> bool {
+    match expression {
+        Expr::Empty | Expr::Any { .. } | Expr::Literal { .. } | Expr::Delegate { .. } => true,
+        Expr::Assertion(assertion) => {
+            use Assertion::{EndLine, EndText, StartLine, StartText};
+            matches!(assertion, StartText | EndText | StartLine { .. } | EndLine { .. })
+        }
+        Expr::Concat(parts) | Expr::Alt(parts) => parts.iter().all(|part| is_linear(part, counted)),
+        Expr::Group(inner) => is_linear(inner, counted),
+        Expr::Repeat { child, lo, hi, .. } => {
+            let counts = *lo > 1 || !matches!(hi, 1 | &usize::MAX);
+            let n = if *hi == usize::MAX { *lo } else { *hi };
+            !(counts && counted) && n <= MOST_REPEATS && is_linear(child, counts || counted)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(change: impl FnOnce(&mut Value)) -> Result<Patterns, String> {
+        let mut file = json!({
+            "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+            "normalizer": {"type": "NFC"},
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+                {"type": "Split", "pattern": {"Regex": "\\s+(?!\\S)|\\s+|\\S+"}, "behavior": "Isolated", "invert": false},
+                {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}]},
+            "post_processor": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false},
+            "model": {"type": "BPE", "continuing_subword_prefix": "", "vocab": {"a": 0}, "merges": []}
+        });
+        change(&mut file);
+        Patterns::check(file.to_string().as_bytes(), Path::new("tokenizer.json")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn patterns_of_released_tokenizers_are_accepted() {
+        let qwen = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+        let llama = qwen.replace(r"\p{N}|", r"\p{N}{1,3}|");
+        for pattern in [qwen, &llama, BYTE_LEVEL, &format!("({qwen})"), r"\s+(?!\S)"] {
+            assert!(steps(pattern).is_some_and(|steps| steps > 2), "{pattern}");
+        }
+        for pattern in [r"\p{N}{1,3}", " ", r"[^a]+|a", "(?:ab)*c"] {
+            assert_eq!(steps(pattern), Some(0), "{pattern}");
+        }
+        assert!(check(|_| {}).is_ok());
+    }
+
+    #[test]
+    fn patterns_that_may_run_away_are_refused() {
+        for pattern in [
+            r"(a+)+(?!b)",
+            r"(a|a)*(?=b)",
+            r"(a*)\1",
+            r"(?>a+)b",
+            r"a+(?=b)",
+            r"\s+(?!\S)a",
+            r"(\s+(?!\S))*",
+            r"(?<=a)b",
+            r"(?:a{60}){60}",
+            r"a{1000}",
+            r"(",
+            r"\b\w+",
+        ] {
+            assert_eq!(steps(pattern), None, "{pattern}");
+        }
+        assert_eq!(steps(&"a|".repeat(2000)), None);
+        let message =
+            check(|file| file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = json!("(x+x+)+(?!y)"));
+        let message = message.err().unwrap();
+        assert!(message.starts_with("tokenizer.json: pattern is \"(x+x+)+(?!y)\", expected "), "{message}");
+        let replace = json!({"type": "Replace", "pattern": {"Regex": "(a*)*(?!b)"}, "content": ""});
+        assert!(check(|file| file["normalizer"] = replace.clone()).is_err());
+        assert!(check(|file| file["decoder"] = replace).is_err());
+    }
+
+    #[test]
+    fn parts_of_other_kinds_are_refused() {
+        for (part, value, name) in [
+            ("normalizer", json!({"type": "Precompiled", "precompiled_charsmap": ""}), "normalizer"),
+            ("pre_tokenizer", json!({"type": "Sequence", "pretokenizers": [{"type": "Metaspace"}]}), "pre_tokenizer"),
+            ("decoder", json!({"type": 7}), "decoder"),
+            ("model", json!({"type": "Unigram", "vocab": []}), "model.type"),
+            ("model", json!({"type": "BPE", "continuing_subword_prefix": "##"}), "model.continuing_subword_prefix"),
+        ] {
+            let message = check(|file| file[part] = value).err().unwrap();
+            assert!(message.starts_with(&format!("tokenizer.json: {name} is ")), "{message}");
+        }
+        assert!(Patterns::check(b"{", Path::new("tokenizer.json")).is_err());
+    }
+
+    #[test]
+    fn a_text_on_which_the_library_would_give_up_is_told() {
+        let Ok(patterns) = check(|file| {
+            file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = json!("\\s+(?!\\S)|q");
+        }) else {
+            panic!("a fine pattern")
+        };
+        assert!(patterns.run_through(&"q".repeat(2_000_000)).is_ok());
+        assert!(patterns.run_through(&"x".repeat(10_000)).is_ok());
+        assert!(patterns.run_through(&"x".repeat(2_000_000)).is_err());
+    }
+}

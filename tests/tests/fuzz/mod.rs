@@ -1,0 +1,59 @@
+//! Inputs that come from elsewhere, changed by chance: each is read or refused, without a panic and within a bound of memory.
+
+pub mod counting;
+mod kinds;
+mod mutate;
+
+pub use kinds::Kind;
+
+use seethink_core::{Purpose, Rng};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a run of many inputs of a kind came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Inputs.
+    pub n: usize,
+    /// Inputs that were read, changed as they are.
+    pub n_read: usize,
+    /// Most bytes that one took, and which.
+    pub peak: (usize, usize),
+    /// Longest time that one took, and which.
+    pub slowest: (Duration, usize),
+    /// What went wrong, and on which.
+    pub findings: Vec<(usize, String)>,
+}
+
+/// The message of the last panic.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Feeds the inputs of these numbers; each is a function of the seed and its number.
+pub fn run(kind: &Kind, seed: u64, numbers: std::ops::Range<usize>) -> Outcome {
+    std::panic::set_hook(Box::new(|panic| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
+    }));
+    let mut outcome = Outcome::default();
+    for number in numbers {
+        let mut rng = Rng::new(seed, Purpose::World, &[kind.name.len() as u64, number as u64]);
+        let input = kind.input(&mut rng);
+        let begun = Instant::now();
+        let (result, peak) = counting::peak_of(number, || catch_unwind(AssertUnwindSafe(|| kind.feed(&input))));
+        outcome.n += 1;
+        outcome.slowest = outcome.slowest.max((begun.elapsed(), number));
+        outcome.peak = outcome.peak.max((peak, number));
+        match result {
+            Ok(read) => outcome.n_read += usize::from(read),
+            Err(_) => {
+                let message = PANIC.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                outcome.findings.push((number, message));
+            }
+        }
+        if peak > kind.bound {
+            outcome.findings.push((number, format!("took {peak} bytes, more than {}", kind.bound)));
+        }
+    }
+    drop(std::panic::take_hook());
+    outcome
+}
