@@ -36,6 +36,14 @@ impl Arm {
         Ok(config)
     }
 
+    /// The same with overrides, `path=value`.
+    ///
+    /// # Errors
+    /// If an override is wrong.
+    pub fn config_with(&self, setting: Setting, seed: u64, set: &[String]) -> Result<RunConfig> {
+        Ok(RunConfig::parse(&self.config(setting, seed)?.to_ron(), format!("{}.ron", self.id), set)?)
+    }
+
     /// Every arm.
     pub const ALL: [&'static Self; 17] = [
         &MERGED,
