@@ -261,7 +261,7 @@ impl Runs<'_> {
             let tree = match commit.strip_suffix('+') {
                 _ if commit.is_empty() => "an unknown commit".to_owned(),
                 Some(commit) => {
-                    format!("a tree with uncommitted changes on top of {commit}: nobody can make them again exactly")
+                    format!("a tree with uncommitted changes on top of {commit}, which nobody can restore")
                 }
                 None => format!("commit {commit}"),
             };
@@ -270,7 +270,7 @@ impl Runs<'_> {
             text += if has_origin {
                 ".\n"
             } else {
-                ", without fingerprints of base model and code: evidence of what was found, not results that a run may take up.\n"
+                "; without fingerprints of base model and code it is evidence of what was found, and no run takes it up.\n"
             };
         }
         text
