@@ -3,10 +3,10 @@
 use sha2::{Digest, Sha256};
 
 /// Twelve hexadecimal digits that stand for these texts, in their order.
-pub(crate) fn digest(texts: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+pub(crate) fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
     let mut hash = Sha256::new();
     for text in texts {
-        hash.update(text.as_ref().as_bytes());
+        hash.update(text.as_ref());
         hash.update([0]);
     }
     hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()

@@ -5,6 +5,7 @@ mod captions;
 mod digest;
 pub mod evaluation;
 pub mod experiment;
+pub mod findings;
 pub mod job;
 pub mod live;
 pub mod report;

@@ -5,9 +5,10 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use experiments::experiment::run::{self, Task};
-use experiments::experiment::{Arm, Experiment, Scale, Setting, backbone, docs, render, slurm};
+use experiments::experiment::{Arm, Experiment, Rendered, Results, Scale, Setting, backbone, docs, render, slurm};
 use experiments::{job, tables};
-use std::path::PathBuf;
+use seethink::config::BaseFamily;
+use std::path::{Path, PathBuf};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -50,7 +51,7 @@ enum Command {
         #[arg(long, default_value = "auto")]
         device: String,
     },
-    /// Copies the results of some tables, without their runs, and makes the tables there.
+    /// Copies the results of some tables, without their runs, and makes the tables there. Only runs of a tree without changes.
     Collect {
         #[command(flatten)]
         which: Which,
@@ -61,7 +62,7 @@ enum Command {
         #[arg(long, default_value = "experiments/results/tables", value_name = "DIR")]
         to: PathBuf,
     },
-    /// Writes docs/paper.md and configs/paper; to be run in the root of the repository.
+    /// Writes docs/paper.md, docs/findings.md and configs/paper; to be run in the root of the repository.
     Docs {
         /// Folder of results.
         #[arg(long, default_value = "experiments/results/tables", value_name = "DIR")]
@@ -126,8 +127,20 @@ impl Which {
     }
 
     fn tasks(&self) -> Result<Vec<Task>> {
-        let backbones = self.backbone.iter().map(|name| backbone(name)).collect::<Result<Vec<_>>>()?;
-        run::tasks(&self.experiments()?, self.scale, &backbones, self.seeds, &self.set)
+        run::tasks(&self.experiments()?, self.scale, &self.backbones()?, self.seeds, &self.set)
+    }
+
+    fn backbones(&self) -> Result<Vec<BaseFamily>> {
+        self.backbone.iter().map(|name| backbone(name)).collect()
+    }
+
+    /// Makes the pages from what lies below `out`; returns them.
+    fn pages(&self, out: &Path) -> Result<Vec<Rendered>> {
+        let results = Results::read(self.scale, &self.backbones()?, self.seeds, &self.set, out)?;
+        let pages: Vec<Rendered> =
+            self.experiments()?.into_iter().map(|one| render(one, &results)).collect::<Result<_>>()?;
+        pages.iter().try_for_each(|page| page.write(out))?;
+        Ok(pages)
     }
 }
 
@@ -150,9 +163,7 @@ fn main() -> Result<()> {
         Command::Collect { which, from, to } => {
             let tasks = which.tasks()?;
             println!("{} of {} results", run::collect(&tasks, &from, &to)?, tasks.len());
-            for experiment in which.experiments()? {
-                render(experiment, which.scale, &tasks, &to)?.write(&to)?;
-            }
+            which.pages(&to)?;
             Ok(())
         }
         Command::Docs { results } => docs::write(&results),
@@ -160,7 +171,7 @@ fn main() -> Result<()> {
 }
 
 fn table(args: &TableArgs) -> Result<()> {
-    let (experiments, tasks) = (args.which.experiments()?, args.which.tasks()?);
+    let tasks = args.which.tasks()?;
     let interrupter = job::interrupter();
     match args.launcher {
         Launcher::Local => {
@@ -172,10 +183,8 @@ fn table(args: &TableArgs) -> Result<()> {
             slurm::submit(&tasks, &args.out, &args.device, &args.sbatch)?;
         }
     }
-    for experiment in experiments {
-        let rendered = render(experiment, args.which.scale, &tasks, &args.out)?;
-        rendered.write(&args.out)?;
-        println!("{}", rendered.markdown);
+    for page in args.which.pages(&args.out)? {
+        println!("{}", page.markdown);
     }
     Ok(())
 }

@@ -7,14 +7,16 @@ mod common;
 use common::SMALL;
 use experiments::experiment::run::{self, Task};
 use experiments::experiment::{
-    Arm, BASE, Experiment, MERGED, RESULT, Row, RunResult, STAGED, Scale, Setting, docs, render,
+    Arm, BASE, Experiment, MERGED, MERGED_AS_RELEASED, MERGED_FROZEN, Origin, RESULT, Results, Row, RunResult, STAGED,
+    Scale, Setting, docs, render,
 };
-use experiments::tables;
+use experiments::{findings, tables};
 use seethink::config::BaseFamily;
 use seethink::prelude::*;
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 fn settings() -> impl Iterator<Item = Setting> {
     let of = |scale| BaseFamily::ALL.into_iter().map(move |(_, backbone)| Setting { scale, backbone });
@@ -31,7 +33,7 @@ fn every_arm_has_a_configuration_of_its_own_everywhere() {
         let mut seen = BTreeSet::new();
         for arm in Arm::ALL {
             let config = arm.config(setting, 1).unwrap_or_else(|error| panic!("{}: {error:#}", arm.id));
-            // As released and frozen come to the same where an epoch is what a controlled stage has, but for the name of a length.
+            // Some come to the same run here and there all the same: `Aliases` finds them.
             assert!(seen.insert(config.to_ron()), "{} is another arm in {}", arm.id, setting.folder());
         }
     }
@@ -84,8 +86,9 @@ fn runs_are_shared_by_tables_and_seeds_go_first() {
     let tasks = all_tasks(Scale::Micro);
     let names: BTreeSet<String> = tasks.iter().map(Task::name).collect();
     assert_eq!(names.len(), tasks.len());
-    // Seventeen arms on one backbone, two on the three others.
-    assert_eq!(tasks.len(), 3 * (17 + 2 * 3));
+    // Seventeen arms on one backbone, of which two are one run, and two arms on the three others.
+    assert_eq!(tasks.len(), 3 * (16 + 2 * 3));
+    assert!(tasks.iter().all(|task| task.arm.id != MERGED_AS_RELEASED.id));
     assert!(tasks.windows(2).all(|pair| pair[0].seed <= pair[1].seed));
 }
 
@@ -96,11 +99,118 @@ fn a_table_does_not_compare_a_run_with_itself() {
         contrasts: &[],
         ..*tables::ALL[0]
     };
-    let error = run::tasks(&[&TWICE], Scale::Micro, &[], 1, &[]).err().unwrap().to_string();
-    assert!(
-        error.contains("\"one\"") && error.contains("\"other\"") && error.contains("same configuration"),
-        "{error}"
-    );
+    static ALIAS: Experiment = Experiment {
+        rows: &[Row { label: "one", arm: &MERGED_FROZEN }, Row { label: "other", arm: &MERGED_AS_RELEASED }],
+        backbones: &[BaseFamily::Qwen3Vl],
+        contrasts: &[],
+        ..*tables::ALL[0]
+    };
+    for table in [&TWICE, &ALIAS] {
+        let error = run::tasks(&[table], Scale::Micro, &[], 1, &[]).err().unwrap().to_string();
+        assert!(
+            error.contains("\"one\"") && error.contains("\"other\"") && error.contains("same effective settings"),
+            "{error}"
+        );
+    }
+    // At full scale the released script takes other steps.
+    assert_eq!(run::tasks(&[&ALIAS], Scale::Full, &[], 1, &[]).unwrap().len(), 2);
+}
+
+fn committed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("results/tables")
+}
+
+static COMMITTED: LazyLock<Results> = LazyLock::new(|| docs::read(&committed()).unwrap());
+
+/// A task and a committed result of its arm.
+fn task_and_result() -> (Task, RunResult) {
+    let setting = Setting { scale: Scale::Micro, backbone: BaseFamily::Qwen3Vl };
+    let task = Task { setting, arm: &STAGED, seed: 1, set: Vec::new() };
+    let result = RunResult::read(&task.folder(&committed()).join(RESULT)).unwrap().unwrap();
+    (task, result)
+}
+
+#[test]
+fn a_result_of_other_settings_model_or_code_is_not_taken_up() {
+    let (task, found) = task_and_result();
+    let now = Origin::of(&task.config().unwrap()).unwrap();
+    let with = |config: String, origin: Option<Origin>| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = task.folder(folder.path()).join(RESULT);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        RunResult { config, origin, ..found.clone() }.write(&path).unwrap();
+        task.result(folder.path()).map_err(|error| error.to_string())
+    };
+    let settings = || task.digest().unwrap();
+    assert!(with(settings(), Some(now.clone())).unwrap().is_some());
+    let other = || "0".repeat(12);
+    for (result, expected) in [
+        (with(other(), Some(now.clone())), "other settings"),
+        (with(settings(), Some(Origin { model: other(), ..now.clone() })), "another base model"),
+        (with(settings(), Some(Origin { code: other(), ..now.clone() })), "other code"),
+        (with(settings(), None), "no record of its base model and code"),
+    ] {
+        let error = result.unwrap_err();
+        assert!(error.contains(expected) && error.contains("choose another folder"), "{error}");
+    }
+}
+
+#[test]
+fn defaults_are_in_the_digest_of_a_configuration() {
+    let (task, _) = task_and_result();
+    let config = task.config().unwrap();
+    // Left out of the file, and in the digest all the same.
+    assert!(!config.to_ron().contains("samples"));
+    let other = Task { set: vec!["evaluation.samples=13".into()], ..task.clone() };
+    let same = Task { set: vec!["evaluation.samples=12".into()], ..task.clone() };
+    assert_eq!(task.digest().unwrap(), same.digest().unwrap());
+    assert_ne!(task.digest().unwrap(), other.digest().unwrap());
+    assert!(format!("{config:?}").contains("samples: 12"));
+}
+
+#[test]
+fn results_of_a_changed_tree_are_not_collected() {
+    let (task, found) = task_and_result();
+    let origin = Some(Origin::of(&task.config().unwrap()).unwrap());
+    for (commit, collected) in [("0123456789ab", true), ("0123456789ab+", false), ("", false)] {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = task.folder(from.path()).join(RESULT);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let result = RunResult {
+            config: task.digest().unwrap(),
+            origin: origin.clone(),
+            commit: commit.into(),
+            ..found.clone()
+        };
+        result.write(&path).unwrap();
+        let tasks = [task.clone()];
+        match run::collect(&tasks, from.path(), to.path()) {
+            Ok(n) => assert!(collected && n == 1),
+            Err(error) => assert!(!collected && error.to_string().contains("without changes"), "{error}"),
+        }
+        assert_eq!(task.folder(to.path()).join(RESULT).exists(), collected);
+    }
+}
+
+#[test]
+fn committed_results_name_a_clean_commit_or_are_marked() {
+    let mut n_unrecorded = 0;
+    for task in all_tasks(Scale::Micro) {
+        let path = task.folder(&committed()).join(RESULT);
+        let Some(result) = RunResult::read(&path).unwrap() else { continue };
+        if result.origin.is_some() {
+            assert!(result.is_of_clean_tree(), "{}: commit {:?}", path.display(), result.commit);
+        } else {
+            // Older than fingerprints. There will be no more of them.
+            assert!(["c176b3727e08+", "b81c66ac340e"].contains(&result.commit.as_str()), "{}", path.display());
+            assert!(task.result(&committed()).is_err());
+            n_unrecorded += 1;
+        }
+    }
+    assert!(n_unrecorded <= 66, "{n_unrecorded}");
+    // Nothing else lies there.
+    let seeds = |folder: &Path| std::fs::read_dir(folder).map(|entries| entries.count()).unwrap_or(0);
+    assert_eq!(seeds(&committed().join("micro/qwen3_vl")), 16);
 }
 
 #[test]
@@ -112,20 +222,86 @@ fn files_made_of_the_tables_are_up_to_date() {
         assert!(found == text, "{}: {again}", path.display());
     }
     let results = Path::new("experiments/results/tables");
-    let page = docs::page(&root.join(results), results).unwrap();
+    let found = &*COMMITTED;
+    let page = docs::page(found, &root.join(results), results).unwrap();
     assert!(std::fs::read_to_string(root.join("docs/paper.md")).unwrap_or_default() == page, "docs/paper.md: {again}");
+    let page = findings::page(found).unwrap();
+    let path = root.join(findings::PAGE);
+    assert!(std::fs::read_to_string(&path).unwrap_or_default() == page, "{}: {again}", path.display());
+    let readme = findings::readme(found).unwrap();
+    let text = std::fs::read_to_string(root.join("README.md")).unwrap();
+    assert!(text.contains(&readme), "README.md lacks:\n{readme}");
+}
+
+#[test]
+fn findings_ask_for_nothing_that_was_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let nothing = Results::read(Scale::Micro, &[], 1, &[], folder.path()).unwrap();
+    let error = format!("{:#}", findings::page(&nothing).unwrap_err());
+    assert!(error.contains("the findings ask for {{") && error.contains("not run"), "{error}");
 }
 
 #[test]
 fn committed_tables_are_what_the_committed_results_say() {
-    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("results/tables");
-    let tasks = all_tasks(Scale::Micro);
+    let again = "run `cargo run --release -p experiments -- collect all`";
+    let folder = committed().join("micro");
+    let results = &*COMMITTED;
+    let mut expected: BTreeSet<String> = BTreeSet::new();
     for experiment in tables::ALL {
-        let path = results.join("micro").join(format!("{}.md", experiment.id));
-        let Ok(found) = std::fs::read_to_string(&path) else { continue };
-        let made = render(experiment, Scale::Micro, &tasks, &results).unwrap().markdown;
-        assert!(found == made, "{}: run `cargo run --release -p experiments -- collect all`", path.display());
+        let name = format!("{}.md", experiment.id);
+        let found = std::fs::read_to_string(folder.join(&name));
+        let found = found.unwrap_or_else(|error| panic!("{name} is missing: {error}; {again}"));
+        let made = render(experiment, results).unwrap();
+        assert!(found == made.markdown, "{name}: {again}");
+        expected.insert(name);
+        expected.extend(made.figures().flat_map(|name| [format!("{name}.svg"), format!("{name}.png")]));
     }
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap());
+    let files: BTreeSet<String> = files
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(files, expected, "{again}");
+}
+
+#[test]
+fn a_comparison_has_one_p_value_in_every_table() {
+    let results = &*COMMITTED;
+    let (main, vision) = (tables::find("main_comparison").unwrap(), tables::find("vision_freezing").unwrap());
+    let of = |experiment: &Experiment, label: &str, column| {
+        let question = experiment.contrasts.iter().find(|one| one.label == label).unwrap();
+        results.compared(BaseFamily::Qwen3Vl, question, column).unwrap()
+    };
+    let first = of(main, "staged − merged", "textual reasoning");
+    assert_eq!(first, of(vision, "open: staged − merged", "textual reasoning"));
+    // Asked the other way round it is the same as well.
+    static REVERSED: [experiments::experiment::Contrast; 1] =
+        [experiments::experiment::Contrast { label: "merged − staged", terms: &[(1.0, "merged"), (-1.0, "staged")] }];
+    let other = results.compared(BaseFamily::Qwen3Vl, &REVERSED[0], "textual reasoning").unwrap();
+    assert_eq!((other.corrected, other.estimate.value), (first.corrected, -first.estimate.value));
+    // Every comparison of the tables on this backbone is counted, once: more than any table has, fewer than all of them have.
+    let sizes = tables::ALL.into_iter().filter(|one| one.backbones.contains(&BaseFamily::Qwen3Vl));
+    let sizes: Vec<usize> = sizes.map(|one| one.contrasts.len() * one.columns.len()).collect();
+    assert!(
+        first.n_family > *sizes.iter().max().unwrap() && first.n_family < sizes.iter().sum(),
+        "{first:?} {sizes:?}"
+    );
+    // The backbones with one table have a family of their own.
+    let alone = &main.contrasts[0];
+    assert_eq!(results.compared(BaseFamily::InternVl3, alone, "mean").unwrap().n_family, 12);
+}
+
+#[test]
+fn a_claim_about_all_backbones_has_a_test_of_its_own() {
+    let results = &*COMMITTED;
+    let pooled = results.pooled(tables::find("main_comparison").unwrap());
+    let mean = pooled[0][3].unwrap();
+    assert_eq!((mean.estimate.n_pairs, mean.n_family), (12, 12));
+    assert!((100.0 * mean.estimate.value + 0.88).abs() < 0.005, "{mean:?}");
+    // −2.503 over the pairs alone, a little less with the share of the problems.
+    assert!((-2.51..-2.2).contains(&mean.estimate.t()) && mean.estimate.p < 0.05, "{mean:?}");
+    assert!(mean.corrected > mean.estimate.p);
+    assert!(results.pooled(tables::find("stage_order").unwrap()).is_empty());
 }
 
 /// The program with these arguments.
@@ -183,5 +359,7 @@ fn what_does_not_exist_is_named_with_what_does() {
     refused(&["table", "stage_order", "--scale", "tiny"], &["tiny", "micro or full"]);
     refused(&["table", "stage_order", "--backbone", "gpt"], &["gpt", "qwen3_vl"]);
     refused(&["run", "--arm", "sideways"], &["sideways", "text_first"]);
+    // One run under two names is made under one.
+    refused(&["run", "--arm", "merged_as_released"], &["merged_frozen", "same effective settings"]);
     refused(&["table", "stage_order", "--set", "grpo.groupsize=4"], &["groupsize", "group_size"]);
 }

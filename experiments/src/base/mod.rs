@@ -11,6 +11,7 @@ mod tokenizer;
 pub use checkpoint::write_blank;
 pub use lessons::{cells, lookups, of_mixed_habits};
 
+use crate::digest::digest;
 use crate::report::write_file;
 use anyhow::{Context, Result};
 use seethink::config::BaseFamily;
@@ -56,4 +57,9 @@ pub fn unpack(family: BaseFamily, dir: &Path) -> Result<()> {
         write_file(&dir.join(name), bytes)?;
     }
     Ok(())
+}
+
+/// Stands for the files of the model of a family that ships with the programs.
+pub(crate) fn fingerprint(family: BaseFamily) -> String {
+    digest(embedded(family).iter().flat_map(|(name, bytes)| [name.as_bytes(), *bytes]))
 }

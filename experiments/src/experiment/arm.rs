@@ -47,6 +47,14 @@ impl Arm {
         self.id.ends_with("_as_released")
     }
 
+    /// The same with overrides, `path=value`.
+    ///
+    /// # Errors
+    /// If an override is wrong.
+    pub fn config_with(&self, setting: Setting, seed: u64, set: &[String]) -> Result<RunConfig> {
+        Ok(RunConfig::parse(&self.config(setting, seed)?.to_ron(), format!("{}.ron", self.id), set)?)
+    }
+
     /// Every arm.
     pub const ALL: [&'static Self; 17] = [
         &MERGED,

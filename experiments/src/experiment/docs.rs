@@ -1,11 +1,11 @@
-//! What is written of experiments into the repository: `docs/paper.md`, and `configs/paper` with a file for every arm.
+//! What is written of experiments into the repository: `docs/paper.md`, `docs/findings.md`, and `configs/paper` with a file for
+//! every arm.
 
 use super::deviations;
-use super::run::Task;
-use super::{Arm, Counts, Experiment, RESULT, Read, RunResult, Scale, Setting};
+use super::{Arm, Experiment, Results, RunResult, Scale, Setting};
 use crate::report::number::{count, duration};
 use crate::report::{Meter, Spread, write_file};
-use crate::tables;
+use crate::{findings, tables};
 use anyhow::Result;
 use seethink::config::BaseFamily;
 use std::fmt::Write;
@@ -24,7 +24,17 @@ pub fn write(results: &Path) -> Result<()> {
     for (path, text) in configs()? {
         write_file(&path, text.as_bytes())?;
     }
-    Ok(write_file(Path::new(PAGE), page(results, results)?.as_bytes())?)
+    let found = read(results)?;
+    write_file(Path::new(PAGE), page(&found, results, results)?.as_bytes())?;
+    Ok(write_file(Path::new(findings::PAGE), findings::page(&found)?.as_bytes())?)
+}
+
+/// What was run at micro scale.
+///
+/// # Errors
+/// If a result is broken.
+pub fn read(results: &Path) -> Result<Results> {
+    Results::read(Scale::Micro, &[], MOST_SEEDS, &[], results)
 }
 
 /// The configurations of full scale, each with its path.
@@ -52,12 +62,12 @@ fn config_path(setting: Setting, arm: &Arm) -> PathBuf {
     Path::new("configs/paper").join(setting.folder()).join(format!("{}.ron", arm.id))
 }
 
-/// The page: table → arm → configuration → command → paper → ours → costs. Results are read from `results`, and linked to as
-/// `shown`, a path below the root of the repository.
+/// The page: table → arm → configuration → command → paper → ours → costs. Tables lie in `results`, and are linked to as `shown`, a
+/// path below the root of the repository.
 ///
 /// # Errors
-/// If a result is broken.
-pub fn page(results: &Path, shown: &Path) -> Result<String> {
+/// If an arm has no configuration.
+pub fn page(found: &Results, results: &Path, shown: &Path) -> Result<String> {
     let mut text = String::from(
         "# The paper's tables\n\n\
          This page is made by `cargo run --release -p experiments -- docs`; a test sees to it that it is up to date.\n\
@@ -100,7 +110,7 @@ pub fn page(results: &Path, shown: &Path) -> Result<String> {
                     row.arm.about,
                     config.display(),
                     if paper.is_empty() { "–".into() } else { paper.join(", ") },
-                    ours(experiment, micro, row.arm, results)?,
+                    ours(experiment, micro, row.arm, found),
                 );
             }
         }
@@ -109,32 +119,19 @@ pub fn page(results: &Path, shown: &Path) -> Result<String> {
 }
 
 /// The cells of what was run: values, and costs of a run.
-fn ours(experiment: &Experiment, setting: Setting, arm: &'static Arm, results: &Path) -> Result<String> {
-    let mut runs: Vec<RunResult> = Vec::new();
-    for task in (1..=MOST_SEEDS).map(|seed| Task { setting, arm, seed, set: Vec::new() }) {
-        runs.extend(RunResult::read(&task.folder(results).join(RESULT))?);
-    }
-    let mean = |value: &dyn Fn(&RunResult) -> Option<f64>| {
-        Spread::over(runs.iter().filter_map(value)).map(|spread| spread.mean)
-    };
-    if runs.is_empty() {
-        return Ok("not run | – | – | – | –".into());
-    }
+fn ours(experiment: &Experiment, setting: Setting, arm: &Arm, results: &Results) -> String {
+    let Some(runs) = results.runs(setting.backbone, arm.id) else { return "not run | – | – | – | –".into() };
     let values = experiment.columns.iter().filter_map(|column| {
-        let value = mean(&|run| match &column.read {
-            Read::Outcomes(statistic) => {
-                let counts: Vec<Counts> = run.after.values().map(|one| Counts::of(one)).collect();
-                Some(statistic(&counts)).filter(|value| value.is_finite())
-            }
-            Read::Result(read) => read(run),
-        })?;
+        let value = results.spread(setting.backbone, arm.id, &column.read)?.mean;
         Some(format!("{} {}", column.label, column.unit.show(value)))
     });
     let values: Vec<String> = values.collect();
-    let cost = |meter: Meter| mean(&|run| run.total.get(meter));
+    let cost = |meter: Meter| {
+        Spread::over(runs.values().filter_map(|run: &RunResult| run.total.get(meter))).map(|spread| spread.mean)
+    };
     let flops = cost(Meter::ForwardFlops).zip(cost(Meter::BackwardFlops)).map(|(forward, backward)| forward + backward);
     let show = |value: Option<f64>, show: fn(f64) -> String| value.map_or_else(|| "–".to_owned(), show);
-    Ok(format!(
+    format!(
         "{} ({} {}) | {} | {} | {} | {}",
         values.join(", "),
         runs.len(),
@@ -143,5 +140,5 @@ fn ours(experiment: &Experiment, setting: Setting, arm: &'static Arm, results: &
         show(cost(Meter::TokensTrained), count),
         show(flops, |flops| format!("{:.2}", flops / 1e12)),
         show(cost(Meter::WallSecs), duration),
-    ))
+    )
 }

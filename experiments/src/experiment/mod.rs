@@ -1,14 +1,17 @@
 //! Experiments: arms, run with several seeds and put side by side, and how sure one can be of what they show.
 //!
 //! An [`Experiment`] is data: its rows are [`Arm`]s, its columns statistics of test outcomes, its contrasts the questions that
-//! it answers. [`run`] makes the runs, [`RunResult`] is what outlives each, [`render`] is the table.
+//! it answers. [`run`] makes the runs, [`RunResult`] is what outlives each, [`Results`] compares them, [`render`] is the table.
 
 mod arm;
 mod confounds;
 mod deviations;
 pub mod docs;
+mod effective;
+mod origin;
 mod render;
 mod result;
+mod results;
 pub mod run;
 mod setting;
 pub mod slurm;
@@ -16,10 +19,14 @@ mod statistics;
 
 pub use arm::*;
 pub use confounds::Confounds;
+pub use effective::Aliases;
+pub use origin::Origin;
+pub(crate) use render::p_value;
 pub use render::{Rendered, render};
 pub use result::{RESULT, RunResult};
+pub use results::{Compared, Results};
 pub use setting::{Scale, Setting, backbone};
-pub use statistics::{Counts, Estimate, Letters, Statistic, contrast, holm};
+pub use statistics::{Counts, Estimate, Letters, Pair, Statistic, contrast, holm};
 
 use crate::report::Meter;
 use seethink::config::BaseFamily;
@@ -64,6 +71,16 @@ pub struct Column {
     pub unit: Unit,
     /// How it is read off.
     pub read: Read,
+}
+
+impl Column {
+    /// The statistic, where the column is read from outcomes.
+    pub fn statistic(&self) -> Option<Statistic> {
+        match self.read {
+            Read::Outcomes(statistic) => Some(statistic),
+            Read::Result(_) => None,
+        }
+    }
 }
 
 /// What a column is given in.

@@ -1,14 +1,10 @@
 //! An experiment as a page: what came of its rows, how sure its differences are, what it cost, what else differs, and what the
 //! paper says.
 
-use super::run::Task;
-use super::{
-    BASE, Confounds, Contrast, Estimate, Experiment, Letters, Read, RunResult, Scale, Setting, Source, Unit, contrast,
-    holm,
-};
+use super::{BASE, Compared, Confounds, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit};
 use crate::report::number::{count, duration};
-use crate::report::{self, Arms, Meter, Spread, draw_arms, draw_curves, write_drawing, write_file};
-use anyhow::{Result, ensure};
+use crate::report::{Arms, Meter, Spread, draw_arms, draw_curves, write_drawing, write_file};
+use anyhow::Result;
 use seethink::drawing::Drawing;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -47,12 +43,11 @@ pub struct Rendered {
     figures: Vec<(String, Drawing)>,
 }
 
-/// The runs of one backbone.
+/// A table on one backbone.
 struct Runs<'a> {
-    experiment: &'a Experiment,
+    experiment: &'static Experiment,
     setting: Setting,
-    /// `[arm][seed]`
-    results: BTreeMap<&'static str, BTreeMap<u64, RunResult>>,
+    results: &'a Results,
 }
 
 impl Rendered {
@@ -67,24 +62,30 @@ impl Rendered {
         }
         Ok(write_file(&folder.join(format!("{}.md", self.id)), self.markdown.as_bytes())?)
     }
+
+    /// Names of the figures that the page shows, without their endings.
+    pub fn figures(&self) -> impl Iterator<Item = &str> {
+        self.figures.iter().map(|(name, _)| name.as_str())
+    }
 }
 
-/// The table of an experiment, from the results of some runs below `out`; what has none is "not run".
+/// The table of an experiment; what has no result is "not run".
 ///
 /// # Errors
-/// If a result is broken or of other settings, or runs were tested on different problems.
-pub fn render(experiment: &Experiment, scale: Scale, tasks: &[Task], out: &Path) -> Result<Rendered> {
+/// If an arm has no configuration, which is a mistake in the table.
+pub fn render(experiment: &'static Experiment, results: &Results) -> Result<Rendered> {
     let Experiment { id, title, paper, claim, .. } = experiment;
     let mut markdown = format!("# {title}\n\n{paper} of arXiv 2605.20177. The paper's claim: {claim}\n");
     let mut figures = Vec::new();
     for &backbone in experiment.backbones {
-        let runs = Runs::read(experiment, Setting { scale, backbone }, tasks, out)?;
-        let _ = write!(markdown, "\n## {}\n\n{}", runs.setting.title(), runs.values());
-        if runs.results.is_empty() {
+        let setting = Setting { scale: results.scale, backbone };
+        let runs = Runs { experiment, setting, results };
+        let _ = write!(markdown, "\n## {}\n\n{}", setting.title(), runs.values());
+        if runs.is_empty() {
             continue;
         }
-        let name = format!("{id}-{}", runs.setting.folder());
-        let _ = write!(markdown, "\n![{title}, {}]({name}.svg)\n", runs.setting.title());
+        let name = format!("{id}-{}", setting.folder());
+        let _ = write!(markdown, "\n![{title}, {}]({name}.svg)\n", setting.title());
         figures.push((name.clone(), runs.figure()));
         if let Some(curves) = runs.curves() {
             let _ = write!(markdown, "\n![length of rollouts against the step]({name}-steps.svg)\n");
@@ -93,57 +94,30 @@ pub fn render(experiment: &Experiment, scale: Scale, tasks: &[Task], out: &Path)
         markdown += &runs.differences();
         markdown += &runs.costs();
         markdown += &runs.confounds()?;
+        markdown += &runs.origins();
     }
-    markdown += &reported(experiment, scale);
-    Ok(Rendered { id, scale, markdown, figures })
+    markdown += &pooled(experiment, results);
+    markdown += &reported(experiment, results.scale);
+    Ok(Rendered { id, scale: results.scale, markdown, figures })
 }
 
-impl<'a> Runs<'a> {
-    fn read(experiment: &'a Experiment, setting: Setting, tasks: &[Task], out: &Path) -> Result<Self> {
-        let mut results: BTreeMap<&str, BTreeMap<u64, RunResult>> = BTreeMap::new();
-        for task in tasks.iter().filter(|task| task.setting == setting && experiment.row(task.arm.id).is_some()) {
-            if let Some(result) = task.result(out)? {
-                results.entry(task.arm.id).or_default().insert(task.seed, result);
-            }
-        }
-        let mut problems = results.values().flat_map(BTreeMap::values).map(|result| &result.problems);
-        if let Some(first) = problems.next() {
-            ensure!(problems.all(|other| other == first), "{}: runs were tested on different problems", experiment.id);
-        }
-        Ok(Self { experiment, setting, results })
-    }
-
-    /// The runs of an arm; for the base model, those that began with it.
+impl Runs<'_> {
     fn of(&self, arm: &str) -> Option<&BTreeMap<u64, RunResult>> {
-        let began_with_base = |runs: &&BTreeMap<u64, RunResult>| {
-            runs.values().all(|run| run.checkpoints.first().is_some_and(report::Checkpoint::is_base))
-        };
-        if arm == BASE { self.results.values().find(began_with_base) } else { self.results.get(arm) }
+        self.results.runs(self.setting.backbone, arm)
     }
 
-    /// The letters of an arm for these seeds; `None` unless it has them all.
-    fn letters(&self, arm: &str, seeds: &[u64]) -> Option<Letters<'_>> {
-        let runs = self.of(arm)?;
-        let of_run = |seed| {
-            let run: &RunResult = runs.get(seed)?;
-            Some(if arm == BASE { &run.before } else { &run.after }.values().map(String::as_str).collect())
-        };
-        seeds.iter().map(of_run).collect()
+    /// The rows that were run.
+    fn run(&self) -> impl Iterator<Item = (&'static super::Row, &BTreeMap<u64, RunResult>)> {
+        self.experiment.rows.iter().filter_map(|row| Some((row, self.of(row.arm.id)?)))
     }
 
-    /// A column of an arm, over its seeds.
+    fn is_empty(&self) -> bool {
+        self.run().next().is_none()
+    }
+
     fn spread(&self, arm: &str, read: &Read) -> Option<Spread> {
-        let runs = self.of(arm)?;
-        match read {
-            Read::Outcomes(statistic) => {
-                let seeds: Vec<u64> = runs.keys().copied().collect();
-                let value =
-                    |run: &Vec<&str>| statistic(&run.iter().map(|one| super::Counts::of(one)).collect::<Vec<_>>());
-                Spread::over(self.letters(arm, &seeds)?.iter().map(value).filter(|value| value.is_finite()))
-            }
-            Read::Result(_) if arm == BASE => None,
-            Read::Result(read) => Spread::over(runs.values().filter_map(read)),
-        }
+        // The base model is shown with the rows that began with it.
+        (!self.is_empty()).then(|| self.results.spread(self.setting.backbone, arm, read)).flatten()
     }
 
     /// Rows with their labels, the base model first.
@@ -155,7 +129,7 @@ impl<'a> Runs<'a> {
         let columns = self.experiment.columns;
         let mut text = header("", columns.iter().map(|column| column.label).chain(["seeds"]));
         for (label, arm) in self.rows() {
-            let n_seeds = self.of(arm).map_or(0, BTreeMap::len);
+            let n_seeds = self.of(arm).filter(|_| !self.is_empty()).map_or(0, BTreeMap::len);
             let cells = columns.iter().map(|column| match self.spread(arm, &column.read) {
                 // The base model is the same for every seed.
                 Some(spread) if arm == BASE => column.unit.show(spread.mean),
@@ -172,8 +146,7 @@ impl<'a> Runs<'a> {
             (false, true) => "In tokens",
             _ => "In % and tokens",
         };
-        let n_test =
-            self.results.values().flat_map(BTreeMap::values).flat_map(|run| run.after.values()).map(String::len);
+        let n_test = self.run().flat_map(|(_, runs)| runs.values()).flat_map(|run| run.after.values()).map(String::len);
         let n_test = n_test.max().unwrap_or(0);
         let tested = if n_test > 0 {
             format!("; {n_test} test problems of each capability, answered greedily")
@@ -184,60 +157,31 @@ impl<'a> Runs<'a> {
         text
     }
 
-    /// Every contrast in every column that has outcomes, with the runs of the seeds that all its arms have.
-    fn estimates(&self) -> Vec<(&'static Contrast, Vec<Option<Estimate>>)> {
-        let estimate = |question: &'static Contrast| {
-            let seeds: Vec<u64> = {
-                let of = |arm| self.of(arm).map(|runs| runs.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
-                let mut seeds = question.terms.iter().map(|(_, arm)| of(arm));
-                let first = seeds.next().unwrap_or_default();
-                seeds.fold(first, |common, other| common.into_iter().filter(|seed| other.contains(seed)).collect())
-            };
-            let letters: Option<Vec<(f64, Letters<'_>)>> =
-                question.terms.iter().map(|(weight, arm)| Some((*weight, self.letters(arm, &seeds)?))).collect();
-            let columns = self.experiment.columns.iter().map(|column| match (&column.read, &letters) {
-                (Read::Outcomes(statistic), Some(letters)) => {
-                    let terms: Vec<_> = letters.iter().map(|(weight, letters)| (*weight, letters)).collect();
-                    contrast(&terms, *statistic)
-                }
-                _ => None,
-            });
-            (question, columns.collect())
-        };
-        self.experiment.contrasts.iter().map(estimate).collect()
-    }
-
     fn differences(&self) -> String {
-        let estimates = self.estimates();
-        let p: Vec<f64> = estimates.iter().flat_map(|(_, row)| row).flatten().map(|estimate| estimate.p).collect();
-        if p.is_empty() {
-            return String::new();
-        }
-        let n_tests = p.len();
-        let mut corrected = holm(&p).into_iter();
+        let compared = |question| {
+            let of = |column: &super::Column| self.results.compared(self.setting.backbone, question, column.label);
+            self.experiment.columns.iter().map(of).collect()
+        };
+        let rows: Vec<Vec<Option<Compared>>> = self.experiment.contrasts.iter().map(compared).collect();
+        let Some(first) = rows.iter().flatten().flatten().next() else { return String::new() };
         let mut text = String::from("\n### Differences\n\n");
-        text += &header("", self.experiment.columns.iter().map(|column| column.label));
-        for (question, row) in estimates {
-            let cells = row.into_iter().zip(self.experiment.columns).map(|(estimate, column)| {
-                let Some(Estimate { value, interval: (low, high), .. }) = estimate else { return "–".into() };
-                let p = corrected.next().unwrap_or(1.0);
-                let signed = |value| column.unit.signed(value);
-                let value = if p < LEVEL { format!("**{}**", signed(value)) } else { signed(value) };
-                format!("{value} [{}, {}], p {}", signed(low), signed(high), p_value(p))
-            });
-            text += &line(question.label, cells.collect::<Vec<_>>());
-        }
+        text += &comparisons(self.experiment, &rows);
         let _ = write!(
             text,
-            "\nIn points, with 95 % intervals of a bootstrap paired in seeds and problems; p is corrected for the {n_tests} \
-             differences of this table by Holm's procedure, and bold are those below {LEVEL}.\n"
+            "\nIn points, with 95 % intervals: Student's t over seeds, paired, and a bootstrap over the test problems for their share. \
+             p is that of no difference; after the arrow it is corrected by Holm's procedure for the {} differences of all tables \
+             that share a run with this one, and bold are those below {LEVEL} then.\n",
+            first.n_family
         );
+        if rows.iter().flatten().flatten().any(|one| one.estimate.n_pairs == 1) {
+            text += "Where there is one seed, the interval is over problems alone and says nothing of training.\n";
+        }
         text
     }
 
     /// The mean of a cost over the seeds of an arm.
     fn cost(&self, arm: &str, meter: Meter) -> Option<f64> {
-        let runs = self.results.get(arm)?;
+        let runs = self.of(arm)?;
         let costs: Option<Vec<f64>> = runs.values().map(|run| run.total.get(meter)).collect();
         Spread::over(costs?).map(|spread| spread.mean)
     }
@@ -245,7 +189,7 @@ impl<'a> Runs<'a> {
     fn costs(&self) -> String {
         let mut text = String::from("\n### What it cost\n\n");
         text += &header("", METERS.iter().map(|(name, ..)| *name));
-        for row in self.experiment.rows.iter().filter(|row| self.results.contains_key(row.arm.id)) {
+        for (row, _) in self.run() {
             let cells = METERS.iter().map(|(_, meter, show)| {
                 let Some(cost) = self.cost(row.arm.id, *meter) else { return "–".into() };
                 let is_time = matches!(meter, Meter::WallSecs | Meter::UpdateSecs);
@@ -279,8 +223,8 @@ impl<'a> Runs<'a> {
 
     /// How far an arm's cost is from that of the first row that was run, as a share of it, if that is too far.
     fn deviation(&self, arm: &str, meter: Meter) -> Option<f64> {
-        let first = self.experiment.rows.iter().map(|row| row.arm.id).find(|arm| self.results.contains_key(arm))?;
-        let deviation = self.cost(arm, meter)? / self.cost(first, meter)? - 1.0;
+        let (first, _) = self.run().next()?;
+        let deviation = self.cost(arm, meter)? / self.cost(first.arm.id, meter)? - 1.0;
         (deviation.abs() > TOLERANCE).then_some(deviation)
     }
 
@@ -292,7 +236,44 @@ impl<'a> Runs<'a> {
             let Confounds { vision, optimizer_starts, references, epochs, other } = Confounds::of(&config);
             text += &line(row.label, [epochs, vision, optimizer_starts.to_string(), references.to_string(), other]);
         }
+        for row in self.experiment.rows {
+            let run = self.results.run_of(self.setting.backbone, row.arm.id).filter(|run| *run != row.arm.id);
+            if let Some(run) = run {
+                let _ = write!(
+                    text,
+                    "\nThe row {} is `{}`, which has the same effective settings as `{run}` here: it is one run, made and shown \
+                     as that.\n",
+                    row.label, row.arm.id
+                );
+            }
+        }
         Ok(text)
+    }
+
+    /// What made the runs.
+    fn origins(&self) -> String {
+        let mut commits: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+        for run in self.run().flat_map(|(_, runs)| runs.values()) {
+            *commits.entry((run.commit.as_str(), run.origin.is_some())).or_default() += 1;
+        }
+        let mut text = String::from("\n### What made the runs\n\n");
+        for ((commit, has_origin), n) in commits {
+            let tree = match commit.strip_suffix('+') {
+                _ if commit.is_empty() => "an unknown commit".to_owned(),
+                Some(commit) => {
+                    format!("a tree with uncommitted changes on top of {commit}, which nobody can restore")
+                }
+                None => format!("commit {commit}"),
+            };
+            let runs = if n == 1 { "1 run is".to_owned() } else { format!("{n} runs are") };
+            let _ = write!(text, "{runs} of {tree}");
+            text += if has_origin {
+                ".\n"
+            } else {
+                "; without fingerprints of base model and code it is evidence of what was found, and no run takes it up.\n"
+            };
+        }
+        text
     }
 
     fn figure(&self) -> Drawing {
@@ -325,14 +306,13 @@ impl<'a> Runs<'a> {
     /// Length of rollouts against the step, where a table is about tokens.
     fn curves(&self) -> Option<Drawing> {
         self.experiment.columns.iter().any(|column| column.unit == Unit::Tokens).then(|| {
-            let curve = |row: &super::Row| {
-                let runs = self.results.get(row.arm.id)?;
+            let curve = |(row, runs): (&super::Row, &BTreeMap<u64, RunResult>)| {
                 let n_steps = runs.values().map(|run| run.length.len()).min()?;
                 let at =
                     |step: usize| runs.values().map(|run| f64::from(run.length[step])).sum::<f64>() / runs.len() as f64;
                 Some((row.label.to_owned(), (0..n_steps).map(at).collect()))
             };
-            let arms: Vec<(String, Vec<f64>)> = self.experiment.rows.iter().filter_map(curve).collect();
+            let arms: Vec<(String, Vec<f64>)> = self.run().filter_map(curve).collect();
             draw_curves("Mean completion length of rollouts (tokens)", &arms)
         })
     }
@@ -354,13 +334,46 @@ impl Unit {
     }
 
     /// A value, with one decimal.
-    pub(super) fn show(self, value: f64) -> String {
+    pub(crate) fn show(self, value: f64) -> String {
         format!("{:.1}", self.scale() * value)
     }
 
-    fn signed(self, value: f64) -> String {
+    pub(crate) fn signed(self, value: f64) -> String {
         format!("{:+.1}", self.scale() * value).replace('-', "−")
     }
+}
+
+/// A table of comparisons, `[contrast][column]`.
+fn comparisons(experiment: &Experiment, rows: &[Vec<Option<Compared>>]) -> String {
+    let mut text = header("", experiment.columns.iter().map(|column| column.label));
+    for (question, row) in experiment.contrasts.iter().zip(rows) {
+        let cells = row.iter().zip(experiment.columns).map(|(compared, column)| {
+            let Some(Compared { estimate, corrected, .. }) = compared else { return "–".into() };
+            let signed = |value| column.unit.signed(value);
+            let value = signed(estimate.value);
+            let value = if *corrected < LEVEL { format!("**{value}**") } else { value };
+            let (low, high) = estimate.interval;
+            let (p, corrected) = (p_value(estimate.p), p_value(*corrected));
+            format!("{value} [{}, {}], p {p} → {corrected}", signed(low), signed(high))
+        });
+        text += &line(question.label, cells.collect::<Vec<_>>());
+    }
+    text
+}
+
+/// The comparisons over all backbones at once, where there are several.
+fn pooled(experiment: &Experiment, results: &Results) -> String {
+    let rows = results.pooled(experiment);
+    let Some(first) = rows.iter().flatten().flatten().next() else { return String::new() };
+    let mut text = String::from("\n## All backbones\n\n");
+    text += &comparisons(experiment, &rows);
+    let _ = write!(
+        text,
+        "\nIn points, over the {} pairs of runs of all backbones, as above; p is corrected for the {} differences of this table, \
+         which are about all backbones.\n",
+        first.estimate.n_pairs, first.n_family
+    );
+    text
 }
 
 /// What the paper says, as far as it could be found.
@@ -394,7 +407,7 @@ fn line(first: &str, rest: impl IntoIterator<Item = String>) -> String {
     format!("| {first} | {} |\n", cells.join(" | "))
 }
 
-fn p_value(p: f64) -> String {
+pub(crate) fn p_value(p: f64) -> String {
     match p {
         p if p < 0.001 => "< 0.001".into(),
         p if p < 0.1 => format!("{p:.3}"),

@@ -1,5 +1,6 @@
 //! What came of one run: a small file that outlives the run folder.
 
+use super::origin::Origin;
 use super::run::Task;
 use crate::job::OUTCOMES;
 use crate::report::{self, Checkpoint, Ledger, Outcomes, RunSummary, StepFile};
@@ -25,8 +26,11 @@ pub struct RunResult {
     pub seed: u64,
     /// Stands for the configuration: [`Task::digest`].
     pub config: String,
+    /// Fingerprints of base model and code. `None` for runs that are older than fingerprints: they are shown as what was found once,
+    /// and never taken for the result of a run.
+    pub origin: Option<Origin>,
     /// Commit of the working directory when the program was started that made the run (the one that started it, where a table made
-    /// it), with `+` where files had been changed; empty if unknown.
+    /// it), with `+` where files had been changed or added; empty if unknown.
     pub commit: String,
     /// Which test problems these are, by capability.
     pub problems: BTreeMap<String, String>,
@@ -63,6 +67,7 @@ impl RunResult {
             backbone: task.setting.folder(),
             seed: task.seed,
             config: task.digest()?,
+            origin: Some(Origin::of(&task.config()?)?),
             commit,
             problems,
             before: letters(0),
@@ -71,6 +76,11 @@ impl RunResult {
             length: records.iter().filter_map(length).collect(),
             total: summary.total,
         })
+    }
+
+    /// Whether it names the commit of a clean tree.
+    pub fn is_of_clean_tree(&self) -> bool {
+        !self.commit.is_empty() && self.commit.chars().all(|c| c.is_ascii_hexdigit())
     }
 
     /// Writes it whole, or not at all.
@@ -103,6 +113,6 @@ pub(super) fn commit() -> String {
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return String::new() };
-    let changed = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| !changes.is_empty());
+    let changed = git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
     commit + if changed { "+" } else { "" }
 }

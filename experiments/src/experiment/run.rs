@@ -1,9 +1,10 @@
 //! Makes the runs of experiments: each arm with each seed once, however many tables want it, several side by side.
 
+use super::effective::{Aliases, resolved};
+use super::origin::Origin;
 use super::result::{COMMIT, commit};
-use super::{Arm, Experiment, RESULT, Row, RunResult, Scale, Setting};
+use super::{Arm, Experiment, RESULT, RunResult, Scale, Setting};
 use crate::base;
-use crate::digest::digest;
 use crate::job::{self, JobArgs};
 use anyhow::{Context, Result, bail, ensure};
 use seethink::config::BaseFamily;
@@ -37,7 +38,7 @@ pub struct Task {
     pub set: Vec<String>,
 }
 
-/// The runs that some experiments need, none twice; first those of the first seed.
+/// The runs that some experiments need, none twice, whatever names it has; first those of the first seed.
 ///
 /// # Errors
 /// If two rows of a table come to the same run: that table would compare a run with itself.
@@ -48,12 +49,19 @@ pub fn tasks(
     seeds: u64,
     set: &[String],
 ) -> Result<Vec<Task>> {
+    let backbones = BaseFamily::ALL.into_iter().map(|(_, backbone)| backbone);
     let mut arms: Vec<(Setting, &'static Arm)> = Vec::new();
-    for experiment in experiments {
-        for &backbone in experiment.backbones.iter().filter(|one| only.is_empty() || only.contains(one)) {
-            let setting = Setting { scale, backbone };
-            check_distinct(experiment, setting)?;
-            for Row { arm, .. } in experiment.rows {
+    for backbone in backbones.filter(|one| only.is_empty() || only.contains(one)) {
+        let wanted: Vec<&Experiment> =
+            experiments.iter().copied().filter(|one| one.backbones.contains(&backbone)).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let setting = Setting { scale, backbone };
+        let aliases = Aliases::of(setting, set)?;
+        for experiment in wanted {
+            check_distinct(experiment, &aliases)?;
+            for arm in experiment.rows.iter().map(|row| aliases.run_of(row.arm)) {
                 if !arms.iter().any(|(place, known)| *place == setting && known.id == arm.id) {
                     arms.push((setting, arm));
                 }
@@ -78,13 +86,12 @@ pub(super) fn open<'a>(tasks: impl IntoIterator<Item = &'a Task>, out: &Path) ->
     Ok(open)
 }
 
-fn check_distinct(experiment: &Experiment, setting: Setting) -> Result<()> {
-    let config = |row: &Row| Ok(row.arm.config(setting, 1)?.to_ron());
-    let configs = experiment.rows.iter().map(config).collect::<Result<Vec<String>>>()?;
-    for (i, config) in configs.iter().enumerate() {
-        if let Some(other) = configs[..i].iter().position(|one| one == config) {
+fn check_distinct(experiment: &Experiment, aliases: &Aliases) -> Result<()> {
+    let runs: Vec<&str> = experiment.rows.iter().map(|row| aliases.run_of(row.arm).id).collect();
+    for (i, run) in runs.iter().enumerate() {
+        if let Some(other) = runs[..i].iter().position(|one| one == run) {
             bail!(
-                "table {}: the rows {:?} and {:?} have the same configuration, and would show the same run twice",
+                "table {}: the rows {:?} and {:?} have the same effective settings, and would show the same run twice",
                 experiment.id,
                 experiment.rows[other].label,
                 experiment.rows[i].label
@@ -100,16 +107,15 @@ impl Task {
     /// # Errors
     /// If an override is wrong.
     pub fn config(&self) -> Result<RunConfig> {
-        let config = self.arm.config(self.setting, self.seed)?;
-        Ok(RunConfig::parse(&config.to_ron(), format!("{}.ron", self.arm.id), &self.set)?)
+        self.arm.config_with(self.setting, self.seed, &self.set)
     }
 
-    /// Stands for its configuration.
+    /// Stands for its configuration with every default written out.
     ///
     /// # Errors
     /// As [`config`](Self::config).
     pub fn digest(&self) -> Result<String> {
-        Ok(digest([self.config()?.to_ron()]))
+        Ok(resolved(&self.config()?))
     }
 
     /// Its folder below `out`.
@@ -121,18 +127,31 @@ impl Task {
     /// Its result, if it is done.
     ///
     /// # Errors
-    /// If the file is broken, or of a run with other settings.
+    /// If the file is broken, or of a run with other settings, another base model or other code.
     pub fn result(&self, out: &Path) -> Result<Option<RunResult>> {
         let path = self.folder(out).join(RESULT);
         let Some(result) = RunResult::read(&path)? else { return Ok(None) };
-        let expected = self.digest()?;
+        let differs = self.differs(&result)?;
         ensure!(
-            result.config == expected,
-            "{} is of a run with other settings ({}, not {expected}): choose another folder, or remove it",
+            differs.is_empty(),
+            "{} is of a run with {}: choose another folder, or remove it",
             path.display(),
-            result.config
+            differs.join(" and ")
         );
         Ok(Some(result))
+    }
+
+    /// What the run of a result had that this one would not have.
+    fn differs(&self, result: &RunResult) -> Result<Vec<&'static str>> {
+        let config = self.config()?;
+        let Some(origin) = &result.origin else { return Ok(vec!["no record of its base model and code"]) };
+        let now = Origin::of(&config)?;
+        let differs = [
+            ("other settings", result.config != resolved(&config)),
+            ("another base model", origin.model != now.model),
+            ("other code", origin.code != now.code),
+        ];
+        Ok(differs.into_iter().filter_map(|(what, differs)| differs.then_some(what)).collect())
     }
 
     /// As a person would name it.
@@ -145,6 +164,14 @@ impl Task {
     /// # Errors
     /// If the folder holds another run, or the run fails.
     pub fn run(&self, out: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
+        let same = Aliases::of(self.setting, &self.set)?.run_of(self.arm);
+        ensure!(
+            same.id == self.arm.id,
+            "{} and {} have the same effective settings here: run {}, which every table takes for both",
+            self.arm.id,
+            same.id,
+            same.id
+        );
         if self.result(out)?.is_some() {
             return Ok(());
         }
@@ -328,14 +355,22 @@ fn measure_pass_rates(
 /// Copies the results below `out` into another folder of the same layout, and nothing else; returns how many.
 ///
 /// # Errors
-/// If a file cannot be read or written.
+/// If a file cannot be read or written, or a result is of a tree with changes: nobody could make it again.
 pub fn collect(tasks: &[Task], out: &Path, to: &Path) -> Result<usize> {
+    let results = tasks.iter().filter_map(|task| task.result(out).transpose().map(|result| Ok((task, result?))));
+    let results: Vec<(&Task, RunResult)> = results.collect::<Result<_>>()?;
+    for (task, result) in &results {
+        ensure!(
+            result.is_of_clean_tree(),
+            "{}: made at commit {:?}, which is not that of a tree without changes: commit, and make the run again",
+            task.name(),
+            result.commit
+        );
+    }
     let mut n = 0;
-    for task in tasks {
-        if let Some(result) = task.result(out)? {
-            result.write(&task.folder(to).join(RESULT))?;
-            n += 1;
-        }
+    for (task, result) in results {
+        result.write(&task.folder(to).join(RESULT))?;
+        n += 1;
     }
     Ok(n)
 }
