@@ -198,8 +198,12 @@ impl<'a> Parser<'a> {
     /// Elements between commas, in rows between semicolons.
     pub(super) fn rows(&mut self, stop: &dyn Fn(Token<'_>) -> bool) -> Result<Vec<Vec<Expr>>, Unreadable> {
         let mut rows = vec![Vec::new()];
+        let mut is_joined = false;
         loop {
             if self.peek().is_none_or(stop) {
+                if is_joined {
+                    return Err(self.expected("what is joined"));
+                }
                 break;
             }
             let element = self.relation()?;
@@ -209,17 +213,15 @@ impl<'a> Parser<'a> {
             };
             row.extend(both_signs(element));
             let comma = self.take_sign(',');
-            let conjunction = self.take_conjunction();
+            is_joined = self.take_conjunction();
             if self.take_sign(';') {
                 rows.push(Vec::new());
-            } else if !comma && !conjunction {
+            } else if !comma && !is_joined {
                 break;
             }
             // "1, 2, …, and 9" and trailing commas.
-            while self.take_command(&["ldots", "dots", "cdots", "dotsc"])
-                || self.take_sign(',')
-                || self.take_conjunction()
-            {}
+            while self.take_command(&["ldots", "dots", "cdots", "dotsc"]) || self.take_sign(',') {}
+            is_joined |= self.take_conjunction();
         }
         rows.retain(|row| !row.is_empty());
         Ok(rows)
@@ -248,6 +250,7 @@ impl<'a> Parser<'a> {
                     let left = terms.last_mut();
                     if let Some(left) = left
                         && only_symbols(left)
+                        && (right.is_scalar() || !matches!(left, Expr::Call(..)))
                     {
                         *left = right;
                     }

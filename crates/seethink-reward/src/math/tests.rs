@@ -101,7 +101,7 @@ fn each_syntax_refuses_the_signs_of_the_other() {
 fn what_is_no_term_is_refused() {
     let texts = r"2\{1,2\} ; \{1,2\}\{3\} ; \{x=1\}\{2\} ; \{1,2\}+1 ; 1-\{1,2\} ; -\{1,2\} ; \pm\{1,2\} ; \{1,2\}/3
         ; \{1,2\}\bmod2 ; 5\bmod\{1,2\} ; \{1,2\}^2 ; \{1,2\}! ; \sin\{1,2\} ; (1,2)(2,3) ; |x|=\{1,2\} ; \sin x=(1,2)
-        ; +\{2\}\cup\{3\} ; \{3\}\cap2x ; \mathbb{R}\setminus1 ; or 1 ; (and 1) ; \text{or} ; x^{or}";
+        ; +\{2\}\cup\{3\} ; \{3\}\cap2x ; \mathbb{R}\setminus1 ; or 1 ; (and 1) ; \text{or} ; x^{or} ; 1or ; (1, 2 and) ; \{1,and\}";
     for text in texts.split(';').map(str::trim) {
         assert!(parse(text, Syntax::Latex, &mut fuel()).is_err(), "{text}");
     }
