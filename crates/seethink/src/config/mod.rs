@@ -438,7 +438,7 @@ mod tests {
             ),
             ("images.maxpixels=5", "images.maxpixels: unknown field `maxpixels`, expected one of `min_pixels`"),
             ("imges.max_pixels=5", "no `imges` in the configuration; expected one of `seed`, `model`"),
-            ("captions.optimizer.rate=5", "missing field"),
+            ("captions.optimizer.rate=5", "captions.optimizer.rate: unknown field `rate`"),
             ("captions=(pictures: 1, epoch: 1)", "captions.epoch: unknown field `epoch`"),
             ("curriculum.Staged.order=Sideways", "unknown variant `Sideways`, expected one of `Shuffled`"),
             ("seed", "expected path=value"),
@@ -490,7 +490,7 @@ mod tests {
         }
         for (assignment, name) in cases {
             let message = set(&[assignment]).unwrap().check().unwrap_err().to_string();
-            let section = assignment.split('.').next().unwrap();
+            let section = assignment.split(['.', '=']).next().unwrap();
             assert!(message.contains(&format!("in {section}: ")) && message.contains(name), "{message}");
         }
     }
