@@ -20,7 +20,7 @@ pub const TEMPLATE_FUEL: u64 = 1_000_000;
 pub const TEMPLATE_BYTES: usize = 128 << 20;
 
 /// What a piece of text counts, beside its bytes.
-const PIECE: usize = 16;
+const PIECE: usize = 64;
 /// What a place in a list counts, beside what is in it.
 const ITEM: usize = 64;
 
@@ -207,10 +207,11 @@ fn add(state: &State<'_, '_>, left: Value, right: Value) -> Result<Value, Error>
 }
 
 fn multiply(state: &State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
-    let repeated =
-        [(&left, &right), (&right, &left)].into_iter().find(|(value, _)| value.as_str().is_some() || is_list(value));
-    let Some((value, n)) = repeated else { return original(state, "left * right", left, right) };
-    let n = n.as_usize().unwrap_or(0);
+    let operands = [(&left, &right), (&right, &left)];
+    let repeated = operands.into_iter().find(|(value, _)| value.as_str().is_some() || is_list(value));
+    let Some((value, n)) = repeated.and_then(|(value, n)| Some((value, n.as_usize()?))) else {
+        return original(state, "left * right", left, right);
+    };
     match value.as_str() {
         Some(text) => {
             charge(text.len().saturating_mul(n))?;
