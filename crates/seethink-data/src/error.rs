@@ -211,7 +211,7 @@ pub enum Fault {
     MissingImage(PathBuf),
     /// An image file that does not lie below the root of its data set.
     #[error(transparent)]
-    ImageOutside(#[from] ImageOutside),
+    ImageOutside(#[from] Box<ImageOutside>),
     /// An image cannot be decoded.
     #[error(transparent)]
     Image(#[from] LoadImageError),

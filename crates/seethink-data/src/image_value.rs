@@ -83,7 +83,7 @@ impl ImageRoot<'_> {
     ///
     /// # Errors
     /// If it does not.
-    pub(crate) fn check(&self, written: &Path, path: &Path) -> Result<(), ImageOutside> {
+    pub(crate) fn check(&self, written: &Path, path: &Path) -> Result<(), Box<ImageOutside>> {
         if self.outside {
             return Ok(());
         }
@@ -94,7 +94,7 @@ impl ImageRoot<'_> {
         if root.is_absolute() && found.starts_with(&root) {
             return Ok(());
         }
-        Err(ImageOutside { written: written.display().to_string(), found, root })
+        Err(Box::new(ImageOutside { written: written.display().to_string(), found, root }))
     }
 }
 

@@ -18,6 +18,7 @@ use parquet::file::metadata::PageIndexPolicy;
 use serde_json::Value;
 use std::fmt;
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// Most rows that are in memory at once; one with embedded pictures may take megabytes.
@@ -32,7 +33,7 @@ pub(crate) fn footer(file: &Path) -> Result<Footer, DataError> {
     // By the types of parquet alone: there are fewer of them than of arrow. Where pages lie makes it cheap to pass over most of them.
     let options =
         ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_offset_index_policy(PageIndexPolicy::Optional);
-    let footer = ArrowReaderMetadata::load(&bytes, options).map_err(bad(file))?;
+    let footer = contained(|| ArrowReaderMetadata::load(&bytes, options)).map_err(bad(file))?;
     for column in footer.metadata().row_groups().iter().flat_map(|group| group.columns()) {
         use Compression::{GZIP, LZ4, LZ4_RAW, SNAPPY, UNCOMPRESSED};
         if !matches!(column.compression(), UNCOMPRESSED | SNAPPY | GZIP(_) | LZ4 | LZ4_RAW) {
@@ -72,7 +73,7 @@ impl Table {
                 Box::new(wanted.into_iter())
             }
         };
-        let batches = builder.with_batch_size(BATCH).build().map_err(bad(file))?;
+        let batches = contained(|| builder.with_batch_size(BATCH).build()).map_err(bad(file))?;
         let schema = batches.schema();
         Ok(Self { file: file.to_path_buf(), schema, batches, batch: None, at: 0, rows, failed: false })
     }
@@ -85,7 +86,7 @@ impl Table {
                 self.at += 1;
                 return Ok(Some(Row(row)));
             }
-            self.batch = self.batches.next().transpose()?;
+            self.batch = contained(|| Ok(self.batches.next().transpose()?))?;
             self.at = 0;
             if self.batch.is_none() {
                 return Ok(None);
@@ -174,6 +175,18 @@ fn cell(column: &dyn Array, row: usize) -> Cell {
                 .collect()));
         }
         _ => Value::Null,
+    })
+}
+
+/// What the library says, or that it panicked, which it does on some damaged files: on lengths that contradict each other
+/// within a page, which nobody can check before it does. What it was working on must not be used afterwards.
+pub(crate) fn contained<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+        Err(ParquetError::General(format!(
+            "the file is damaged: {}",
+            words.unwrap_or("its lengths contradict each other")
+        )))
     })
 }
 

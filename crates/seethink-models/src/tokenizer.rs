@@ -211,7 +211,7 @@ impl Tokenizer {
     pub(crate) fn encode_marked(&self, text: &str, mark: Option<char>) -> Result<Vec<u32>, ProcessorError> {
         let mark = mark.filter(|mark| text.contains(*mark));
         let normalizer = self.inner.get_normalizer();
-        self.patterns.run_through(text).map_err(|error| self.refused(Box::new(error)))?;
+        self.patterns.run_through(text).map_err(|error| self.refused(error))?;
         let encode = || {
             let added = self.inner.get_added_vocabulary();
             let mut parts: PreTokenizedString = added.extract_and_normalize(normalizer, text);

@@ -10,6 +10,7 @@ use fancy_regex::{Assertion, Expr, LookAround, Regex};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Most characters of a pattern.
 const LONGEST_PATTERN: usize = 2048;
@@ -55,9 +56,22 @@ pub(crate) struct Patterns(Vec<Pattern>);
 
 #[derive(Clone)]
 struct Pattern {
-    regex: Regex,
+    text: String,
     /// Steps that a place of the text may take.
     steps: usize,
+    /// Compiled when the first long text comes.
+    regex: OnceLock<Option<Regex>>,
+}
+
+impl Pattern {
+    fn new(text: &str, steps: usize) -> Self {
+        Self { text: text.to_owned(), steps, regex: OnceLock::new() }
+    }
+
+    /// `None` if it is no pattern; then the library has refused it already.
+    fn regex(&self) -> Option<&Regex> {
+        self.regex.get_or_init(|| Regex::new(&self.text).ok()).as_ref()
+    }
 }
 
 impl Patterns {
@@ -108,9 +122,7 @@ impl Patterns {
                 )
             })?;
             if steps > 0 {
-                let regex =
-                    Regex::new(pattern).map_err(|_| setting("pattern", shown(pattern), "a regular expression"))?;
-                backtracking.push(Pattern { regex, steps });
+                backtracking.push(Pattern::new(pattern, steps));
             }
         }
         Ok(Self(backtracking))
@@ -118,21 +130,21 @@ impl Patterns {
 
     /// Of a pattern that is known to be fine.
     pub(crate) fn of(pattern: &str) -> Self {
-        let regex = Regex::new(pattern).ok();
-        Self(steps(pattern).zip(regex).map(|(steps, regex)| Pattern { regex, steps }).into_iter().collect())
+        Self(steps(pattern).map(|steps| Pattern::new(pattern, steps)).into_iter().collect())
     }
 
     /// Whether the library would cut up this text to its end.
     ///
     /// # Errors
     /// Why not.
-    pub(crate) fn run_through(&self, text: &str) -> Result<(), fancy_regex::Error> {
+    pub(crate) fn run_through(&self, text: &str) -> Result<(), Box<fancy_regex::Error>> {
         // Short texts end before the steps do.
         let is_long = |pattern: &&Pattern| text.len().saturating_mul(pattern.steps) > STEPS;
-        self.0
-            .iter()
-            .filter(is_long)
-            .try_for_each(|pattern| pattern.regex.find_iter(text).try_for_each(|found| found.map(drop)))
+        let regexes = self.0.iter().filter(is_long).filter_map(Pattern::regex);
+        match regexes.flat_map(|regex| regex.find_iter(text)).find_map(Result::err) {
+            Some(error) => Err(Box::new(error)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 static INPUT: AtomicUsize = AtomicUsize::new(0);
 
 /// The system's allocator, counted.
-pub struct Counting;
+pub(crate) struct Counting;
 
 fn grow(size: usize) {
     if size > ABSURD {
@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// Runs `work` on the input of this number; returns what was allocated at most beyond what was before, bytes.
-pub fn peak_of<T>(input: usize, work: impl FnOnce() -> T) -> (T, usize) {
+pub(crate) fn peak_of<T>(input: usize, work: impl FnOnce() -> T) -> (T, usize) {
     INPUT.store(input, Relaxed);
     let before = LIVE.load(Relaxed);
     PEAK.store(before, Relaxed);

@@ -17,11 +17,11 @@ use tempfile::TempDir;
 const MIB: usize = 1 << 20;
 
 /// A kind of file.
-pub struct Kind {
+pub(crate) struct Kind {
     /// What it is called.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Most bytes that reading one may take, whatever it says; they are of some kilobytes.
-    pub bound: usize,
+    pub(crate) bound: usize,
     seeds: Vec<Seed>,
     mutate: fn(&mut Rng, &Seed, &Seed) -> Vec<u8>,
     read: fn(&Path) -> bool,
@@ -57,7 +57,7 @@ const FAMILIES: [&str; 4] = ["qwen2_5_vl", "qwen3_vl", "internvl3", "internvl3_5
 
 impl Kind {
     /// All of them.
-    pub fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         vec![
             Self::checkpoint("tokenizer.json", 64 * MIB, tokenizer),
             Self::checkpoint("config.json", 256 * MIB, config),
@@ -70,14 +70,14 @@ impl Kind {
     }
 
     /// A changed file.
-    pub fn input(&self, rng: &mut Rng) -> (usize, Vec<u8>) {
+    pub(crate) fn input(&self, rng: &mut Rng) -> (usize, Vec<u8>) {
         let mut seed = || rng.below(self.seeds.len());
         let (one, other) = (seed(), seed());
         (one, (self.mutate)(rng, &self.seeds[one], &self.seeds[other]))
     }
 
     /// Reads a file; whether it was read.
-    pub fn feed(&self, (seed, bytes): &(usize, Vec<u8>)) -> bool {
+    pub(crate) fn feed(&self, (seed, bytes): &(usize, Vec<u8>)) -> bool {
         let folder = self.dir.path().join(&self.seeds[*seed].folder);
         fs::write(folder.join(self.file), bytes).expect("room for a file");
         (self.read)(&folder)
@@ -99,7 +99,8 @@ impl Kind {
                 }
             }
             let path = folder.join("tokenizer.json");
-            fs::write(&path, smaller(&read(&path))).expect("room for a file");
+            let own_pattern = file == "tokenizer.json" && *family == FAMILIES[0];
+            fs::write(&path, smaller(&read(&path), own_pattern)).expect("room for a file");
             Seed::new(read(folder.join(file)), family)
         };
         let seeds = FAMILIES.iter().map(seed).collect();
@@ -120,8 +121,10 @@ impl Kind {
         let seeds = others().into_iter().take(3).enumerate().map(seed).collect();
         let mutate = |rng: &mut Rng, seed: &Seed, other: &Seed| {
             let end = 8 + header(&seed.bytes).len();
-            if rng.below(3) == 0 {
-                return mutate::bytes(rng, seed.bytes.clone(), 0..end, &other.bytes[..200]);
+            match rng.below(10) {
+                0 => return mutate::bytes(rng, seed.bytes.clone(), end..usize::MAX, &other.bytes),
+                1..4 => return mutate::bytes(rng, seed.bytes.clone(), 0..end, &other.bytes[..200]),
+                _ => {}
             }
             let header = mutate::json(rng, &seed.json, &other.json);
             let length = (header.len() as u64).to_le_bytes();
@@ -194,7 +197,7 @@ impl Kind {
             }
             pixels.is_ok()
         };
-        Self { name: "images", bound: 96 * MIB, seeds, mutate, read, file: "picture", dir }
+        Self { name: "images", bound: 288 * MIB, seeds, mutate, read, file: "picture", dir }
     }
 }
 
@@ -203,14 +206,18 @@ fn header(bytes: &[u8]) -> &[u8] {
     &bytes[8..8 + length as usize]
 }
 
-/// A `tokenizer.json` of the bytes and few merges: all of its parts, in less time.
-fn smaller(bytes: &[u8]) -> Vec<u8> {
+/// A `tokenizer.json` of the bytes and few merges, or also with a pattern that is soon compiled: all of its parts, in less time.
+fn smaller(bytes: &[u8], own_pattern: bool) -> Vec<u8> {
     let mut file: Value = serde_json::from_slice(bytes).expect("a tokenizer");
     const KEPT: u64 = 300;
     let vocab = file["model"]["vocab"].as_object_mut().expect("a vocabulary");
     vocab.retain(|_, id| id.as_u64().is_some_and(|id| id < KEPT));
     let n_merges = vocab.len().saturating_sub(256);
     file["model"]["merges"].as_array_mut().expect("merges").truncate(n_merges);
+    if !own_pattern {
+        let split = &mut file["pre_tokenizer"]["pretokenizers"][0];
+        split["pattern"]["Regex"] = json!("[a-zA-Z]+|[0-9]{1,3}|\\s+(?!\\S)|\\s+|.");
+    }
     file.to_string().into_bytes()
 }
 
@@ -234,7 +241,10 @@ fn config(folder: &Path) -> bool {
     if let Ok(model) = &model {
         assert!(!model.parameters().is_empty() && !model.display_name().is_empty());
     }
-    preprocessor(folder) || model.is_ok()
+    if model.is_ok() {
+        preprocessor(folder);
+    }
+    model.is_ok()
 }
 
 fn preprocessor(folder: &Path) -> bool {

@@ -1,10 +1,10 @@
 //! Inputs that come from elsewhere, changed by chance: each is read or refused, without a panic and within a bound of memory.
 
-pub mod counting;
+pub(crate) mod counting;
 mod kinds;
 mod mutate;
 
-pub use kinds::Kind;
+pub(crate) use kinds::Kind;
 
 use seethink_core::{Purpose, Rng};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,24 +13,24 @@ use std::time::{Duration, Instant};
 
 /// What a run of many inputs of a kind came to.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// Inputs.
-    pub n: usize,
+    pub(crate) n: usize,
     /// Inputs that were read, changed as they are.
-    pub n_read: usize,
+    pub(crate) n_read: usize,
     /// Most bytes that one took, and which.
-    pub peak: (usize, usize),
+    pub(crate) peak: (usize, usize),
     /// Longest time that one took, and which.
-    pub slowest: (Duration, usize),
+    pub(crate) slowest: (Duration, usize),
     /// What went wrong, and on which.
-    pub findings: Vec<(usize, String)>,
+    pub(crate) findings: Vec<(usize, String)>,
 }
 
 /// The message of the last panic.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
 /// Feeds the inputs of these numbers; each is a function of the seed and its number.
-pub fn run(kind: &Kind, seed: u64, numbers: std::ops::Range<usize>) -> Outcome {
+pub(crate) fn run(kind: &Kind, seed: u64, numbers: std::ops::Range<usize>) -> Outcome {
     std::panic::set_hook(Box::new(|panic| {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
     }));

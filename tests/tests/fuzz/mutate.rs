@@ -56,7 +56,7 @@ fn at(rng: &mut Rng, length: usize) -> usize {
 }
 
 /// A few changes to the bytes in `range`, by chance; `other` lends pieces.
-pub fn bytes(rng: &mut Rng, mut data: Vec<u8>, range: std::ops::Range<usize>, other: &[u8]) -> Vec<u8> {
+pub(crate) fn bytes(rng: &mut Rng, mut data: Vec<u8>, range: std::ops::Range<usize>, other: &[u8]) -> Vec<u8> {
     for _ in 0..1 + rng.below(4) {
         let end = range.end.min(data.len());
         let start = range.start.min(end);
@@ -92,7 +92,7 @@ pub fn bytes(rng: &mut Rng, mut data: Vec<u8>, range: std::ops::Range<usize>, ot
 }
 
 /// A few changes to the structure, by chance, and sometimes to the text; `other` lends parts.
-pub fn json(rng: &mut Rng, seed: &Value, other: &Value) -> Vec<u8> {
+pub(crate) fn json(rng: &mut Rng, seed: &Value, other: &Value) -> Vec<u8> {
     let mut value = seed.clone();
     for _ in 0..1 + rng.below(3) {
         let new = part(rng, other);
@@ -109,7 +109,7 @@ pub fn json(rng: &mut Rng, seed: &Value, other: &Value) -> Vec<u8> {
             let places: Vec<usize> = text.match_indices(':').map(|(place, _)| place + 1).collect();
             let place = if places.is_empty() { 0 } else { *pick(rng, &places) };
             let end = text[place..].find([',', '}', ']']).map_or(text.len(), |length| place + length);
-            [&text[..place], pick(rng, &ODD_TEXTS), &text[end..]].concat().into_bytes()
+            [&text[..place], pick::<&str>(rng, &ODD_TEXTS), &text[end..]].concat().into_bytes()
         }
         2 => {
             let (open, close) = *pick(rng, &[("[", "]"), ("{\"a\":", "}")]);
@@ -187,7 +187,7 @@ fn nth<'a>(value: &'a mut Value, n: &mut usize) -> Option<&'a mut Value> {
 }
 
 /// Makes the checksums of a PNG right again, so that what was changed is read.
-pub fn mend_png(data: &mut [u8]) {
+pub(crate) fn mend_png(data: &mut [u8]) {
     let mut place = 8;
     while let Some(length) = data.get(place..place + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)
     {

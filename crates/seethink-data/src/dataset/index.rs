@@ -4,6 +4,7 @@
 
 use super::TokenCounter;
 use crate::row::Place;
+use crate::table::contained;
 use crate::{DataError, DataSource, write_atomic};
 use arrow_array::builder::{Float32Builder, ListBuilder, StringDictionaryBuilder, UInt32Builder, UInt64Builder};
 use arrow_array::cast::AsArray;
@@ -252,14 +253,15 @@ impl Cache {
 
     /// The index, if there is one of this state of the file.
     pub(super) fn load(&self) -> Option<Index> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(&self.path).ok()?).ok()?;
+        let file = File::open(&self.path).ok()?;
+        let builder = contained(|| ParquetRecordBatchReaderBuilder::try_new(file)).ok()?;
         let metadata = builder.metadata().file_metadata();
         let n_rows = usize::try_from(metadata.num_rows()).ok()?;
         let is_ours = |entry: &KeyValue| entry.key == STAMP && entry.value.as_ref() == Some(&self.stamp);
         if !metadata.key_value_metadata()?.iter().any(is_ours) {
             return None;
         }
-        let batch = builder.with_batch_size(n_rows).build().ok()?.next()?.ok()?;
+        let batch = contained(|| Ok(builder.with_batch_size(n_rows).build()?.next().transpose()?)).ok()??;
         Index::from_batch(&batch).filter(|index| index.len() == n_rows)
     }
 

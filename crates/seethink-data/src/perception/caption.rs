@@ -81,7 +81,7 @@ pub enum CaptionFault {
     MissingImage(PathBuf),
     /// The picture does not lie below the folder of pictures.
     #[error(transparent)]
-    Outside(#[from] ImageOutside),
+    Outside(#[from] Box<ImageOutside>),
     /// Two lines have one id, or say the same.
     #[error("its id {id:?} stands in line {before} already")]
     Duplicate {

@@ -20,9 +20,12 @@ pub const TEMPLATE_FUEL: u64 = 1_000_000;
 pub const TEMPLATE_BYTES: usize = 128 << 20;
 
 /// What a piece of text counts, beside its bytes.
-const PIECE: usize = 16;
+const PIECE: usize = 64;
 /// What a place in a list counts, beside what is in it.
 const ITEM: usize = 64;
+
+/// Most lists and maps within each other that are printed.
+const DEEPEST: usize = 64;
 
 thread_local! {
     /// What is left of [`TEMPLATE_BYTES`] to the rendering on this thread.
@@ -67,12 +70,32 @@ impl io::Write for Counted {
     }
 }
 
-fn counted(text: fmt::Arguments<'_>) -> Result<String, Error> {
+/// What the values print, one after the other.
+fn counted(values: &[&Value]) -> Result<String, Error> {
     let mut out = Counted::default();
-    match out.write_fmt(text) {
-        Ok(()) => Ok(out.0),
-        Err(_) => charge(usize::MAX).map(|()| String::new()),
+    for value in values {
+        measure(value, 0)?;
+        write!(out, "{value}").or_else(|_| charge(usize::MAX))?;
     }
+    Ok(out.0)
+}
+
+/// Counts the places of a list or map and of those in it before it is printed: printing goes on to the end of a list after the
+/// text is refused, and a namespace may hold itself.
+fn measure(value: &Value, depth: usize) -> Result<(), Error> {
+    let Some(len) = value.len().filter(|_| is_list(value) || value.kind() == ValueKind::Map) else { return Ok(()) };
+    if depth == DEEPEST {
+        let message = format!("the template makes lists or maps that are nested more than {DEEPEST} times");
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    charge(len.saturating_mul(ITEM))?;
+    for item in value.try_iter()? {
+        measure(&item, depth + 1)?;
+        if value.kind() == ValueKind::Map {
+            measure(&value.get_item(&item)?, depth + 1)?;
+        }
+    }
+    Ok(())
 }
 
 /// Functions in the place of instructions. No template can define these names.
@@ -109,9 +132,9 @@ fn limit(environment: &mut Environment<'_>) {
         Some(text) => charge(text.len()).and_then(|()| Ok(out.write_str(text)?)),
         // As `format!`, and not as Jinja's escape for HTML: what is printed goes to a model.
         None if value.is_undefined() => Ok(()),
-        None => Ok(out.write_str(&counted(format_args!("{value}"))?)?),
+        None => Ok(out.write_str(&counted(&[value])?)?),
     });
-    environment.add_function(CONCAT, |left: Value, right: Value| counted(format_args!("{left}{right}")));
+    environment.add_function(CONCAT, |left: Value, right: Value| counted(&[&left, &right]));
     environment.add_function(ADD, add);
     environment.add_function(MULTIPLY, multiply);
     environment.add_function(LIST, |items: Rest<Value>| list(items.0.into_iter()));
@@ -122,7 +145,7 @@ fn limit(environment: &mut Environment<'_>) {
     environment.add_filter("list", |items: Value| items.try_iter().and_then(list));
     environment.add_filter("replace", |text: Value, from: Value, to: Value| replace(&text, &from, &to));
     environment.add_filter("tojson", to_json);
-    environment.add_filter("string", |value: Value| counted(format_args!("{value}")));
+    environment.add_filter("string", |value: Value| counted(&[&value]));
     environment.set_unknown_method_callback(|state, value, method, arguments| match (method, arguments) {
         ("replace", [from, to]) if value.kind() == ValueKind::String => Ok(replace(value, from, to)?.into()),
         ("join", [items]) if value.kind() == ValueKind::String => Ok(join(items.clone(), Some(value.clone()))?.into()),
@@ -187,7 +210,7 @@ fn list(items: impl Iterator<Item = Value>) -> Result<Value, Error> {
     for item in items {
         charge(ITEM)?;
         if !matches!(item.kind(), ValueKind::String | ValueKind::Number | ValueKind::Bool) {
-            counted(format_args!("{item}"))?;
+            counted(&[&item])?;
         }
         all.push(item);
     }
@@ -200,17 +223,18 @@ fn is_list(value: &Value) -> bool {
 
 fn add(state: &State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
     match (left.as_str(), right.as_str()) {
-        (Some(left), Some(right)) => Ok(counted(format_args!("{left}{right}"))?.into()),
+        (Some(_), Some(_)) => Ok(counted(&[&left, &right])?.into()),
         _ if is_list(&left) && is_list(&right) => list(left.try_iter()?.chain(right.try_iter()?)),
         _ => original(state, "left + right", left, right),
     }
 }
 
 fn multiply(state: &State<'_, '_>, left: Value, right: Value) -> Result<Value, Error> {
-    let repeated =
-        [(&left, &right), (&right, &left)].into_iter().find(|(value, _)| value.as_str().is_some() || is_list(value));
-    let Some((value, n)) = repeated else { return original(state, "left * right", left, right) };
-    let n = n.as_usize().unwrap_or(0);
+    let operands = [(&left, &right), (&right, &left)];
+    let repeated = operands.into_iter().find(|(value, _)| value.as_str().is_some() || is_list(value));
+    let Some((value, n)) = repeated.and_then(|(value, n)| Some((value, n.as_usize()?))) else {
+        return original(state, "left * right", left, right);
+    };
     match value.as_str() {
         Some(text) => {
             charge(text.len().saturating_mul(n))?;
@@ -232,16 +256,17 @@ fn original(state: &State<'_, '_>, expression: &str, left: Value, right: Value) 
 
 fn join(items: Value, separator: Option<Value>) -> Result<String, Error> {
     let mut out = Counted::default();
-    let separator = separator.unwrap_or_else(|| "".into());
+    let separator = counted(&[&separator.unwrap_or_else(|| "".into())])?;
     for (n, item) in items.try_iter()?.enumerate() {
-        let written = if n == 0 { write!(out, "{item}") } else { write!(out, "{separator}{item}") };
-        written.map_err(|_| charge(usize::MAX).err().unwrap_or_else(|| ErrorKind::InvalidOperation.into()))?;
+        measure(&item, 0)?;
+        let between = if n == 0 { "" } else { &separator };
+        write!(out, "{between}{item}").or_else(|_| charge(usize::MAX))?;
     }
     Ok(out.0)
 }
 
 fn replace(text: &Value, from: &Value, to: &Value) -> Result<String, Error> {
-    let [text, from, to] = [text, from, to].map(|value| counted(format_args!("{value}")));
+    let [text, from, to] = [text, from, to].map(|value| counted(&[value]));
     let (text, from, to) = (text?, from?, to?);
     charge(text.matches(&from).count().saturating_mul(to.len()))?;
     Ok(text.replace(&from, &to))
@@ -256,6 +281,7 @@ fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     options.assert_all_used()?;
     let mut out = Counted::default();
     charge(indent.unwrap_or(0))?;
+    measure(value, 0)?;
     let indentation = " ".repeat(indent.unwrap_or(0));
     let written = match indent {
         Some(_) => {
