@@ -4,11 +4,11 @@
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use seethink::burn::tensor::{DType, Device};
-use seethink::core::durable::crash_after;
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{
     AnyBackbone, ForwardCost, LoadError, SaveOptions, VisionLanguageModel, VlmProcessor, WeightDtype,
 };
+use seethink_files::crash_after;
 use seethink_tests::others::others;
 use seethink_tests::parity::saved;
 use serde_json::{Value, json};

@@ -240,8 +240,11 @@ fn a_stage_overrides_prompt_reward_and_length() {
 fn under_rules(plan: CurriculumConfig) -> CurriculumConfig {
     let filter = Filter { quantity: Quantity::Reward, low: 0.55, high: 1.0, inclusive: true };
     let weight = Weight::Focal { gamma: 0.5 };
-    let rules =
-        vec![RuleConfig::Speed(Speed { screen: 2, more: 2 }), RuleConfig::Filter(filter), RuleConfig::Weight(weight)];
+    let rules = vec![
+        RuleConfig::Speed(Speed { screen: 2, more: 2, quantity: Quantity::Accuracy }),
+        RuleConfig::Filter(filter),
+        RuleConfig::Weight(weight),
+    ];
     let policy = Box::new(CurriculumConfig::With(With { policy: Box::new(plan), rules, steps: None }));
     CurriculumConfig::Replay(Replay { share: 0.5, alpha: 1.0, capacity: 6, policy })
 }

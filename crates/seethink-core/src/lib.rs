@@ -1,10 +1,8 @@
 //! The nouns of seethink: problems, capabilities, pass rates, completions, groups, and counter-based randomness.
 //!
-//! No tensors, no clock: every other crate may depend on this one, and it depends on none of them.
-//! Files are touched in [`durable`] alone, which all crates that write them share.
+//! No tensors, no files, no clock: every other crate may depend on this one, and it depends on none of them.
 
 mod completion;
-pub mod durable;
 mod problem;
 mod random;
 mod trainable;

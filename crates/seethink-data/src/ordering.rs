@@ -1,7 +1,7 @@
 //! Files of problems in training order, for trainers that walk a file from its first line to its last.
 
 use crate::DataError;
-use seethink_core::{PassRate, Purpose, Rng, durable};
+use seethink_core::{PassRate, Purpose, Rng};
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,12 +111,12 @@ fn write(path: &Path, rows: &[&Row]) -> Result<(), DataError> {
     write_atomic(path, text.as_bytes())
 }
 
-/// Replaces a file by these bytes, as [`durable::write`].
+/// Replaces a file by these bytes, as [`seethink_files::write`].
 ///
 /// # Errors
 /// If it cannot be written.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    durable::write(path, bytes).map_err(DataError::io("write", path))
+    seethink_files::write(path, bytes).map_err(DataError::io("write", path))
 }
 
 #[cfg(test)]

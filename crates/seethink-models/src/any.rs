@@ -91,7 +91,7 @@ macro_rules! families {
             let name = family_name(&json).map_err(unsupported)?.to_owned();
             $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                 let config = ModelConfig::<crate::$family::Config>::from_json(json)?;
-                return Ok((config.pictures(files, tokenizer)?, config.text().max_position_embeddings));
+                return Ok((config.pictures(files, tokenizer)?, config.text().max_positions()));
             })*
             Err(unsupported(unknown(&name)).into())
         }

@@ -1,7 +1,7 @@
 //! The small files beside the weights of a checkpoint: read once, kept as they are, written back unchanged.
 
 use crate::ProcessorError;
-use seethink_core::durable::{self, FolderUpdate};
+use seethink_files::FolderUpdate;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,7 +105,7 @@ impl CheckpointFiles {
     /// If it cannot be read, or was about to be replaced when that was interrupted.
     pub(crate) fn tokenizer(&self) -> Result<Option<Vec<u8>>, ProcessorError> {
         let path = self.dir.join(TOKENIZER);
-        if durable::is_interrupted(&self.dir, &[TOKENIZER]) {
+        if seethink_files::is_interrupted(&self.dir, &[TOKENIZER]) {
             return Err(ProcessorError::Interrupted { dir: self.dir.clone() });
         }
         match std::fs::read(&path) {

@@ -11,7 +11,6 @@ use burn::store::ModuleRecord;
 use burn::train::checkpoint::{
     Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy, FileCheckpointer,
 };
-use seethink_core::durable;
 use seethink_curriculum::CurriculumRecord;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -69,7 +68,7 @@ impl Unmeasured {
 
 impl RunState {
     /// Written and read by this build.
-    pub const VERSION: u32 = 4;
+    pub const VERSION: u32 = 5;
 
     /// The state before the first step, with the base model still to be measured.
     pub fn new(seed: u64, config: GrpoConfig, n_stages: usize, curriculum: CurriculumRecord) -> Self {
@@ -128,7 +127,7 @@ impl CheckpointFolder {
         let path = run.join("checkpoint");
         let create = || {
             std::fs::create_dir_all(&path)?;
-            durable::sync_folder(run)
+            seethink_files::sync_folder(run)
         };
         create().map_err(|source| TrainError::File { doing: "cannot create", path: path.clone(), source })?;
         Ok(Self(path))
@@ -153,7 +152,7 @@ impl CheckpointFolder {
     }
 
     fn write_state(&self, step: usize, text: &str) -> std::io::Result<()> {
-        durable::write(&self.state_path(step), text.as_bytes())
+        seethink_files::write(&self.state_path(step), text.as_bytes())
     }
 
     /// The state of the last complete checkpoint.
@@ -312,7 +311,7 @@ impl CheckpointingStrategy for SaveAlways {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seethink_core::durable::{FileOperation, crash_after};
+    use seethink_files::{FileOperation, crash_after};
 
     /// A folder in which burn has written its records of these steps.
     fn folder(steps: &[usize]) -> (tempfile::TempDir, CheckpointFolder) {

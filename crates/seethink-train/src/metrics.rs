@@ -7,7 +7,6 @@ use burn::train::metric::{
     Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
     SerializedEntry,
 };
-use seethink_core::durable;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -127,7 +126,7 @@ impl MetricsFile {
         let lines = if path.exists() { Self::lines(path)? } else { Vec::new() };
         let kept = lines.iter().filter(|(record, _)| record.step < first_step);
         let text: String = kept.flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
-        durable::write(path, text.as_bytes())?;
+        seethink_files::write(path, text.as_bytes())?;
         Ok(Self { path: path.to_owned(), file: OpenOptions::new().append(true).open(path)? })
     }
 

@@ -261,14 +261,6 @@ const DEVIATIONS: &[Deviation] = &[
     },
     Deviation {
         arms: Arms::Of(&["staged_as_released", "stages_2_3_as_released"]),
-        backbones: &[InternVl3],
-        setting: "warm-up of the second stage",
-        released: "0.05 of its steps",
-        ours: |config| format!("{} in every stage", config.grpo.optimizer.schedule.warmup),
-        why: "A stage cannot have a schedule of its own.",
-    },
-    Deviation {
-        arms: Arms::Of(&["staged_as_released", "stages_2_3_as_released"]),
         backbones: INTERNVL,
         setting: "longest prompt of the second stage",
         released: "2048 tokens, the other stages 4096",

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 /// Fingerprint of the sources that this program was built from, taken by its build script.
 const CODE: &str = env!("SEETHINK_CODE");
 
-/// Fingerprints of what decides a run beside its settings. [Decision 11](../../../docs/decisions/0011-what-makes-a-result-valid.md)
+/// Fingerprints of what decides a run beside its settings. [Decision 10](../../../docs/decisions/0010-what-makes-a-result-valid.md)
 /// says why it is the sources and not a number that somebody has to raise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,8 @@ use super::mutate;
 use seethink::core::{Capability, Image, ImageSource, Rng};
 use seethink::data::{ImageLoader, ProblemReader};
 use seethink::models::{
-    AnyBackbone, Content, Message, Role, TemplateOptions, Tokenizer, VisionLanguageModel, VlmProcessor, WeightSummary,
+    AnyBackbone, Content, Message, Processor, Role, TemplateOptions, Tokenizer, VisionLanguageModel, VlmProcessor,
+    WeightSummary,
 };
 use seethink::prelude::Device;
 use seethink_tests::others::others;

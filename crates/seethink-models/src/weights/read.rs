@@ -7,7 +7,6 @@ use burn::tensor::{DType, Element, Tensor, TensorData};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use seethink_core::durable;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -117,7 +116,7 @@ impl WeightFiles {
                 return Err(LoadError::Unsupported { path: index, what });
             }
             names
-        } else if durable::is_interrupted(dir, &ENTRIES) {
+        } else if seethink_files::is_interrupted(dir, &ENTRIES) {
             return Err(LoadError::Interrupted { dir: dir.to_owned() });
         } else {
             return Err(LoadError::NoWeights { dir: dir.to_owned() });

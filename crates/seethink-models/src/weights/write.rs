@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, View};
-use seethink_core::durable::FolderUpdate;
+use seethink_files::FolderUpdate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

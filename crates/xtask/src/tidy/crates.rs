@@ -7,16 +7,18 @@ use serde_json::Value;
 /// Each crate and the crates of this workspace that it may depend on; the table of `docs/architecture.md`.
 const EDGES: &[(&str, &[&str])] = &[
     ("seethink-core", &[]),
+    ("seethink-files", &[]),
     ("seethink-curriculum", &["seethink-core"]),
     ("seethink-reward", &["seethink-core"]),
-    ("seethink-data", &["seethink-core"]),
+    ("seethink-data", &["seethink-core", "seethink-files"]),
     ("seethink-nn", &[]),
-    ("seethink-models", &["seethink-core", "seethink-nn"]),
+    ("seethink-models", &["seethink-core", "seethink-files", "seethink-nn"]),
     ("seethink-rollout", &["seethink-core", "seethink-nn", "seethink-models"]),
     (
         "seethink-train",
         &[
             "seethink-core",
+            "seethink-files",
             "seethink-curriculum",
             "seethink-reward",
             "seethink-data",
@@ -37,7 +39,8 @@ const TEST_EDGES: &[(&str, &str)] = &[("seethink-data", "seethink-reward")];
 const ON_TOP: &[&str] = &["seethink", "experiments", "seethink-tests"];
 
 /// These never see burn: what they decide can be tested without a model.
-const WITHOUT_BURN: &[&str] = &["seethink-core", "seethink-curriculum", "seethink-reward", "seethink-data"];
+const WITHOUT_BURN: &[&str] =
+    &["seethink-core", "seethink-files", "seethink-curriculum", "seethink-reward", "seethink-data"];
 
 /// Reads `cargo metadata --no-deps`.
 pub(super) fn parse_metadata(json: &str) -> Result<Vec<Crate>> {

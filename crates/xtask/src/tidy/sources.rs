@@ -7,7 +7,7 @@ const MAX_LINES: usize = 800;
 
 /// Where files may be touched; a path that ends in `/` is a folder.
 const MAY_TOUCH_FILES: &[&str] = &[
-    "crates/seethink-core/src/durable.rs",
+    "crates/seethink-files/src/",
     "crates/seethink-data/src/",
     "crates/seethink-models/src/files.rs",
     "crates/seethink-models/src/weights/",

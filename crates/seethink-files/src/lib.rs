@@ -238,16 +238,18 @@ fn operate<T>(operation: FileOperation, work: impl FnOnce() -> io::Result<T>) ->
 mod tests {
     use super::FileOperation::{Create, Remove, Rename, Sync, SyncFolder, Write};
     use super::*;
+    use tempfile::TempDir;
 
-    /// A folder of its own, without a crate for it.
-    struct Folder(PathBuf);
+    /// A folder that goes with the test.
+    struct Folder(TempDir);
 
     impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("seethink-durable-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(&path).unwrap();
-            Self(path)
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> &Path {
+            self.0.path()
         }
 
         /// Names and contents.
@@ -255,22 +257,16 @@ mod tests {
             let read = |entry: fs::DirEntry| {
                 (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap())
             };
-            let mut files: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| read(entry.unwrap())).collect();
+            let mut files: Vec<_> = fs::read_dir(&self.path()).unwrap().map(|entry| read(entry.unwrap())).collect();
             files.sort();
             files
         }
     }
 
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn a_file_is_on_the_disk_before_its_name_and_the_name_before_the_end() {
-        let folder = Folder::new("order");
-        let (path, partial) = (folder.0.join("a.json"), folder.0.join("a.json.partial"));
+        let folder = Folder::new();
+        let (path, partial) = (folder.path().join("a.json"), folder.path().join("a.json.partial"));
         let (result, done) = crash_after(usize::MAX, || write(&path, b"new"));
         result.unwrap();
         let expected = [
@@ -278,7 +274,7 @@ mod tests {
             Write(partial.clone()),
             Sync(partial),
             Rename(path.clone()),
-            SyncFolder(folder.0.clone()),
+            SyncFolder(folder.path().to_owned()),
         ];
         assert_eq!(done, expected);
         assert_eq!(folder.files(), [("a.json".to_owned(), "new".to_owned())]);
@@ -286,8 +282,8 @@ mod tests {
 
     #[test]
     fn a_crash_leaves_the_old_file_or_the_new_one() {
-        let folder = Folder::new("crash");
-        let path = folder.0.join("a");
+        let folder = Folder::new();
+        let path = folder.path().join("a");
         for n in 0..=5 {
             write(&path, b"old").unwrap();
             let (result, done) = crash_after(n, || write(&path, b"new"));
@@ -305,15 +301,15 @@ mod tests {
 
     #[test]
     fn a_crash_leaves_all_files_old_or_new_or_no_entry() {
-        let folder = Folder::new("update");
+        let folder = Folder::new();
         let (old, new) = ([("a", "1"), ("b", "1"), ("z", "1")], [("a", "1"), ("c", "2"), ("z", "2")]);
         let owned =
             |files: &[(&str, &str)]| files.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect::<Vec<_>>();
         let mut seen = [0; 3];
         for n in 0.. {
-            fs::write(folder.0.join("notes"), "mine").unwrap();
-            update(&folder.0, &old).unwrap();
-            let (result, done) = crash_after(n, || update(&folder.0, &new));
+            fs::write(folder.path().join("notes"), "mine").unwrap();
+            update(folder.path(), &old).unwrap();
+            let (result, done) = crash_after(n, || update(folder.path(), &new));
             let files = folder.files();
             assert!(files.contains(&("notes".to_owned(), "mine".to_owned())));
             let files: Vec<_> = files.into_iter().filter(|(name, _)| name.len() == 1).collect();
@@ -321,14 +317,14 @@ mod tests {
                 (true, _) => 0,
                 (_, true) => 1,
                 _ => {
-                    assert!(is_interrupted(&folder.0, &["z"]), "after {done:?}: {files:?}");
+                    assert!(is_interrupted(folder.path(), &["z"]), "after {done:?}: {files:?}");
                     2
                 }
             };
             seen[state] += 1;
             if result.is_ok() {
                 assert_eq!(state, 1);
-                assert!(done.contains(&Remove(folder.0.join("b"))), "{done:?}");
+                assert!(done.contains(&Remove(folder.path().join("b"))), "{done:?}");
                 break;
             }
         }
@@ -338,14 +334,14 @@ mod tests {
 
     #[test]
     fn an_entry_that_alone_differs_is_replaced_in_one_step() {
-        let folder = Folder::new("entry");
+        let folder = Folder::new();
         let (old, new) = ([("a", "1"), ("z", "1")], [("a", "1"), ("z", "2")]);
         for n in 0..5 {
-            update(&folder.0, &old).unwrap();
-            let (_, done) = crash_after(n, || update(&folder.0, &new));
-            assert!(!is_interrupted(&folder.0, &["z"]), "{done:?}");
-            let entry = fs::read_to_string(folder.0.join("z")).unwrap();
-            assert_eq!(entry, if done.contains(&Rename(folder.0.join("z"))) { "2" } else { "1" });
+            update(folder.path(), &old).unwrap();
+            let (_, done) = crash_after(n, || update(folder.path(), &new));
+            assert!(!is_interrupted(folder.path(), &["z"]), "{done:?}");
+            let entry = fs::read_to_string(folder.path().join("z")).unwrap();
+            assert_eq!(entry, if done.contains(&Rename(folder.path().join("z"))) { "2" } else { "1" });
         }
     }
 }
