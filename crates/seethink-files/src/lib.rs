@@ -257,7 +257,7 @@ mod tests {
             let read = |entry: fs::DirEntry| {
                 (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap())
             };
-            let mut files: Vec<_> = fs::read_dir(&self.path()).unwrap().map(|entry| read(entry.unwrap())).collect();
+            let mut files: Vec<_> = fs::read_dir(self.path()).unwrap().map(|entry| read(entry.unwrap())).collect();
             files.sort();
             files
         }

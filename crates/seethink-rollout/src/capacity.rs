@@ -159,7 +159,7 @@ mod tests {
     fn the_last_position_and_the_last_byte_may_be_used() {
         let load = Load { rows: 4, prompt: 300, max_tokens: 700 };
         assert_eq!(CAPACITY.check(load), Ok(()));
-        let exact = Capacity { memory: 4 * 1000 << 20, ..CAPACITY };
+        let exact = Capacity { memory: (4 * 1000) << 20, ..CAPACITY };
         assert_eq!(exact.check(load), Ok(()));
         assert!(Capacity { memory: exact.memory - 1, ..exact }.check(load).is_err());
         assert!(CAPACITY.check(Load { max_tokens: 701, ..load }).is_err());

@@ -125,10 +125,10 @@ fn change(rng: &mut Rng, place: &mut Value, new: Value) {
     match (rng.below(4), place) {
         (0, Value::Object(fields)) => {
             let key = fields.keys().nth(at(rng, fields.len())).cloned();
-            if let Some(value) = key.and_then(|key| fields.remove(&key)) {
-                if rng.below(2) == 0 {
-                    fields.insert("renamed".into(), value);
-                }
+            if let Some(value) = key.and_then(|key| fields.remove(&key))
+                && rng.below(2) == 0
+            {
+                fields.insert("renamed".into(), value);
             }
         }
         (0, Value::Array(items)) if !items.is_empty() => {
