@@ -630,8 +630,8 @@ fn damage_is_named() {
     }
     let state = folder.path().join("checkpoint/state-2.json");
     let text = std::fs::read_to_string(&state).unwrap();
-    std::fs::write(&state, text.replace("\"version\": 4", "\"version\": 1")).unwrap();
-    assert!(Job::resumed().error(folder.path()).contains("is of version 1, expected 4"));
+    std::fs::write(&state, text.replace("\"version\": 5", "\"version\": 1")).unwrap();
+    assert!(Job::resumed().error(folder.path()).contains("is of version 1, expected 5"));
     std::fs::write(&state, text).unwrap();
 
     let metrics = folder.path().join("metrics.jsonl");

@@ -186,9 +186,10 @@ fn more_tiles_than_positions_are_refused() {
         let processor = VlmProcessor::from_pretrained(folder.path()).unwrap();
         processor.with_image_limits(&ImageLimits { max_tiles: Some(n), ..NONE })
     };
-    assert_eq!(limited(127).unwrap().image_processor().n_image_tokens(127, 1).unwrap(), 32_768);
+    // 32,768 positions, which a dynamic base stretches by a factor of two.
+    assert_eq!(limited(255).unwrap().image_processor().n_image_tokens(255, 1).unwrap(), 65_536);
     assert_eq!(
-        limited(128).unwrap_err().to_string(),
-        "max_tiles is 128, expected fewer: that many take 33024 tokens, and the model has 32768 positions"
+        limited(256).unwrap_err().to_string(),
+        "max_tiles is 256, expected fewer: that many take 65792 tokens, and the model has 65536 positions"
     );
 }
