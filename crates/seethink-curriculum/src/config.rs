@@ -273,6 +273,116 @@ mod tests {
         }
     }
 
+    /// Settings at and beyond the ends of their ranges.
+    #[test]
+    fn settings_out_of_range_are_refused_and_their_bounds_are_not() {
+        let corpus = three(4, 4, 4);
+        let merged = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        let pools = |a: &str, b: &str, weight: &str, unseen: &str| {
+            let pool = |up_to: &str| format!("(name: \"{up_to}\", up_to: {up_to}, weight: {weight})");
+            format!("Pools(pools: [{}, {}], unseen: {unseen})", pool(a), pool(b))
+        };
+        let sec = |rate: &str, temperature: &str| {
+            format!("Sec(by: (axes: [Capability]), rate: {rate}, temperature: {temperature})")
+        };
+        let dump = |rest: &str| format!("Dump(by: (axes: [Capability]), {rest})");
+        let e2h = |rest: &str| format!("E2h(by: (axes: [Capability]), {rest})");
+        let ladder = |rest: &str| format!("Ladder(by: (axes: [Capability]), {rest})");
+        let rule = |rule: &str| format!("With(policy: {merged}, rules: [{rule}])");
+        let replay = |rest: &str| format!("Replay({rest}, capacity: 4, policy: {merged})");
+        let adarft = |rest: &str| format!("AdaRft(difficulty: PassRate, revisit: Always, {rest})");
+        let fits = [
+            adarft("range: (3.0, 3.0)"),
+            sec("1.0", "0.1"),
+            dump("window: 1, exploration: 0.0"),
+            e2h("schedule: Gaussian(mu_exp: 0.1, sigma: 0.1), steps: 1"),
+            ladder("up: 0.5, down: 0.5, window: 1"),
+            pools("0.2", "0.3", "0.0", "1.0"),
+            pools("0.2", "0.3", "1.0", "0.0"),
+            "Vas(share: 0.0)".into(),
+            "Vas(share: 1.0)".into(),
+            "FgExpo(memory: 0.0)".into(),
+            "Review(mastered: 1.0, first: 1, share: 1.0)".into(),
+            "Review(mastered: 0.1, first: 1, share: 0.0)".into(),
+            format!("Mix(parts: [(0.0, {merged}), (0.1, {merged})])"),
+            format!("Repeat(times: 1, policy: {merged})"),
+            replay("share: 0.0, alpha: 0.0"),
+            format!("With(policy: {merged}, steps: 1)"),
+            rule("Filter(quantity: Reward, low: 0.5, high: 0.5, inclusive: true)"),
+            rule("Speed(screen: 2, more: 1)"),
+            rule("Vcrl(early: 0.0, late: 1.0, memory: 1.0, capacity: 0)"),
+            rule("Weight(Odsw(favour: Hard, none_right: 0.0))"),
+            rule("Weight(Focal(gamma: 0.0))"),
+        ];
+        for text in fits {
+            let text = format!("#![enable(implicit_some)] {text}");
+            assert!(read(&text).unwrap().build(&corpus, 1).is_ok(), "{text}");
+        }
+        let does_not = [
+            adarft("range: (3.0, 2.9)"),
+            adarft("start: NaN"),
+            adarft("step_size: inf"),
+            sec("0.0", "0.1"),
+            sec("1.1", "0.1"),
+            sec("0.5", "0.0"),
+            sec("0.5", "inf"),
+            dump("window: 0"),
+            dump("exploration: -0.1"),
+            dump("exploration: inf"),
+            dump("temperature: 0.0"),
+            dump("temperature: inf"),
+            e2h("schedule: Cosine, steps: 0"),
+            e2h("schedule: Gaussian(mu_exp: 0.0, sigma: 0.1), steps: 1"),
+            e2h("schedule: Gaussian(mu_exp: 0.1, sigma: 0.0), steps: 1"),
+            e2h("schedule: Gaussian(mu_exp: inf, sigma: 0.1), steps: 1"),
+            e2h("schedule: Gaussian(mu_exp: 0.1, sigma: inf), steps: 1"),
+            ladder("up: 0.4, down: 0.5, window: 1"),
+            ladder("up: 0.5, down: 0.5, window: 0"),
+            pools("0.3", "0.3", "1.0", "1.0"),
+            pools("0.2", "0.3", "-1.0", "9.0"),
+            pools("0.2", "0.3", "inf", "1.0"),
+            pools("0.2", "0.3", "0.0", "0.0"),
+            "Pools(pools: [])".into(),
+            "Vas(share: 1.1)".into(),
+            "Vas(share: -0.1)".into(),
+            "FgExpo(memory: 1.0)".into(),
+            "FgExpo(sigma: 0.0)".into(),
+            "FgExpo(sigma: inf)".into(),
+            "FgExpo(target: inf)".into(),
+            "Review(mastered: 0.0, first: 1, share: 1.0)".into(),
+            "Review(mastered: 1.1, first: 1, share: 1.0)".into(),
+            "Review(mastered: 1.0, first: 0, share: 1.0)".into(),
+            "Review(mastered: 1.0, first: 1, share: 1.1)".into(),
+            format!("Mix(parts: [(0.0, {merged})])"),
+            format!("Mix(parts: [(-0.1, {merged}), (1.0, {merged})])"),
+            format!("Mix(parts: [(inf, {merged})])"),
+            format!("Repeat(times: 0, policy: {merged})"),
+            replay("share: 1.0"),
+            replay("share: 0.5, alpha: -0.1"),
+            replay("share: 0.5, alpha: inf"),
+            format!("With(policy: {merged}, steps: 0)"),
+            rule("Filter(quantity: Reward, low: 0.6, high: 0.5, inclusive: true)"),
+            rule("Filter(quantity: Reward, low: 0.6, high: inf, inclusive: true)"),
+            rule("Speed(screen: 1, more: 1)"),
+            rule("Speed(screen: 2, more: 0)"),
+            rule("Vcrl(early: 1.1, capacity: 1)"),
+            rule("Vcrl(late: -0.1, capacity: 1)"),
+            rule("Vcrl(memory: 1.1, capacity: 1)"),
+            rule("Weight(Odsw(favour: Hard, none_right: -0.1))"),
+            rule("Weight(Odsw(favour: Hard, none_right: inf))"),
+            rule("Weight(Focal(gamma: -0.1))"),
+            rule("Weight(Focal(gamma: inf))"),
+            rule("Weight(Gaussian(target: inf, sigma: 0.1))"),
+            rule("Weight(Gaussian(target: 0.5, sigma: 0.0))"),
+            rule("Weight(Gaussian(target: 0.5, sigma: inf))"),
+        ];
+        for text in does_not {
+            let text = format!("#![enable(implicit_some)] {text}");
+            let error = read(&text).unwrap().build(&corpus, 1).map(|_| ()).unwrap_err();
+            assert!(matches!(error, CurriculumError::Setting { .. }), "{text}: {error}");
+        }
+    }
+
     #[test]
     fn what_never_ends_is_known() {
         let ends = "With(policy: Mix(parts: [(1.0, Vas())]), steps: Some(9))";

@@ -6,3 +6,6 @@ pub(crate) mod repeat;
 pub(crate) mod replay;
 pub(crate) mod warm_start;
 pub(crate) mod with;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! Every composition hands on to what it is made of.
+
+use crate::checks::{outcome, read, three};
+use crate::{Course, CurriculumConfig, GroupKey, GroupOutcome, Metric};
+use seethink_core::ProblemId;
+
+const MERGED: &str = "Merged(order: Shuffled, epochs: PerStage(9), last_batch: Keep)";
+
+/// Every composition around a policy that has one stage.
+fn around(policy: &str) -> Vec<CurriculumConfig> {
+    let texts = [
+        format!("With(policy: {policy})"),
+        format!("Mix(parts: [(1.0, {policy})])"),
+        format!("WarmStart(steps: 9, first: {policy}, then: {MERGED})"),
+        format!("WarmStart(steps: 0, first: {MERGED}, then: {policy})"),
+        format!("Repeat(times: 2, policy: {policy})"),
+        format!("Band(axis: PassRate, at_most: 2.0, policy: {policy})"),
+        format!("Replay(share: 0.0, capacity: 0, policy: {policy})"),
+        format!(
+            "Staged(stages: [(name: \"only\", policy: {policy})], order: Shuffled, epochs: PerStage(9), last_batch: Keep)"
+        ),
+    ];
+    texts.iter().map(|text| read(text)).collect()
+}
+
+fn metric(metrics: &[Metric], name: &str) -> Option<f64> {
+    metrics.iter().find(|(key, _)| key.ends_with(name)).map(|(_, value)| *value)
+}
+
+/// A group of a problem of the step under way.
+fn group(course: &Course, problem: ProblemId, rewards: &[f32]) -> GroupOutcome {
+    GroupOutcome { key: GroupKey { step: course.progress().steps, problem }, ..outcome(problem.0, rewards) }
+}
+
+#[test]
+fn every_question_reaches_the_part_at_work() {
+    let corpus = three(9, 9, 9);
+    let rules = "[Speed(screen: 2, more: 3), Vcrl(early: 0.0, capacity: 8), Weight(Focal(gamma: 1.0))]";
+    for config in around(&format!("With(policy: {MERGED}, rules: {rules})")) {
+        let mut course = config.build(&corpus, 1).unwrap();
+        let problem = course.draw(1).problems[0];
+        let screening = group(&course, problem, &[]);
+        assert_eq!(course.extend(&screening), Some(2), "{config:?}");
+        assert_eq!(course.extend(&group(&course, problem, &[0.0, 1.0])), Some(3), "{config:?}");
+        let [refused, admitted] =
+            [[0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]].map(|rewards| group(&course, problem, &rewards));
+        assert_eq!([course.admit(&refused), course.admit(&admitted)], [false, true], "{config:?}");
+        assert_eq!(course.curriculum().weight(&admitted), 0.75, "{config:?}");
+        assert!(course.replay(2).is_empty(), "nothing is banked: {config:?}");
+        course.observe(std::slice::from_ref(&admitted));
+        assert_eq!(course.curriculum().banked(), [admitted.key], "{config:?}");
+        assert_eq!(metric(&course.curriculum().metrics(), "vcrl/bank"), Some(1.0), "{config:?}");
+        course.draw(1);
+        assert_eq!(course.replay(2), [admitted.key], "{config:?}");
+    }
+}
+
+#[test]
+fn a_replayed_group_belongs_to_the_part_that_asked_for_it() {
+    let corpus = three(9, 9, 9);
+    let part = |gamma: f64, bank: usize| {
+        let rules = format!("[Vcrl(early: 0.0, capacity: {bank}), Weight(Focal(gamma: {gamma}))]");
+        format!("(1.0, With(policy: {MERGED}, rules: {rules}))")
+    };
+    let mut course = read(&format!("Mix(parts: [{}, {}])", part(0.0, 0), part(2.0, 8))).build(&corpus, 1).unwrap();
+    let problems = course.draw(2).problems;
+    let groups: Vec<GroupOutcome> = problems.iter().map(|&id| group(&course, id, &[0.0, 1.0])).collect();
+    assert_eq!([0, 1].map(|part| course.curriculum().weight(&groups[part])), [1.0, 0.25]);
+    course.observe(&groups);
+    course.draw(2);
+    assert_eq!(course.replay(3), [groups[1].key]);
+    assert_eq!(course.curriculum().weight(&groups[1]), 0.25);
+}
+
+#[test]
+fn places_of_a_replay_are_shared_with_the_rules_below_it() {
+    let corpus = three(9, 9, 9);
+    let inner = format!("With(policy: {MERGED}, rules: [Vcrl(early: 0.0, capacity: 2)])");
+    let mut course = read(&format!("Replay(share: 0.5, capacity: 9, policy: {inner})")).build(&corpus, 1).unwrap();
+    let drawn = course.draw(6).problems;
+    assert_eq!(drawn.len(), 6);
+    let groups: Vec<GroupOutcome> = drawn.iter().map(|&id| group(&course, id, &[0.0, 1.0])).collect();
+    course.observe(&groups);
+    assert_eq!(course.draw(6).problems.len(), 3, "half of the batch comes from the bank");
+    // All three were admitted: the bank fills its three places and no more. None was: the rule's two join them.
+    assert_eq!(course.replay(3).len(), 3);
+    course.observe(&[]);
+    course.draw(6);
+    assert_eq!(course.replay(6).len(), 5);
+}
+
+#[test]
+fn what_others_drew_is_learnt_by_those_who_keep_figures() {
+    let corpus = three(9, 9, 9);
+    let solved = |course: &Course| -> Vec<GroupOutcome> {
+        corpus.iter().take(9).map(|entry| group(course, entry.id, &[0.0, 1.0, 1.0, 1.0])).collect()
+    };
+    let learners = [
+        "Sec(by: (axes: [Capability]), rate: 0.5, temperature: 0.4)",
+        "Dump(by: (axes: [Capability]))",
+        "Pools()",
+        "Vas()",
+        "FgExpo()",
+        "Review(mastered: 0.75, first: 1, share: 0.5)",
+    ];
+    let followers = [
+        MERGED,
+        "AdaRft(difficulty: PassRate, revisit: Always)",
+        "E2h(by: (axes: [PassRate], bins: 3), schedule: Cosine, steps: 9)",
+        "Ladder(by: (axes: [PassRate], bins: 3), up: 0.2, down: 0.1, window: 4)",
+    ];
+    let policies = learners.map(|policy| (policy, true)).into_iter().chain(followers.map(|policy| (policy, false)));
+    for (policy, learns) in policies {
+        for config in std::iter::once(read(policy)).chain(around(policy)) {
+            let mut course = config.build(&corpus, 1).unwrap();
+            let (before, progress) = (course.to_record(), course.progress());
+            let groups = solved(&course);
+            course.watch(&groups);
+            assert_eq!(course.to_record() != before, learns, "{config:?}");
+            assert_eq!(course.progress(), progress, "{config:?}");
+        }
+    }
+}
+
+#[test]
+fn every_composition_shows_the_figures_of_its_parts() {
+    let corpus = three(9, 9, 9);
+    let figures = [
+        ("AdaRft(difficulty: PassRate, start: 7.0, revisit: Always)", "target", 7.0),
+        (
+            "Vas()",
+            "learnability",
+            corpus
+                .iter()
+                .map(|one| one.pass_rate.unwrap().fraction())
+                .map(|p| f64::from(p) * (1.0 - f64::from(p)))
+                .sum::<f64>()
+                / 27.0,
+        ),
+        ("FgExpo()", "mean_pass_rate", 0.0),
+        ("Pools()", "pool/unseen", 1.0),
+    ];
+    for (policy, name, expected) in figures {
+        for config in std::iter::once(read(policy)).chain(around(policy)) {
+            let mut course = config.build(&corpus, 1).unwrap();
+            course.draw(1);
+            let found = metric(&course.curriculum().metrics(), name);
+            let is_right = found.is_some_and(|found| (found - expected).abs() < 1e-9);
+            assert!(is_right, "{name} {found:?}, expected {expected}: {config:?}");
+        }
+    }
+}
+
+#[test]
+fn stages_are_those_of_the_policy_inside() {
+    let stage = "stage: (name: \"inside\"), order: Shuffled, epochs: PerStage(1), last_batch: Keep";
+    for config in around(&format!("Merged({stage})")) {
+        let expected = match &config {
+            CurriculumConfig::Staged(_) => "only",
+            CurriculumConfig::WarmStart(warm) if warm.steps > 0 => "merged",
+            // Parts of a mix are one stage together.
+            CurriculumConfig::Mix(_) => {
+                assert!(config.stages().is_empty());
+                continue;
+            }
+            _ => "inside",
+        };
+        assert_eq!(config.stages().iter().map(|stage| &stage.name).collect::<Vec<_>>(), [expected], "{config:?}");
+    }
+}
+
+#[test]
+fn a_stage_with_a_policy_lasts_for_epochs_of_its_problems() {
+    let corpus = three(10, 7, 0);
+    let stages = "[(name: \"a\", capabilities: [\"perception\"], policy: Vas(), length: Epochs(3)), (name: \"b\")]";
+    let text = format!("Staged(stages: {stages}, order: Shuffled, epochs: AsNeeded(steps: 2), last_batch: Keep)");
+    let mut course = read(&text).build(&corpus, 1).unwrap();
+    let stages: Vec<usize> = crate::checks::drain(&mut course, 4).iter().map(|batch| batch.stage).collect();
+    // Thirty problems, four at a time.
+    assert_eq!(stages, [[0; 8].as_slice(), &[1; 2]].concat());
+}
