@@ -62,24 +62,26 @@ struct Account {
 }
 
 impl Mixed {
-    /// How many of `want` problems each policy may draw: as many as it is owed, the largest fractions rounded up.
+    /// Divides `want` problems among the policies: problem by problem to the one that must have the next soonest, so that after each
+    /// no policy is a whole problem off its share.
+    ///
+    /// # Source
+    /// Tijdeman, *The chairman assignment problem*, Discrete Mathematics 32 (1980): of those with a claim of at least `1 / (2n − 2)`,
+    /// the one whose claim would first exceed `1 − 1 / (2n − 2)`.
     fn allot(&mut self, want: usize) -> Vec<usize> {
         let owed = &mut self.account.owed;
-        owed.iter_mut().zip(&self.shares).for_each(|(owed, share)| *owed += share * want as f64);
-        let mut allotted: Vec<usize> = owed.iter().map(|owed| owed.floor().max(0.0) as usize).collect();
-        let mut by_fraction: Vec<usize> = (0..owed.len()).collect();
-        by_fraction.sort_by(|&a, &b| (owed[b] - owed[b].floor()).total_cmp(&(owed[a] - owed[a].floor())));
-        let mut left = want.saturating_sub(allotted.iter().sum());
-        for index in by_fraction.into_iter().cycle() {
-            if left == 0 {
-                break;
-            }
-            if self.shares[index] > 0.0 {
-                allotted[index] += 1;
-                left -= 1;
-            }
+        let least = 1.0 / (2 * owed.len()).saturating_sub(2).max(2) as f64;
+        let mut allotted = vec![0; owed.len()];
+        for _ in 0..want {
+            owed.iter_mut().zip(&self.shares).for_each(|(owed, share)| *owed += share);
+            let deadline = |index: usize| (1.0 - least - owed[index]) / self.shares[index];
+            // But for rounding there is always one with a claim.
+            let claims = |index: &usize| self.shares[*index] > 0.0 && owed[*index] >= least - 1e-9;
+            let next = (0..owed.len()).filter(claims).min_by(|&a, &b| deadline(a).total_cmp(&deadline(b)));
+            let Some(next) = next else { break };
+            owed[next] -= 1.0;
+            allotted[next] += 1;
         }
-        owed.iter_mut().zip(&allotted).for_each(|(owed, &n)| *owed -= n as f64);
         allotted
     }
 
@@ -204,6 +206,7 @@ pub(crate) fn load_all(courses: &mut [Course], records: &[CurriculumRecord]) -> 
 mod tests {
     use crate::checks::{check_resume, drain, outcome, step, three};
     use crate::{CurriculumConfig, CurriculumError};
+    use proptest::prelude::*;
     use seethink_core::Capability;
 
     fn read(parts: &str) -> CurriculumConfig {
@@ -229,6 +232,27 @@ mod tests {
             assert!((n_perception as f64 - 0.75 * 7.0 * f64::from(n)).abs() <= 1.0, "{n_perception} of {}", 7 * n);
         }
         check_resume(&config, &corpus);
+    }
+
+    proptest! {
+        #[test]
+        fn no_part_is_a_problem_off_whatever_the_shares(
+            shares in prop::collection::vec(0u32..40, 1..7), wants in prop::collection::vec(1usize..9, 1..60),
+        ) {
+            prop_assume!(shares.iter().any(|&share| share > 0));
+            let merged = "Merged(order: Shuffled, epochs: PerStage(9), last_batch: Keep)";
+            let parts: Vec<String> = shares.iter().map(|share| format!("({share}.0, {merged})")).collect();
+            let mut course = read(&parts.join(", ")).build(&three(200, 200, 200), 1).unwrap();
+            let (mut n, total) = (0, f64::from(shares.iter().sum::<u32>()));
+            for want in wants {
+                prop_assert_eq!(step(&mut course, want).unwrap().problems.len(), want);
+                n += want;
+                for ((_, found), share) in course.curriculum().metrics().iter().zip(&shares) {
+                    let off = (found - f64::from(*share) / total) * n as f64;
+                    prop_assert!(off.abs() < 1.0, "{} off after {}", off, n);
+                }
+            }
+        }
     }
 
     #[test]
