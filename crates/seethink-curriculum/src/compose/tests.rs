@@ -139,6 +139,11 @@ fn every_composition_shows_the_figures_of_its_parts() {
         ),
         ("FgExpo()", "mean_pass_rate", 0.0),
         ("Pools()", "pool/unseen", 1.0),
+        ("E2h(by: (axes: [Capability]), schedule: Balanced, steps: 4)", "p/perception", 1.0 / 3.0),
+        ("Ladder(by: (axes: [Capability]), up: 0.9, down: 0.1, window: 4)", "level", 0.0),
+        ("Sec(by: (axes: [Capability]), rate: 0.5, temperature: 0.4)", "q/perception", 0.0),
+        ("Dump(by: (axes: [Capability]))", "score/perception", (2.0 * 2f64.ln()).sqrt()),
+        ("Review(mastered: 1.0, first: 1, share: 0.5)", "mastered", 0.0),
     ];
     for (policy, name, expected) in figures {
         for config in std::iter::once(read(policy)).chain(around(policy)) {
@@ -178,4 +183,22 @@ fn a_stage_with_a_policy_lasts_for_epochs_of_its_problems() {
     let stages: Vec<usize> = crate::checks::drain(&mut course, 4).iter().map(|batch| batch.stage).collect();
     // Thirty problems, four at a time.
     assert_eq!(stages, [[0; 8].as_slice(), &[1; 2]].concat());
+}
+
+#[test]
+fn epochs_and_steps_of_a_plan_are_counted() {
+    let corpus = three(4, 4, 0);
+    let stages = r#"[(name: "a", capabilities: ["perception"]), (name: "b", capabilities: ["textual_reasoning"])]"#;
+    let text = format!("Staged(stages: {stages}, order: Shuffled, epochs: OverWholePlan(2), last_batch: Keep)");
+    let mut course = read(&text).build(&corpus, 1).unwrap();
+    let mut found = Vec::new();
+    while crate::checks::step(&mut course, 2).is_some() {
+        let metrics = course.curriculum().metrics();
+        found.push(["stage", "steps_in_stage", "epoch"].map(|name| metric(&metrics, name).unwrap()));
+    }
+    let pass = |pass: f64| {
+        [[0.0, 1.0, 0.5], [0.0, 2.0, 1.0], [1.0, 1.0, 0.5], [1.0, 2.0, 1.0]]
+            .map(|[stage, steps, epoch]| [stage, steps, epoch + pass])
+    };
+    assert_eq!(found, [pass(0.0), pass(1.0)].concat());
 }
