@@ -245,7 +245,7 @@ fn title(model: &AnyBackbone, stages: &[Stage]) -> String {
     format!("GRPO of {}: {}", model.display_name(), names.join(" → "))
 }
 
-/// How many prompts a limit on their length costs, where there is one.
+/// Number of prompts left out by a limit on their length, where there is one.
 fn left_out(problems: &Problems) -> Option<String> {
     let Problems::Files(dataset) = problems else { return None };
     let report = dataset.report();

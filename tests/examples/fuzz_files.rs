@@ -10,7 +10,7 @@ use fuzz::{Kind, counting::Counting, run};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// What an input takes is counted.
+/// Counts the memory that an input takes.
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 

@@ -125,7 +125,7 @@ fn large_models_are_saved_in_shards_and_the_files_of_the_other_kind_leave() {
     assert_eq!(names(dir.path()), ["config.json", "model.safetensors", "notes.txt"]);
 }
 
-/// What a folder gives: the model of these bits, or the reason why there is none.
+/// Result of loading a folder: the model of these bits, or the reason why there is none.
 fn found(dir: &Path) -> Result<BTreeMap<String, Vec<u32>>, String> {
     load(dir).map(|model| bits(&model)).map_err(|error| error.to_string())
 }

@@ -6,7 +6,7 @@ mod fuzz;
 
 use fuzz::{Kind, counting::Counting, run};
 
-/// What an input takes is counted.
+/// Counts the memory that an input takes.
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 

@@ -71,7 +71,7 @@ fn vision(prompt: &PromptInput) -> [u64; 2] {
     [prompt.pixels.n_patches() as u64 * patch, prompt.image_tokens.len() as u64 * 2 * merger]
 }
 
-/// What a row of the update is: weights, attention and head of the prompt and of each completion after it.
+/// Operations of a row of the update: weights, attention and head of the prompt and of each completion after it.
 fn row(n_prompt: usize, completions: &[usize]) -> [u64; 3] {
     let mut row = [0; 3];
     (1..=n_prompt).for_each(|seen| row[1] += attention(seen));

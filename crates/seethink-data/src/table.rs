@@ -178,7 +178,7 @@ fn cell(column: &dyn Array, row: usize) -> Cell {
     })
 }
 
-/// What the library says, or that it panicked, which it does on some damaged files: on lengths that contradict each other
+/// Error of the library, or its panic, which comes with some damaged files: on lengths that contradict each other
 /// within a page, which nobody can check before it does. What it was working on must not be used afterwards.
 pub(crate) fn contained<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {

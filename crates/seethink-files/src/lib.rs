@@ -139,7 +139,7 @@ impl Drop for FolderUpdate<'_> {
     }
 }
 
-/// Whether an update of this folder never came to its end, so that none of the entries is there.
+/// Detects an update of this folder that never came to its end: none of the entries is there.
 pub fn is_interrupted(folder: &Path, entries: &[&str]) -> bool {
     let is_file = |path: PathBuf| path.is_file();
     !entries.iter().any(|entry| is_file(folder.join(entry)))

@@ -39,7 +39,7 @@ pub(crate) fn resize_as_pillow(image: &Image, width: u32, height: u32) -> Image 
     resize(image, width, height, Rounding::Pillow)
 }
 
-/// How the weights of a filter become integers.
+/// Fixed point of the weights of a filter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rounding {
     /// As fine as 16 bits allow.

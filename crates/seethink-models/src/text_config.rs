@@ -116,7 +116,7 @@ pub(crate) fn check_sizes<'a>(sizes: impl IntoIterator<Item = (&'a str, usize)>)
     })
 }
 
-/// Whether sides of patches and the like are such that their products with other sizes fit.
+/// Checks that sides of patches and the like are small enough for their products with other sizes.
 pub(crate) fn check_sides<'a>(sides: impl IntoIterator<Item = (&'a str, usize)>) -> Result<(), String> {
     const LONGEST: usize = 1 << 12;
     sides.into_iter().try_for_each(|(name, side)| {

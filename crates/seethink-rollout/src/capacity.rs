@@ -118,7 +118,7 @@ impl Load {
     }
 }
 
-/// What would have positions.
+/// Advice: lengths that have positions.
 fn shorter(load: &Load, max_positions: usize) -> String {
     match max_positions.checked_sub(load.prompt) {
         Some(left) if left > 0 => format!("completions of at most {left}"),

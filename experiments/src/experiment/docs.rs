@@ -1,4 +1,4 @@
-//! What is written of experiments into the repository: `docs/paper.md`, `docs/findings.md`, and `configs/paper` with a file for
+//! Pages and files made from experiments: `docs/paper.md`, `docs/findings.md`, and `configs/paper` with a file for
 //! every arm.
 
 use super::deviations;
@@ -29,7 +29,7 @@ pub fn write(results: &Path) -> Result<()> {
     Ok(write_file(Path::new(findings::PAGE), findings::page(&found)?.as_bytes())?)
 }
 
-/// What was run at micro scale.
+/// Reads the results at micro scale.
 ///
 /// # Errors
 /// If a result is broken.

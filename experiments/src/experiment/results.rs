@@ -22,7 +22,7 @@ pub struct Compared {
     pub n_family: usize,
 }
 
-/// What was asked, whatever a table calls it: weights in thousandths by arm, the first of them positive, and the column.
+/// Identity of a comparison, whatever a table calls it: weights in thousandths by arm, the first of them positive, and the column.
 type Key = (Vec<(&'static str, i64)>, &'static str);
 
 /// The results of every table at one scale.
@@ -252,7 +252,7 @@ impl Backbone {
     }
 }
 
-/// What came of the test, `[capability]`; before training for the base model.
+/// Outcomes of the test, `[capability]`; before training for the base model.
 fn letters<'a>(run: &'a RunResult, arm: &str) -> Letters<'a> {
     if arm == BASE { &run.before } else { &run.after }.values().map(String::as_str).collect()
 }

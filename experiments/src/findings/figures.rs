@@ -7,7 +7,7 @@ use crate::tables;
 use anyhow::{Context, Result, bail};
 use seethink::config::BaseFamily;
 
-/// What an arm's test comes to, by capability or in the mean.
+/// Test accuracy of an arm, by capability or in the mean.
 const COLUMNS: [&str; 4] = ["perception", "textual_reasoning", "visual_reasoning", "mean"];
 
 /// Arms of which some stage, or the only one, has problems of perception.

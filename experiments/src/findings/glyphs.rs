@@ -1,4 +1,4 @@
-//! How much there is to be read in the digits of the built-in world: the accuracy of one nearest neighbour.
+//! Nearest-neighbour accuracy on the digits of the built-in world: how much there is to be read in them.
 
 use seethink::core::{Purpose, Rng};
 use seethink::data::Split;

@@ -12,7 +12,7 @@ pub use glyphs::{Halves, nearest_neighbour, splits};
 use crate::experiment::Results;
 use anyhow::{Context, Result};
 
-/// Where the page lies.
+/// Path of the page.
 pub const PAGE: &str = "docs/findings.md";
 
 /// The text of the page.

@@ -51,7 +51,7 @@ fn norm(values: &[f32]) -> f64 {
     values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
 }
 
-/// How far two norms of `n` values may be apart where `f32` is off by up to `noise` in a value: a norm is off by no more than the
+/// Tolerance of two norms of `n` values where `f32` is off by up to `noise` in a value: a norm is off by no more than the
 /// norm of the differences, which is at most `noise · √n`, and so are both.
 fn norm_tolerance(noise: f64, n: usize) -> f64 {
     2.0 * noise * (n as f64).sqrt()

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What a run of many inputs of a kind came to.
+/// Outcome of many inputs of a kind.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     /// Inputs.

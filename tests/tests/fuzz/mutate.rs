@@ -27,7 +27,7 @@ const EDGES: [u64; 20] = [
     u64::MAX,
 ];
 
-/// What no field expects, as JSON has it or as it has not.
+/// Values that no field expects, as JSON has it or as it has not.
 const ODD_TEXTS: [&str; 16] = [
     "NaN",
     "Infinity",

@@ -19,9 +19,9 @@ pub const TEMPLATE_FUEL: u64 = 1_000_000;
 /// printed up to as many bytes again.
 pub const TEMPLATE_BYTES: usize = 128 << 20;
 
-/// What a piece of text counts, beside its bytes.
+/// Bytes charged for a piece of text, beside its own.
 const PIECE: usize = 64;
-/// What a place in a list counts, beside what is in it.
+/// Bytes charged for a place in a list, beside its item.
 const ITEM: usize = 64;
 
 /// Most lists and maps within each other that are printed.
@@ -70,7 +70,7 @@ impl io::Write for Counted {
     }
 }
 
-/// What the values print, one after the other.
+/// Text of the values, one after the other.
 fn counted(values: &[&Value]) -> Result<String, Error> {
     let mut out = Counted::default();
     for value in values {
@@ -248,7 +248,7 @@ fn multiply(state: &State<'_, '_>, left: Value, right: Value) -> Result<Value, E
     }
 }
 
-/// What the instruction would have done.
+/// Result of the original instruction.
 fn original(state: &State<'_, '_>, expression: &str, left: Value, right: Value) -> Result<Value, Error> {
     let operands = BTreeMap::from([("left", left), ("right", right)]);
     state.env().compile_expression(expression)?.eval(Value::from(operands))

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// Tokens that templates may name, from `tokenizer_config.json`.
 const NAMED_TOKENS: [&str; 4] = ["bos_token", "eos_token", "pad_token", "unk_token"];
 
-/// What the environment calls the template.
+/// Name of the template in the environment.
 const NAME: &str = "chat_template";
 
 /// A chat template, compiled.

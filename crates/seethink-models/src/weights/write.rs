@@ -86,7 +86,7 @@ pub(crate) fn save<M: Module>(
     update.commit().map_err(failed(dir))
 }
 
-/// Whether a file is of the model: its configuration, a single file of weights, the index, or named as shards are.
+/// Tells files of the model by their names: its configuration, a single file of weights, the index, or named as shards are.
 fn is_part(name: &str) -> bool {
     let shard = |middle: &str| {
         middle.split_once("-of-").is_some_and(|(i, n)| {

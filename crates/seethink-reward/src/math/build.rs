@@ -52,7 +52,7 @@ pub(super) fn set_of(mut rows: Vec<Vec<Expr>>) -> Expr {
     Expr::Set(rows.drain(..).map(Expr::Tuple).collect())
 }
 
-/// What the braces of a set of one contain, which group terms and factors as brackets do: `\{1+2\}\{3-4\}`. No set stays as it is.
+/// Content of the braces of a set of one, which group terms and factors as brackets do: `\{1+2\}\{3-4\}`. No set stays as it is.
 ///
 /// # Errors
 /// The set, if it is another: that is neither a term nor a factor.
@@ -108,7 +108,7 @@ pub(super) fn primed(base: Expr) -> Expr {
     }
 }
 
-/// Whether it is a quantity of names alone, as on the left of `x = 3`, `A : B = 1` and `|AB| = 2`.
+/// Tells a quantity of names alone, as on the left of `x = 3`, `A : B = 1` and `|AB| = 2`.
 ///
 /// Sums and powers are such only as arguments of functions: `x + y = 1` is a line, and not answered by 1.
 pub(super) fn only_symbols(expr: &Expr) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::report::Outcome;
 
-/// How often each outcome came: right, wrong, misread, misreasoned, unread.
+/// Counts of outcomes: right, wrong, misread, misreasoned, unread.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Counts([f64; 5]);
 

@@ -177,7 +177,7 @@ fn without_units(text: &str) -> &str {
     text
 }
 
-/// Whether the last word is *and* or *or*, with braces around it or without.
+/// Detects *and* or *or* as the last word, with braces around it or without.
 fn ends_in_conjunction(text: &str) -> bool {
     let text = text.trim_end_matches(['}', ' ']);
     ["and", "or"]

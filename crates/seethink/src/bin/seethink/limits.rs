@@ -2,7 +2,7 @@
 
 use seethink::models::ImageLimits;
 
-/// What a run's `images` says, as options.
+/// Image limits of a run (`images`), as options.
 #[derive(clap::Args)]
 pub(crate) struct Limits {
     /// Fewest pixels of a picture: a smaller one is enlarged before the checkpoint's own rules apply.
