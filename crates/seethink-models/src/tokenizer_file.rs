@@ -1,4 +1,5 @@
-//! `tokenizer.json`, looked at before the library reads it: only what byte-level BPE needs, and no pattern that can run away.
+//! `tokenizer.json`, looked at before the library reads it: only what byte-level BPE needs, no pattern that can run away, and no
+//! sequence of parts that makes a short text a huge one.
 //!
 //! The library runs patterns on an engine that backtracks. It gives up after a million steps, and then the rest of the text
 //! silently stays in one piece; before that, a pattern can take seconds for every word. So a pattern must be one that the
@@ -18,6 +19,8 @@ const LONGEST_PATTERN: usize = 2048;
 const MOST_PATTERNS: usize = 16;
 /// Most times that something may be counted to repeat; longer runs have no bound.
 const MOST_REPEATS: usize = 64;
+/// Most times that all parts together may multiply the bytes of a text; released tokenizers do not go beyond 66.
+const MOST_GROWTH: usize = 256;
 /// Steps after which the engine gives up.
 const STEPS: usize = 1_000_000;
 
@@ -96,7 +99,7 @@ impl Patterns {
                 "nothing, as for all tokens of bytes",
             ));
         }
-        let mut patterns = Vec::new();
+        let (mut patterns, mut total) = (Vec::new(), 1usize);
         for (name, part, kinds, expected) in [
             ("normalizer", &parts.normalizer, NORMALIZERS, "NFC, NFD, NFKC, NFKD, Replace or Sequence"),
             ("pre_tokenizer", &parts.pre_tokenizer, PRE_TOKENIZERS, "ByteLevel, Digits, Sequence or Split"),
@@ -108,6 +111,14 @@ impl Patterns {
                 return Err(setting(name, format!("of type {found}"), expected));
             }
             collect(part, &mut patterns);
+            total = total.saturating_mul(growth(part));
+        }
+        if total > MOST_GROWTH {
+            return Err(setting(
+                "growth",
+                format!("up to {total} bytes for each of a text"),
+                "at most 256 over normalizer, pre_tokenizer, post_processor and decoder",
+            ));
         }
         if patterns.len() > MOST_PATTERNS {
             return Err(setting("pattern", format!("one of {}", patterns.len()), "at most 16 patterns"));
@@ -182,6 +193,32 @@ fn collect<'a>(part: &'a Value, patterns: &mut Vec<&'a str>) {
         }
         Value::Array(items) => items.iter().for_each(|item| collect(item, patterns)),
         _ => {}
+    }
+}
+
+/// Most bytes that a part makes of each byte of a text; parts in parts are multiplied.
+///
+/// A byte becomes a character of two bytes, and two bytes that are no text one of three; composed and decomposed characters have at
+/// most three times as many (eleven with compatibility decompositions, as of U+FDFA), a replacement comes once for a byte and once
+/// more for the end, a template repeats its sequence.
+fn growth(part: &Value) -> usize {
+    match part {
+        Value::Object(fields) => {
+            let own = match fields.get("type").and_then(Value::as_str) {
+                Some("NFC" | "NFD") => 3,
+                Some("NFKC" | "NFKD") => 11,
+                Some("ByteLevel") => 2,
+                Some("Replace") => 1 + fields.get("content").and_then(Value::as_str).map_or(0, str::len),
+                Some("TemplateProcessing") => fields
+                    .get("single")
+                    .and_then(Value::as_array)
+                    .map_or(1, |pieces| pieces.iter().filter(|piece| piece.get("Sequence").is_some()).count().max(1)),
+                _ => 1,
+            };
+            fields.values().map(growth).fold(own, usize::saturating_mul)
+        }
+        Value::Array(items) => items.iter().map(growth).fold(1, usize::saturating_mul),
+        _ => 1,
     }
 }
 
@@ -304,6 +341,26 @@ mod tests {
         let replace = json!({"type": "Replace", "pattern": {"Regex": "(a*)*(?!b)"}, "content": ""});
         assert!(check(|file| file["normalizer"] = replace.clone()).is_err());
         assert!(check(|file| file["decoder"] = replace).is_err());
+    }
+
+    #[test]
+    fn parts_that_multiply_a_text_are_refused() {
+        let byte_level =
+            json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false});
+        let replace = json!({"type": "Replace", "pattern": {"String": "a"}, "content": "aaaaaaaa"});
+        let twice = json!({"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {}});
+        for (part, list, item, allowed) in [
+            ("pre_tokenizer", "pretokenizers", &byte_level, 3),
+            ("normalizer", "normalizers", &replace, 1),
+            ("post_processor", "processors", &twice, 3),
+            ("decoder", "decoders", &replace, 1),
+        ] {
+            let with = |n: usize| check(|file| file[part] = json!({"type": "Sequence", list: vec![item.clone(); n]}));
+            assert!(with(allowed).is_ok(), "{part}");
+            let message = with(30).err().unwrap();
+            assert!(message.starts_with("tokenizer.json: growth is up to "), "{message}");
+        }
     }
 
     #[test]
