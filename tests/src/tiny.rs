@@ -9,12 +9,39 @@ use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{Processor, VlmProcessor};
 use seethink::reward::{Response, Reward, Score};
+use seethink::rollout::PromptFormat;
+use seethink::rollout::Sampling;
+use seethink::train::{GrpoConfig, MemoryConfig, OptimizerConfig, PolicyLoss, Schedule};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The folder with the tiny tokenizer, template and image settings.
 pub fn checkpoint() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/qwen3_vl/checkpoint")
+}
+
+/// Settings of GRPO for the tiny model: four problems a step, three completions of each, two updates.
+pub fn grpo_config() -> GrpoConfig {
+    GrpoConfig {
+        prompt: PromptFormat { system: None, suffix: String::new() },
+        rollout_batch: 4,
+        group_size: 3,
+        mini_batch: 2,
+        max_draws: 1,
+        sampling: Sampling::plain(8),
+        loss: PolicyLoss::default(),
+        optimizer: OptimizerConfig {
+            learning_rate: 1e-3,
+            betas: (0.9, 0.99),
+            epsilon: 1e-8,
+            weight_decay: 0.0,
+            max_grad_norm: 1.0,
+            schedule: Schedule::CONSTANT,
+        },
+        memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 64 },
+        checkpoint_every: 10,
+        validate_every: 0,
+    }
 }
 
 /// The configuration of the fixture with a smaller model: two decoder layers, two vision blocks, one DeepStack level.

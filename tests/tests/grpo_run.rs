@@ -10,10 +10,9 @@ use seethink::curriculum::{
 };
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::reward::{Response, Reward, Score};
-use seethink::rollout::Sampling;
 use seethink::train::{
-    CheckpointFolder, Decay, Event, Grpo, GrpoConfig, Interrupter, MemoryConfig, Metrics, MetricsFile, Moment,
-    Observer, OptimizerConfig, PolicyLoss, PromptFormat, Schedule, StepRecord, TrainError, Trained, Validate,
+    CheckpointFolder, Decay, Event, Grpo, GrpoConfig, Interrupter, Metrics, MetricsFile, Moment, Observer,
+    OptimizerConfig, PolicyLoss, Schedule, StepRecord, TrainError, Trained, Validate,
 };
 use seethink_tests::tiny::{self, LetterReward};
 use std::error::Error;
@@ -33,25 +32,12 @@ fn plan() -> Staged {
 }
 
 fn config() -> GrpoConfig {
+    let (base, schedule) = (tiny::grpo_config(), Schedule { warmup: 0.0, decay: Decay::Cosine, floor: 0.1 });
     GrpoConfig {
-        prompt: PromptFormat { system: None, suffix: String::new() },
-        rollout_batch: 4,
-        group_size: 3,
-        mini_batch: 2,
-        max_draws: 1,
-        sampling: Sampling::plain(8),
-        loss: PolicyLoss { kl_coef: 0.05, ..PolicyLoss::default() },
-        optimizer: OptimizerConfig {
-            learning_rate: 3e-3,
-            betas: (0.9, 0.99),
-            epsilon: 1e-8,
-            weight_decay: 0.01,
-            max_grad_norm: 1.0,
-            schedule: Schedule { warmup: 0.0, decay: Decay::Cosine, floor: 0.1 },
-        },
-        memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 64 },
+        loss: PolicyLoss { kl_coef: 0.05, ..base.loss },
+        optimizer: OptimizerConfig { learning_rate: 3e-3, weight_decay: 0.01, schedule, ..base.optimizer },
         checkpoint_every: 2,
-        validate_every: 0,
+        ..base
     }
 }
 

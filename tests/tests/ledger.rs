@@ -7,11 +7,9 @@ use seethink::core::{Problem, ProblemId, Trainable};
 use seethink::curriculum::{Batch, Course, Curriculum, GroupOutcome, Progress, Stage};
 use seethink::models::PromptInput;
 use seethink::reward::{Response, Reward, Score};
+use seethink::rollout::PromptFormat;
 use seethink::rollout::Sampling;
-use seethink::train::{
-    CheckpointFolder, Grpo, GrpoConfig, Interrupter, Ledger, MemoryConfig, OptimizerConfig, PolicyLoss, PromptFormat,
-    Schedule,
-};
+use seethink::train::{CheckpointFolder, Grpo, GrpoConfig, Interrupter, Ledger, MemoryConfig, PolicyLoss};
 use seethink_tests::tiny::{self, LetterReward};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -173,24 +171,11 @@ fn a_run_costs_what_its_products_are() {
     let corpus = seethink::curriculum::Corpus::new(problems.iter().map(Into::into)).unwrap();
     let grpo = Grpo {
         config: GrpoConfig {
-            prompt: format,
-            rollout_batch: 4,
             group_size: 2,
-            mini_batch: 2,
-            max_draws: 1,
             sampling: Sampling::plain(12),
             loss: PolicyLoss { kl_coef: 0.05, ..PolicyLoss::default() },
-            optimizer: OptimizerConfig {
-                learning_rate: 1e-3,
-                betas: (0.9, 0.99),
-                epsilon: 1e-8,
-                weight_decay: 0.0,
-                max_grad_norm: 1.0,
-                schedule: Schedule::CONSTANT,
-            },
             memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 7 },
-            checkpoint_every: 10,
-            validate_every: 0,
+            ..tiny::grpo_config()
         },
         seed: 5,
         processor,

@@ -11,10 +11,8 @@ use seethink::data::{DataSource, Dataset, DatasetConfig, TokenCounter, write_pro
 use seethink::models::Processor;
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
-use seethink::train::{
-    Grpo, GrpoConfig, Interrupter, MemoryConfig, OptimizerConfig, PolicyLoss, Problems, PromptFormat, Schedule, Sft,
-    SftConfig, SftData, TrainError,
-};
+use seethink::rollout::{Problems, PromptFormat};
+use seethink::train::{Grpo, GrpoConfig, Interrupter, Sft, SftConfig, SftData, TrainError};
 use seethink_tests::tiny::{self, LetterReward};
 use std::sync::Arc;
 
@@ -26,26 +24,7 @@ fn model(max_positions: usize) -> Qwen3Vl {
 }
 
 fn config(max_tokens: usize) -> GrpoConfig {
-    GrpoConfig {
-        prompt: PromptFormat { system: None, suffix: String::new() },
-        rollout_batch: 4,
-        group_size: 3,
-        mini_batch: 2,
-        max_draws: 1,
-        sampling: Sampling::plain(max_tokens),
-        loss: PolicyLoss::default(),
-        optimizer: OptimizerConfig {
-            learning_rate: 1e-3,
-            betas: (0.9, 0.99),
-            epsilon: 1e-8,
-            weight_decay: 0.0,
-            max_grad_norm: 1.0,
-            schedule: Schedule::CONSTANT,
-        },
-        memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 64 },
-        checkpoint_every: 10,
-        validate_every: 0,
-    }
+    GrpoConfig { sampling: Sampling::plain(max_tokens), ..tiny::grpo_config() }
 }
 
 fn plan() -> Staged {

@@ -2,10 +2,11 @@
 
 use super::{nearest_neighbour, splits};
 use crate::experiment::{ACCURACY, Compared, Counts, Experiment, Results, RunResult, Unit, p_value};
-use crate::report::{Outcome, Spread};
 use crate::tables;
 use anyhow::{Context, Result, bail};
-use seethink::config::BaseFamily;
+use seethink::eval::Outcome;
+use seethink::eval::statistics::Spread;
+use seethink::run::config::BaseFamily;
 
 /// Test accuracy of an arm, by capability or in the mean.
 const COLUMNS: [&str; 4] = ["perception", "textual_reasoning", "visual_reasoning", "mean"];
@@ -27,12 +28,14 @@ const WITH_PERCEPTION: [&str; 10] = [
 /// Numbers taken from the results. In percent or points of accuracy, over all seeds:
 ///
 /// - `spread BACKBONE ARM COLUMN`, `mean BACKBONE ARM COLUMN`: at the end; `base` is an arm, a column one of the capabilities or `mean`;
-/// - `after BACKBONE ARM STAGE COLUMN`, `gained …`, `length …`: after a stage; how much more than before training; tokens;
+/// - `after BACKBONE ARM STAGE COLUMN`, `gained …`, `during …`, `length …`: after a stage; how much more than the base model; how much
+///   more than before the stage; tokens;
 /// - `difference TABLE BACKBONE N COLUMN`, `interval …`: the `N`th contrast of a table; without p;
 /// - `pooled TABLE N COLUMN`: the same over all backbones;
 /// - `read-right BACKBONE CAPABILITY`, `says BACKBONE CAPABILITY`: of the wrong answers at the end that say what they read, the share
 ///   that read rightly; of the wrong answers, the share that say;
 /// - `errors ARM COLUMN`: a column of the table of errors of perception;
+/// - `visual ARM before|after right|misread|misreasoned|unread`: outcomes of visual reasoning on Qwen3-VL, of all problems;
 /// - `misread BACKBONE lowest|highest|ARM`: problems of visual reasoning that are answered wrongly after a misreading;
 /// - `misread-with`, `misread-without`: the same over arms with and without problems of perception;
 /// - `completions ARM ARM`: completions of the first arm, as a share of the second's;
@@ -61,6 +64,13 @@ impl<'a> Figures<'a> {
             ["gained", backbone, arm, stage, column] => {
                 let (after, before) = self.after(backbone, arm, stage, column)?;
                 Unit::Percent.signed(after - before)
+            }
+            ["during", backbone, arm, stage, column] => {
+                let change = |run: &RunResult, i: usize| {
+                    let accuracy = |i: usize| Some(run.checkpoints.get(i)?.test.get(column)?.accuracy);
+                    Some(accuracy(i)? - accuracy(i.checked_sub(1)?)?)
+                };
+                Unit::Percent.signed(self.at_stage(backbone, arm, stage, &change)?)
             }
             ["length", backbone, arm, stage, column] => {
                 let length = |run: &RunResult, i: usize| run.checkpoints[i].test.get(column)?.length;
@@ -104,12 +114,29 @@ impl<'a> Figures<'a> {
                 let column = columns.iter().find(|one| one.label == kind.join(" ")).context("no such column")?;
                 points(self.results.spread(BaseFamily::Qwen3Vl, arm, &column.read).context("not run")?.mean)
             }
+            ["visual", arm, when, outcome] => {
+                let outcome = match outcome {
+                    "right" => Outcome::Right,
+                    "misread" => Outcome::Misread,
+                    "misreasoned" => Outcome::Misreasoned,
+                    "unread" => Outcome::Unread,
+                    _ => bail!("no outcome of this name"),
+                };
+                let share = |run: &RunResult| {
+                    let all = if when == "before" { &run.before } else { &run.after };
+                    let counts = Counts::of(all.get("visual_reasoning")?);
+                    Some(counts.n(outcome) / counts.total())
+                };
+                let runs = self.results.runs(BaseFamily::Qwen3Vl, arm).context("not run")?;
+                points(Spread::over(runs.values().filter_map(share)).context("not run")?.mean)
+            }
             ["misread-with"] => points(self.misread_where(|arm| WITH_PERCEPTION.contains(&arm))?),
             ["misread-without"] => points(self.misread_where(|arm| !WITH_PERCEPTION.contains(&arm))?),
             ["completions", arm, of] => {
                 let mean = |arm: &str| {
                     let runs = self.results.runs(BaseFamily::Qwen3Vl, arm).context("not run")?;
-                    let completions = runs.values().filter_map(|run| run.total.get(crate::report::Meter::Completions));
+                    let completions =
+                        runs.values().filter_map(|run| run.total.get(seethink::run::report::Meter::Completions));
                     Ok::<_, anyhow::Error>(Spread::over(completions).context("not known")?.mean)
                 };
                 format!("{:.0} %", 100.0 * mean(arm)? / mean(of)?)
