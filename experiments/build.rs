@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files and folders that decide what a run comes to, its settings and its base model aside: reward, world, rollouts, training,
-/// models, what this crate does in a run, and the versions of dependencies. Tables, statistics and pages are not among them.
-const SOURCES: [&str; 14] = [
+/// models, what a job does, and the versions of dependencies. Tables, statistics and pages are not among them.
+const SOURCES: [&str; 15] = [
     "../Cargo.lock",
     "../crates/seethink-core/src",
     "../crates/seethink-curriculum/src",
@@ -17,11 +17,12 @@ const SOURCES: [&str; 14] = [
     "../crates/seethink-reward/src",
     "../crates/seethink-rollout/src",
     "../crates/seethink-train/src",
-    "../crates/seethink/src/config",
-    "src/captions.rs",
-    "src/evaluation.rs",
-    "src/job.rs",
-    "src/stages.rs",
+    "../crates/seethink-run/src/captions.rs",
+    "../crates/seethink-run/src/config",
+    "../crates/seethink-run/src/job.rs",
+    "../crates/seethink-run/src/stage_evaluation.rs",
+    "../crates/seethink-eval/src/benchmark.rs",
+    "../crates/seethink-eval/src/outcome.rs",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

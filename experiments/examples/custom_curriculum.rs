@@ -1,9 +1,9 @@
 //! A curriculum of one's own, under 50 lines. See docs/writing-a-curriculum.md.
 
-use experiments::job;
-use seethink::config::BaseFamily;
+use experiments::program::custom_program;
 use seethink::curriculum::Ruled;
 use seethink::prelude::*;
+use seethink::run::config::BaseFamily;
 
 /// Leaves a problem alone once a whole group has solved it; all others keep coming, in random order.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Curriculum for Mastery {
 }
 
 fn main() -> anyhow::Result<()> {
-    job::custom_program(BaseFamily::Qwen3Vl, "mastery", &|corpus, _seed| {
+    custom_program(BaseFamily::Qwen3Vl, "mastery", &|corpus, _seed| {
         let open = corpus.iter().map(|entry| entry.id).collect();
         let steps = Some(120);
         Ok(Course::new(Ruled::new(Mastery { open }, vec![], steps), corpus))

@@ -5,14 +5,14 @@
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use experiments::base;
-use experiments::evaluation::{Benchmark, Evaluator, metrics};
 use seethink::burn::module::Module;
-use seethink::config::BaseFamily;
 use seethink::core::{Capability, Problem};
 use seethink::data::Split;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::eval::{Benchmark, Evaluator, metrics};
 use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
+use seethink::run::config::BaseFamily;
 use seethink::train::{Decay, Interrupter, MemoryConfig, Schedule, Sft, SftData};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -117,11 +117,10 @@ fn main() -> Result<()> {
         sampling: Sampling::greedy(96),
         seed: args.seed,
         decode_batch: memory.decode_batch,
-        interrupter: Interrupter::new(),
     };
     let test = Benchmark::new("test", problems(Split::Test, 0, args.test), &config.prompt, &*processor)?;
     let started = Instant::now();
-    let answers = evaluator.answer(&AnyBackbone::from_pretrained(&args.out, &device)?, &test)?;
+    let answers = evaluator.answer(&AnyBackbone::from_pretrained(&args.out, &device)?, &test, &mut |_, _| true)?;
     for (key, value) in metrics(&test, &answers) {
         println!("{key:<40} {value:.3}");
     }

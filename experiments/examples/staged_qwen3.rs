@@ -2,12 +2,12 @@
 //!
 //! `cargo run --release --example staged_qwen3` needs no argument and no network.
 
-use experiments::job;
-use seethink::config::BaseFamily;
+use experiments::program::program;
+use seethink::run::config::BaseFamily;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> anyhow::Result<()> {
-    job::program(BaseFamily::Qwen3Vl)
+    program(BaseFamily::Qwen3Vl)
 }

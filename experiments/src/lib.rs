@@ -1,14 +1,7 @@
-//! One module per paper table, and what the runnable examples share.
+//! The paper's tables, the small base models, and what the runnable examples share.
 
 pub mod base;
-mod captions;
-mod digest;
-pub mod evaluation;
 pub mod experiment;
 pub mod findings;
-pub mod job;
-pub mod live;
-pub mod report;
-pub mod stages;
-pub mod stamps;
+pub mod program;
 pub mod tables;

@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use experiments::experiment::run::{self, Task};
 use experiments::experiment::{Arm, Experiment, Rendered, Results, Scale, Setting, backbone, docs, render, slurm};
-use experiments::{job, tables};
-use seethink::config::BaseFamily;
+use experiments::tables;
+use seethink::run::config::BaseFamily;
+use seethink::run::interrupter;
 use std::path::{Path, PathBuf};
 
 #[global_allocator]
@@ -158,7 +159,7 @@ fn main() -> Result<()> {
             let found = Arm::ALL.into_iter().find(|one| one.id == arm);
             let arm = found.with_context(|| format!("no arm {arm:?}; there are {}", names()))?;
             let setting = Setting { scale, backbone: backbone(&name)? };
-            Task { setting, arm, seed, set }.run(&out, &device, &job::interrupter())
+            Task { setting, arm, seed, set }.run(&out, &device, &interrupter())
         }
         Command::Collect { which, from, to } => {
             let tasks = which.tasks()?;
@@ -172,7 +173,7 @@ fn main() -> Result<()> {
 
 fn table(args: &TableArgs) -> Result<()> {
     let tasks = args.which.tasks()?;
-    let interrupter = job::interrupter();
+    let interrupter = interrupter();
     match args.launcher {
         Launcher::Local => {
             let jobs = args.jobs.map_or_else(|| std::thread::available_parallelism().map(Into::into), Ok)?;

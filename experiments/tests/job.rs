@@ -1,19 +1,21 @@
 //! The main job from end to end, small, and what it refuses.
 
-use experiments::job::{self, JobArgs};
+use experiments::base;
+use experiments::program::{self, BUILT_IN, ProgramArgs};
 use seethink::burn::module::{Module, ModuleVisitor, Param};
 use seethink::burn::tensor::Tensor;
-use seethink::config::BaseFamily;
 use seethink::core::Capability;
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::data::{Split, write_problems};
 use seethink::models::{AnyBackbone, VisionLanguageModel, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
+use seethink::rollout::Problems;
+use seethink::run::config::BaseFamily;
 use seethink::train::Interrupter;
 use std::path::Path;
 
 /// A few seconds of the built-in staged run.
-fn small(out: &Path) -> JobArgs {
+fn small(out: &Path) -> ProgramArgs {
     let set = [
         "curriculum.Staged.epochs=AsNeeded(steps: 1)",
         "data.Digits.problems_per_capability=16",
@@ -22,24 +24,32 @@ fn small(out: &Path) -> JobArgs {
         "grpo.mini_batch=4",
         "grpo.group_size=2",
     ];
-    JobArgs {
-        curriculum: "staged".into(),
-        set: set.map(Into::into).into(),
-        out: Some(out.to_owned()),
-        device: "auto".into(),
-        ..JobArgs::default()
-    }
+    let train = TrainArgs { set: set.map(Into::into).into(), out: Some(out.to_owned()), ..TrainArgs::default() };
+    ProgramArgs { curriculum: "staged".into(), train, ..ProgramArgs::default() }
 }
 
-fn refused(args: &JobArgs) -> String {
-    format!("{:#}", job::run(args, &Interrupter::new()).expect_err("this job is refused"))
+/// The same with other options.
+fn with(out: &Path, change: impl FnOnce(&mut TrainArgs)) -> ProgramArgs {
+    let mut args = small(out);
+    change(&mut args.train);
+    args
+}
+
+/// The options that continue a run.
+fn resumed(out: &Path) -> ProgramArgs {
+    let train = TrainArgs { out: Some(out.to_owned()), resume: true, ..TrainArgs::default() };
+    ProgramArgs { train, ..ProgramArgs::default() }
+}
+
+fn refused(args: &ProgramArgs) -> String {
+    format!("{:#}", program::run(args, &Interrupter::new()).expect_err("this job is refused"))
 }
 
 #[test]
 fn a_run_leaves_report_plots_metrics_and_a_model() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    job::run(&small(&out), &Interrupter::new()).unwrap();
+    program::run(&small(&out), &Interrupter::new()).unwrap();
 
     let written = ["config.ron", "metrics.jsonl", "report.html", "samples.jsonl", "summary.json", "summary.md"];
     for name in written.into_iter().chain(["plots/accuracy.png", "plots/accuracy.svg", "plots/reward.svg"]) {
@@ -80,7 +90,7 @@ fn the_base_of_every_family_trains() {
     for (name, family) in BaseFamily::ALL {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join(name);
-        job::run(&JobArgs { family, ..small(&out) }, &Interrupter::new()).unwrap();
+        program::run(&ProgramArgs { family, ..small(&out) }, &Interrupter::new()).unwrap();
         assert_eq!(RunConfig::load(out.join("config.ron"), &[]).unwrap().model, ModelConfig::DigitsBase(family));
         let model = AnyBackbone::from_pretrained(&out.join("model"), &device("auto").unwrap()).unwrap();
         let expected = ["qwen2_5_vl", "qwen3_vl", "internvl", "internvl"];
@@ -103,8 +113,8 @@ fn captions_come_before_the_first_step_and_are_paid_for() {
     let mut args = small(&out);
     let optimizer = "(learning_rate: 1e-3, betas: (0.9, 0.999), epsilon: 1e-8, weight_decay: 0.0, max_grad_norm: 1.0, \
                      schedule: (warmup: 0.0, decay: Constant, floor: 0.0))";
-    args.set.push(format!("captions=(pictures: 6, epochs: 2, batch: 4, optimizer: {optimizer})"));
-    job::run(&args, &Interrupter::new()).unwrap();
+    args.train.set.push(format!("captions=(pictures: 6, epochs: 2, batch: 4, optimizer: {optimizer})"));
+    program::run(&args, &Interrupter::new()).unwrap();
     let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("summary.json")).unwrap()).unwrap();
     let first = &summary["checkpoints"][0];
     assert_eq!((&first["stage"], &first["step"]), (&"captions".into(), &0.into()));
@@ -113,7 +123,7 @@ fn captions_come_before_the_first_step_and_are_paid_for() {
     assert!(first["spent"]["tokens_trained"].as_f64().unwrap() > 100.0 && first["spent"]["completions"] == 0.0);
     // It is another model than the base that the rewards begin with.
     let plain = folder.path().join("plain");
-    job::run(&small(&plain), &Interrupter::new()).unwrap();
+    program::run(&small(&plain), &Interrupter::new()).unwrap();
     let weights = |run: &Path| std::fs::read(run.join("model/model.safetensors")).unwrap();
     assert!(weights(&out) != weights(&plain));
 }
@@ -123,17 +133,17 @@ fn an_interrupted_run_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let mut sizes = Vec::new();
     for dtype in [WeightDtype::F32, WeightDtype::Bf16] {
-        let small = |out: &Path| JobArgs { dtype: Some(dtype), ..small(out) };
+        let small = |out: &Path| with(out, |train| train.dtype = Some(dtype));
         let (whole, halves) =
             (folder.path().join(format!("whole {dtype:?}")), folder.path().join(format!("{dtype:?}")));
-        job::run(&small(&whole), &Interrupter::new()).unwrap();
+        program::run(&small(&whole), &Interrupter::new()).unwrap();
 
         let stopped = Interrupter::new();
         stopped.stop(Some("test"));
-        job::run(&small(&halves), &stopped).unwrap();
+        program::run(&small(&halves), &stopped).unwrap();
         assert!(!halves.join("summary.json").exists());
-        let resume = JobArgs { resume: true, set: Vec::new(), dtype: None, ..small(&halves) };
-        job::run(&resume, &Interrupter::new()).unwrap();
+        let resume = resumed(&halves);
+        program::run(&resume, &Interrupter::new()).unwrap();
         let weights = |run: &Path| std::fs::read(run.join("model/model.safetensors")).unwrap();
         assert!(weights(&whole) == weights(&halves), "the resumed run in {dtype:?} has other weights");
         sizes.push(weights(&whole).len());
@@ -145,21 +155,21 @@ fn an_interrupted_run_goes_on_where_it_was() {
 fn what_cannot_work_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
-    let unknown = JobArgs { curriculum: "upside_down".into(), ..small(&out) };
+    let unknown = ProgramArgs { curriculum: "upside_down".into(), ..small(&out) };
     let error = refused(&unknown);
     assert!(error.contains("upside_down") && error.contains("staged, merged, reversed"), "{error}");
 
-    let typo = JobArgs { set: vec!["grpo.groupsize=4".into()], ..small(&out) };
+    let typo = with(&out, |train| train.set = vec!["grpo.groupsize=4".into()]);
     let error = refused(&typo);
     assert!(error.contains("groupsize") && error.contains("group_size"), "{error}");
 
-    let nowhere = JobArgs { device: "abacus".into(), ..small(&out) };
+    let nowhere = with(&out, |train| train.device = "abacus".into());
     assert!(refused(&nowhere).contains("flex"), "the devices are listed");
 
-    let narrow = JobArgs { dtype: Some(WeightDtype::F16), ..small(&out) };
+    let narrow = with(&out, |train| train.dtype = Some(WeightDtype::F16));
     assert!(refused(&narrow).contains("expected F32 or Bf16"));
 
-    let missing = JobArgs { model: Some(folder.path().join("nowhere").display().to_string()), ..small(&out) };
+    let missing = with(&out, |train| train.model = Some(folder.path().join("nowhere").display().to_string()));
     assert!(refused(&missing).contains("nowhere"));
 
     for (setting, expected) in [
@@ -168,17 +178,17 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
         ("curriculum.Staged.stages[2].overrides.max_tokens=100000000", "stage `visual_reasoning`: prompts of up to"),
     ] {
         let mut endless = small(&out);
-        endless.set.push(setting.into());
+        endless.train.set.push(setting.into());
         let error = refused(&endless);
         assert!(error.contains(expected) && error.contains("positions (max_position_embeddings)"), "{error}");
     }
 
     // The digits world has no pass rates to sort by.
     let mut unsorted = small(&out);
-    unsorted.set.push("curriculum.Staged.order=EasyToHard".into());
+    unsorted.train.set.push("curriculum.Staged.order=EasyToHard".into());
     assert!(refused(&unsorted).contains("pass rate"));
 
-    let nothing_there = JobArgs { resume: true, set: Vec::new(), ..small(&out) };
+    let nothing_there = resumed(&out);
     assert!(refused(&nothing_there).contains("no run to resume"));
     assert!(!out.exists());
 }
@@ -193,17 +203,16 @@ fn a_file_a_folder_of_problems_and_a_trained_model_make_a_run() {
         write_problems(folder.path().join("data").join(split.as_str()), &problems).unwrap();
     }
     let first = folder.path().join("first");
-    job::run(&small(&first), &Interrupter::new()).unwrap();
+    program::run(&small(&first), &Interrupter::new()).unwrap();
 
     // The file of the first run, with other data and another model.
     let second = folder.path().join("second");
-    let job = JobArgs {
-        config: Some(first.join("config.ron")),
-        model: Some(first.join("model").display().to_string()),
-        set: vec![format!("data=Folder(path: {})", folder.path().join("data").display())],
-        ..small(&second)
-    };
-    job::run(&job, &Interrupter::new()).unwrap();
+    let args = with(&second, |train| {
+        train.model = Some(first.join("model").display().to_string());
+        train.set = vec![format!("data=Folder(path: {})", folder.path().join("data").display())];
+    });
+    let job = ProgramArgs { config: Some(first.join("config.ron")), ..args };
+    program::run(&job, &Interrupter::new()).unwrap();
     let config = RunConfig::load(second.join("config.ron"), &[]).unwrap();
     assert_eq!(config.data, DataConfig::folder(folder.path().join("data")));
     assert_eq!(config.model, ModelConfig::Pretrained(first.join("model")));
@@ -244,4 +253,40 @@ fn the_guide_to_curricula_shows_a_program_that_runs() {
     );
     let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     assert_eq!(metrics.lines().count(), 121);
+}
+
+/// A folder of problems, read with the limit of a file: the prompts that a processor counts to be longer are left out.
+#[test]
+fn long_prompts_are_left_out_of_a_folder_and_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
+    let problems: Vec<_> =
+        Capability::ALL.iter().flat_map(|one| world.problems(Split::Train, one, 1).take(12)).collect();
+    write_problems(dir.path().join("train"), &problems).unwrap();
+    let base = dir.path().join("base");
+    base::unpack(BaseFamily::Qwen3Vl, &base).unwrap();
+    let folder = dir.path().display();
+    let config = |set: &[String]| RunConfig::parse(BUILT_IN[0].1, "staged.ron", set).unwrap();
+    let usual = config(&[]);
+    let processor = usual.processor(&base).unwrap();
+    let lengths: Vec<usize> =
+        problems.iter().map(|problem| usual.grpo.prompt.encode(&processor, problem).unwrap().tokens.len()).collect();
+    let limit = (lengths.iter().min().unwrap() + lengths.iter().max().unwrap()) / 2;
+    let n_long = lengths.iter().filter(|length| **length > limit).count();
+    assert!(n_long > 0 && n_long < lengths.len());
+
+    let limited = config(&[format!("data=Folder(path: {folder}, overlong: (max_tokens: {limit}))")]);
+    let (entries, left) = limited.training(None, Some(&processor)).unwrap();
+    assert_eq!(entries.len(), lengths.len() - n_long);
+    let Problems::Files(dataset) = left else { panic!("the problems are in files") };
+    assert_eq!(dataset.report().n_overlong, n_long);
+    let (entries, _) = config(&[format!("data=Folder(path: {folder})")]).training(None, Some(&processor)).unwrap();
+    assert_eq!(entries.len(), lengths.len());
+    // Smaller pictures are fewer tokens, and what was counted with larger ones is not taken for theirs.
+    let smaller = config(&[
+        format!("data=Folder(path: {folder}, overlong: (max_tokens: {limit}))"),
+        "images.max_pixels=256".into(),
+    ]);
+    let small = smaller.processor(&base).unwrap();
+    assert!(smaller.training(None, Some(&small)).unwrap().0.len() > lengths.len() - n_long);
 }

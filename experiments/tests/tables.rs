@@ -11,8 +11,8 @@ use experiments::experiment::{
     Scale, Setting, docs, render,
 };
 use experiments::{findings, tables};
-use seethink::config::BaseFamily;
 use seethink::prelude::*;
+use seethink::run::config::BaseFamily;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -333,7 +333,7 @@ fn a_table_is_made_from_runs_and_made_again_from_results() {
     let result = RunResult::read(&micro.join("qwen3_vl/merged/seed-1").join(RESULT)).unwrap().unwrap();
     assert_eq!((result.arm.as_str(), result.seed, result.length.len()), (MERGED.id, 1, 60));
     assert_eq!(result.after["visual_reasoning"].len(), 4);
-    assert!(result.total.get(experiments::report::Meter::ForwardFlops).unwrap() > 1e6);
+    assert!(result.total.get(seethink::run::report::Meter::ForwardFlops).unwrap() > 1e6);
 
     // Nothing is run again.
     let metrics = micro.join("qwen3_vl/merged/seed-1/metrics.jsonl");

@@ -4,4 +4,5 @@ pub mod ending;
 pub mod others;
 pub mod parity;
 pub mod server;
+pub mod stamps;
 pub mod tiny;

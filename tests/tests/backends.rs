@@ -28,7 +28,10 @@ fn remote() -> Settings {
         });
         address
     });
-    Settings { device: seethink::device(&format!("remote:{address}")).expect("the server is up"), ..Settings::new() }
+    Settings {
+        device: seethink::run::device(&format!("remote:{address}")).expect("the server is up"),
+        ..Settings::new()
+    }
 }
 
 /// A device that computes in WGSL, if there is a driver.

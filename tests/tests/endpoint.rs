@@ -5,13 +5,13 @@
 
 use seethink::core::Image;
 use seethink::data::PassRateTable;
-use seethink::endpoint::{Endpoint, EndpointError};
+use seethink::eval::Remote;
+use seethink::eval::pass_rate::measure;
+use seethink::eval::{Endpoint, EndpointError};
 use seethink::models::{Content, ImageLimits, Message, Role};
-use seethink::pass_rate::measure;
 use seethink::reward::AnswerReward;
 use seethink::rollout::Sampling;
-use seethink::solver::Remote;
-use seethink::train::{Problems, PromptFormat};
+use seethink::rollout::{Problems, PromptFormat};
 use seethink_tests::server::{Reply, Server, answer};
 use seethink_tests::tiny;
 use serde_json::{Map, Value, json};

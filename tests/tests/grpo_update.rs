@@ -11,10 +11,9 @@ use burn::train::TrainStep;
 use seethink::core::{Group, Purpose, Rng, Trainable};
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{Processor, PromptInput, Side, TokenRow, VisionLanguageModel, VisualFeatures, VlmInput};
+use seethink::rollout::PromptFormat;
 use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
-use seethink::train::{
-    GroupInput, LogProbs, MicroBatch, Objective, Policy, PolicyLoss, PromptFormat, StepOutput, TrainBatch, k3,
-};
+use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, PolicyLoss, StepOutput, TrainBatch, k3};
 use seethink_tests::ending::Ending;
 use seethink_tests::tiny;
 

@@ -5,7 +5,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use seethink::judge::{Cause, JudgeError, agreement, judge, labels, shares, wrong_answers};
+use seethink::eval::judge::{Cause, JudgeError, agreement, judge, labels, shares, wrong_answers};
 use seethink_tests::server::{Server, answer};
 use serde_json::json;
 use std::fmt::Write;

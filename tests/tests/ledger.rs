@@ -7,10 +7,9 @@ use seethink::core::{Problem, ProblemId, Trainable};
 use seethink::curriculum::{Batch, Course, Curriculum, GroupOutcome, Progress, Stage};
 use seethink::models::PromptInput;
 use seethink::reward::{Response, Reward, Score};
+use seethink::rollout::PromptFormat;
 use seethink::rollout::Sampling;
-use seethink::train::{
-    CheckpointFolder, Grpo, GrpoConfig, Interrupter, Ledger, MemoryConfig, PolicyLoss, PromptFormat,
-};
+use seethink::train::{CheckpointFolder, Grpo, GrpoConfig, Interrupter, Ledger, MemoryConfig, PolicyLoss};
 use seethink_tests::tiny::{self, LetterReward};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

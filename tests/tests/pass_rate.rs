@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use seethink::data::PassRateTable;
-use seethink::pass_rate::{MeasureError, histogram, measure};
+use seethink::eval::pass_rate::{MeasureError, histogram, measure};
+use seethink::eval::{InProcess, SolveError};
+use seethink::rollout::PromptFormat;
 use seethink::rollout::{Generator, RolloutError, Sampling};
-use seethink::solver::{InProcess, SolveError};
-use seethink::train::PromptFormat;
 use seethink_tests::tiny::{self, LetterReward};
 use std::path::Path;
 

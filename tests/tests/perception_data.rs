@@ -7,20 +7,20 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use seethink::config::DataConfig;
 use seethink::core::{ImageSource, Problem};
 use seethink::data::perception::{
     CaptionKeys, INSTRUCTION, KeepRule, Report, SplitShares, Verdict, View, read_captions,
 };
 use seethink::data::{PassRateTable, Split};
-use seethink::endpoint::Endpoint;
+use seethink::eval::Endpoint;
+use seethink::eval::pass_rate::measure;
+use seethink::eval::perception::{Perception, PerceptionError, PerceptionOptions};
+use seethink::eval::{InProcess, Remote, SolveError, Solver};
 use seethink::models::ImageLimits;
-use seethink::pass_rate::measure;
-use seethink::perception::{Perception, PerceptionError, PerceptionOptions};
 use seethink::reward::{AnswerReward, is_correct};
+use seethink::rollout::PromptFormat;
 use seethink::rollout::{Generator, Sampling};
-use seethink::solver::{InProcess, Remote, SolveError, Solver};
-use seethink::train::PromptFormat;
+use seethink::run::config::DataConfig;
 use seethink_tests::server::{Reply, Server, answer};
 use seethink_tests::tiny;
 use serde_json::{Map, Value, json};

@@ -7,7 +7,7 @@ use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::{
     Content, Message, Pixels, Processor, ProcessorError, Role, Span, TemplateOptions, Tokenizer, VlmProcessor,
 };
-use seethink::train::PromptFormat;
+use seethink::rollout::PromptFormat;
 use seethink_tests::tiny::checkpoint;
 use std::path::Path;
 use std::sync::LazyLock;

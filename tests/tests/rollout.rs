@@ -7,8 +7,9 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use seethink::core::{FinishReason, Group, Problem, Purpose};
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{Processor, PromptInput, Side, TokenRow, VisionLanguageModel, VlmInput};
+use seethink::rollout::PromptFormat;
 use seethink::rollout::{DrawKey, Generator, Prompt, RolloutError, Rollouts, Sampling};
-use seethink::train::{GroupInput, LogProbs, MicroBatch, Policy, PromptFormat};
+use seethink::train::{GroupInput, LogProbs, MicroBatch, Policy};
 use seethink_tests::ending::Ending;
 use seethink_tests::tiny;
 

@@ -11,7 +11,8 @@ use seethink::data::{DataSource, Dataset, DatasetConfig, TokenCounter, write_pro
 use seethink::models::Processor;
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
-use seethink::train::{Grpo, GrpoConfig, Interrupter, Problems, PromptFormat, Sft, SftConfig, SftData, TrainError};
+use seethink::rollout::{Problems, PromptFormat};
+use seethink::train::{Grpo, GrpoConfig, Interrupter, Sft, SftConfig, SftData, TrainError};
 use seethink_tests::tiny::{self, LetterReward};
 use std::sync::Arc;
 

@@ -5,9 +5,9 @@
 
 use seethink::core::Problem;
 use seethink::models::qwen3_vl::Qwen3Vl;
+use seethink::rollout::PromptFormat;
 use seethink::train::{
-    Decay, Interrupter, MemoryConfig, OptimizerConfig, PromptFormat, Schedule, Sft, SftConfig, SftData, Split,
-    TrainError,
+    Decay, Interrupter, MemoryConfig, OptimizerConfig, Schedule, Sft, SftConfig, SftData, Split, TrainError,
 };
 use seethink_tests::tiny;
 use std::error::Error;

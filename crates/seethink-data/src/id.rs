@@ -22,6 +22,16 @@ pub(crate) fn image_key(image: &ImageSource) -> u64 {
     hash.finish()
 }
 
+/// Twelve hexadecimal digits that stand for these texts, in their order.
+pub fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.as_ref());
+        hash.update([0]);
+    }
+    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A hash of parts, each preceded by its kind and length.
 #[derive(Default)]
 struct Parts(Sha256);
@@ -53,6 +63,12 @@ impl Parts {
 mod tests {
     use super::*;
     use seethink_core::Image;
+
+    #[test]
+    fn borders_and_order_count() {
+        let all = [digest(["ab", "c"]), digest(["a", "bc"]), digest(["c", "ab"]), digest(["abc"])];
+        assert!(all.iter().enumerate().all(|(i, one)| one.len() == 12 && !all[..i].contains(one)), "{all:?}");
+    }
 
     #[test]
     fn every_part_of_the_content_counts() {

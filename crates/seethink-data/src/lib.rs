@@ -25,7 +25,7 @@ pub use dataset::{
     CountTokens, Dataset, DatasetConfig, Duplicates, Entry, Overlong, OverlongAction, Report, TokenCounter,
 };
 pub use error::{DataError, Fault, ImageOutside};
-pub use id::content_id;
+pub use id::{content_id, digest};
 pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};
 pub use ordering::{Ordering, write_atomic};
 pub use pass_rates::PassRateTable;

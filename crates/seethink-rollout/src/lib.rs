@@ -7,8 +7,12 @@
 
 mod capacity;
 mod generate;
+mod problems;
+mod prompt;
 mod sampling;
 
 pub use capacity::{Capacity, CapacityError, Load};
 pub use generate::{DrawKey, Generator, Progress, Prompt, RolloutError, Rollouts};
+pub use problems::Problems;
+pub use prompt::{PromptError, PromptFormat};
 pub use sampling::{Sampling, SamplingError, TokenSampler};

@@ -1,9 +1,9 @@
 //! Settings of GRPO and of supervised fine-tuning.
 
-use crate::{OptimizerConfig, PolicyLoss, PromptFormat, Schedule, TrainError};
+use crate::{OptimizerConfig, PolicyLoss, Schedule, TrainError};
 use seethink_core::Trainable;
 use seethink_curriculum::{Stage, StageOverrides};
-use seethink_rollout::Sampling;
+use seethink_rollout::{PromptFormat, Sampling};
 use serde::{Deserialize, Serialize};
 
 /// Settings of GRPO.

@@ -2,9 +2,7 @@
 
 use seethink_core::{ProblemId, Trainable};
 use seethink_curriculum::CurriculumError;
-use seethink_data::DataError;
-use seethink_models::ProcessorError;
-use seethink_rollout::{CapacityError, RolloutError};
+use seethink_rollout::{CapacityError, PromptError, RolloutError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -79,12 +77,6 @@ pub enum TrainError {
     /// The curriculum failed.
     #[error(transparent)]
     Curriculum(#[from] CurriculumError),
-    /// A problem cannot be read from its file.
-    #[error(transparent)]
-    Data(#[from] Box<DataError>),
-    /// The curriculum drew a problem that was not given.
-    #[error("the curriculum drew problem {0}, which is not among the problems of the run")]
-    UnknownProblem(ProblemId),
     /// A problem without what training on it needs.
     #[error("problem {problem} has no {missing}")]
     Incomplete {
@@ -93,24 +85,9 @@ pub enum TrainError {
         /// What it lacks.
         missing: &'static str,
     },
-    /// A prompt could not be made.
-    #[error("the prompt of problem {problem} could not be encoded")]
-    Prompt {
-        /// The problem.
-        problem: ProblemId,
-        /// Why.
-        source: ProcessorError,
-    },
-    /// An image could not be read.
-    #[error("image {index} of problem {problem} could not be read")]
-    Image {
-        /// The problem.
-        problem: ProblemId,
-        /// Which of its images, from 0.
-        index: usize,
-        /// Why.
-        source: seethink_data::LoadImageError,
-    },
+    /// A problem cannot be read or cannot be a prompt.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
     /// Generation failed.
     #[error(transparent)]
     Rollout(#[from] RolloutError),

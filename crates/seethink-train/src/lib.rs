@@ -15,7 +15,6 @@ mod metrics;
 mod observe;
 mod optim;
 mod policy;
-mod prompt;
 mod room;
 mod sft;
 
@@ -31,5 +30,4 @@ pub use metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 pub use observe::{Event, Observer, SftProgress, Split};
 pub use optim::{Decay, OptimizerConfig, Schedule, SharedRate, clip_global_norm};
 pub use policy::{Objective, Policy, TrainBatch};
-pub use prompt::{Problems, PromptFormat};
 pub use sft::{Sft, SftData};

@@ -1,12 +1,9 @@
 //! Refusals that take the model, the problems and the curriculum: what would hang, or be ignored, once a run is under way.
 
-use crate::{GrpoConfig, Problems, PromptFormat, TrainError};
-use rayon::prelude::*;
-use seethink_core::Problem;
+use crate::{GrpoConfig, TrainError};
 use seethink_curriculum::Curriculum;
-use seethink_data::{DataError, ImageLoader};
 use seethink_models::{Processor, VisionLanguageModel};
-use seethink_rollout::{Capacity, Load};
+use seethink_rollout::{Capacity, Load, Problems};
 use std::collections::BTreeMap;
 
 impl GrpoConfig {
@@ -50,50 +47,5 @@ impl GrpoConfig {
             let load = Load { rows: groups * group_size, prompt, max_tokens: sampling.max_tokens };
             capacity.check(load).map_err(|source| TrainError::Capacity { stage: stage.name.clone(), source })
         })
-    }
-}
-
-impl Problems {
-    /// Length of the longest prompt, images included; tokens. 0 if there are no problems.
-    ///
-    /// Of a data set that has counted the tokens of its prompts, only the longest is read.
-    ///
-    /// # Errors
-    /// If a problem cannot be read, or cannot be a prompt.
-    pub fn longest_prompt(&self, format: &PromptFormat, processor: &dyn Processor) -> Result<usize, TrainError> {
-        match self {
-            Self::Memory(problems) => problems
-                .par_iter()
-                .map(|(_, problem)| format.n_tokens(processor, problem))
-                .try_reduce(|| 0, |a, b| Ok(a.max(b))),
-            Self::Files(dataset) => {
-                let counts: Option<Vec<u32>> =
-                    (0..dataset.len()).map(|number| dataset.entry(number).n_tokens).collect();
-                let asked = match counts {
-                    Some(counts) => (0..counts.len()).max_by_key(|&number| counts[number]).into_iter().collect(),
-                    None => (0..dataset.len()).collect::<Vec<_>>(),
-                };
-                dataset.read(asked).try_fold(0, |longest: usize, problem: Result<Problem, DataError>| {
-                    Ok(longest.max(format.n_tokens(processor, &problem.map_err(Box::new)?)?))
-                })
-            }
-        }
-    }
-}
-
-impl PromptFormat {
-    /// Number of tokens of the prompt of a problem, images included; of these only the sizes are read.
-    ///
-    /// # Errors
-    /// If the header of an image cannot be read, or the images do not match the placeholders; the error names the problem.
-    pub fn n_tokens(&self, processor: &dyn Processor, problem: &Problem) -> Result<usize, TrainError> {
-        let loader = ImageLoader::default();
-        let size = |(index, image)| {
-            loader.size(image).map_err(|source| TrainError::Image { problem: problem.id, index, source })
-        };
-        let sizes = problem.images.iter().enumerate().map(size).collect::<Result<Vec<_>, _>>()?;
-        processor
-            .n_prompt_tokens(&self.messages(problem), &sizes)
-            .map_err(|source| TrainError::Prompt { problem: problem.id, source })
     }
 }

@@ -7,7 +7,7 @@ use crate::log_prob::LogProbs;
 use crate::metrics::KeyMetric;
 use crate::observe::{LossListener, SftProgress};
 use crate::policy::{Objective, Policy, TrainBatch};
-use crate::{Ledger, OptimizerConfig, PromptFormat, SftConfig, TrainError};
+use crate::{Ledger, OptimizerConfig, SftConfig, TrainError};
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
@@ -17,6 +17,7 @@ use burn::train::{ExecutionStrategy, Interrupter, Learner, SupervisedTraining, T
 use rayon::prelude::*;
 use seethink_core::{Problem, Purpose, Rng, Trainable};
 use seethink_models::{ForwardCost, Processor, VisionLanguageModel};
+use seethink_rollout::{PromptError, PromptFormat};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,7 +147,7 @@ fn solution(processor: &dyn Processor, problem: &Problem) -> Result<Vec<u32>, Tr
     let solution =
         problem.solution.as_ref().ok_or(TrainError::Incomplete { problem: problem.id, missing: "solution" })?;
     let mut tokens =
-        processor.encode_text(solution).map_err(|source| TrainError::Prompt { problem: problem.id, source })?;
+        processor.encode_text(solution).map_err(|source| PromptError::Prompt { problem: problem.id, source })?;
     tokens.extend(processor.eos_token_ids().first());
     Ok(tokens)
 }

@@ -1,7 +1,7 @@
 //! Post-training of vision-language models by reinforcement learning, with the curriculum as a first-class object.
 //!
-//! This crate is the façade: one module per crate of the workspace, one feature per backend, [`device()`] to choose among
-//! them at run time, [`RunConfig`] to describe a run, and a [`prelude`].
+//! This crate is the façade: one module per crate of the workspace, one feature per backend, [`run::device`] to choose among
+//! them at run time, [`run::RunConfig`] to describe a run, [`run::Job`] to carry it out, and a [`prelude`].
 //!
 //! | feature | device | runs on |
 //! |---|---|---|
@@ -75,24 +75,13 @@ pub use burn;
 pub use seethink_core as core;
 pub use seethink_curriculum as curriculum;
 pub use seethink_data as data;
+pub use seethink_eval as eval;
+pub use seethink_hub as hub;
 pub use seethink_models as models;
 pub use seethink_nn as nn;
 pub use seethink_reward as reward;
 pub use seethink_rollout as rollout;
+pub use seethink_run as run;
 pub use seethink_train as train;
 
-pub mod config;
-mod device;
-pub mod drawing;
-pub mod endpoint;
-pub mod hub;
-pub mod judge;
-pub mod pass_rate;
-pub mod perception;
-pub mod plan;
 pub mod prelude;
-pub mod solver;
-pub mod wilson;
-
-pub use config::{ConfigError, RunConfig};
-pub use device::{DeviceError, backends, device};

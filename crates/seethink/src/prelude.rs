@@ -1,6 +1,5 @@
 //! What most programs import.
 
-pub use crate::config::{ConfigError, DataConfig, EvaluationConfig, ModelConfig, RunConfig};
 pub use crate::core::{
     Capability, Completion, FinishReason, Group, Image, ImageSource, PassRate, Problem, ProblemId, Purpose, Rng,
     Trainable,
@@ -11,11 +10,10 @@ pub use crate::curriculum::{
     Staged, State,
 };
 pub use crate::data::{DataError, Split};
-pub use crate::device::{DeviceError, backends, device};
 pub use crate::models::{ImageLimits, Processor, VisionLanguageModel};
 pub use crate::reward::{AnswerReward, Penalty, Response, Reward, Score};
-pub use crate::rollout::{Generator, Sampling};
-pub use crate::train::{
-    Grpo, GrpoConfig, Moment, OptimizerConfig, PolicyLoss, PromptFormat, SftConfig, Trained, Validate,
-};
+pub use crate::rollout::{Generator, PromptFormat, Sampling};
+pub use crate::run::config::{DataConfig, EvaluationConfig, ModelConfig};
+pub use crate::run::{ConfigError, DeviceError, Job, RunConfig, RunError, TrainArgs, backends, device};
+pub use crate::train::{Grpo, GrpoConfig, Moment, OptimizerConfig, PolicyLoss, SftConfig, Trained, Validate};
 pub use burn::tensor::{Device, Tensor};

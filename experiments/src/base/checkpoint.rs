@@ -2,8 +2,8 @@
 
 use super::tokenizer;
 use anyhow::{Context, Result};
-use seethink::config::BaseFamily;
 use seethink::data::digits::DigitsWorld;
+use seethink::run::config::BaseFamily;
 use serde_json::{Value, json};
 use std::path::Path;
 

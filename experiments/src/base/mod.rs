@@ -11,10 +11,10 @@ mod tokenizer;
 pub use checkpoint::write_blank;
 pub use lessons::{cells, lookups, of_mixed_habits};
 
-use crate::digest::digest;
-use crate::report::write_file;
-use anyhow::{Context, Result};
-use seethink::config::BaseFamily;
+use seethink::data::digest;
+use seethink::run::config::BaseFamily;
+use seethink::run::report::write_file;
+use seethink::run::{BaseModels, RunError};
 use std::path::Path;
 
 macro_rules! embedded {
@@ -47,16 +47,22 @@ fn embedded(family: BaseFamily) -> &'static [(&'static str, &'static [u8])] {
     }
 }
 
+/// The small models that ship with the programs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct DigitsBases;
+
+impl BaseModels for DigitsBases {
+    fn unpack(&self, family: BaseFamily, folder: &Path) -> Result<(), RunError> {
+        embedded(family).iter().try_for_each(|(name, bytes)| Ok(write_file(&folder.join(name), bytes)?))
+    }
+}
+
 /// Writes the model of a family that ships with the programs as a Hugging Face folder; files of an earlier call are replaced.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn unpack(family: BaseFamily, dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    for (name, bytes) in embedded(family) {
-        write_file(&dir.join(name), bytes)?;
-    }
-    Ok(())
+pub fn unpack(family: BaseFamily, folder: &Path) -> Result<(), RunError> {
+    DigitsBases.unpack(family, folder)
 }
 
 /// Stands for the files of the model of a family that ships with the programs.

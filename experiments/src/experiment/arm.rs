@@ -5,11 +5,11 @@
 use super::setting::limit_prompts;
 use super::{Scale, Setting};
 use anyhow::Result;
-use seethink::config::{BaseFamily, CaptionTuning};
 use seethink::core::{Capability, Trainable};
 use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, StageOverrides, Staged};
 use seethink::prelude::*;
 use seethink::reward::Rule;
+use seethink::run::config::{BaseFamily, CaptionTuning};
 use seethink::train::{Decay, Schedule};
 
 const P: Capability = Capability::PERCEPTION;

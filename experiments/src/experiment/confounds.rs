@@ -76,7 +76,7 @@ fn epochs(curriculum: &CurriculumConfig) -> String {
 mod tests {
     use super::*;
     use crate::experiment::{MERGED, STAGED_AS_RELEASED, STAGES_1_3, Scale, Setting};
-    use seethink::config::BaseFamily;
+    use seethink::run::config::BaseFamily;
 
     #[test]
     fn what_differs_is_read_off_the_configuration() {

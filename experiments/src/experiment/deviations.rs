@@ -4,8 +4,8 @@
 
 use super::{Arm, Scale, Setting};
 use anyhow::Result;
-use seethink::config::BaseFamily::{self, InternVl3, InternVl3_5, Qwen2_5Vl, Qwen3Vl};
-use seethink::config::{DataConfig, RunConfig};
+use seethink::run::config::BaseFamily::{self, InternVl3, InternVl3_5, Qwen2_5Vl, Qwen3Vl};
+use seethink::run::config::{DataConfig, RunConfig};
 use std::fmt::Write;
 
 /// A way in which runs of full scale are not as released.

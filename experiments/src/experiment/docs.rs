@@ -3,11 +3,12 @@
 
 use super::deviations;
 use super::{Arm, Experiment, Results, RunResult, Scale, Setting};
-use crate::report::number::{count, duration};
-use crate::report::{Meter, Spread, write_file};
 use crate::{findings, tables};
 use anyhow::Result;
-use seethink::config::BaseFamily;
+use seethink::eval::statistics::Spread;
+use seethink::run::config::BaseFamily;
+use seethink::run::report::number::{count, duration};
+use seethink::run::report::{Meter, write_file};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

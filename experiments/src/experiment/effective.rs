@@ -1,10 +1,10 @@
 //! Effective settings of arms: what a run does, whatever its configuration calls it.
 
 use super::{Arm, Setting};
-use crate::digest::digest;
 use anyhow::Result;
 use seethink::core::ProblemId;
 use seethink::curriculum::{Corpus, CorpusEntry, Length, Simulation, Stage};
+use seethink::data::digest;
 use seethink::prelude::*;
 use std::collections::BTreeMap;
 
@@ -116,7 +116,7 @@ mod tests {
     use crate::experiment::{
         DIFFICULTY, MERGED, MERGED_AS_RELEASED, MERGED_FROZEN, STAGE_3, STAGE_3_AS_RELEASED, STAGED, Scale,
     };
-    use seethink::config::BaseFamily;
+    use seethink::run::config::BaseFamily;
 
     #[test]
     fn one_run_under_two_names_is_found() {

@@ -15,7 +15,6 @@ mod results;
 pub mod run;
 mod setting;
 pub mod slurm;
-mod statistics;
 
 pub use arm::*;
 pub use confounds::Confounds;
@@ -25,11 +24,11 @@ pub(crate) use render::p_value;
 pub use render::{Rendered, render};
 pub use result::{RESULT, RunResult};
 pub use results::{Compared, Results};
+pub use seethink::eval::statistics::{Counts, Estimate, Letters, Pair, Statistic, contrast, holm};
 pub use setting::{Scale, Setting, backbone};
-pub use statistics::{Counts, Estimate, Letters, Pair, Statistic, contrast, holm};
 
-use crate::report::Meter;
-use seethink::config::BaseFamily;
+use seethink::run::config::BaseFamily;
+use seethink::run::report::Meter;
 
 /// A table of the paper.
 pub struct Experiment {

@@ -1,8 +1,8 @@
 //! Origin of a result: fingerprints of the base model and of the code, which decide a run beside its settings.
 
 use crate::base;
-use crate::digest::digest;
 use anyhow::{Context, Result};
+use seethink::data::digest;
 use seethink::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn every_family_has_a_base_model_of_its_own() {
-        let all = seethink::config::BaseFamily::ALL.map(|(_, family)| base::fingerprint(family));
+        let all = seethink::run::config::BaseFamily::ALL.map(|(_, family)| base::fingerprint(family));
         assert!(all.iter().enumerate().all(|(i, one)| !all[..i].contains(one)), "{all:?}");
     }
 }

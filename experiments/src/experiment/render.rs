@@ -2,10 +2,11 @@
 //! paper says.
 
 use super::{BASE, Compared, Confounds, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit};
-use crate::report::number::{count, duration};
-use crate::report::{Arms, Meter, Spread, draw_arms, draw_curves, write_drawing, write_file};
 use anyhow::Result;
-use seethink::drawing::Drawing;
+use seethink::eval::statistics::Spread;
+use seethink::run::drawing::Drawing;
+use seethink::run::report::number::{count, duration};
+use seethink::run::report::{Arms, Meter, draw_arms, draw_curves, write_drawing, write_file};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;

@@ -2,9 +2,9 @@
 
 use super::origin::Origin;
 use super::run::Task;
-use crate::job::OUTCOMES;
-use crate::report::{self, Checkpoint, Ledger, Outcomes, RunSummary, StepFile};
 use anyhow::{Context, Result, ensure};
+use seethink::run::OUTCOMES;
+use seethink::run::report::{self, Checkpoint, Ledger, Outcomes, RunSummary, StepFile};
 use seethink::train::{MetricsFile, StepRecord};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub struct RunResult {
     pub commit: String,
     /// Which test problems these are, by capability.
     pub problems: BTreeMap<String, String>,
-    /// What came of each before training, by capability, a letter each ([`Outcome`](crate::report::Outcome)).
+    /// What came of each before training, by capability, a letter each ([`Outcome`](seethink::eval::Outcome)).
     pub before: BTreeMap<String, String>,
     /// What came of each at the end.
     pub after: BTreeMap<String, String>,

@@ -4,10 +4,11 @@ use super::{
     Aliases, BASE, Contrast, Counts, Estimate, Experiment, Letters, Pair, RESULT, Read, RunResult, Scale, Setting,
     Statistic, contrast, holm, run::Task,
 };
-use crate::report::{Checkpoint, Spread};
 use crate::tables;
 use anyhow::{Result, ensure};
-use seethink::config::BaseFamily;
+use seethink::eval::statistics::Spread;
+use seethink::run::config::BaseFamily;
+use seethink::run::report::Checkpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -5,16 +5,16 @@ use super::origin::Origin;
 use super::result::{COMMIT, commit};
 use super::{Arm, Experiment, RESULT, RunResult, Scale, Setting};
 use crate::base;
-use crate::job::{self, JobArgs};
+use crate::base::DigitsBases;
 use anyhow::{Context, Result, bail, ensure};
-use seethink::config::BaseFamily;
 use seethink::core::ProblemId;
 use seethink::curriculum::Order;
 use seethink::data::PassRateTable;
+use seethink::eval::InProcess;
+use seethink::eval::pass_rate::measure;
 use seethink::models::AnyBackbone;
-use seethink::pass_rate::measure;
 use seethink::prelude::*;
-use seethink::solver::InProcess;
+use seethink::run::config::BaseFamily;
 use seethink::train::{CheckpointFolder, Interrupter};
 use serde_json::json;
 use std::fs::{self, File};
@@ -191,11 +191,9 @@ impl Task {
                 fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
             }
         }
-        let file = tempfile::Builder::new().suffix(".ron").tempfile()?;
-        fs::write(file.path(), config.to_ron())?;
-        let config = (!resume).then(|| file.path().to_owned());
-        let args = JobArgs { config, resume, out: Some(folder.clone()), device: device.into(), ..JobArgs::default() };
-        job::run(&args, interrupter)?;
+        let device = seethink::run::device(device)?;
+        let job = if resume { Job::resumed(&folder, device)? } else { Job::new(config, &folder, device) };
+        Job { base_models: &DigitsBases, interrupter: interrupter.clone(), ..job }.run()?;
         if folder.join("summary.json").exists() {
             RunResult::collect(&folder, self, commit)?.write(&folder.join(RESULT))?;
         }

@@ -1,10 +1,10 @@
 //! At which scale and on which backbone a table is run, and what all its arms share there.
 
 use anyhow::{Context, Result};
-use seethink::config::BaseFamily;
 use seethink::core::Capability;
 use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, Staged};
 use seethink::prelude::*;
+use seethink::run::config::BaseFamily;
 use std::path::PathBuf;
 use std::str::FromStr;
 

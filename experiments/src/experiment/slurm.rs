@@ -22,7 +22,7 @@ pub fn submit(tasks: &[Task], out: &Path, device: &str, options: &[String]) -> R
     std::fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let out = std::fs::canonicalize(out)?;
     let path = out.join("array.sbatch");
-    crate::report::write_file(&path, script(&open, &out, device, options)?.as_bytes())?;
+    seethink::run::report::write_file(&path, script(&open, &out, device, options)?.as_bytes())?;
     println!("{} runs in {}", open.len(), path.display());
     let sbatch = Command::new("sbatch").arg("--wait").arg(&path).output();
     let output = sbatch.map_err(|error| match error.kind() {

@@ -2,10 +2,11 @@
 
 use super::{nearest_neighbour, splits};
 use crate::experiment::{ACCURACY, Compared, Counts, Experiment, Results, RunResult, Unit, p_value};
-use crate::report::{Outcome, Spread};
 use crate::tables;
 use anyhow::{Context, Result, bail};
-use seethink::config::BaseFamily;
+use seethink::eval::Outcome;
+use seethink::eval::statistics::Spread;
+use seethink::run::config::BaseFamily;
 
 /// Test accuracy of an arm, by capability or in the mean.
 const COLUMNS: [&str; 4] = ["perception", "textual_reasoning", "visual_reasoning", "mean"];
@@ -134,7 +135,8 @@ impl<'a> Figures<'a> {
             ["completions", arm, of] => {
                 let mean = |arm: &str| {
                     let runs = self.results.runs(BaseFamily::Qwen3Vl, arm).context("not run")?;
-                    let completions = runs.values().filter_map(|run| run.total.get(crate::report::Meter::Completions));
+                    let completions =
+                        runs.values().filter_map(|run| run.total.get(seethink::run::report::Meter::Completions));
                     Ok::<_, anyhow::Error>(Spread::over(completions).context("not known")?.mean)
                 };
                 format!("{:.0} %", 100.0 * mean(arm)? / mean(of)?)

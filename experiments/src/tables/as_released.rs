@@ -1,7 +1,7 @@
 //! The arms with the inequalities of the released scripts.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// The paper's own runs: a longer first stage, a vision side that is frozen here and there, stages that are left out without
 /// being made up for. What differs beside the curriculum stands in the table of confounds.

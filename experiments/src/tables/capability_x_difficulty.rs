@@ -1,7 +1,7 @@
 //! Two axes, and whether what they bring adds up.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// Table 7. Which seven benchmarks it averages over is not said anywhere.
 pub(super) const EXPERIMENT: Experiment = Experiment {

@@ -1,7 +1,7 @@
 //! How long answers are, and how that changes over training.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// The response lengths of the appendix: 445 tokens staged, 562 merged in the third stage (−20.8 %).
 pub(super) const EXPERIMENT: Experiment = Experiment {

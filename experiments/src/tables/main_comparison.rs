@@ -1,7 +1,7 @@
 //! Base, merged and staged on four backbones.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// Table 1 and, for the InternVL families, the appendix's further benchmarks.
 pub(super) const EXPERIMENT: Experiment = Experiment {

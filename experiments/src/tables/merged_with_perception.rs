@@ -1,7 +1,7 @@
 //! Whether problems of perception help when everything is merged.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// The column "Merged + perception" of §3.4. No number of it was found, and no released script makes it.
 pub(super) const EXPERIMENT: Experiment = Experiment {

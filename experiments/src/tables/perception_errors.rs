@@ -1,8 +1,8 @@
 //! How many errors are errors of perception.
 
 use crate::experiment::*;
-use crate::report::Outcome;
-use seethink::config::BaseFamily::*;
+use seethink::eval::Outcome;
+use seethink::run::config::BaseFamily::*;
 
 /// Of the capabilities in alphabetical order.
 const VISUAL: usize = 2;

@@ -1,8 +1,8 @@
 //! Whether perception has to be learnt by reinforcement.
 
 use crate::experiment::*;
-use crate::report::Meter;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
+use seethink::run::report::Meter;
 
 /// The ablation of §4.4: captions are imitated in the place of stage 1. The paper gives differences in WeMath, −8.1 and −1.6; the
 /// values of caption SFT follow from them. Imitation samples nothing and takes smaller updates: what is held equal is what it reads.

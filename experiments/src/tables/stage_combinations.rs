@@ -1,7 +1,7 @@
 //! What each stage contributes.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// Table 2. None of its cells could be found; the numbers are those of a bar chart, and that its "reasoning only" is 2 → 3 and
 /// not 3 alone is an inference.

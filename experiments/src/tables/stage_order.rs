@@ -1,7 +1,7 @@
 //! Whether the order of stages matters.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// Table 5. The cells of 2 → 1 → 3 and, for Qwen3-VL, of 3 → 2 → 1 could not be found.
 pub(super) const EXPERIMENT: Experiment = Experiment {

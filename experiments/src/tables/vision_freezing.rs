@@ -1,7 +1,7 @@
 //! Whether the vision side should learn.
 
 use crate::experiment::*;
-use seethink::config::BaseFamily::*;
+use seethink::run::config::BaseFamily::*;
 
 /// The appendix on freezing the vision encoder; no number of it was found, and the released scripts freeze the Qwen families'
 /// merged baseline in either of its rows.

@@ -40,7 +40,7 @@ const HEADER: &str = "| family | quantity | values | largest error | relative | 
 fn main() -> Result<()> {
     let args = Args::parse();
     let settings = Settings {
-        device: seethink::device(&args.device)?,
+        device: seethink::run::device(&args.device)?,
         dtype: args.dtype,
         slack: args.slack,
         keep: args.keep.clone(),

@@ -25,7 +25,7 @@ use crate::metrics::{KeyMetric, Metrics};
 use crate::observe::{LossListener, Observer};
 use crate::optim::SharedRate;
 use crate::policy::{NoData, Policy};
-use crate::{GrpoConfig, Problems, TrainError};
+use crate::{GrpoConfig, TrainError};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::tensor::Device;
 use burn::train::{
@@ -36,6 +36,7 @@ use run::{METRICS, Outcome, Run};
 use seethink_curriculum::{Course, Stage};
 use seethink_models::{ForwardCost, Processor, VisionLanguageModel};
 use seethink_reward::Reward;
+use seethink_rollout::Problems;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -13,7 +13,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("seethink-data", &["seethink-core", "seethink-files"]),
     ("seethink-nn", &[]),
     ("seethink-models", &["seethink-core", "seethink-files", "seethink-nn"]),
-    ("seethink-rollout", &["seethink-core", "seethink-nn", "seethink-models"]),
+    ("seethink-rollout", &["seethink-core", "seethink-data", "seethink-nn", "seethink-models"]),
+    ("seethink-hub", &[]),
     (
         "seethink-train",
         &[
@@ -27,6 +28,42 @@ const EDGES: &[(&str, &[&str])] = &[
             "seethink-rollout",
         ],
     ),
+    (
+        "seethink-eval",
+        &["seethink-core", "seethink-reward", "seethink-data", "seethink-models", "seethink-rollout", "seethink-hub"],
+    ),
+    (
+        "seethink-run",
+        &[
+            "seethink-core",
+            "seethink-files",
+            "seethink-curriculum",
+            "seethink-reward",
+            "seethink-data",
+            "seethink-models",
+            "seethink-rollout",
+            "seethink-hub",
+            "seethink-train",
+            "seethink-eval",
+        ],
+    ),
+    (
+        "seethink",
+        &[
+            "seethink-core",
+            "seethink-curriculum",
+            "seethink-reward",
+            "seethink-data",
+            "seethink-nn",
+            "seethink-models",
+            "seethink-rollout",
+            "seethink-hub",
+            "seethink-train",
+            "seethink-eval",
+            "seethink-run",
+        ],
+    ),
+    ("seethink-cli", &["seethink"]),
     ("xtask", &[]),
 ];
 
@@ -36,7 +73,7 @@ const EDGES: &[(&str, &[&str])] = &[
 const TEST_EDGES: &[(&str, &str)] = &[("seethink-data", "seethink-reward")];
 
 /// These stand on top of everything and may use any crate of the workspace.
-const ON_TOP: &[&str] = &["seethink", "experiments", "seethink-tests"];
+const ON_TOP: &[&str] = &["experiments", "seethink-tests"];
 
 /// These never see burn: what they decide can be tested without a model.
 const WITHOUT_BURN: &[&str] =

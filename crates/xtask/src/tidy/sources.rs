@@ -15,7 +15,10 @@ const MAY_TOUCH_FILES: &[&str] = &[
     "crates/seethink-rollout/src/capacity.rs",
     "crates/seethink-train/src/checkpoint.rs",
     "crates/seethink-train/src/metrics.rs",
-    "crates/seethink/src/",
+    "crates/seethink-eval/src/",
+    "crates/seethink-hub/src/",
+    "crates/seethink-run/src/",
+    "crates/seethink-cli/src/",
     "crates/xtask/src/",
 ];
 
@@ -23,7 +26,8 @@ const MAY_TOUCH_FILES: &[&str] = &[
 const FILE_ACCESS: &[&str] = &["std::fs", "fs::", "File::open", "File::create", "OpenOptions"];
 
 /// Where the network may be used.
-const MAY_USE_NETWORK: &[&str] = &["crates/seethink/src/endpoint.rs", "crates/seethink/src/hub/", "crates/xtask/src/"];
+const MAY_USE_NETWORK: &[&str] =
+    &["crates/seethink-eval/src/endpoint.rs", "crates/seethink-hub/src/", "crates/xtask/src/"];
 
 /// How the network is reached.
 const NETWORK_ACCESS: &[&str] = &["std::net", "TcpStream", "TcpListener", "ureq"];
@@ -143,13 +147,13 @@ mod tests {
                 "//! a\n// std::fs is not used\n#[cfg(test)]\nmod tests { use std::fs; }\n",
             ),
             ("crates/seethink-nn/src/b.rs", "//! a\nuse models::ProfileFile::opened;\n"),
-            ("crates/seethink/src/device.rs", "//! a\nuse ureq::Agent;\n"),
-            ("crates/seethink/src/hub/remote.rs", "//! a\nuse ureq::Agent;\n"),
+            ("crates/seethink-run/src/device.rs", "//! a\nuse ureq::Agent;\n"),
+            ("crates/seethink-hub/src/remote.rs", "//! a\nuse ureq::Agent;\n"),
         ];
         let expected = [
             ("crates/seethink-rollout/src/a.rs".to_owned(), Some(2)),
             ("crates/seethink-train/src/loss.rs".into(), Some(3)),
-            ("crates/seethink/src/device.rs".into(), Some(2)),
+            ("crates/seethink-run/src/device.rs".into(), Some(2)),
         ];
         assert_eq!(places(file_and_network_access, &files), expected);
     }

@@ -1,0 +1,294 @@
+//! `seethink data perception`: perception problems from captions.
+
+use anyhow::{Context, Result, bail, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use seethink::data::perception::{CaptionKeys, KeepRule, SplitShares, View, read_captions};
+use seethink::eval::perception::{Perception, PerceptionError, PerceptionOptions};
+use seethink::eval::{Endpoint, EndpointOptions};
+use seethink::eval::{InProcess, Remote, Solver};
+use seethink::models::AnyBackbone;
+use seethink::rollout::PromptFormat;
+use seethink::rollout::{Generator, Sampling};
+use seethink::run::RunConfig;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// A configuration file of a run: the prompt and the longest completion of what is to be trained, and the format of models in process.
+    config: PathBuf,
+    /// Overrides of the configuration; may be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Captions: JSON lines with `image` (a path beside the file), `caption` and, where there are, `id`, `split` and `source`.
+    #[arg(long, value_name = "FILE")]
+    captions: PathBuf,
+    /// Folder of the pictures, instead of that of the captions.
+    #[arg(long, value_name = "DIR")]
+    image_dir: Option<PathBuf>,
+    /// Accept pictures outside that folder: by absolute paths, by `..`, or by links.
+    #[arg(long)]
+    images_outside: bool,
+    /// What the captions call the picture; image_file in DOCCI.
+    #[arg(long, default_value = "image", value_name = "KEY")]
+    image_key: String,
+    /// What the captions call the text; description in DOCCI.
+    #[arg(long, default_value = "caption", value_name = "KEY")]
+    caption_key: String,
+    /// What the captions call their id; example_id in DOCCI.
+    #[arg(long, default_value = "id", value_name = "KEY")]
+    id_key: String,
+    /// What the captions call the part of the data set that they belong to.
+    #[arg(long, default_value = "split", value_name = "KEY")]
+    split_key: String,
+    /// Captions, at most: the first ones.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Folder of the journals, the report and the problems. A run that was stopped goes on where it was.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The language model that writes the questions: a folder or a name of a checkpoint, or URL#NAME for a server that speaks OpenAI's
+    /// dialect, such as http://localhost:8000/v1#Qwen/Qwen2.5-72B-Instruct. OPENAI_API_KEY is heeded.
+    #[arg(long, value_name = "MODEL")]
+    writer: String,
+    /// A model that answers the questions, from the pictures and from the captions; may be given several times.
+    #[arg(long = "model", value_name = "MODEL", required = true)]
+    models: Vec<String>,
+    /// Replies of the writer for a caption, until one is a question.
+    #[arg(long, default_value_t = 2)]
+    tries: usize,
+    /// Answers of each model from the picture, all of which must be wrong. Who guesses passes (3/4)^N times.
+    #[arg(long, default_value_t = 4)]
+    image_attempts: usize,
+    /// Answers of each model from the caption, all of which must be right.
+    #[arg(long, default_value_t = 2)]
+    caption_attempts: usize,
+    /// Sampling temperature of the answers.
+    #[arg(long, default_value_t = 1.0)]
+    temperature: f32,
+    /// Sampling temperature of the questions.
+    #[arg(long, default_value_t = 0.7)]
+    writer_temperature: f32,
+    /// Longest reply of the writer, tokens.
+    #[arg(long, default_value_t = 1024)]
+    writer_max_tokens: usize,
+    /// Share of the pictures for validation, where captions do not say.
+    #[arg(long, default_value_t = 0.05)]
+    validation: f64,
+    /// Share of the pictures for tests, where captions do not say.
+    #[arg(long, default_value_t = 0.1)]
+    test: f64,
+    /// Seed of everything that is drawn.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Requests to a server at the same time.
+    #[arg(long, default_value_t = 8)]
+    parallel: usize,
+    /// Seconds that a server may take for an answer.
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
+    /// Where models in process compute, for example flex, cuda:1 or auto.
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// A model, how it is asked, and where it is.
+struct Asked<'a> {
+    args: &'a Args,
+    config: &'a RunConfig,
+    /// Its name, without the server.
+    name: &'a str,
+    url: Option<&'a str>,
+    prompt: &'a PromptFormat,
+    sampling: Sampling,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let config = RunConfig::load(&args.config, &args.set)?;
+    let most = args.image_attempts.max(args.caption_attempts);
+    ensure!(
+        args.temperature != 0.0 || most <= 1,
+        "--temperature is 0, which gives the same answer {most} times; expected more, or one attempt from each view"
+    );
+    let keys = CaptionKeys {
+        image: args.image_key.clone(),
+        caption: args.caption_key.clone(),
+        id: args.id_key.clone(),
+        split: args.split_key.clone(),
+        ..CaptionKeys::default()
+    };
+    let captions = read_captions(&args.captions, &keys, args.image_dir.as_deref(), args.images_outside, args.limit)?;
+    println!("{} captions in {}", captions.len(), args.captions.display());
+    // Questions are no problems yet: nothing is said about how to answer. Answers are asked for as training asks for them.
+    let bare = PromptFormat { system: None, suffix: String::new() };
+    let sampling = Sampling { temperature: args.writer_temperature, ..Sampling::plain(args.writer_max_tokens) };
+    let asked = |model, prompt, sampling| Asked::new(args, &config, model, prompt, sampling);
+    let writer = asked(&args.writer, &bare, sampling)?;
+    let sampling = Sampling { temperature: args.temperature, ..config.grpo.sampling };
+    let models: Vec<Asked<'_>> =
+        args.models.iter().map(|model| asked(model, &config.grpo.prompt, sampling)).collect::<Result<_>>()?;
+    let options = PerceptionOptions {
+        seed: args.seed,
+        tries: args.tries,
+        rule: KeepRule { image_attempts: args.image_attempts, caption_attempts: args.caption_attempts },
+        shares: SplitShares { validation: args.validation, test: args.test },
+        writer: writer.origin(),
+        models: models.iter().map(|model| (model.name.to_owned(), model.origin())).collect(),
+    };
+    let mut perception = Perception::open(&args.out, captions, options)?;
+    let hops = hops(&mut perception, &writer, &models);
+    // What came is counted, whether all of it came or not.
+    let report = perception.report(hops.is_ok())?;
+    hops.with_context(|| format!("stopped; what came is kept in {}: run it again to go on", args.out.display()))?;
+    print!("{}", report.to_markdown());
+    for (hop, said) in perception.unanswered().iter().filter(|(_, said)| !said.is_empty()) {
+        println!("\n{hop}: {} without an answer, asked again next time; the first: {}", said.len(), said[0]);
+    }
+    println!("\nproblems for `data: Folder(path: {:?})` and report written", args.out.join("problems"));
+    Ok(())
+}
+
+/// One model after the other, and none that has nothing to do.
+fn hops(perception: &mut Perception, writer: &Asked<'_>, models: &[Asked<'_>]) -> Result<()> {
+    if perception.open_questions() > 0 {
+        writer.with(&mut |solver| hop("questions", |progress| perception.write_questions(solver, progress)))?;
+    }
+    for (index, model) in models.iter().enumerate() {
+        let open: Vec<View> = View::ALL.into_iter().filter(|&view| perception.open_answers(index, view) > 0).collect();
+        if open.is_empty() {
+            continue;
+        }
+        model.with(&mut |solver| {
+            for &view in &open {
+                let name = format!("{} from the {}", model.name, view.as_str());
+                hop(&name, |progress| perception.answer(index, view, solver, progress))?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// A hop with its bar.
+fn hop(
+    name: &str,
+    hop: impl FnOnce(&mut dyn FnMut(usize, usize) -> bool) -> Result<(), PerceptionError>,
+) -> Result<()> {
+    let bar = ProgressBar::new(0);
+    bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}, {eta} left")?);
+    bar.set_message(name.to_owned());
+    let done = hop(&mut |done, wanted| {
+        bar.set_length(wanted as u64);
+        bar.set_position(done as u64);
+        true
+    });
+    bar.finish_and_clear();
+    Ok(done?)
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        args: &'a Args,
+        config: &'a RunConfig,
+        model: &'a str,
+        prompt: &'a PromptFormat,
+        sampling: Sampling,
+    ) -> Result<Self> {
+        sampling.check()?;
+        let (name, url) = if model.starts_with("http://") || model.starts_with("https://") {
+            match model.split_once('#') {
+                Some((url, name)) if !name.is_empty() => (name, Some(url)),
+                _ => bail!("{model} does not say which model the server is to answer with; expected {model}#NAME"),
+            }
+        } else {
+            (model, None)
+        };
+        Ok(Self { args, config, name, url, prompt, sampling })
+    }
+
+    /// What tells its answers from others.
+    fn origin(&self) -> Map<String, Value> {
+        let mut origin = Map::new();
+        origin.insert("model".into(), self.name.into());
+        origin.insert("prompt".into(), json!(self.prompt));
+        origin.insert("sampling".into(), json!(self.sampling));
+        origin.insert("seed".into(), self.args.seed.into());
+        if self.url.is_none() {
+            origin.insert("dtype".into(), json!(self.config.dtype));
+        }
+        if !self.config.images.is_none() {
+            origin.insert("images".into(), json!(self.config.images));
+        }
+        origin
+    }
+
+    /// Lets `work` ask it; a model in process is loaded for that and dropped afterwards.
+    fn with(&self, work: &mut dyn FnMut(&dyn Solver) -> Result<()>) -> Result<()> {
+        let Self { args, config, prompt, sampling, .. } = *self;
+        if let Some(url) = self.url {
+            let endpoint = Endpoint::new(EndpointOptions {
+                url: url.to_owned(),
+                model: self.name.to_owned(),
+                key: std::env::var("OPENAI_API_KEY").ok(),
+                timeout: Duration::from_secs(args.timeout),
+                tries: 8,
+                pause: Duration::from_secs(1),
+            });
+            let (images, seed, parallel) = (config.images, args.seed, args.parallel);
+            return work(&Remote { endpoint: &endpoint, prompt, images, sampling, seed, parallel });
+        }
+        let device = seethink::run::device(&args.device)?;
+        let dir = seethink::hub::fetch(self.name)?;
+        let processor = config.processor(&dir)?;
+        let model = AnyBackbone::from_pretrained_as(&dir, config.dtype, &device)
+            .with_context(|| format!("cannot load {}", dir.display()))?;
+        let max_batch = config.grpo.memory.decode_batch;
+        let generator = Generator { model: &model, processor: &processor, sampling, max_batch };
+        work(&InProcess { generator, prompt, seed: args.seed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::parse;
+
+    /// What is said to a command line; `CONFIG` and `CAPTIONS` stand for files that are fine.
+    fn said(words: &[&str]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let captions = folder.path().join("captions.jsonl");
+        std::fs::write(folder.path().join("a.png"), "never looked into").unwrap();
+        std::fs::write(&captions, "{\"image\": \"a.png\", \"caption\": \"A cat.\"}\n").unwrap();
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/micro/qwen3_vl/staged.ron");
+        let out = folder.path().join("out");
+        let [captions, out] = [captions, out].map(|path| path.display().to_string());
+        let line =
+            ["perception", config, "--captions", &captions, "--out", &out].into_iter().chain(words.iter().copied());
+        match parse(line) {
+            Ok(args) => format!("{:#}", run(&args).unwrap_err()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_said_before_anybody_is_asked() {
+        let good = ["--writer", "http://localhost:1/v1#w", "--model", "http://localhost:1/v1#m"];
+        let cases: [(&[&str], &str); 7] = [
+            (&["--temperature", "0"], "--temperature is 0, which gives the same answer 4 times"),
+            (&["--temperature=-1"], "expected a finite number of at least 0"),
+            (&["--image-attempts", "0", "--caption-attempts", "0"], "image_attempts is 0, expected at least 1"),
+            (&["--caption-key", "description"], "no key \"description\"; the line has image, caption"),
+            (&["--set", "grpo.grup_size=3"], "grup_size"),
+            (&["--model", "http://localhost:2/v1#m"], "`m` is named twice"),
+            (&["--tires", "3"], "unexpected argument '--tires'"),
+        ];
+        for (more, expected) in cases {
+            let message = said(&[&good, more].concat());
+            assert!(message.contains(expected), "{expected}: {message}");
+        }
+        let nameless = said(&["--writer", "http://localhost:1/v1", "--model", "m"]);
+        assert!(nameless.contains("expected http://localhost:1/v1#NAME"), "{nameless}");
+        assert!(said(&["--writer", "w"]).contains("--model <MODEL>"));
+    }
+}

@@ -1,0 +1,180 @@
+//! Held-out accuracy per capability, measured with the reward that trains.
+
+use crate::outcome::Outcome;
+use seethink_core::{Capability, FinishReason, Problem, Purpose};
+use seethink_data::digits::Sight;
+use seethink_models::{Processor, PromptInput, VisionLanguageModel};
+use seethink_reward::Reward;
+use seethink_rollout::{
+    Capacity, CapacityError, DrawKey, Generator, Load, Prompt, PromptError, PromptFormat, RolloutError, Sampling,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Errors of an evaluation.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    /// A problem cannot be encoded.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// Longer prompts and completions than the model or the memory has room for.
+    #[error("no room for the {benchmark} problems (evaluation.sampling.max_tokens)")]
+    Capacity {
+        /// Name of the benchmark.
+        benchmark: &'static str,
+        /// The numbers.
+        source: CapacityError,
+    },
+    /// Generation failed or was interrupted.
+    #[error(transparent)]
+    Rollout(#[from] RolloutError),
+}
+
+/// A benchmark: problems of several capabilities, encoded once.
+pub struct Benchmark {
+    /// Prefix of its metric keys.
+    name: &'static str,
+    problems: Vec<Problem>,
+    prompts: Vec<PromptInput>,
+}
+
+impl Benchmark {
+    /// Encodes the problems.
+    ///
+    /// # Errors
+    /// If a problem cannot be encoded.
+    pub fn new(
+        name: &'static str,
+        problems: Vec<Problem>,
+        format: &PromptFormat,
+        processor: &dyn Processor,
+    ) -> Result<Self, PromptError> {
+        let prompts = format.encode_all(processor, &problems.iter().collect::<Vec<_>>())?;
+        Ok(Self { name, problems, prompts })
+    }
+
+    /// Checks that a model has room for the longest prompt and completion, and for as many as decode together.
+    ///
+    /// # Errors
+    /// If not; the error has the numbers.
+    pub fn check_room(
+        &self,
+        model: &impl VisionLanguageModel,
+        max_tokens: usize,
+        decode_batch: usize,
+    ) -> Result<(), EvaluationError> {
+        let prompt = self.prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
+        let load = Load { rows: decode_batch.clamp(1, self.prompts.len().max(1)), prompt, max_tokens };
+        Capacity::of(model).check(load).map_err(|source| EvaluationError::Capacity { benchmark: self.name, source })
+    }
+}
+
+/// Answers benchmarks and scores the answers.
+pub struct Evaluator {
+    /// Text and pictures of the backbone.
+    pub processor: Arc<dyn Processor>,
+    /// Scores completions.
+    pub reward: Arc<dyn Reward>,
+    /// How completions are sampled, one per problem.
+    pub sampling: Sampling,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Most sequences that decode together.
+    pub decode_batch: usize,
+}
+
+/// One answered and scored problem.
+pub struct Answer<'a> {
+    /// What was asked.
+    pub problem: &'a Problem,
+    /// What the model wrote.
+    pub completion: String,
+    /// Its length, tokens.
+    pub n_tokens: usize,
+    /// Whether it reached the longest length allowed.
+    pub truncated: bool,
+    /// Accuracy part of its score.
+    pub accuracy: f32,
+    /// Format part of its score.
+    pub format: f32,
+}
+
+impl Answer<'_> {
+    /// What came of the problem; why, where the digits world can tell.
+    pub fn outcome(&self) -> Outcome {
+        if self.accuracy > 0.5 {
+            return Outcome::Right;
+        }
+        match Sight::of(self.problem, &self.completion) {
+            None => Outcome::Wrong,
+            Some(Sight::Wrong) => Outcome::Misread,
+            Some(Sight::Right) => Outcome::Misreasoned,
+            Some(Sight::Unstated) => Outcome::Unread,
+        }
+    }
+}
+
+impl Evaluator {
+    /// Answers every problem of a benchmark once; `progress` hears of completions finished and wanted, and stops it by
+    /// returning `false`.
+    ///
+    /// # Errors
+    /// If generation fails or is stopped.
+    pub fn answer<'a, M: VisionLanguageModel>(
+        &self,
+        model: &M,
+        benchmark: &'a Benchmark,
+        progress: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<Vec<Answer<'a>>, EvaluationError> {
+        let generator =
+            Generator { model, processor: &*self.processor, sampling: self.sampling, max_batch: self.decode_batch };
+        // The draws do not depend on the moment: two measurements of equal weights are equal.
+        let key = DrawKey { seed: self.seed, purpose: Purpose::Evaluation, step: 0 };
+        let problems = benchmark.problems.iter();
+        let prompts: Vec<Prompt<'_>> =
+            problems.zip(&benchmark.prompts).map(|(problem, input)| Prompt::new(problem.id, input)).collect();
+        let rollouts = generator.generate(&prompts, 1, key, progress)?;
+        let completions = rollouts.groups.into_iter().flat_map(|group| group.completions);
+        Ok(benchmark
+            .problems
+            .iter()
+            .zip(completions)
+            .map(|(problem, completion)| {
+                let score = self.reward.score(problem, (&completion).into());
+                Answer {
+                    problem,
+                    n_tokens: completion.tokens.len(),
+                    truncated: completion.finish == FinishReason::Length,
+                    accuracy: score.part("accuracy").unwrap_or(score.value),
+                    format: score.part("format").unwrap_or_default(),
+                    completion: completion.text,
+                }
+            })
+            .collect())
+    }
+}
+
+/// `<benchmark>/<capability>/{accuracy, format, length, truncated, n}` of some answers.
+pub fn metrics(benchmark: &Benchmark, answers: &[Answer<'_>]) -> BTreeMap<String, f64> {
+    let mut metrics = BTreeMap::new();
+    for capability in capabilities(answers) {
+        let answers: Vec<_> = answers.iter().filter(|answer| answer.problem.capability == capability).collect();
+        let n = answers.len() as f64;
+        let mut insert =
+            |key: &str, value: f64| metrics.insert(format!("{}/{capability}/{key}", benchmark.name), value);
+        insert("n", n);
+        insert("accuracy", answers.iter().map(|answer| f64::from(answer.accuracy)).sum::<f64>() / n);
+        insert("format", answers.iter().map(|answer| f64::from(answer.format)).sum::<f64>() / n);
+        insert("length", answers.iter().map(|answer| answer.n_tokens as f64).sum::<f64>() / n);
+        insert("truncated", answers.iter().filter(|answer| answer.truncated).count() as f64 / n);
+    }
+    metrics
+}
+
+/// The capabilities that the answers exercise, sorted.
+pub fn capabilities(answers: &[Answer<'_>]) -> Vec<Capability> {
+    let mut capabilities: Vec<_> = answers.iter().map(|answer| answer.problem.capability.clone()).collect();
+    capabilities.sort();
+    capabilities.dedup();
+    capabilities
+}

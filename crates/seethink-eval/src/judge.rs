@@ -1,0 +1,361 @@
+//! Why answers are wrong: a judge behind an endpoint says whether each misread its picture or misreasoned.
+//!
+//! # Source
+//! arXiv 2605.20177 §4.4, which labels the wrong answers of three benchmarks with a language model and checks forty labels by hand
+//! (82.5 % agreement). Its prompt, and whether its judge sees the picture, are not known; ours does, and is asked in our words.
+
+use crate::endpoint::{Endpoint, EndpointError};
+use crate::statistics::{Interval, wilson};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use seethink_core::{Image, ImageSource};
+use seethink_data::{DataError, ImageLoader, write_atomic};
+use seethink_models::{Content, Message, Role};
+use seethink_rollout::Sampling;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
+
+/// Why an answer is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Something in the picture was seen wrongly.
+    Perception,
+    /// Everything that matters was seen rightly; what was made of it is wrong.
+    Reasoning,
+    /// It cannot be told.
+    Unclear,
+}
+
+impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Perception, Self::Reasoning, Self::Unclear];
+
+    /// As the judge is to write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Perception => "perception",
+            Self::Reasoning => "reasoning",
+            Self::Unclear => "unclear",
+        }
+    }
+
+    /// The last cause that a text names on a line of its own; anything beside letters does not count.
+    pub fn read(said: &str) -> Option<Self> {
+        let bare = |line: &str| line.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_lowercase();
+        said.lines().rev().map(bare).find_map(|line| {
+            let line = line.strip_prefix("verdict").or(line.strip_prefix("cause")).unwrap_or(&line).to_owned();
+            Self::ALL.into_iter().find(|cause| cause.name() == line)
+        })
+    }
+}
+
+/// A wrong answer: a line of a run's `samples.jsonl`, or of a file with the same keys; others are passed over.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct WrongAnswer {
+    /// Id of the problem.
+    pub problem: String,
+    /// Steps done when it was given.
+    #[serde(default)]
+    pub step: usize,
+    /// What the problem exercises.
+    #[serde(default)]
+    pub capability: String,
+    /// The question.
+    pub prompt: String,
+    /// Its pictures: files in base64.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// The right answer.
+    pub answer: String,
+    /// The wrong one, with its working.
+    pub completion: String,
+    /// Share of it that is right; at least a half is a right answer.
+    #[serde(default)]
+    accuracy: f32,
+}
+
+/// A label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Label {
+    /// Id of the problem.
+    pub problem: String,
+    /// Steps done when the answer was given.
+    #[serde(default)]
+    pub step: usize,
+    /// Why the answer is wrong.
+    pub cause: Cause,
+    /// Who says so.
+    #[serde(default)]
+    pub judge: String,
+    /// In which words.
+    #[serde(default)]
+    pub said: String,
+}
+
+/// Why answers could not be judged. Labels that were had before are in their file.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// A file cannot be read or written.
+    #[error("cannot {doing} {}", path.display())]
+    File {
+        /// What was tried.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("{}, line {line}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What was expected.
+        source: serde_json::Error,
+    },
+    /// A picture is no picture.
+    #[error("a picture of problem {problem}: {what}")]
+    Picture {
+        /// The problem.
+        problem: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The labels cannot be written.
+    #[error(transparent)]
+    Labels(#[from] DataError),
+    /// The judge does not answer.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}
+
+/// The wrong answers in a file.
+///
+/// # Errors
+/// If it cannot be read, or a line is no answer; a last line that was cut off is passed over.
+pub fn wrong_answers(path: &Path) -> Result<Vec<WrongAnswer>, JudgeError> {
+    let answers: Vec<WrongAnswer> = lines(path)?;
+    Ok(answers.into_iter().filter(|answer| answer.accuracy < 0.5).collect())
+}
+
+/// The labels in a file, such as those of people; none if there is no file.
+///
+/// # Errors
+/// If it cannot be read, or a line is no label; a last line that was cut off is passed over.
+pub fn labels(path: &Path) -> Result<Vec<Label>, JudgeError> {
+    if path.exists() { lines(path) } else { Ok(Vec::new()) }
+}
+
+fn lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, JudgeError> {
+    let failed = |source| JudgeError::File { doing: "read", path: path.to_owned(), source };
+    let file = BufReader::new(File::open(path).map_err(failed)?);
+    let lines: Vec<String> = file.lines().collect::<Result<_, _>>().map_err(failed)?;
+    let mut values = Vec::with_capacity(lines.len());
+    for (i, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match serde_json::from_str(line) {
+            Ok(value) => values.push(value),
+            Err(source) if source.is_eof() && i + 1 == lines.len() => {}
+            Err(source) => return Err(JudgeError::Line { path: path.to_owned(), line: i + 1, source }),
+        }
+    }
+    Ok(values)
+}
+
+/// Has every answer judged that this judge has not labelled yet, some at a time, and appends the labels to a file as they come. An
+/// answer that the judge gives no cause for is unclear. `progress` hears of answers done and all.
+///
+/// # Errors
+/// If a picture is broken, the judge does not answer, or the file cannot be written. What was labelled before is in the file.
+pub fn judge(
+    endpoint: &Endpoint,
+    answers: &[WrongAnswer],
+    out: &Path,
+    parallel: usize,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Label>, JudgeError> {
+    let name = &endpoint.options().model;
+    let mut all = labels(out)?;
+    rewrite(out, &all)?;
+    let done: BTreeSet<(String, usize)> =
+        all.iter().filter(|label| label.judge == *name).map(|label| (label.problem.clone(), label.step)).collect();
+    let open: Vec<&WrongAnswer> =
+        answers.iter().filter(|one| !done.contains(&(one.problem.clone(), one.step))).collect();
+    let failed = |doing| move |source| JudgeError::File { doing, path: out.to_owned(), source };
+    let mut file = OpenOptions::new().append(true).open(out).map_err(failed("open"))?;
+    let mut n_done = answers.len() - open.len();
+    for batch in open.chunks(parallel.max(1)) {
+        progress(n_done, answers.len());
+        let ask = |answer: &WrongAnswer| -> Result<Label, JudgeError> {
+            let images = answer.images.iter().map(|one| decode(answer, one)).collect::<Result<Vec<_>, _>>()?;
+            let mut said =
+                endpoint.complete(&question(answer, images.len()), &images, &Sampling::greedy(1024), 1, 0)?;
+            let said = said.pop().unwrap_or_default();
+            let cause = Cause::read(&said).unwrap_or(Cause::Unclear);
+            Ok(Label { problem: answer.problem.clone(), step: answer.step, cause, judge: name.clone(), said })
+        };
+        let ask = &ask;
+        let results: Vec<Result<Label, JudgeError>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = batch.iter().map(|answer| scope.spawn(move || ask(answer))).collect();
+            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            threads.into_iter().map(join).collect()
+        });
+        let mut first_error = Ok(());
+        for result in results {
+            match result {
+                Ok(label) => {
+                    writeln!(file, "{}", line(&label)).map_err(failed("write"))?;
+                    all.push(label);
+                    n_done += 1;
+                }
+                Err(error) => first_error = first_error.and(Err(error)),
+            }
+        }
+        first_error?;
+    }
+    progress(n_done, answers.len());
+    let asked: BTreeSet<(&str, usize)> = answers.iter().map(|one| (one.problem.as_str(), one.step)).collect();
+    all.retain(|label| label.judge == *name && asked.contains(&(label.problem.as_str(), label.step)));
+    Ok(all)
+}
+
+fn line(label: &Label) -> String {
+    serde_json::to_string(label).unwrap_or_default()
+}
+
+/// Puts whole lines in the place of a file whose last line may have been cut off.
+fn rewrite(path: &Path, labels: &[Label]) -> Result<(), JudgeError> {
+    let text: String = labels.iter().map(|label| line(label) + "\n").collect();
+    Ok(write_atomic(path, text.as_bytes())?)
+}
+
+/// What the judge is asked.
+fn question(answer: &WrongAnswer, n_images: usize) -> Vec<Message> {
+    let text = |text: String| Content::Text { text };
+    let question = answer.prompt.replace(seethink_core::Problem::IMAGE_PLACEHOLDER, "");
+    let mut content: Vec<Content> = (0..n_images).map(|_| Content::Image).collect();
+    content.push(text(format!(
+        "Somebody was asked about what you see, and the answer is wrong. Say why.\n\nQuestion:\n{}\n\nRight answer: {}\n\nWhat was \
+         answered:\n{}\n\nLook at the picture yourself, and find the first step that goes wrong. If it states something about the \
+         picture that is not so, or overlooks something that it shows and that matters, the cause is perception. If everything that \
+         matters was seen rightly and the mistake is in what was made of it (arithmetic, logic, a rule misapplied, the question \
+         misunderstood), the cause is reasoning. If it cannot be told, it is unclear.\n\nGive your reason in two sentences at most. \
+         Then write one of these three words alone on the last line: perception, reasoning, unclear.",
+        question.trim(),
+        answer.answer,
+        answer.completion.trim(),
+    )));
+    vec![Message { role: Role::User, content }]
+}
+
+fn decode(answer: &WrongAnswer, base64: &str) -> Result<Image, JudgeError> {
+    let wrong = |what: &dyn Display| JudgeError::Picture { problem: answer.problem.clone(), what: what.to_string() };
+    let bytes = BASE64.decode(base64).map_err(|error| wrong(&error))?;
+    ImageLoader::default().load(&ImageSource::Encoded(bytes.into())).map_err(|error| wrong(&error))
+}
+
+/// How often a cause was given.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    /// Answers with it.
+    pub n: usize,
+    /// Of so many.
+    pub of: usize,
+    /// 95 % Wilson interval of the share.
+    pub interval: Option<Interval>,
+}
+
+impl Share {
+    fn new(n: usize, of: usize) -> Self {
+        Self { n, of, interval: wilson(n as f64 / of.max(1) as f64, of as u64) }
+    }
+}
+
+/// The share of each cause.
+pub fn shares(labels: &[Label]) -> [(Cause, Share); 3] {
+    Cause::ALL.map(|cause| {
+        let n = labels.iter().filter(|label| label.cause == cause).count();
+        (cause, Share::new(n, labels.len()))
+    })
+}
+
+/// How far two judges agree.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Agreement {
+    /// Answers that both label alike, of those that both label.
+    pub alike: Share,
+    /// Cohen's kappa: the same beyond chance; `None` where chance alone would agree everywhere.
+    pub kappa: Option<f64>,
+}
+
+/// Compares labels with others of the same answers, such as those of people; `None` if there is no answer in common.
+///
+/// # Source
+/// J. Cohen, *A coefficient of agreement for nominal scales*, Educational and Psychological Measurement 20 (1960).
+pub fn agreement(labels: &[Label], others: &[Label]) -> Option<Agreement> {
+    let others: BTreeMap<(&str, usize), Cause> =
+        others.iter().map(|label| ((label.problem.as_str(), label.step), label.cause)).collect();
+    let pairs: Vec<(Cause, Cause)> = labels
+        .iter()
+        .filter_map(|label| Some((label.cause, *others.get(&(label.problem.as_str(), label.step))?)))
+        .collect();
+    let n = pairs.len();
+    if n == 0 {
+        return None;
+    }
+    let alike = pairs.iter().filter(|(one, other)| one == other).count();
+    let share = |of: &dyn Fn(&(Cause, Cause)) -> bool| pairs.iter().filter(|pair| of(pair)).count() as f64 / n as f64;
+    let chance: f64 =
+        Cause::ALL.iter().map(|cause| share(&|pair| pair.0 == *cause) * share(&|pair| pair.1 == *cause)).sum();
+    let kappa = (chance < 1.0).then(|| (alike as f64 / n as f64 - chance) / (1.0 - chance));
+    Some(Agreement { alike: Share::new(alike, n), kappa })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_word_counts() {
+        for (said, expected) in [
+            ("It says 7, but the picture shows 1.\nperception", Some(Cause::Perception)),
+            ("It could be perception.\n\n**Reasoning**.\n", Some(Cause::Reasoning)),
+            ("Verdict: unclear", Some(Cause::Unclear)),
+            ("perception\nreasoning", Some(Cause::Reasoning)),
+            ("The cause is perception because of the 7.", None),
+            ("", None),
+        ] {
+            assert_eq!(Cause::read(said), expected, "{said}");
+        }
+    }
+
+    fn label(problem: &str, cause: Cause) -> Label {
+        Label { problem: problem.into(), step: 0, cause, judge: String::new(), said: String::new() }
+    }
+
+    #[test]
+    fn agreement_is_corrected_for_chance() {
+        use Cause::{Perception as P, Reasoning as R};
+        let of = |causes: &[Cause]| {
+            causes.iter().enumerate().map(|(i, cause)| label(&i.to_string(), *cause)).collect::<Vec<_>>()
+        };
+        // Cohen's kappa by hand: 7 of 10 alike, chance 0.7 · 0.6 + 0.3 · 0.4 = 0.54.
+        let (one, other) = (of(&[P, P, P, P, P, P, P, R, R, R]), of(&[P, P, P, P, P, R, R, R, R, P]));
+        let found = agreement(&one, &other).unwrap();
+        assert_eq!((found.alike.n, found.alike.of), (7, 10));
+        assert!((found.kappa.unwrap() - (0.7 - 0.54) / 0.46).abs() < 1e-12);
+        assert_eq!(agreement(&of(&[P, P]), &of(&[P, P])).unwrap().kappa, None);
+        assert_eq!(agreement(&one, &[label("elsewhere", P)]), None);
+        let [(_, perception), ..] = shares(&one);
+        assert_eq!((perception.n, perception.of), (7, 10));
+    }
+}

@@ -1,0 +1,132 @@
+//! What answers problems: a model in process, or one behind an endpoint.
+
+use crate::endpoint::{Endpoint, EndpointError};
+use seethink_core::{Problem, Purpose};
+use seethink_models::{ImageLimits, VisionLanguageModel};
+use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError, Sampling};
+use seethink_rollout::{PromptError, PromptFormat};
+use std::ops::Range;
+use std::panic::resume_unwind;
+use std::thread::ScopedJoinHandle;
+
+/// Answers problems, several times each.
+pub trait Solver {
+    /// Problems that are answered together when each is answered `attempts` times, at least 1.
+    fn batch(&self, attempts: usize) -> usize;
+
+    /// Makes the attempts of these numbers at each problem; `answered` hears the index of a problem and the texts, `[attempt]`.
+    /// An attempt depends on the problem and its number alone, as far as that can be had.
+    ///
+    /// # Errors
+    /// If a problem cannot be asked or answered, or `go_on` says no; `answered` has heard what could be had.
+    fn solve(
+        &self,
+        problems: &[&Problem],
+        attempts: Range<usize>,
+        go_on: &mut dyn FnMut() -> bool,
+        answered: &mut dyn FnMut(usize, Vec<String>),
+    ) -> Result<(), SolveError>;
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SolveError {
+    /// A prompt could not be made.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// Nothing could be generated, or it was interrupted.
+    #[error(transparent)]
+    Rollout(#[from] RolloutError),
+    /// The endpoint failed.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+}
+
+/// A model in process.
+pub struct InProcess<'a, M> {
+    /// The model, its processor and how it samples.
+    pub generator: Generator<'a, M>,
+    /// What surrounds a question.
+    pub prompt: &'a PromptFormat,
+    /// Seed of every draw.
+    pub seed: u64,
+}
+
+impl<M: VisionLanguageModel> Solver for InProcess<'_, M> {
+    fn batch(&self, attempts: usize) -> usize {
+        (self.generator.max_batch / attempts).max(1)
+    }
+
+    fn solve(
+        &self,
+        problems: &[&Problem],
+        attempts: Range<usize>,
+        go_on: &mut dyn FnMut() -> bool,
+        answered: &mut dyn FnMut(usize, Vec<String>),
+    ) -> Result<(), SolveError> {
+        let inputs = self.prompt.encode_all(self.generator.processor, problems)?;
+        let asked = problems.iter().zip(&inputs);
+        let asked: Vec<Prompt<'_>> =
+            asked.map(|(problem, input)| Prompt { problem: problem.id, input, n_before: attempts.start }).collect();
+        let key = DrawKey { seed: self.seed, purpose: Purpose::Evaluation, step: 0 };
+        let rollouts = self.generator.generate(&asked, attempts.len(), key, &mut |_, _| go_on())?;
+        for (index, group) in rollouts.groups.into_iter().enumerate() {
+            answered(index, group.completions.into_iter().map(|completion| completion.text).collect());
+        }
+        Ok(())
+    }
+}
+
+/// A model behind an endpoint. The seed of a request is the run's plus the number of its first attempt; servers may not heed it.
+pub struct Remote<'a> {
+    /// The endpoint.
+    pub endpoint: &'a Endpoint,
+    /// What surrounds a question.
+    pub prompt: &'a PromptFormat,
+    /// Limits on the pixels of pictures that are sent; how many tiles there are is the server's business.
+    pub images: ImageLimits,
+    /// How it samples.
+    pub sampling: Sampling,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Requests at the same time.
+    pub parallel: usize,
+}
+
+impl Solver for Remote<'_> {
+    fn batch(&self, _: usize) -> usize {
+        self.parallel.max(1)
+    }
+
+    fn solve(
+        &self,
+        problems: &[&Problem],
+        attempts: Range<usize>,
+        go_on: &mut dyn FnMut() -> bool,
+        answered: &mut dyn FnMut(usize, Vec<String>),
+    ) -> Result<(), SolveError> {
+        if !go_on() {
+            return Err(RolloutError::Interrupted.into());
+        }
+        let (n, seed) = (attempts.len(), self.seed.wrapping_add(attempts.start as u64));
+        let solve = &|problem: &Problem| -> Result<Vec<String>, SolveError> {
+            let messages = self.prompt.messages(problem);
+            let images: Vec<_> = PromptFormat::images(problem)?.iter().map(|image| self.images.fit(image)).collect();
+            Ok(self.endpoint.complete(&messages, &images, &self.sampling, n, seed)?)
+        };
+        // Threads of their own: requests wait most of the time.
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = problems.iter().map(|problem| scope.spawn(move || solve(problem))).collect();
+            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            threads.into_iter().map(join).collect()
+        });
+        let mut first_error = Ok(());
+        for (index, result) in results.into_iter().enumerate() {
+            match result {
+                Ok(texts) => answered(index, texts),
+                Err(error) => first_error = first_error.and(Err(error)),
+            }
+        }
+        first_error
+    }
+}

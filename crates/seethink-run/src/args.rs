@@ -1,0 +1,123 @@
+//! Options that every training program has.
+
+use crate::config::{ConfigError, ModelConfig, RunConfig};
+use crate::job::Job;
+use crate::{RunError, device};
+use seethink_models::WeightDtype;
+use seethink_train::Interrupter;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// Options of a training program: `seethink train` and the examples have them.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TrainArgs {
+    /// Overrides of the configuration, such as grpo.group_size=16; may be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// Seed of the run.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// A Hugging Face folder, or a name on its hub, to start from instead of the model of the configuration.
+    #[arg(long, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Number format of parameters and computation: f32 or bf16.
+    #[arg(long)]
+    pub dtype: Option<WeightDtype>,
+    /// Run folder; a new one under runs/ if not given.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Continue the run in --out from its last checkpoint.
+    #[arg(long, requires = "out", conflicts_with_all = ["set", "seed", "model", "dtype"])]
+    pub resume: bool,
+    /// Where to compute, for example flex, cuda:1 or auto.
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Show burn's dashboard instead of a line of progress.
+    #[arg(long)]
+    pub dashboard: bool,
+}
+
+impl Default for TrainArgs {
+    fn default() -> Self {
+        Self {
+            set: Vec::new(),
+            seed: None,
+            model: None,
+            dtype: None,
+            out: None,
+            resume: false,
+            device: "auto".into(),
+            dashboard: false,
+        }
+    }
+}
+
+impl TrainArgs {
+    /// Reads a configuration with these options applied; `read` takes the overrides.
+    ///
+    /// # Errors
+    /// If the configuration or an option is wrong, or the model cannot be downloaded.
+    pub fn configure(
+        &self,
+        read: impl FnOnce(&[String]) -> Result<RunConfig, ConfigError>,
+    ) -> Result<RunConfig, RunError> {
+        let mut set = self.set.clone();
+        set.extend(self.seed.map(|seed| format!("seed={seed}")));
+        let mut config = read(&set)?;
+        if let Some(model) = &self.model {
+            config.model = ModelConfig::Pretrained(seethink_hub::fetch(model)?);
+        }
+        if let Some(dtype) = self.dtype {
+            config.dtype = dtype;
+            config.check()?;
+        }
+        Ok(config)
+    }
+
+    /// The job of these options with a configuration, in `out` or a new folder named `name` under `runs/`.
+    ///
+    /// # Errors
+    /// If there is no such device.
+    pub fn job<'a>(&self, config: RunConfig, name: &str) -> Result<Job<'a>, RunError> {
+        let folder = self.out.clone().unwrap_or_else(|| free_folder(&format!("runs/{name}-seed{}", config.seed)));
+        Ok(self.options_of(Job::new(config, folder, device(&self.device)?)))
+    }
+
+    /// The job that continues the run in `out`.
+    ///
+    /// # Errors
+    /// If there is no run to continue, or no such device.
+    pub fn resumed<'a>(&self) -> Result<Job<'a>, RunError> {
+        let folder = self.out.as_deref().unwrap_or(Path::new("."));
+        Ok(self.options_of(Job::resumed(folder, device(&self.device)?)?))
+    }
+
+    fn options_of<'a>(&self, job: Job<'a>) -> Job<'a> {
+        Job { dashboard: self.dashboard && std::io::stdout().is_terminal(), show_progress: !self.dashboard, ..job }
+    }
+}
+
+/// `name`, or `name-2`, `name-3`, … where a run is there already.
+fn free_folder(name: &str) -> PathBuf {
+    let candidates = std::iter::once(PathBuf::from(name)).chain((2..).map(|n| PathBuf::from(format!("{name}-{n}"))));
+    candidates.into_iter().find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// Interrupter that the first Ctrl-C triggers: the job stops with a checkpoint; the second ends the program.
+///
+/// To be called once per program.
+pub fn interrupter() -> Interrupter {
+    let interrupter = Interrupter::new();
+    let stop = interrupter.clone();
+    let handler = move || {
+        if stop.should_stop() {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping with a checkpoint; press Ctrl-C again to stop at once");
+        stop.stop(Some("interrupted"));
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("Ctrl-C will not leave a checkpoint: {error}");
+    }
+    interrupter
+}

@@ -1,0 +1,43 @@
+//! Imitation of captions before the first step: what a first stage of reinforcement learning is compared with.
+
+use crate::RunError;
+use crate::config::RunConfig;
+use crate::report::{self, Ledger, Meter};
+use seethink_models::{AnyBackbone, VlmProcessor};
+use seethink_train::{Interrupter, Sft, SftData};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Fine-tunes a model on captions, if the run begins with them, and notes in its folder what that cost.
+///
+/// It does not take part in checkpoints: a run that is stopped before its first step begins again.
+///
+/// # Errors
+/// If the captions cannot be read, a step fails, or `interrupter` stops it.
+pub(crate) fn imitate(
+    model: AnyBackbone,
+    config: &RunConfig,
+    processor: Arc<VlmProcessor>,
+    folder: &Path,
+    interrupter: &Interrupter,
+) -> Result<AnyBackbone, RunError> {
+    let Some(tuning) = &config.captions else { return Ok(model) };
+    let begun = Instant::now();
+    let sft = Sft {
+        config: tuning.sft(&config.grpo),
+        seed: config.seed,
+        processor,
+        data: SftData { train: config.data.captions(tuning.pictures)?, validation: Vec::new() },
+        progress: Box::new(|_, _, _, _| ()),
+    };
+    println!("captions: {} pictures, {} times", sft.data.train.len(), tuning.epochs);
+    let (model, spent) = sft.train(model, &folder.join("captions"), interrupter.clone())?;
+    if interrupter.should_stop() {
+        return Err(RunError::StoppedEarly);
+    }
+    let secs = begun.elapsed().as_secs_f64();
+    let ledger = Ledger::from(spent).with(Meter::WallSecs, secs).with(Meter::UpdateSecs, secs);
+    report::write_json(&folder.join(report::CAPTIONS), &ledger)?;
+    Ok(model)
+}

@@ -1,0 +1,326 @@
+//! Where the problems of a run come from.
+
+use super::{ModelConfig, NO_PROBLEMS, RunConfig};
+use seethink_core::{Capability, Problem};
+use seethink_curriculum::CorpusEntry;
+use seethink_data::digits::{DigitsConfig, DigitsWorld};
+use seethink_data::{
+    DataError, DataSource, Dataset, DatasetConfig, Overlong, PassRateTable, ProblemReader, Split, TokenCounter,
+};
+use seethink_models::{ImageLimits, Processor, VlmProcessor};
+use seethink_rollout::{Problems, PromptFormat};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where the problems come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum DataConfig {
+    /// The built-in digits world.
+    Digits {
+        /// How hard it is.
+        world: DigitsConfig,
+        /// Training problems of each capability.
+        problems_per_capability: usize,
+        /// Seed of the problems: apart from the run's, so that runs of several seeds share their problems.
+        seed: u64,
+        /// A table of pass rates that `seethink data pass-rate` wrote.
+        #[serde(default)]
+        pass_rates: Option<PathBuf>,
+    },
+    /// A folder with a subfolder of JSON-lines or parquet files, and their images, for each split, as
+    /// [`write_problems`](seethink_data::write_problems) makes them.
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What becomes of prompts that are too long; not counted if not given.
+        #[serde(default)]
+        overlong: Option<Overlong>,
+        /// A folder for what is known of checked files; beside them if not given.
+        #[serde(default)]
+        index: Option<PathBuf>,
+    },
+    /// JSON-lines and parquet files of any schema, checked once.
+    Files(DatasetConfig),
+}
+
+impl DataConfig {
+    /// The problems of a split, capability by capability where they are made; `limit` is per capability.
+    ///
+    /// All of them are in memory, pictures that stand in parquet files or in lines too, though encoded; those in files of their own are read
+    /// when they are used. What a run trains on need not be: [`RunConfig::training`].
+    ///
+    /// # Errors
+    /// If the world is out of range, a file cannot be read or has bad rows, or the length of prompts is limited: that takes a processor
+    /// ([`RunConfig::problems`]). The error says where.
+    pub fn problems(&self, split: Split, limit: Option<usize>) -> Result<Vec<Problem>, DataError> {
+        self.counted(split, limit, None)
+    }
+
+    fn counted(
+        &self,
+        split: Split,
+        limit: Option<usize>,
+        counter: Option<&TokenCounter<'_>>,
+    ) -> Result<Vec<Problem>, DataError> {
+        match self {
+            Self::Digits { world, problems_per_capability, seed, pass_rates } => {
+                let world = DigitsWorld::new(world.clone())?;
+                let n = limit.unwrap_or(*problems_per_capability);
+                let of = |capability| world.problems(split, capability, *seed).take(n);
+                let mut problems: Vec<Problem> = Capability::ALL.iter().flat_map(of).collect();
+                if let Some(path) = pass_rates {
+                    PassRateTable::read(path)?.apply(&mut problems);
+                }
+                Ok(problems)
+            }
+            Self::Folder { .. } | Self::Files(_) => {
+                let dataset = self.open(split, counter)?;
+                dataset.read(numbers(&dataset, split, limit)).collect()
+            }
+        }
+    }
+
+    /// A folder of problems, prompts of any length.
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        Self::Folder { path: path.into(), overlong: None, index: None }
+    }
+
+    /// The files that a split is in, with all of a folder where none is named; `None` for problems that are made and not read.
+    pub fn files(&self, split: Option<Split>) -> Option<DatasetConfig> {
+        match self {
+            Self::Digits { .. } => None,
+            Self::Folder { path, overlong, index } => {
+                let path = split.map_or_else(|| path.clone(), |split| path.join(split.as_str()));
+                let (overlong, index) = (*overlong, index.clone());
+                Some(DatasetConfig { overlong, index, ..DatasetConfig::new([DataSource::new(path)]) })
+            }
+            Self::Files(config) => Some(config.clone()),
+        }
+    }
+
+    /// Whether the length of prompts is limited, so that opening the data takes a tokenizer.
+    pub fn limits_prompts(&self) -> bool {
+        self.files(None).is_some_and(|files| files.overlong.is_some())
+    }
+
+    /// Opens the files of a split.
+    fn open(&self, split: Split, counter: Option<&TokenCounter<'_>>) -> Result<Dataset, DataError> {
+        let Some(config) = self.files(Some(split)) else {
+            return Err(DataError::Setting {
+                field: "data",
+                found: "`Digits`".into(),
+                expected: "`Folder` or `Files`",
+            });
+        };
+        Dataset::open(&config, counter)
+    }
+
+    /// Captioned pictures of the training split, `limit` at most: problems whose solution is the caption. A folder has them in
+    /// its subfolder `captions`.
+    ///
+    /// # Errors
+    /// As [`problems`](Self::problems), and if the files are of a schema of their own.
+    pub fn captions(&self, limit: usize) -> Result<Vec<Problem>, DataError> {
+        match self {
+            Self::Digits { world, seed, .. } => {
+                Ok(DigitsWorld::new(world.clone())?.captions(Split::Train, *seed).take(limit).collect())
+            }
+            Self::Folder { path, .. } => ProblemReader::open(path.join("captions"))?.take(limit).collect(),
+            Self::Files(_) => Err(DataError::Setting {
+                field: "captions",
+                found: "data from `Files`".into(),
+                expected: "`Folder` with a subfolder `captions`, or `Digits`",
+            }),
+        }
+    }
+
+    /// Checks what can be checked without files.
+    ///
+    /// # Errors
+    /// If a value is out of range; the error names it.
+    pub(super) fn check(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        match self {
+            Self::Digits { problems_per_capability: 0, .. } => Err(NO_PROBLEMS.into()),
+            Self::Digits { world, .. } => Ok(DigitsWorld::new(world.clone()).map(drop)?),
+            Self::Folder { overlong: Some(Overlong { max_tokens: 0, .. }), .. }
+            | Self::Files(DatasetConfig { overlong: Some(Overlong { max_tokens: 0, .. }), .. }) => {
+                Err("overlong.max_tokens is 0, expected at least 1".into())
+            }
+            Self::Folder { .. } => Ok(()),
+            Self::Files(config) => Ok(config.splits.check()?),
+        }
+    }
+}
+
+impl RunConfig {
+    /// The problems of a split as a run with this processor asks them; `limit` is per capability.
+    ///
+    /// # Errors
+    /// As [`DataConfig::problems`].
+    pub fn problems(
+        &self,
+        split: Split,
+        limit: Option<usize>,
+        processor: &VlmProcessor,
+    ) -> Result<Vec<Problem>, DataError> {
+        self.count(Some(processor), |counter| self.data.counted(split, limit, counter))
+    }
+
+    /// What a curriculum knows of the training problems, and the problems: those of files stay there until they are drawn. `limit` is per capability; the processor is needed where the length of prompts is limited.
+    ///
+    /// # Errors
+    /// As [`DataConfig::problems`].
+    pub fn training(
+        &self,
+        limit: Option<usize>,
+        processor: Option<&VlmProcessor>,
+    ) -> Result<(Vec<CorpusEntry>, Problems), DataError> {
+        if let DataConfig::Digits { .. } = &self.data {
+            let problems = self.data.problems(Split::Train, limit)?;
+            return Ok((problems.iter().map(CorpusEntry::from).collect(), problems.into_iter().collect()));
+        }
+        let dataset = self.count(processor, |counter| self.data.open(Split::Train, counter))?;
+        let entries =
+            numbers(&dataset, Split::Train, limit).into_iter().map(|number| known(&dataset, number)).collect();
+        Ok((entries, Problems::Files(Arc::new(dataset))))
+    }
+
+    /// Calls `then` with what counts the tokens of prompts.
+    fn count<T>(&self, processor: Option<&VlmProcessor>, then: impl FnOnce(Option<&TokenCounter<'_>>) -> T) -> T {
+        let Some(processor) = processor else { return then(None) };
+        let name = counter_name(&self.model, &self.grpo.prompt, &self.images);
+        let count = count_prompts(processor, &self.grpo.prompt);
+        then(Some(&TokenCounter { name: &name, count: &count }))
+    }
+}
+
+/// The numbers of the problems of a split, the first `limit` of each capability.
+fn numbers(dataset: &Dataset, split: Split, limit: Option<usize>) -> Vec<usize> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    let mut wanted = |&number: &usize| {
+        let entry = dataset.entry(number);
+        if entry.split != split {
+            return false;
+        }
+        let count = counts.entry(entry.capability).or_default();
+        *count += 1;
+        limit.is_none_or(|limit| *count <= limit)
+    };
+    (0..dataset.len()).filter(|number| wanted(number)).collect()
+}
+
+/// What a curriculum knows of a problem that is not read.
+fn known(dataset: &Dataset, number: usize) -> CorpusEntry {
+    let entry = dataset.entry(number);
+    CorpusEntry {
+        pass_rate: entry.pass_rate,
+        source: entry.source.into(),
+        n_images: entry.n_images() as u32,
+        solution_length: entry.solution_length,
+        tags: dataset.tags(number).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        ..CorpusEntry::new(entry.id, Capability::new(entry.capability))
+    }
+}
+
+/// Tokens of a prompt, or why it cannot be one.
+pub type TokenCount = Result<usize, Box<dyn Error + Send + Sync>>;
+
+/// Name of what counts tokens: all that the count depends on.
+pub fn counter_name(model: &ModelConfig, prompt: &PromptFormat, images: &ImageLimits) -> String {
+    format!("{model:?} {prompt:?} {images:?}")
+}
+
+/// Counts the tokens of questions as `prompt` asks them: what a [`TokenCounter`] takes.
+pub fn count_prompts(processor: &VlmProcessor, prompt: &PromptFormat) -> impl Fn(&str, &[(u32, u32)]) -> TokenCount {
+    |question, sizes| Ok(processor.n_prompt_tokens(&prompt.conversation(question), sizes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use seethink_core::ProblemId;
+    use seethink_data::{Columns, Splits};
+
+    #[test]
+    fn prompts_that_are_too_long_are_left_out_of_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        for split in Split::ALL {
+            let row = |i: usize| {
+                let problem = vec!["word"; i].join(" ");
+                let name = split.as_str();
+                format!("{{\"problem\": \"{name} {problem}\", \"answer\": \"1\", \"capability\": \"perception\"}}\n")
+            };
+            std::fs::create_dir(dir.path().join(split.as_str())).unwrap();
+            let file = dir.path().join(split.as_str()).join("problems.jsonl");
+            std::fs::write(file, (0..10).map(row).collect::<String>()).unwrap();
+        }
+        let words = |question: &str, _: &[(u32, u32)]| Ok(question.split_whitespace().count());
+        let counter = TokenCounter { name: "words", count: &words };
+        let path = dir.path().display();
+        let of = |ron: String| crate::config::options().from_str::<DataConfig>(&ron).unwrap();
+        let n = |data: &DataConfig, split| data.counted(split, None, Some(&counter)).map(|problems| problems.len());
+        let (all, short) =
+            (of(format!("Folder(path: {path:?})")), of(format!("Folder(path: {path:?}, overlong: (max_tokens: 4))")));
+        assert_eq!(all, DataConfig::folder(dir.path()));
+        for split in Split::ALL {
+            assert_eq!((n(&all, split).unwrap(), n(&short, split).unwrap()), (10, 4), "{split:?}");
+        }
+        let report = short.open(Split::Train, Some(&counter)).unwrap().report();
+        assert_eq!((report.n_rows, report.n_overlong, report.dropped_overlong), (10, 6, true));
+        assert!(report.to_string().contains("longest prompt 10 tokens; 6 too long, left out"), "{report}");
+        let strict = of(format!("Folder(path: {path:?}, overlong: (max_tokens: 9, action: Error))"));
+        let message = n(&strict, Split::Test).unwrap_err().to_string();
+        assert!(message.contains("problems.jsonl") && message.contains("10 tokens"), "{message}");
+        assert!(short.limits_prompts() && !all.limits_prompts());
+        let message = short.problems(Split::Train, None).unwrap_err().to_string();
+        assert!(message.contains("without a tokenizer"), "{message}");
+        assert_eq!(all.problems(Split::Validation, Some(3)).unwrap().len(), 3);
+        std::fs::remove_dir_all(dir.path().join("validation")).unwrap();
+        assert!(all.problems(Split::Validation, None).unwrap_err().to_string().contains("validation"));
+    }
+
+    #[test]
+    fn files_of_any_schema_are_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let row =
+            |i: usize| format!("{{\"q\": \"{i}\", \"answer\": {i}, \"kind\": \"{}\"}}\n", ["see", "think"][i % 2]);
+        std::fs::write(dir.path().join("rows.jsonl"), (0..40).map(row).collect::<String>()).unwrap();
+        let ron = format!(
+            r#"Files(
+                sources: [(
+                    path: {:?},
+                    columns: (problem: "q", capability: "kind"),
+                    capabilities: {{"see": "perception", "think": "textual_reasoning"}},
+                )],
+                splits: ByHash(validation: 0.2, test: 0.3),
+            )"#,
+            dir.path().join("*.jsonl"),
+        );
+        let config: DataConfig = crate::config::options().from_str(&ron).unwrap();
+        let columns = Columns { problem: "q".into(), capability: Some("kind".into()), ..Columns::default() };
+        let DataConfig::Files(files) = &config else { panic!("{config:?}") };
+        assert_eq!(files.sources[0], DataSource { columns, ..files.sources[0].clone() });
+        assert_eq!(files.splits, Splits::ByHash { validation: 0.2, test: 0.3, seed: 0 });
+        assert!(config.check().is_ok());
+        let counts = Split::ALL.map(|split| config.problems(split, None).unwrap().len());
+        assert!(counts.iter().sum::<usize>() == 40 && counts.iter().all(|&n| n > 0), "{counts:?}");
+        assert_eq!(config.problems(Split::Train, Some(2)).unwrap().len(), 4);
+        let run = RunConfig::parse(include_str!("../../../../configs/micro/qwen3_vl/staged.ron"), "", &[]).unwrap();
+        let run = RunConfig { data: config.clone(), ..run };
+        let all = config.problems(Split::Train, None).unwrap();
+        let (entries, in_files) = run.training(None, None).unwrap();
+        assert_eq!(entries, all.iter().map(CorpusEntry::from).collect::<Vec<_>>());
+        let ids: Vec<_> = all.iter().rev().chain(&all[..1]).map(|problem| problem.id).collect();
+        let read = in_files.get(&ids).unwrap();
+        assert!(read.iter().eq(all.iter().rev().chain(&all[..1])));
+        assert!(in_files.get(&[ProblemId(7)]).unwrap_err().to_string().contains("0000000000000007"));
+        std::fs::remove_file(dir.path().join("rows.jsonl")).unwrap();
+        assert!(in_files.get(&ids[..1]).unwrap_err().to_string().contains("rows.jsonl"));
+        let wrong = DatasetConfig { splits: Splits::ByHash { validation: 0.7, test: 0.7, seed: 0 }, ..files.clone() };
+        assert!(DataConfig::Files(wrong).check().unwrap_err().to_string().starts_with("validation + test is 1.4"));
+    }
+}

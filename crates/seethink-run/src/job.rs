@@ -1,0 +1,236 @@
+//! Jobs: a run from its configuration to its report.
+
+use crate::RunError;
+use crate::base_models::{BaseModels, NoBaseModels};
+use crate::captions;
+use crate::config::{ModelConfig, RunConfig};
+use crate::progress::ProgressLine;
+use crate::report::{self, RunSummary, StepFile};
+use crate::stage_evaluation::StageEvaluation;
+use burn::tensor::Device;
+use seethink_core::Problem;
+use seethink_curriculum::{Corpus, Course, CurriculumConfig, CurriculumError, Stage};
+use seethink_data::Split;
+use seethink_eval::{Benchmark, Evaluator};
+use seethink_models::{AnyBackbone, VlmProcessor};
+use seethink_reward::Reward;
+use seethink_rollout::Problems;
+use seethink_train::{CheckpointFolder, Grpo, Interrupter};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tracing_subscriber::EnvFilter;
+
+/// Folder of the base model that came with the program, in a run folder.
+const BASE: &str = "base";
+/// Outcomes of every test problem, in a run folder.
+pub const OUTCOMES: &str = "outcomes.jsonl";
+
+/// Builds a curriculum over a corpus, with a seed.
+pub type MakeCurriculum<'a> = dyn Fn(&Corpus, u64) -> Result<Course, CurriculumError> + 'a;
+
+/// A training run to be carried out: configuration, run folder, device, and what a program brings of its own.
+pub struct Job<'a> {
+    /// Configuration of the run.
+    pub config: RunConfig,
+    /// Run folder.
+    pub folder: PathBuf,
+    /// Where to compute.
+    pub device: Device,
+    /// Continue from the last checkpoint of the folder.
+    pub resume: bool,
+    /// Base models that the configuration may name by family.
+    pub base_models: &'a dyn BaseModels,
+    /// Curriculum of the program's own, instead of that of the configuration, which records its name.
+    pub curriculum: Option<(&'a str, &'a MakeCurriculum<'a>)>,
+    /// Reward of the program's own, instead of that of the configuration.
+    pub reward: Option<Arc<dyn Reward>>,
+    /// Show burn's dashboard.
+    pub dashboard: bool,
+    /// Show a line of progress.
+    pub show_progress: bool,
+    /// Stops the run with a checkpoint.
+    pub interrupter: Interrupter,
+}
+
+/// Outcome of a job.
+#[derive(Debug)]
+pub struct Finished {
+    /// Run folder.
+    pub folder: PathBuf,
+    /// Summary of the report; `None` if the run was interrupted and can be resumed.
+    pub summary: Option<RunSummary>,
+}
+
+impl<'a> Job<'a> {
+    /// A new run of this configuration in this folder.
+    pub fn new(config: RunConfig, folder: impl Into<PathBuf>, device: Device) -> Self {
+        Self {
+            config,
+            folder: folder.into(),
+            device,
+            resume: false,
+            base_models: &NoBaseModels,
+            curriculum: None,
+            reward: None,
+            dashboard: false,
+            show_progress: true,
+            interrupter: Interrupter::new(),
+        }
+    }
+
+    /// The run in this folder, to be continued from its last checkpoint.
+    ///
+    /// # Errors
+    /// If the folder has no configuration of a run.
+    pub fn resumed(folder: impl Into<PathBuf>, device: Device) -> Result<Self, RunError> {
+        let folder = folder.into();
+        let config = RunConfig::load(folder.join("config.ron"), &[])
+            .map_err(|source| RunError::NoRun { folder: folder.clone(), source })?;
+        Ok(Self { resume: true, ..Self::new(config, folder, device) })
+    }
+
+    /// Runs the job until it is done or interrupted.
+    ///
+    /// # Errors
+    /// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
+    pub fn run(mut self) -> Result<Finished, RunError> {
+        if self.show_progress {
+            // The dashboard has burn's log file instead. Only the first job of a program can do it.
+            let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+            let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+        }
+        if !self.resume && std::fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(RunError::Occupied(self.folder));
+        }
+        if let Some((name, _)) = self.curriculum {
+            self.config.curriculum = CurriculumConfig::Custom(name.to_owned());
+        }
+        let (processor, mut model) = self.load()?;
+        let config = &self.config;
+        let reward = self.reward.clone().unwrap_or_else(|| Arc::new(config.reward.clone()));
+        let (entries, problems) = config.training(None, Some(&processor))?;
+        let corpus = Corpus::new(entries)?;
+        let curriculum = match self.curriculum {
+            Some((_, make)) => make(&corpus, config.seed)?,
+            None => config.curriculum.build(&corpus, config.seed)?,
+        };
+        let (test, validation) = self.benchmarks(&processor)?;
+        config.grpo.check_run(curriculum.curriculum(), &problems, &*processor, &model)?;
+        for benchmark in [&test, &validation] {
+            let max_tokens = config.evaluation.sampling.max_tokens;
+            benchmark.check_room(&model, max_tokens, config.grpo.memory.decode_batch)?;
+        }
+        // Nothing was written so far: what cannot work leaves no folder behind.
+        let resumed_step = if self.resume {
+            Some(CheckpointFolder::new(&self.folder)?.latest()?.step)
+        } else {
+            self.create_folder()?;
+            None
+        };
+        let evaluation = StageEvaluation {
+            evaluator: Evaluator {
+                processor: processor.clone(),
+                reward: reward.clone(),
+                sampling: config.evaluation.sampling,
+                seed: config.seed,
+                decode_batch: config.grpo.memory.decode_batch,
+            },
+            interrupter: self.interrupter.clone(),
+            test,
+            validation,
+            samples: StepFile::open(&self.folder.join("samples.jsonl"), resumed_step)?,
+            n_samples: config.evaluation.samples,
+            outcomes: StepFile::open(&self.folder.join(OUTCOMES), resumed_step)?,
+        };
+        println!("{}", ProgressLine::headline(config, corpus.len(), &self.folder));
+        if let Some(line) = left_out(&problems) {
+            println!("{line}");
+        }
+        if resumed_step.is_none() {
+            model = captions::imitate(model, config, processor.clone(), &self.folder, &self.interrupter)?;
+        }
+        let title = title(&model, curriculum.curriculum().stages());
+        let planned = curriculum.curriculum().planned_steps(Some(config.grpo.rollout_batch));
+        let named = |(name, reward): (&String, &_)| (name.clone(), Arc::new(Clone::clone(reward)) as Arc<dyn Reward>);
+        let grpo = Grpo {
+            config: config.grpo.clone(),
+            seed: config.seed,
+            processor: processor.clone(),
+            reward,
+            rewards: config.rewards.iter().map(named).collect(),
+            problems,
+            curriculum,
+            validate: Some(Box::new(evaluation)),
+            observer: ProgressLine::new(planned, self.show_progress).observer(),
+            dashboard: self.dashboard,
+        };
+        let trained = grpo.train(model, &self.folder, self.resume, self.interrupter.clone())?;
+        if trained.interrupted {
+            println!("stopped after {} steps; continue with --resume --out {}", trained.steps, self.folder.display());
+            return Ok(Finished { folder: self.folder, summary: None });
+        }
+        let folder = self.folder.join("model");
+        let unusable = |source| RunError::Processor { folder: folder.clone(), source };
+        processor.save_pretrained(&folder).map_err(unusable)?;
+        trained.model.save_pretrained(&folder).map_err(|source| RunError::Save { folder: folder.clone(), source })?;
+        let summary = report::write(&self.folder, &title)?;
+        println!("\n{}", report::table(&summary));
+        println!("report  {}", self.folder.join("report.html").display());
+        println!("model   {}", folder.display());
+        Ok(Finished { folder: self.folder, summary: Some(summary) })
+    }
+
+    /// Loads the base model of the run.
+    fn load(&self) -> Result<(Arc<VlmProcessor>, AnyBackbone), RunError> {
+        let temporary;
+        let folder = match &self.config.model {
+            ModelConfig::Pretrained(folder) => folder,
+            // The model of the program that began the run.
+            ModelConfig::DigitsBase(_) if self.resume => &self.folder.join(BASE),
+            ModelConfig::DigitsBase(family) => {
+                temporary = tempfile::tempdir().map_err(RunError::io("create a folder in", std::env::temp_dir()))?;
+                self.base_models.unpack(*family, temporary.path())?;
+                temporary.path()
+            }
+        };
+        let unusable = |source| RunError::Processor { folder: folder.to_owned(), source };
+        let processor = self.config.processor(folder).map_err(unusable)?;
+        Ok((Arc::new(processor), AnyBackbone::from_pretrained_as(folder, self.config.dtype, &self.device)?))
+    }
+
+    /// Test and validation benchmarks.
+    fn benchmarks(&self, processor: &VlmProcessor) -> Result<(Benchmark, Benchmark), RunError> {
+        let config = &self.config;
+        let benchmark = |name, split, n| {
+            let problems: Vec<Problem> = config.problems(split, Some(n), processor)?;
+            Ok::<_, RunError>(Benchmark::new(name, problems, &config.grpo.prompt, processor)?)
+        };
+        let n_test = config.evaluation.problems_per_capability;
+        Ok((benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_test.div_ceil(4))?))
+    }
+
+    /// Creates the folder of a new run, and writes the resolved configuration and the shipped base model into it.
+    fn create_folder(&self) -> Result<(), RunError> {
+        std::fs::create_dir_all(&self.folder).map_err(RunError::io("create the run folder", &self.folder))?;
+        let config = self.folder.join("config.ron");
+        seethink_files::write(&config, self.config.to_ron().as_bytes()).map_err(RunError::io("write", &config))?;
+        match self.config.model {
+            ModelConfig::DigitsBase(family) => self.base_models.unpack(family, &self.folder.join(BASE)),
+            ModelConfig::Pretrained(_) => Ok(()),
+        }
+    }
+}
+
+/// Heading of the report: model and stages, the same for a run that was resumed.
+fn title(model: &AnyBackbone, stages: &[Stage]) -> String {
+    let names: Vec<_> = stages.iter().map(|stage| stage.name.replace('_', " ")).collect();
+    format!("GRPO of {}: {}", model.display_name(), names.join(" → "))
+}
+
+/// Number of prompts left out by a limit on their length, where there is one.
+fn left_out(problems: &Problems) -> Option<String> {
+    let Problems::Files(dataset) = problems else { return None };
+    let report = dataset.report();
+    let is_limited = report.longest.is_some() && report.dropped_overlong;
+    is_limited.then(|| format!("{} of {} prompts left out as too long", report.n_overlong, report.n_rows))
+}

@@ -1,0 +1,26 @@
+//! Runs: from a configuration to a finished run folder.
+//!
+//! [`RunConfig`] describes a run, [`Job`] carries it out: base model, training in stages, evaluation between them, and a
+//! [`report`]. [`device()`] chooses among the backends that were compiled in; [`Plan`](plan::Plan) draws what a curriculum
+//! will do.
+
+mod args;
+mod base_models;
+mod captions;
+pub mod config;
+mod device;
+pub mod drawing;
+mod error;
+pub mod histogram;
+mod job;
+pub mod plan;
+mod progress;
+pub mod report;
+mod stage_evaluation;
+
+pub use args::{TrainArgs, interrupter};
+pub use base_models::{BaseModels, NoBaseModels};
+pub use config::{ConfigError, RunConfig};
+pub use device::{DeviceError, backends, device};
+pub use error::RunError;
+pub use job::{Finished, Job, MakeCurriculum, OUTCOMES};

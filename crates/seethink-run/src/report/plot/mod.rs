@@ -1,0 +1,21 @@
+//! The plots: figures of a run, the comparison of arms, and their way into SVG and PNG.
+
+mod arms;
+mod chart;
+mod curves;
+mod figures;
+
+pub(super) use crate::drawing::Drawing;
+pub use arms::Arms;
+pub use arms::arms;
+pub use curves::curves;
+pub(super) use figures::{Figure, figures};
+
+use super::{ReportError, files};
+use std::path::Path;
+
+/// Writes `drawing` as `stem.svg` and `stem.png`.
+pub fn write(drawing: &Drawing, stem: &Path) -> Result<(), ReportError> {
+    files::write(&stem.with_added_extension("svg"), drawing.svg()?.as_bytes())?;
+    files::write(&stem.with_added_extension("png"), &drawing.png()?)
+}

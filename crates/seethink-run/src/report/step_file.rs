@@ -1,0 +1,171 @@
+//! Files that a run appends to between its steps.
+
+use super::{ReportError, files};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+/// A line of such a file.
+pub trait StepLine: Serialize + DeserializeOwned {
+    /// Steps done when it was written; 0 is the base model.
+    fn step(&self) -> usize;
+    /// What it is about; a line is known by this and its step.
+    fn subject(&self) -> &str;
+}
+
+/// One completion of one problem, with everything that is needed to judge it by eye.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// Steps done when it was written; 0 is the base model.
+    pub step: usize,
+    /// Name of the stage that had just ended, `base` before the first.
+    pub stage: String,
+    /// Capability that the problem tests.
+    pub capability: String,
+    /// Id of the problem.
+    pub problem: String,
+    /// Text of the prompt, as a person would read it.
+    pub prompt: String,
+    /// The pictures, each a PNG in base64 (standard alphabet, no `data:` prefix).
+    pub images: Vec<String>,
+    /// The right answer.
+    pub answer: String,
+    /// What the model wrote.
+    pub completion: String,
+    /// Accuracy part of the score, in `[0, 1]`.
+    pub accuracy: f32,
+    /// Format part of the score, in `[0, 1]`.
+    pub format: f32,
+}
+
+impl Sample {
+    /// Whether the answer counts as right.
+    pub fn is_right(&self) -> bool {
+        self.accuracy > 0.5
+    }
+}
+
+impl StepLine for Sample {
+    fn step(&self) -> usize {
+        self.step
+    }
+
+    fn subject(&self) -> &str {
+        &self.problem
+    }
+}
+
+/// What came of every test problem of a capability, so that runs can be compared problem by problem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcomes {
+    /// Steps done when it was written; 0 is the base model.
+    pub step: usize,
+    /// Name of the stage that had just ended, `base` before the first.
+    pub stage: String,
+    /// Capability that the problems test.
+    pub capability: String,
+    /// Which problems these are: a hash of their ids, in order. Outcomes of equal problems can be compared one by one.
+    pub problems: String,
+    /// A letter per problem, see [`Outcome`].
+    pub outcomes: String,
+}
+
+impl StepLine for Outcomes {
+    fn step(&self) -> usize {
+        self.step
+    }
+
+    fn subject(&self) -> &str {
+        &self.capability
+    }
+}
+
+/// Appends lines to a JSONL file.
+#[derive(Debug)]
+pub struct StepFile<T> {
+    path: PathBuf,
+    file: File,
+    line: PhantomData<T>,
+}
+
+impl<T: StepLine> StepFile<T> {
+    /// Opens the file for appending. Up to `resumed_step` its lines are kept, the later ones will be repeated; a new run keeps
+    /// nothing.
+    ///
+    /// # Errors
+    /// If the file cannot be read or written, or a line before the last is not what it should be (the message names the line).
+    pub fn open(path: &Path, resumed_step: Option<usize>) -> Result<Self, ReportError> {
+        let mut kept = Vec::new();
+        if let Some(step) = resumed_step {
+            let lines = Self::read(path).or_else(ReportError::missing_is(Vec::new()))?;
+            for line in lines.iter().filter(|line| line.step() <= step) {
+                kept.extend(encode(path, line)?);
+            }
+        }
+        files::write(path, &kept)?;
+        let file = OpenOptions::new().append(true).open(path).map_err(ReportError::write(path))?;
+        Ok(Self { path: path.to_owned(), file, line: PhantomData })
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn push(&mut self, line: &T) -> Result<(), ReportError> {
+        self.file.write_all(&encode(&self.path, line)?).map_err(ReportError::write(&self.path))
+    }
+
+    /// All lines of a file. A last one that was cut off by a crash is left out, and so are repetitions: a run that was killed
+    /// between an evaluation and the next checkpoint evaluates again, with the same result.
+    ///
+    /// # Errors
+    /// If the file cannot be read or a line before the last is not what it should be.
+    pub fn read(path: &Path) -> Result<Vec<T>, ReportError> {
+        let mut lines: Vec<T> = files::read_jsonl(path)?;
+        let mut seen = BTreeSet::new();
+        lines.retain(|line| seen.insert((line.step(), line.subject().to_owned())));
+        Ok(lines)
+    }
+}
+
+fn encode<T: Serialize>(path: &Path, line: &T) -> Result<Vec<u8>, ReportError> {
+    let encode = |source| ReportError::Encode { path: path.to_owned(), source };
+    let mut line = serde_json::to_vec(line).map_err(encode)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::testing::samples;
+
+    #[test]
+    fn a_resumed_file_continues_where_the_checkpoint_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("samples.jsonl");
+        let all = samples();
+        let mut file = StepFile::open(&path, None).unwrap();
+        all.iter().for_each(|sample| file.push(sample).unwrap());
+        drop(file);
+        assert_eq!(StepFile::<Sample>::read(&path).unwrap(), all);
+
+        let mut file = StepFile::open(&path, Some(usize::MAX)).unwrap();
+        file.push(&all[0]).unwrap();
+        assert_eq!(StepFile::<Sample>::read(&path).unwrap(), all, "a repeated evaluation counts once");
+
+        drop(StepFile::<Sample>::open(&path, Some(0)).unwrap());
+        let kept = StepFile::<Sample>::read(&path).unwrap();
+        assert!(!kept.is_empty() && kept.len() < all.len());
+        assert!(kept.iter().all(|sample| sample.step == 0));
+
+        drop(StepFile::<Sample>::open(&path, None).unwrap());
+        assert!(StepFile::<Sample>::read(&path).unwrap().is_empty());
+    }
+}

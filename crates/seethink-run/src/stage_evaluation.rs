@@ -1,0 +1,82 @@
+//! Measures a run between its stages, and keeps some answers for the report.
+
+use crate::report::{Outcomes, Sample, StepFile};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use image::{ExtendedColorType, ImageFormat, write_buffer_with_format};
+use seethink_core::ImageSource;
+use seethink_data::{ImageLoader, digest};
+use seethink_eval::{Answer, Benchmark, Evaluator, capabilities, metrics};
+use seethink_models::VisionLanguageModel;
+use seethink_train::{Interrupter, Metrics, Moment, Validate};
+use std::error::Error;
+use std::io::Cursor;
+
+/// The name of the model that a run starts from.
+const BASE: &str = "base";
+
+/// Measures a run: the test benchmark before it and after every stage, a smaller validation benchmark in between.
+pub struct StageEvaluation {
+    /// How answers are made and scored.
+    pub evaluator: Evaluator,
+    /// Stops an evaluation that is under way.
+    pub interrupter: Interrupter,
+    /// Measured at the start and at the end of stages.
+    pub test: Benchmark,
+    /// Measured in between.
+    pub validation: Benchmark,
+    /// Receives some answers of each capability for the report.
+    pub samples: StepFile<Sample>,
+    /// How many of each.
+    pub n_samples: usize,
+    /// Receives what came of every problem of the test.
+    pub outcomes: StepFile<Outcomes>,
+}
+
+impl<M: VisionLanguageModel> Validate<M> for StageEvaluation {
+    fn validate(&mut self, model: &M, moment: Moment<'_>) -> Result<Metrics, Box<dyn Error + Send + Sync>> {
+        let at_boundary = moment.end_of_stage || moment.stage.is_none();
+        let benchmark = if at_boundary { &self.test } else { &self.validation };
+        let answers = self.evaluator.answer(model, benchmark, &mut |_, _| !self.interrupter.should_stop())?;
+        if at_boundary {
+            for capability in capabilities(&answers) {
+                let answers = answers.iter().filter(|answer| answer.problem.capability == capability);
+                for answer in answers.clone().take(self.n_samples) {
+                    self.samples.push(&sample(answer, moment)?)?;
+                }
+                self.outcomes.push(&Outcomes {
+                    step: moment.step,
+                    stage: moment.stage.unwrap_or(BASE).to_owned(),
+                    capability: capability.to_string(),
+                    problems: digest(answers.clone().map(|answer| answer.problem.id.to_string())),
+                    outcomes: answers.map(|answer| answer.outcome().letter()).collect(),
+                })?;
+            }
+        }
+        Ok(metrics(benchmark, &answers))
+    }
+}
+
+fn sample(answer: &Answer<'_>, moment: Moment<'_>) -> Result<Sample, Box<dyn Error + Send + Sync>> {
+    Ok(Sample {
+        step: moment.step,
+        stage: moment.stage.unwrap_or(BASE).to_owned(),
+        capability: answer.problem.capability.to_string(),
+        problem: answer.problem.id.to_string(),
+        prompt: answer.problem.prompt.clone(),
+        images: answer.problem.images.iter().map(png).collect::<Result<_, _>>()?,
+        answer: answer.problem.answer.clone(),
+        completion: answer.completion.clone(),
+        accuracy: answer.accuracy,
+        format: answer.format,
+    })
+}
+
+/// A picture as base64 of a PNG.
+fn png(source: &ImageSource) -> Result<String, Box<dyn Error + Send + Sync>> {
+    let image = ImageLoader::default().load(source)?;
+    let mut bytes = Cursor::new(Vec::new());
+    let (width, height) = (image.width(), image.height());
+    write_buffer_with_format(&mut bytes, image.rgb(), width, height, ExtendedColorType::Rgb8, ImageFormat::Png)?;
+    Ok(BASE64.encode(bytes.into_inner()))
+}
