@@ -9,14 +9,8 @@ use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{Processor, VlmProcessor};
 use seethink::reward::{Response, Reward, Score};
-<<<<<<< HEAD
-use seethink::rollout::Sampling;
-use seethink::train::{GrpoConfig, MemoryConfig, OptimizerConfig, PolicyLoss, PromptFormat, Schedule};
-=======
-use seethink::rollout::PromptFormat;
-use seethink::rollout::Sampling;
+use seethink::rollout::{PromptFormat, Sampling};
 use seethink::train::{GrpoConfig, MemoryConfig, OptimizerConfig, PolicyLoss, Schedule};
->>>>>>> house
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 

@@ -6,8 +6,7 @@
 use seethink::data::PassRateTable;
 use seethink::eval::pass_rate::{MeasureError, histogram, measure};
 use seethink::eval::{InProcess, SolveError};
-use seethink::rollout::PromptFormat;
-use seethink::rollout::{Generator, RolloutError, Sampling};
+use seethink::rollout::{Generator, PromptFormat, RolloutError, Sampling};
 use seethink_tests::tiny::{self, LetterReward};
 use std::path::Path;
 

@@ -18,8 +18,7 @@ use seethink::eval::perception::{Perception, PerceptionError, PerceptionOptions}
 use seethink::eval::{InProcess, Remote, SolveError, Solver};
 use seethink::models::ImageLimits;
 use seethink::reward::{AnswerReward, is_correct};
-use seethink::rollout::PromptFormat;
-use seethink::rollout::{Generator, Sampling};
+use seethink::rollout::{Generator, PromptFormat, Sampling};
 use seethink::run::config::DataConfig;
 use seethink_tests::server::{Reply, Server, answer};
 use seethink_tests::tiny;

@@ -10,8 +10,7 @@ use seethink::curriculum::{
 use seethink::data::{DataSource, Dataset, DatasetConfig, TokenCounter, write_problems};
 use seethink::models::Processor;
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
-use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
-use seethink::rollout::{Problems, PromptFormat};
+use seethink::rollout::{DrawKey, Generator, Problems, Prompt, PromptFormat, Sampling};
 use seethink::train::{Grpo, GrpoConfig, Interrupter, Sft, SftConfig, SftData, TrainError};
 use seethink_tests::tiny::{self, LetterReward};
 use std::sync::Arc;

@@ -10,11 +10,9 @@ use seethink::data::{
     try_write_problems,
 };
 use seethink::eval::pass_rate::{histogram, measure};
-use seethink::eval::{Endpoint, EndpointOptions};
-use seethink::eval::{InProcess, Remote, Solver};
+use seethink::eval::{Endpoint, EndpointOptions, InProcess, Remote, Solver};
 use seethink::models::{AnyBackbone, VlmProcessor};
-use seethink::rollout::Problems;
-use seethink::rollout::{Generator, Sampling};
+use seethink::rollout::{Generator, Problems, Sampling};
 use seethink::run::RunConfig;
 use seethink::run::config::{ModelConfig, count_prompts, counter_name};
 use seethink::run::histogram::draw;

@@ -1,4 +1,4 @@
-//! The command line: look at checkpoints, talk to them, look at curricula, make and measure problems.
+//! The command line: train, look at checkpoints, talk to them, look at curricula, make and measure problems.
 
 mod curriculum;
 mod data;
@@ -8,6 +8,8 @@ mod inspect;
 mod judge;
 mod limits;
 mod perception;
+mod report;
+mod train;
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -20,7 +22,7 @@ use std::path::Path;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Vision-language models: look at checkpoints, talk to them, look at curricula.
+/// Post-training of vision-language models by reinforcement learning with a curriculum.
 ///
 /// MODEL is a folder, or a name on the Hugging Face hub such as Qwen/Qwen3-VL-2B-Instruct (with @revision, if need be), which is
 /// downloaded into the hub's usual cache. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are heeded.
@@ -33,6 +35,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Post-trains a model by reinforcement learning, as a configuration says, and reports what each stage did.
+    Train(train::Args),
+    /// Makes the report of a run: a finished one, one that is going on, or an interrupted one.
+    Report(report::Args),
     /// Tells what a checkpoint is: family, parameters, image rules, and the memory that it takes.
     Inspect(inspect::Args),
     /// Answers a prompt about images, token by token.
@@ -51,6 +57,8 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Train(args) => train::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Data(command) => data::run(&command),

@@ -29,6 +29,7 @@ pub use step_file::{Outcomes, Sample, StepFile, StepLine};
 pub use summary::{Checkpoint, Measurement, RunSummary};
 pub use table::{markdown, table};
 
+use crate::config::RunConfig;
 use std::path::Path;
 
 /// What the imitation of captions before the first step has cost, in a run folder.
@@ -65,6 +66,22 @@ pub fn write(run: &Path, title: &str) -> Result<RunSummary, ReportError> {
     };
     files::write(&run.join("report.html"), page.render()?.as_bytes())?;
     Ok(summary)
+}
+
+/// Title for the report of a run folder: that of its last report, or else the stages of its configuration.
+pub fn title_of(run: &Path) -> String {
+    let last: Result<RunSummary, _> = files::read_json(&run.join("summary.json"));
+    if let Ok(last) = last {
+        return last.title;
+    }
+    let stages = RunConfig::load(run.join("config.ron"), &[]).map(|config| {
+        let names = config.curriculum.stages().iter().map(|stage| stage.name.replace('_', " "));
+        names.collect::<Vec<_>>().join(" → ")
+    });
+    match stages {
+        Ok(stages) if !stages.is_empty() => format!("GRPO: {stages}"),
+        _ => "GRPO".into(),
+    }
 }
 
 #[cfg(test)]

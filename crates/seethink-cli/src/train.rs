@@ -1,0 +1,79 @@
+//! `seethink train`: a run from its configuration file to its report.
+
+use anyhow::Result;
+use seethink::prelude::*;
+use seethink::run::interrupter;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration (see configs/); none to continue a run with --resume.
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    train: TrainArgs,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let job = match &args.config {
+        Some(path) => {
+            let config = args.train.configure(|set| RunConfig::load(path, set))?;
+            args.train.job(config, path.file_stem().and_then(OsStr::to_str).unwrap_or("run"))?
+        }
+        None => args.train.resumed()?,
+    };
+    Job { interrupter: interrupter(), ..job }.run()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::parse;
+
+    const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/micro/qwen3_vl/staged.ron");
+    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-base/qwen3_vl");
+
+    #[test]
+    fn a_configuration_becomes_a_run_with_a_report() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        let set = [
+            "curriculum.Staged.epochs=AsNeeded(steps: 1)",
+            "data.Digits.problems_per_capability=16",
+            "evaluation.problems_per_capability=4",
+            "grpo.rollout_batch=2",
+            "grpo.mini_batch=2",
+            "grpo.group_size=2",
+        ];
+        let train = |words: &[&str]| {
+            let out = out.display().to_string();
+            let fixed = ["train", "--device", "flex", "--out", &out];
+            run(&parse(fixed.iter().chain(words)).unwrap())
+        };
+        // This program ships no small model.
+        let error = train(&[CONFIG]).unwrap_err().to_string();
+        assert!(error.contains("--model"), "{error}");
+        assert!(!out.exists());
+
+        let words = set.iter().flat_map(|setting| ["--set", setting]).chain([CONFIG, "--model", MODEL]);
+        train(&words.collect::<Vec<_>>()).unwrap();
+        assert!(out.join("report.html").exists());
+        let page = std::fs::read(out.join("report.html")).unwrap();
+        std::fs::remove_file(out.join("report.html")).unwrap();
+        crate::report::run(&parse(["report", &out.display().to_string()]).unwrap()).unwrap();
+        assert!(std::fs::read(out.join("report.html")).unwrap() == page);
+        // A run that is done has nothing left to do.
+        train(&["--resume"]).unwrap();
+    }
+
+    #[test]
+    fn a_run_is_begun_or_continued_and_not_both() {
+        assert!(parse::<Args>(["train"]).is_err());
+        assert!(parse::<Args>(["train", "run.ron", "--resume", "--out", "runs/a"]).is_err());
+        assert!(parse::<Args>(["train", "--resume"]).is_err());
+        assert!(parse::<Args>(["train", "--resume", "--out", "runs/a", "--seed", "3"]).is_err());
+        assert!(parse::<Args>(["train", "--resume", "--out", "runs/a"]).is_ok());
+    }
+}
