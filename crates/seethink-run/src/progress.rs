@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Prints a line for every few steps, and a live bar where there is a terminal.
-pub struct ProgressLine {
+pub(crate) struct ProgressLine {
     bar: ProgressBar,
     total: Option<usize>,
     shown: bool,
@@ -23,7 +23,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl ProgressLine {
     /// For a run of so many steps per stage; says nothing where `shown` is false.
-    pub fn new(planned_steps: Option<Vec<usize>>, shown: bool) -> Self {
+    pub(crate) fn new(planned_steps: Option<Vec<usize>>, shown: bool) -> Self {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(
@@ -34,7 +34,7 @@ impl ProgressLine {
     }
 
     /// One line that says what will happen.
-    pub fn headline(config: &RunConfig, n_problems: usize, folder: &Path) -> String {
+    pub(crate) fn headline(config: &RunConfig, n_problems: usize, folder: &Path) -> String {
         let grpo = &config.grpo;
         format!(
             "{n_problems} problems, {} x {} completions a step, seed {}, run folder {}",
@@ -46,7 +46,7 @@ impl ProgressLine {
     }
 
     /// Hears of the run.
-    pub fn observer(mut self) -> Box<Observer> {
+    pub(crate) fn observer(mut self) -> Box<Observer> {
         Box::new(move |event| self.on(event))
     }
 

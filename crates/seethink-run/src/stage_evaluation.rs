@@ -16,21 +16,21 @@ use std::io::Cursor;
 const BASE: &str = "base";
 
 /// Measures a run: the test benchmark before it and after every stage, a smaller validation benchmark in between.
-pub struct StageEvaluation {
+pub(crate) struct StageEvaluation {
     /// How answers are made and scored.
-    pub evaluator: Evaluator,
+    pub(crate) evaluator: Evaluator,
     /// Stops an evaluation that is under way.
-    pub interrupter: Interrupter,
+    pub(crate) interrupter: Interrupter,
     /// Measured at the start and at the end of stages.
-    pub test: Benchmark,
+    pub(crate) test: Benchmark,
     /// Measured in between.
-    pub validation: Benchmark,
+    pub(crate) validation: Benchmark,
     /// Receives some answers of each capability for the report.
-    pub samples: StepFile<Sample>,
+    pub(crate) samples: StepFile<Sample>,
     /// How many of each.
-    pub n_samples: usize,
+    pub(crate) n_samples: usize,
     /// Receives what came of every problem of the test.
-    pub outcomes: StepFile<Outcomes>,
+    pub(crate) outcomes: StepFile<Outcomes>,
 }
 
 impl<M: VisionLanguageModel> Validate<M> for StageEvaluation {

@@ -19,7 +19,7 @@ pub(crate) struct Figure {
 }
 
 /// Reward, accuracy and completion length against the training step.
-pub fn figures(summary: &RunSummary, records: &[StepRecord]) -> [Figure; 3] {
+pub(crate) fn figures(summary: &RunSummary, records: &[StepRecord]) -> [Figure; 3] {
     // A tenth of the run: 7 of 60 steps, at most 51.
     let run = Run { summary, records, half_window: (records.len() / 20).clamp(1, 25) };
     [
