@@ -5,9 +5,10 @@
 //! about pictures of handwritten digits, and prints the mean reward of every step.
 
 use experiments::base;
+use seethink::burn::module::Module;
 use seethink::burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
 use seethink::burn::tensor::activation::log_softmax;
-use seethink::burn::tensor::{Device, Int, Tensor, TensorData};
+use seethink::burn::tensor::{Int, Tensor, TensorData};
 use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{PromptInput, Side, TokenRow, VlmInput, VlmProcessor};
@@ -124,7 +125,7 @@ fn policy_loss(
     let numbers = |values: Vec<f32>| Tensor::<1>::from_data(TensorData::new(values, [n]), &device);
 
     let features = policy.encode_images(prompt.pixels.to_tensor(&device));
-    let input = VlmInput::from_rows(&[row], processor.pad_token(), Side::Right, Some(features), &device);
+    let input = VlmInput::from_rows(&[row], processor.pad_token_id(), Side::Right, Some(features), &device);
     let hidden = policy.hidden_states(input).squeeze_dim::<2>(0).select(0, integers(sources));
     let log_probs =
         log_softmax(policy.lm_head(hidden), 1).gather(1, integers(ids).unsqueeze_dim(1)).squeeze_dim::<1>(1);

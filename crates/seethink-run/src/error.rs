@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub enum RunError {
     /// The configuration is wrong.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(Box<ConfigError>),
     /// There is no such device.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -30,34 +30,34 @@ pub enum RunError {
         /// The checkpoint.
         folder: PathBuf,
         /// Why.
-        source: ProcessorError,
+        source: Box<ProcessorError>,
     },
     /// A model cannot be loaded.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Load(Box<LoadError>),
     /// The trained model cannot be saved.
     #[error("cannot save the trained model in {}", folder.display())]
     Save {
         /// Where.
         folder: PathBuf,
         /// Why.
-        source: SaveError,
+        source: Box<SaveError>,
     },
     /// The problems cannot be read.
     #[error(transparent)]
-    Data(#[from] DataError),
+    Data(Box<DataError>),
     /// A problem cannot be a prompt.
     #[error(transparent)]
-    Prompt(#[from] PromptError),
+    Prompt(Box<PromptError>),
     /// The curriculum cannot be built.
     #[error(transparent)]
     Curriculum(#[from] CurriculumError),
     /// The model cannot be measured.
     #[error(transparent)]
-    Evaluation(#[from] EvaluationError),
+    Evaluation(Box<EvaluationError>),
     /// Training failed.
     #[error(transparent)]
-    Train(#[from] TrainError),
+    Train(Box<TrainError>),
     /// The report cannot be made.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -85,12 +85,32 @@ pub enum RunError {
         /// The folder.
         folder: PathBuf,
         /// What its configuration lacks.
-        source: ConfigError,
+        source: Box<ConfigError>,
     },
     /// A run that was stopped before there was anything to resume.
     #[error("stopped before the first step: the run has to begin again")]
     StoppedEarly,
 }
+
+/// Conversions of errors that are boxed because they are large.
+macro_rules! boxed {
+    ($($variant:ident($error:ty)),* $(,)?) => {
+        $(impl From<$error> for RunError {
+            fn from(error: $error) -> Self {
+                Self::$variant(Box::new(error))
+            }
+        })*
+    };
+}
+
+boxed!(
+    Config(ConfigError),
+    Data(DataError),
+    Evaluation(EvaluationError),
+    Load(LoadError),
+    Prompt(PromptError),
+    Train(TrainError),
+);
 
 impl RunError {
     /// For `map_err`: an error of doing this at `path`.

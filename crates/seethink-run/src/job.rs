@@ -85,7 +85,7 @@ impl<'a> Job<'a> {
     pub fn resumed(folder: impl Into<PathBuf>, device: Device) -> Result<Self, RunError> {
         let folder = folder.into();
         let config = RunConfig::load(folder.join("config.ron"), &[])
-            .map_err(|source| RunError::NoRun { folder: folder.clone(), source })?;
+            .map_err(|source| RunError::NoRun { folder: folder.clone(), source: source.into() })?;
         Ok(Self { resume: true, ..Self::new(config, folder, device) })
     }
 
@@ -170,9 +170,12 @@ impl<'a> Job<'a> {
             return Ok(Finished { folder: self.folder, summary: None });
         }
         let folder = self.folder.join("model");
-        let unusable = |source| RunError::Processor { folder: folder.clone(), source };
+        let unusable = |source| RunError::Processor { folder: folder.clone(), source: Box::new(source) };
         processor.save_pretrained(&folder).map_err(unusable)?;
-        trained.model.save_pretrained(&folder).map_err(|source| RunError::Save { folder: folder.clone(), source })?;
+        trained
+            .model
+            .save_pretrained(&folder)
+            .map_err(|source| RunError::Save { folder: folder.clone(), source: Box::new(source) })?;
         let summary = report::write(&self.folder, &title)?;
         println!("\n{}", report::table(&summary));
         println!("report  {}", self.folder.join("report.html").display());
@@ -193,7 +196,7 @@ impl<'a> Job<'a> {
                 temporary.path()
             }
         };
-        let unusable = |source| RunError::Processor { folder: folder.to_owned(), source };
+        let unusable = |source| RunError::Processor { folder: folder.to_owned(), source: Box::new(source) };
         let processor = self.config.processor(folder).map_err(unusable)?;
         Ok((Arc::new(processor), AnyBackbone::from_pretrained_as(folder, self.config.dtype, &self.device)?))
     }
