@@ -75,8 +75,8 @@ impl Mixed {
         for _ in 0..want {
             owed.iter_mut().zip(&self.shares).for_each(|(owed, share)| *owed += share);
             let deadline = |index: usize| (1.0 - least - owed[index]) / self.shares[index];
-            // But for rounding there is always one with a claim.
-            let claims = |index: &usize| self.shares[*index] > 0.0 && owed[*index] >= least - 1e-9;
+            // But for rounding there is always one with a claim; a share of 0 never has one.
+            let claims = |index: &usize| owed[*index] >= least - 1e-9;
             let next = (0..owed.len()).filter(claims).min_by(|&a, &b| deadline(a).total_cmp(&deadline(b)));
             let Some(next) = next else { break };
             owed[next] -= 1.0;
@@ -204,8 +204,8 @@ pub(crate) fn load_all(courses: &mut [Course], records: &[CurriculumRecord]) -> 
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::checks::{check_resume, drain, outcome, step, three};
-    use crate::{CurriculumConfig, CurriculumError};
     use proptest::prelude::*;
     use seethink_core::Capability;
 
@@ -251,6 +251,31 @@ mod tests {
                     let off = (found - f64::from(*share) / total) * n as f64;
                     prop_assert!(off.abs() < 1.0, "{} off after {}", off, n);
                 }
+            }
+        }
+    }
+
+    /// The bound of the source: among n parts no claim is further from nothing than 1 − 1 / (2n − 2).
+    #[test]
+    fn claims_stay_within_the_bound_of_the_source() {
+        // All combinations of the shares 1 to 9 for two parts, 1 to 6 for three, 1 to 4 for four.
+        let combinations = |n: u32, most: u32| {
+            (0..most.pow(n)).map(move |i| (0..n).map(|place| 1 + i / most.pow(place) % most).collect::<Vec<_>>())
+        };
+        for shares in combinations(2, 9).chain(combinations(3, 6)).chain(combinations(4, 4)) {
+            let (n, total) = (shares.len(), shares.iter().sum::<u32>());
+            let mut mixed = Mixed {
+                courses: Vec::new(),
+                shares: shares.iter().map(|&share| f64::from(share) / f64::from(total)).collect(),
+                account: Account { owed: vec![0.0; n], drawn: vec![0; n] },
+                of: BTreeMap::new(),
+                replayed: BTreeMap::new(),
+            };
+            let bound = 1.0 - 1.0 / (2 * n - 2) as f64;
+            for problem in 0..2 * total {
+                assert_eq!(mixed.allot(1).iter().sum::<usize>(), 1, "{shares:?} after {problem}");
+                let owed = &mixed.account.owed;
+                assert!(owed.iter().all(|owed| owed.abs() < bound + 1e-9), "{shares:?} after {problem}: {owed:?}");
             }
         }
     }
