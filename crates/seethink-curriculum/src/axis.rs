@@ -312,6 +312,7 @@ mod tests {
         let capability = Partition::by(Axis::Capability).of(&corpus).unwrap();
         assert_eq!(capability.names(), ["perception", "textual_reasoning", "visual_reasoning"]);
         assert_eq!((0..3).map(|c| capability.members(c).len()).collect::<Vec<_>>(), [40, 30, 20]);
+        assert!(!capability.is_empty() && Partition::by(Axis::Capability).of(&three(0, 0, 0)).unwrap().is_empty());
 
         let both = Partition { axes: vec![Axis::Capability, Axis::PassRate], bins: Some(2) }.of(&corpus).unwrap();
         assert_eq!(both.len(), 6, "{:?}", both.names());
