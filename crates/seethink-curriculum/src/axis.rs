@@ -325,6 +325,16 @@ mod tests {
         let bins = Partition { axes: vec![Axis::PassRate], bins: Some(3) }.of(&corpus).unwrap();
         let sizes: Vec<usize> = (0..bins.len()).map(|c| bins.members(c).len()).collect();
         assert!(sizes.len() == 3 && sizes.iter().all(|&n| n.abs_diff(30) < 8), "{sizes:?}");
+
+        // Where there are no more numbers than bins, each is a category, however few problems it has.
+        let images = Corpus::new((0..10).map(|id| CorpusEntry {
+            n_images: (id as u32).min(2),
+            ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)
+        }));
+        let images = images.unwrap();
+        let cut = |bins: u32| Partition { axes: vec![Axis::Images], bins: Some(bins) }.of(&images).unwrap();
+        assert_eq!([2, 3, 4].map(|bins| cut(bins).names().join(", ")), ["0..=1, 2", "0, 1, 2", "0, 1, 2"]);
+        assert_eq!((0..3).map(|c| cut(3).members(c).len()).collect::<Vec<_>>(), [1, 1, 8]);
         let none = Partition { axes: vec![], bins: None }.of(&corpus).unwrap_err();
         assert!(matches!(none, CurriculumError::NoCategories));
     }
