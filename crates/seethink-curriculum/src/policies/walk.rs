@@ -183,4 +183,11 @@ mod tests {
         assert!(!load(3, &[2, 2]), "none is owed twice");
         assert!(!load(1, &[0, 1]), "what is owed was passed");
     }
+
+    #[test]
+    fn what_is_printed_of_a_walk_is_its_place() {
+        let mut walk = walk(5);
+        walk.draw(Progress::default(), 3);
+        assert_eq!(format!("{walk:?}"), "Walk { at: Cursor { epoch: 0, position: 3, owed: [] }, .. }");
+    }
 }
