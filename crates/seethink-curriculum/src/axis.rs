@@ -262,7 +262,8 @@ mod tests {
     use seethink_core::{Capability, PassRate, ProblemId};
 
     fn entry() -> CorpusEntry {
-        let tags = [("level", " 2.5"), ("format", "judge"), ("bad", "NaN")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let tags = [("level", " 2.5"), ("zero", "-0"), ("format", "judge"), ("bad", "NaN")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
         CorpusEntry {
             pass_rate: PassRate::new(-0.0).ok(),
             n_images: 2,
@@ -279,12 +280,14 @@ mod tests {
             (Axis::Capability, name("perception")),
             (Axis::PassRate, Key::Number(0.0)),
             (Axis::Score("level".into()), Key::Number(2.5)),
+            (Axis::Score("zero".into()), Key::Number(0.0)),
             (Axis::Images, Key::Number(2.0)),
             (Axis::Source, name("docci")),
             (Axis::Tag("format".into()), name("judge")),
         ];
         for (axis, key) in cases {
-            assert_eq!(axis.key(&entry()).unwrap(), key, "{axis}");
+            let found = axis.key(&entry()).unwrap();
+            assert_eq!((found.to_string(), found), (key.to_string(), key), "{axis}");
         }
     }
 
@@ -294,7 +297,7 @@ mod tests {
             (Axis::SolutionLength, "no solution length"),
             (
                 Axis::Tag("elsewhere".into()),
-                "no tag `elsewhere`, which the curriculum goes by; its tags are [bad, format, level] (",
+                "no tag `elsewhere`, which the curriculum goes by; its tags are [bad, format, level, zero] (",
             ),
             (Axis::Score("format".into()), "`judge`"),
             (Axis::Score("bad".into()), "`NaN`"),
