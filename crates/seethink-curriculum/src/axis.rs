@@ -310,6 +310,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_come_before_names_and_each_in_their_order() {
+        let numbers = [-1.0, 0.0, 2.5, 10.0].map(Key::Number);
+        let keys: Vec<Key> = numbers.into_iter().chain(["10", "9", "a"].map(|name| Key::Name(name.into()))).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b && b.cmp(a) == Ordering::Greater), "{keys:?}");
+    }
+
+    #[test]
     fn partitions_cut_along_one_axis_or_two() {
         let corpus = three(40, 30, 20);
         let capability = Partition::by(Axis::Capability).of(&corpus).unwrap();

@@ -86,7 +86,7 @@ impl Curriculum for Replaying {
         let mut groups = self.policy.replay(places.saturating_sub(self.reserved));
         let mut rng = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX - 1, self.draws]);
         let mut weights: Vec<f64> = self.bank.iter().map(|(_, weight)| *weight).collect();
-        for _ in 0..self.reserved.min(places - groups.len().min(places)) {
+        for _ in 0..self.reserved.min(places) {
             let Some(index) = choose(&weights, &mut rng) else { break };
             weights[index] = 0.0;
             groups.push(self.bank[index].0);
