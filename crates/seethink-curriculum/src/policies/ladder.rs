@@ -160,7 +160,7 @@ mod tests {
             course.observe(&[outcome(id, &rewards)]);
             course.curriculum().metrics()[0].1
         };
-        assert_eq!([5, 6, 4, 5, 6, 6, 6, 6, 6].map(&mut level_after), [0.0, 1.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
+        assert_eq!([5, 6, 5, 4, 5, 6, 6, 6, 6].map(&mut level_after), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0]);
     }
 
     #[test]
