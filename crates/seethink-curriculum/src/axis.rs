@@ -262,7 +262,8 @@ mod tests {
     use seethink_core::{Capability, PassRate, ProblemId};
 
     fn entry() -> CorpusEntry {
-        let tags = [("level", " 2.5"), ("format", "judge"), ("bad", "NaN")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let tags = [("level", " 2.5"), ("zero", "-0"), ("format", "judge"), ("bad", "NaN")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
         CorpusEntry {
             pass_rate: PassRate::new(-0.0).ok(),
             n_images: 2,
@@ -279,12 +280,14 @@ mod tests {
             (Axis::Capability, name("perception")),
             (Axis::PassRate, Key::Number(0.0)),
             (Axis::Score("level".into()), Key::Number(2.5)),
+            (Axis::Score("zero".into()), Key::Number(0.0)),
             (Axis::Images, Key::Number(2.0)),
             (Axis::Source, name("docci")),
             (Axis::Tag("format".into()), name("judge")),
         ];
         for (axis, key) in cases {
-            assert_eq!(axis.key(&entry()).unwrap(), key, "{axis}");
+            let found = axis.key(&entry()).unwrap();
+            assert_eq!((found.to_string(), found), (key.to_string(), key), "{axis}");
         }
     }
 
@@ -294,7 +297,7 @@ mod tests {
             (Axis::SolutionLength, "no solution length"),
             (
                 Axis::Tag("elsewhere".into()),
-                "no tag `elsewhere`, which the curriculum goes by; its tags are [bad, format, level] (",
+                "no tag `elsewhere`, which the curriculum goes by; its tags are [bad, format, level, zero] (",
             ),
             (Axis::Score("format".into()), "`judge`"),
             (Axis::Score("bad".into()), "`NaN`"),
@@ -307,11 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_come_before_names_and_each_in_their_order() {
+        let numbers = [-1.0, 0.0, 2.5, 10.0].map(Key::Number);
+        let keys: Vec<Key> = numbers.into_iter().chain(["10", "9", "a"].map(|name| Key::Name(name.into()))).collect();
+        assert!(keys.is_sorted_by(|a, b| a < b && b.cmp(a) == Ordering::Greater), "{keys:?}");
+    }
+
+    #[test]
     fn partitions_cut_along_one_axis_or_two() {
         let corpus = three(40, 30, 20);
         let capability = Partition::by(Axis::Capability).of(&corpus).unwrap();
         assert_eq!(capability.names(), ["perception", "textual_reasoning", "visual_reasoning"]);
         assert_eq!((0..3).map(|c| capability.members(c).len()).collect::<Vec<_>>(), [40, 30, 20]);
+        assert!(!capability.is_empty() && Partition::by(Axis::Capability).of(&three(0, 0, 0)).unwrap().is_empty());
 
         let both = Partition { axes: vec![Axis::Capability, Axis::PassRate], bins: Some(2) }.of(&corpus).unwrap();
         assert_eq!(both.len(), 6, "{:?}", both.names());
@@ -324,6 +335,16 @@ mod tests {
         let bins = Partition { axes: vec![Axis::PassRate], bins: Some(3) }.of(&corpus).unwrap();
         let sizes: Vec<usize> = (0..bins.len()).map(|c| bins.members(c).len()).collect();
         assert!(sizes.len() == 3 && sizes.iter().all(|&n| n.abs_diff(30) < 8), "{sizes:?}");
+
+        // Where there are no more numbers than bins, each is a category, however few problems it has.
+        let images = Corpus::new((0..10).map(|id| CorpusEntry {
+            n_images: (id as u32).min(2),
+            ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)
+        }));
+        let images = images.unwrap();
+        let cut = |bins: u32| Partition { axes: vec![Axis::Images], bins: Some(bins) }.of(&images).unwrap();
+        assert_eq!([2, 3, 4].map(|bins| cut(bins).names().join(", ")), ["0..=1, 2", "0, 1, 2", "0, 1, 2"]);
+        assert_eq!((0..3).map(|c| cut(3).members(c).len()).collect::<Vec<_>>(), [1, 1, 8]);
         let none = Partition { axes: vec![], bins: None }.of(&corpus).unwrap_err();
         assert!(matches!(none, CurriculumError::NoCategories));
     }

@@ -83,8 +83,8 @@ impl CurriculumConfig {
             Self::With(With { policy, .. })
             | Self::Repeat(Repeat { policy, .. })
             | Self::Band(Band { policy, .. })
-            | Self::Replay(Replay { policy, .. }) => policy.stages(),
-            Self::WarmStart(WarmStart { then, .. }) => then.stages(),
+            | Self::Replay(Replay { policy, .. })
+            | Self::WarmStart(WarmStart { then: policy, .. }) => policy.stages(),
             _ => &[],
         }
     }
@@ -187,22 +187,17 @@ impl CurriculumConfig {
         config
     }
 
+    /// Changes its [`stages`](Self::stages). Those of the parts of a mix, of a warm start and of a stage's policy have nothing that
+    /// only the trainer reads: [`single`](Self::single) refuses it.
     fn for_each_stage(&mut self, change: &mut dyn FnMut(&mut Stage)) {
         match self {
             Self::Merged(merged) => change(&mut merged.stage),
-            Self::Staged(staged) => staged.stages.iter_mut().for_each(|stage| {
-                change(stage);
-                stage.policy.iter_mut().for_each(|policy| policy.for_each_stage(change));
-            }),
+            Self::Staged(staged) => staged.stages.iter_mut().for_each(change),
             Self::With(With { policy, .. })
             | Self::Repeat(Repeat { policy, .. })
             | Self::Band(Band { policy, .. })
-            | Self::Replay(Replay { policy, .. }) => policy.for_each_stage(change),
-            Self::WarmStart(WarmStart { first, then, .. }) => {
-                first.for_each_stage(change);
-                then.for_each_stage(change);
-            }
-            Self::Mix(Mix { parts }) => parts.iter_mut().for_each(|(_, policy)| policy.for_each_stage(change)),
+            | Self::Replay(Replay { policy, .. })
+            | Self::WarmStart(WarmStart { then: policy, .. }) => policy.for_each_stage(change),
             _ => {}
         }
     }
@@ -266,10 +261,60 @@ mod tests {
             assert!(read(&text).unwrap().build(&corpus, 1).is_ok(), "{text}");
         }
         for setting in [", reset_optimizer: false", ", overrides: (kl_coef: Some(0.1))"] {
-            for text in held(&merged(setting)) {
+            // However deep it lies.
+            let (inner, plain) = (merged(setting), merged(""));
+            let wrapped = [
+                inner.clone(),
+                format!("With(policy: {inner})"),
+                format!("Repeat(times: 1, policy: {inner})"),
+                format!("Band(axis: PassRate, policy: {inner})"),
+                format!("Replay(share: 0.0, capacity: 0, policy: {inner})"),
+                format!("Mix(parts: [(1.0, {inner})])"),
+                format!("WarmStart(steps: 1, first: {inner}, then: {plain})"),
+                format!("WarmStart(steps: 1, first: {plain}, then: {inner})"),
+                format!(
+                    "Staged(stages: [(name: \"inner\"{setting})], order: Shuffled, epochs: PerStage(1), last_batch: Keep)"
+                ),
+            ];
+            for text in wrapped.iter().flat_map(|wrapped| held(wrapped)) {
                 let message = read(&text).unwrap().build(&corpus, 1).unwrap_err().to_string();
                 assert!(message.contains("outermost"), "{text}: {message}");
             }
+        }
+    }
+
+    /// Every setting that a file may leave out (`#` marks the place), and what it is then by its documentation.
+    #[test]
+    fn settings_left_out_have_their_documented_values() {
+        let merged = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+        let levels = "by: (axes: [PassRate])";
+        let rule = |rule: &str| format!("With(policy: {merged}, rules: [{rule}])");
+        let pools = "pools: [(name: \"hard\", up_to: 0.25, weight: 0.2), (name: \"normal\", up_to: 0.75, weight: 1.0), (name: \"easy\", up_to: 1.0, weight: 0.2)]";
+        let cases = [
+            (
+                "AdaRft(difficulty: PassRate, revisit: Always, #)".to_owned(),
+                "step_size: 50.0, sensitivity: 2.0, target_reward: 0.5, range: (0.0, 100.0), start: 0.0",
+            ),
+            (format!("Sec({levels}, rate: 0.5, temperature: 1.0, #)"), "absent: Stays"),
+            (format!("Dump({levels}, #)"), "window: 300, exploration: 1.0, temperature: 0.1"),
+            (format!("E2h({levels}, schedule: Classic, steps: 9, #)"), "hardest_first: false"),
+            (format!("Ladder({levels}, up: 0.7, down: 0.3, window: 20, #)"), "hardest_first: false, below: Nothing"),
+            (format!("Pools({pools}, #)"), "unseen: 1.0"),
+            ("Pools(#)".into(), pools),
+            ("Vas(#)".into(), "share: 0.5"),
+            ("FgExpo(#)".into(), "target: 0.5, sigma: 0.35, memory: 0.9"),
+            (format!("Replay(share: 0.5, capacity: 9, policy: {merged}, #)"), "alpha: 1.0"),
+            (format!("Band(axis: PassRate, policy: {merged}, #)"), "at_least: None, at_most: None"),
+            (format!("With(policy: {merged}, #)"), "rules: [], steps: None"),
+            (rule("ZeroVariance(#)"), "quantity: Accuracy"),
+            (rule("AdvantageGate(#)"), "low: 0.0, high: 0.0"),
+            (rule("Speed(screen: 4, more: 12, #)"), "quantity: Accuracy"),
+            (rule("Vcrl(capacity: 9, #)"), "early: 0.3, early_steps: 20, late: 0.8, memory: 0.9, uses: 2"),
+            (rule("Weight(Odsw(favour: Hard, #))"), "binary: false, none_right: 0.25"),
+        ];
+        for (text, settings) in cases {
+            let [short, full] = ["", settings].map(|settings| read(&text.replace('#', settings)).unwrap());
+            assert_eq!(short, full, "{text}");
         }
     }
 

@@ -183,8 +183,9 @@ mod tests {
         assert_eq!(course.draw(3).problems, ids[..3]);
         assert_eq!(course.draw(4).problems, ids[3..4]);
         assert!(course.draw(2).is_empty());
-        assert_eq!(course.progress().problems, 9);
+        assert_eq!(course.progress(), Progress { steps: 0, draws: 3, problems: 9 });
         course.observe(&[]);
+        assert_eq!(course.progress(), Progress { steps: 1, draws: 3, problems: 9 });
         assert_eq!(course.draw(2).problems, ids[..2], "another step");
         let record = course.to_record();
         course.load_record(&record).unwrap();

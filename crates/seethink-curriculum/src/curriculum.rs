@@ -225,7 +225,7 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::outcome;
+    use crate::checks::{Eager, outcome};
 
     #[test]
     fn a_groups_pass_rate_is_its_mean_accuracy() {
@@ -248,5 +248,13 @@ mod tests {
             [Quantity::Accuracy, Quantity::Reward].map(|quantity| group.mean(quantity)),
             [Some(1.0), Some(0.75)]
         );
+    }
+
+    #[test]
+    fn a_policy_that_keeps_no_state_takes_none_of_another() {
+        let mut stateless = Eager;
+        let own = stateless.state();
+        assert!(stateless.load_state(&own).is_ok());
+        assert!(stateless.load_state(&State::new(&[1, 2])).is_err());
     }
 }

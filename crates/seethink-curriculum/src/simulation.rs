@@ -190,3 +190,60 @@ fn outcome(key: GroupKey, rewards: Vec<f32>) -> GroupOutcome {
         rewards,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks;
+    use seethink_core::PassRate;
+
+    #[test]
+    fn a_group_moves_a_skill_by_how_even_it_is() {
+        let entry = |id, capability, rate| CorpusEntry {
+            pass_rate: Some(PassRate::new(rate).unwrap()),
+            ..CorpusEntry::new(ProblemId(id), capability)
+        };
+        let (seen, other) = (entry(1, Capability::PERCEPTION, 0.5), entry(2, Capability::TEXTUAL_REASONING, 0.75));
+        let mut learner = SkilledLearner::new(&Corpus::new([seen.clone(), other.clone()]).unwrap(), 0.5, 0.25);
+        let mut after = |rewards: &[f32], weight: f64| {
+            learner.learn(&seen, &checks::outcome(1, rewards), weight);
+            // Above the logits of 1/2 and 3/4, in units of the rate.
+            let logit = |entry: &CorpusEntry| (learner.pass_rate(entry) / (1.0 - learner.pass_rate(entry))).ln();
+            [logit(&seen), logit(&other) - 3f64.ln()].map(|skill| (skill / 0.5 * 1e9).round() / 1e9)
+        };
+        assert_eq!(after(&[1.0, 1.0], 1.0), [0.0, 0.0], "nothing to learn");
+        assert_eq!(after(&[], 1.0), [0.0, 0.0]);
+        assert_eq!(after(&[1.0, 0.0], 1.0), [1.0, 0.25], "and a quarter for the other skill");
+        assert_eq!(after(&[1.0, 0.0], 3.0), [4.0, 1.0], "three times as much");
+        assert_eq!(after(&[1.0, 1.0, 1.0, 0.0], 1.0), [4.75, 1.1875], "4 · 3/4 · 1/4");
+        // Prior pass rates are kept off 0 and 1, and are a half where they are unknown.
+        let beginner = SkilledLearner::new(&Corpus::new([]).unwrap(), 1.0, 0.0);
+        let rates = [Some(0.0), Some(1.0), None].map(|rate| {
+            let entry = CorpusEntry { pass_rate: rate.map(|rate| PassRate::new(rate).unwrap()), ..other.clone() };
+            beginner.pass_rate(&entry)
+        });
+        assert!(rates.iter().zip([0.02, 0.98, 0.5]).all(|(found, expected)| (found - expected).abs() < 1e-12));
+    }
+
+    #[test]
+    fn advantages_are_over_the_sample_deviation() {
+        let key = GroupKey { step: 0, problem: ProblemId(1) };
+        // Mean 1/4, deviation √(3/4 / 3) = 1/2, and a little more, which keeps equal rewards from dividing by 0.
+        let advantages = outcome(key, vec![1.0, 0.0, 0.0, 0.0]).advantages;
+        assert!((1.4999..1.5).contains(&advantages[0]), "{advantages:?}");
+        assert!(advantages[1..].iter().all(|advantage| (-0.5..-0.4999).contains(advantage)), "{advantages:?}");
+        assert_eq!(outcome(key, vec![1.0, 1.0]).advantages, [0.0, 0.0]);
+        assert_eq!(outcome(key, vec![1.0]).advantages, [0.0]);
+    }
+
+    #[test]
+    fn a_full_step_asks_for_no_group_again() {
+        let corpus = Corpus::new([CorpusEntry::new(ProblemId(1), Capability::PERCEPTION)]).unwrap();
+        let replayed = |batch: usize| {
+            let simulation = Simulation { batch, max_steps: 1, ..Simulation::default() };
+            let mut course = Course::new(checks::Eager, &corpus);
+            simulation.run(&mut course, &corpus, &mut |_: &CorpusEntry| 0.5)[0].replayed.len()
+        };
+        assert_eq!([1, 2].map(replayed), [0, 1]);
+    }
+}

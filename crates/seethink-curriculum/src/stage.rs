@@ -218,4 +218,27 @@ mod tests {
             assert!(message.contains("freeze") || message.contains("lr"), "{message}");
         }
     }
+
+    #[test]
+    fn lengths_that_no_stage_can_have_are_refused() {
+        let quantity = Quantity::Accuracy;
+        let threshold = |at_least, window, at_most| Length::Threshold { quantity, at_least, window, at_most };
+        let plateau = |gain, window, at_most| Length::Plateau { quantity, gain, window, at_most };
+        for good in [Length::Epochs(1), Length::Steps(1), threshold(0.5, 1, 1), plateau(-0.5, 1, 1)] {
+            assert!(good.check("a").is_ok(), "{good:?}");
+        }
+        for empty in [Length::Epochs(0), Length::Steps(0), threshold(0.5, 1, 0), plateau(0.5, 1, 0)] {
+            assert!(matches!(empty.check("a"), Err(CurriculumError::ZeroLength { .. })), "{empty:?}");
+        }
+        let bad = [
+            threshold(0.5, 0, 9),
+            threshold(f64::NAN, 1, 9),
+            threshold(f64::INFINITY, 1, 9),
+            plateau(0.5, 0, 9),
+            plateau(f64::NAN, 1, 9),
+        ];
+        for bad in bad {
+            assert!(matches!(bad.check("a"), Err(CurriculumError::BadLength { .. })), "{bad:?}");
+        }
+    }
 }

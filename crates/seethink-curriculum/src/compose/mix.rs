@@ -75,8 +75,8 @@ impl Mixed {
         for _ in 0..want {
             owed.iter_mut().zip(&self.shares).for_each(|(owed, share)| *owed += share);
             let deadline = |index: usize| (1.0 - least - owed[index]) / self.shares[index];
-            // But for rounding there is always one with a claim.
-            let claims = |index: &usize| self.shares[*index] > 0.0 && owed[*index] >= least - 1e-9;
+            // But for rounding there is always one with a claim; a share of 0 never has one.
+            let claims = |index: &usize| owed[*index] >= least - 1e-9;
             let next = (0..owed.len()).filter(claims).min_by(|&a, &b| deadline(a).total_cmp(&deadline(b)));
             let Some(next) = next else { break };
             owed[next] -= 1.0;
@@ -112,11 +112,11 @@ impl Mixed {
 impl Curriculum for Mixed {
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
         let mut problems = Vec::with_capacity(want);
-        for (index, n) in self.allot(want).into_iter().enumerate().filter(|(_, n)| *n > 0) {
+        for (index, n) in self.allot(want).into_iter().enumerate() {
             self.draw_from(index, n, &mut problems);
         }
         for index in 0..self.courses.len() {
-            if problems.len() < want && self.shares[index] > 0.0 {
+            if self.shares[index] > 0.0 {
                 self.draw_from(index, want - problems.len(), &mut problems);
             }
         }
@@ -204,8 +204,8 @@ pub(crate) fn load_all(courses: &mut [Course], records: &[CurriculumRecord]) -> 
 
 #[cfg(test)]
 mod tests {
-    use crate::checks::{check_resume, drain, outcome, step, three};
-    use crate::{CurriculumConfig, CurriculumError};
+    use super::*;
+    use crate::checks::{Eager, check_resume, drain, outcome, step, three};
     use proptest::prelude::*;
     use seethink_core::Capability;
 
@@ -255,6 +255,37 @@ mod tests {
         }
     }
 
+    fn mixed(courses: Vec<Course>, shares: &[u32]) -> Mixed {
+        let (n, total) = (shares.len(), f64::from(shares.iter().sum::<u32>()));
+        let shares = shares.iter().map(|&share| f64::from(share) / total).collect();
+        let account = Account { owed: vec![0.0; n], drawn: vec![0; n] };
+        Mixed { courses, shares, account, of: BTreeMap::new(), replayed: BTreeMap::new() }
+    }
+
+    #[test]
+    fn parts_fill_the_places_that_are_left_in_their_order() {
+        let courses = || (0..4).map(|_| Course::part(Box::new(Eager))).collect();
+        assert_eq!([1, 2, 9].map(|places| mixed(courses(), &[1; 4]).replay(places).len()), [1, 2, 4]);
+    }
+
+    /// The bound of the source: among n parts no claim is further from nothing than 1 − 1 / (2n − 2).
+    #[test]
+    fn claims_stay_within_the_bound_of_the_source() {
+        // All combinations of the shares 1 to 9 for two parts, 1 to 6 for three, 1 to 4 for four.
+        let combinations = |n: u32, most: u32| {
+            (0..most.pow(n)).map(move |i| (0..n).map(|place| 1 + i / most.pow(place) % most).collect::<Vec<_>>())
+        };
+        for shares in combinations(2, 9).chain(combinations(3, 6)).chain(combinations(4, 4)) {
+            let mut mixed = mixed(Vec::new(), &shares);
+            let bound = 1.0 - 1.0 / (2 * shares.len() - 2) as f64;
+            for problem in 0..2 * shares.iter().sum::<u32>() {
+                assert_eq!(mixed.allot(1).iter().sum::<usize>(), 1, "{shares:?} after {problem}");
+                let owed = &mixed.account.owed;
+                assert!(owed.iter().all(|owed| owed.abs() < bound + 1e-9), "{shares:?} after {problem}: {owed:?}");
+            }
+        }
+    }
+
     #[test]
     fn what_one_part_cannot_fill_goes_to_the_others_and_nothing_comes_twice_in_a_step() {
         let corpus = three(10, 0, 50);
@@ -262,6 +293,9 @@ mod tests {
         let sizes: Vec<usize> =
             drain(&mut config.build(&corpus, 1).unwrap(), 20).iter().map(|batch| batch.problems.len()).collect();
         assert_eq!(sizes, [20, 20, 20]);
+        // Nothing goes to a part without a share.
+        let alone = read(&format!("(1.0, {}), (0.0, {})", of("perception"), of("visual_reasoning")));
+        assert_eq!(drain(&mut alone.build(&corpus, 1).unwrap(), 20).len(), 1);
         // Two parts over the same problems.
         let merged = "Merged(order: Shuffled, epochs: PerStage(3), last_batch: Keep)";
         let twice = read(&format!("(1.0, {merged}), (1.0, {merged})"));

@@ -86,7 +86,7 @@ impl Curriculum for Replaying {
         let mut groups = self.policy.replay(places.saturating_sub(self.reserved));
         let mut rng = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX - 1, self.draws]);
         let mut weights: Vec<f64> = self.bank.iter().map(|(_, weight)| *weight).collect();
-        for _ in 0..self.reserved.min(places - groups.len().min(places)) {
+        for _ in 0..self.reserved.min(places) {
             let Some(index) = choose(&weights, &mut rng) else { break };
             weights[index] = 0.0;
             groups.push(self.bank[index].0);
@@ -149,7 +149,12 @@ impl Curriculum for Replaying {
 mod tests {
     use super::*;
     use crate::Simulation;
-    use crate::checks::{check_resume, three};
+    use crate::checks::{check_resume, outcome, read, three};
+
+    fn replay(settings: &str, corpus: &Corpus, seed: u64) -> Course {
+        let policy = "Merged(order: Shuffled, epochs: PerStage(9), last_batch: Keep)";
+        read(&format!("Replay({settings}, policy: {policy})")).build(corpus, seed).unwrap()
+    }
 
     #[test]
     fn half_of_a_batch_comes_from_the_bank() {
@@ -168,5 +173,49 @@ mod tests {
             assert!(keys.len() == 10 && keys.iter().all(|key| key.step < now as u64));
         }
         check_resume(&config, &corpus);
+    }
+
+    #[test]
+    fn groups_with_an_advantage_enter_the_bank_and_the_oldest_give_way() {
+        let mut course = replay("share: 0.5, capacity: 3", &three(9, 0, 0), 1);
+        let banked =
+            |course: &Course| course.curriculum().banked().into_iter().map(|key| key.problem.0).collect::<Vec<_>>();
+        let [even, equal] = [[0.0, 1.0], [1.0, 1.0]];
+        course.observe(&[outcome(1, &even), outcome(2, &equal), outcome(3, &even), outcome(4, &[])]);
+        assert_eq!(banked(&course), [1, 3]);
+        course.observe(&[outcome(5, &even), outcome(6, &even)]);
+        assert_eq!(banked(&course), [3, 5, 6]);
+        assert_eq!(course.curriculum().metrics().last(), Some(&("replay/bank".into(), 3.0)));
+    }
+
+    #[test]
+    fn places_are_kept_for_the_bank_but_never_all() {
+        // Groups in the bank, the share, problems wanted, and how many of them the policy draws.
+        let cases = [(0, 0.5, 4, 4), (1, 0.5, 4, 3), (9, 0.5, 4, 2), (9, 0.5, 5, 2), (9, 0.9, 4, 1), (9, 0.9, 1, 1)];
+        for (n_banked, share, want, n_drawn) in cases {
+            let corpus = three(30, 0, 0);
+            let mut course = replay(&format!("share: {share}, capacity: 9"), &corpus, 1);
+            course.observe(&(0..n_banked).map(|id| outcome(id, &[0.0, 1.0])).collect::<Vec<_>>());
+            assert_eq!(course.draw(want).problems.len(), n_drawn, "{n_banked} banked, {share} of {want}");
+            let missing = want.min(2);
+            assert_eq!(course.draw(missing).problems.len(), missing, "what is drawn again is as much as was wanted");
+            assert_eq!(course.replay(want).len(), want - n_drawn);
+            assert_eq!(course.replay(0), []);
+        }
+    }
+
+    #[test]
+    fn the_bank_draws_apart_from_the_policy() {
+        // Eight problems, each as likely, and a bank of all eight: if both went by the same random number, they would always agree.
+        let corpus = three(8, 0, 0);
+        let config = read("Replay(share: 0.5, alpha: 0.0, capacity: 8, policy: FgExpo())");
+        let agrees = |seed: u64| {
+            let mut course = config.build(&corpus, seed).unwrap();
+            course.observe(&corpus.iter().map(|entry| outcome(entry.id.0, &[0.0, 1.0])).collect::<Vec<_>>());
+            let drawn = course.draw(2).problems[0];
+            course.replay(1)[0].problem == drawn
+        };
+        let n = (0..64).filter(|&seed| agrees(seed)).count();
+        assert!((1..=20).contains(&n), "{n} of 64, expected about 8");
     }
 }

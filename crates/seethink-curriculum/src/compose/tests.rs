@@ -158,6 +158,7 @@ fn every_composition_shows_the_figures_of_its_parts() {
 
 #[test]
 fn stages_are_those_of_the_policy_inside() {
+    let corpus = three(9, 9, 9);
     let stage = "stage: (name: \"inside\"), order: Shuffled, epochs: PerStage(1), last_batch: Keep";
     for config in around(&format!("Merged({stage})")) {
         let expected = match &config {
@@ -170,7 +171,10 @@ fn stages_are_those_of_the_policy_inside() {
             }
             _ => "inside",
         };
-        assert_eq!(config.stages().iter().map(|stage| &stage.name).collect::<Vec<_>>(), [expected], "{config:?}");
+        let course = config.build(&corpus, 1).unwrap();
+        for stages in [config.stages(), course.curriculum().stages()] {
+            assert_eq!(stages.iter().map(|stage| &stage.name).collect::<Vec<_>>(), [expected], "{config:?}");
+        }
     }
 }
 
@@ -201,4 +205,58 @@ fn epochs_and_steps_of_a_plan_are_counted() {
             .map(|[stage, steps, epoch]| [stage, steps, epoch + pass])
     };
     assert_eq!(found, [pass(0.0), pass(1.0)].concat());
+}
+
+#[test]
+fn steps_are_planned_where_no_outcome_decides_them() {
+    let corpus = three(40, 40, 40);
+    let merged = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";
+    let staged = "Staged(order: Shuffled, epochs: AsNeeded(steps: 5), last_batch: Keep)";
+    let until = "Threshold(quantity: Accuracy, at_least: 0.5, window: 2, at_most: 9)";
+    let watching = format!(
+        "Staged(stages: [(name: \"a\"), (name: \"b\", length: {until})], order: Shuffled, epochs: PerStage(1), last_batch: Keep)"
+    );
+    let rules = "rules: [ZeroVariance()]";
+    let steps = |steps: &[usize]| Some(steps.to_vec());
+    // Steps in each stage in batches of eight, and in batches of a size that nobody knows.
+    let cases = [
+        (merged.to_owned(), [steps(&[15]), None]),
+        (staged.into(), [steps(&[5, 5, 5]), steps(&[5, 5, 5])]),
+        (watching.clone(), [None, None]),
+        (format!("With(policy: {merged}, {rules})"), [None, None]),
+        (format!("With(policy: {staged}, {rules}, steps: 7)"), [steps(&[5, 2, 0]), steps(&[5, 2, 0])]),
+        (format!("With(policy: {watching}, steps: 7)"), [None, None]),
+        ("With(policy: Vas(), steps: 7)".into(), [steps(&[7]), steps(&[7])]),
+        ("With(policy: Vas())".into(), [None, None]),
+        (format!("Repeat(times: 3, policy: {staged})"), [steps(&[15, 15, 15]), steps(&[15, 15, 15])]),
+        (format!("Band(axis: PassRate, policy: {merged})"), [steps(&[15]), None]),
+        // How many problems are drawn depends on the bank.
+        (format!("Replay(share: 0.5, capacity: 9, policy: {merged})"), [None, None]),
+        (format!("Replay(share: 0.5, capacity: 9, policy: {staged})"), [steps(&[5, 5, 5]), steps(&[5, 5, 5])]),
+        (format!("WarmStart(steps: 3, first: Vas(), then: {staged})"), [steps(&[8, 5, 5]), steps(&[8, 5, 5])]),
+        (format!("WarmStart(steps: 3, first: {merged}, then: {staged})"), [steps(&[8, 5, 5]), None]),
+        (format!("WarmStart(steps: 99, first: {merged}, then: {staged})"), [steps(&[20, 5, 5]), None]),
+        (format!("Mix(parts: [(1.0, {merged})])"), [None, None]),
+        ("E2h(by: (axes: [Capability]), schedule: Cosine, steps: 9)".into(), [steps(&[9]), steps(&[9])]),
+    ];
+    for (text, expected) in cases {
+        let course = read(&text).build(&corpus, 1).unwrap();
+        assert_eq!([Some(8), None].map(|want| course.curriculum().planned_steps(want)), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_a_warm_start_saw_is_learnt_once() {
+    let corpus = three(9, 0, 0);
+    let mut course =
+        read(&format!("WarmStart(steps: 1, first: {MERGED}, then: FgExpo(memory: 0.5))")).build(&corpus, 1).unwrap();
+    let id = corpus.entry(3).id;
+    let mut rates = Vec::new();
+    for _ in 0..3 {
+        course.draw(2);
+        course.observe(&[group(&course, id, &[1.0])]);
+        rates.push(metric(&course.curriculum().metrics(), "mean_pass_rate"));
+    }
+    // The figures of the first step are those of the policy at work; from then on half of the way to 1 in every step.
+    assert_eq!(rates, [None, Some(0.875), Some(0.9375)]);
 }

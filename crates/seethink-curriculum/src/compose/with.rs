@@ -156,7 +156,7 @@ impl Curriculum for Ruled {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{check_resume, drain, outcome, three};
+    use crate::checks::{Eager, check_resume, drain, outcome, three};
     use crate::{Filter, Quantity, Simulation, Speed, Weight, ZeroVariance};
 
     fn with(rules: Vec<RuleConfig>, steps: Option<u32>) -> CurriculumConfig {
@@ -203,5 +203,11 @@ mod tests {
             assert_eq!(step.sampled.iter().filter(|(_, admitted)| *admitted).count(), 16);
             assert!(step.sampled.len() > 16);
         }
+    }
+
+    #[test]
+    fn rules_fill_the_places_that_are_left_in_their_order() {
+        let rules = || (0..3).map(|_| Box::new(Eager) as Box<dyn Curriculum>).collect();
+        assert_eq!([1, 2, 9].map(|places| Ruled::new(Eager, rules(), None).replay(places).len()), [1, 2, 4]);
     }
 }

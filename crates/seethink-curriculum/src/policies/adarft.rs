@@ -213,13 +213,22 @@ impl Curriculum for Adaptive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{cases, check_resume, float_list, three};
+    use crate::checks::{cases, check_resume, float_list, step, three};
     use crate::{CorpusEntry, Course, CurriculumConfig, SimulatedStep, Simulation, SkilledLearner};
     use seethink_core::{Capability, ProblemId};
 
     fn adarft(revisit: Revisit) -> AdaRft {
         let (step_size, sensitivity, target_reward, range) = (step_size(), sensitivity(), target_reward(), range());
         AdaRft { difficulty: Axis::PassRate, step_size, sensitivity, target_reward, range, start: 0.0, revisit }
+    }
+
+    /// Problems of these difficulties by the tag `level`, numbered from 0.
+    fn levels(difficulties: &[f64]) -> Corpus {
+        let entry = |(id, difficulty): (u64, &f64)| CorpusEntry {
+            tags: [("level".to_owned(), difficulty.to_string())].into(),
+            ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)
+        };
+        Corpus::new((0..).zip(difficulties).map(entry)).unwrap()
     }
 
     #[test]
@@ -249,11 +258,7 @@ mod tests {
     fn the_nearest_conform_to_the_code() {
         for case in cases("curriculum.adarft").iter().filter(|case| case["inputs"].get("difficulties").is_some()) {
             let difficulties = float_list(&case["inputs"]["difficulties"]);
-            let entry = |(id, difficulty): (u64, &f64)| CorpusEntry {
-                tags: [("level".to_owned(), difficulty.to_string())].into(),
-                ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)
-            };
-            let corpus = Corpus::new((0..).zip(&difficulties).map(entry)).unwrap();
+            let corpus = levels(&difficulties);
             let config = AdaRft {
                 difficulty: Axis::Score("level".into()),
                 start: case["params"]["target_difficulty"].as_f64().unwrap(),
@@ -297,5 +302,27 @@ mod tests {
         for revisit in [Revisit::Always, Revisit::NextEpoch] {
             check_resume(&CurriculumConfig::AdaRft(adarft(revisit)), &three(40, 40, 40));
         }
+    }
+
+    #[test]
+    fn of_equally_near_problems_the_easier_comes_first_and_then_the_smaller_id() {
+        let config = AdaRft { difficulty: Axis::Score("level".into()), start: 45.0, ..adarft(Revisit::Always) };
+        let corpus = levels(&[90.0, 40.0, 50.0, 40.0, 10.0, 50.0]);
+        let batch = CurriculumConfig::AdaRft(config).build(&corpus, 0).unwrap().draw(6);
+        assert_eq!(batch.problems, [1, 3, 2, 5, 4, 0].map(ProblemId));
+    }
+
+    #[test]
+    fn problems_come_again_in_every_step_or_when_all_have_been_drawn() {
+        let corpus = levels(&[10.0, 20.0, 30.0, 40.0, 50.0]);
+        let steps = |revisit: Revisit| {
+            let config = AdaRft { difficulty: Axis::Score("level".into()), ..adarft(revisit) };
+            let mut course = CurriculumConfig::AdaRft(config).build(&corpus, 0).unwrap();
+            let ids = |_| step(&mut course, 3).unwrap().problems.iter().map(|id| id.0).collect::<Vec<_>>();
+            [0; 4].map(ids)
+        };
+        // Nothing is observed, so the target stays at 0.
+        assert_eq!(steps(Revisit::Always), [0; 4].map(|_| vec![0, 1, 2]));
+        assert_eq!(steps(Revisit::NextEpoch), [vec![0, 1, 2], vec![3, 4], vec![0, 1, 2], vec![3, 4]]);
     }
 }

@@ -153,8 +153,9 @@ impl Curriculum for Learning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{cases, check_adaptive, three};
+    use crate::checks::{cases, check_adaptive, outcome, three};
     use crate::{Axis, CurriculumConfig};
+    use seethink_core::Capability;
 
     fn dump() -> Dump {
         let by = Partition::by(Axis::Capability);
@@ -189,5 +190,21 @@ mod tests {
         let config = CurriculumConfig::Dump(dump());
         let shares = check_adaptive(&config, &three(400, 400, 400), |capability| [0.999, 0.001, 0.5][capability]);
         assert!(shares[2] > 0.8, "{shares:?}");
+    }
+
+    #[test]
+    fn a_score_counts_all_completions_and_averages_the_latest() {
+        let corpus = three(1, 1, 1);
+        let mut course = CurriculumConfig::Dump(Dump { window: 4, ..dump() }).build(&corpus, 1).unwrap();
+        let id = corpus.iter().find(|entry| entry.capability == Capability::PERCEPTION).unwrap().id.0;
+        // Four advantages of a half and then two of 0: the mean over the last four is 1/4, and all six count.
+        course.observe(&[outcome(id, &[1.0, 0.0, 1.0, 0.0])]);
+        course.observe(&[outcome(id, &[1.0, 1.0])]);
+        let bound = |n: f64| (2.0 * 7f64.ln() / (n + 1.0)).sqrt();
+        for ((name, found), expected) in
+            course.curriculum().metrics().iter().zip([0.25 + bound(6.0), bound(0.0), bound(0.0)])
+        {
+            assert!((found - expected).abs() < 1e-12, "{name}: {found} {expected}");
+        }
     }
 }

@@ -46,14 +46,14 @@ pub enum E2hSchedule {
 }
 
 impl E2hSchedule {
-    /// The probability of each level.
+    /// The probability of each level at a step before `steps`.
     fn probabilities(self, t: u64, steps: u32, n_levels: usize) -> Vec<f64> {
         let (k, n) = (n_levels as f64, n_levels);
         let done = t as f64 / f64::from(steps);
         let floor = 2.0 / (k * (k + 1.0));
         match self {
             Self::Classic => {
-                let level = ((t * n as u64 / u64::from(steps)) as usize).min(n - 1);
+                let level = (t * n as u64 / u64::from(steps)) as usize;
                 (0..n).map(|index| f64::from(u8::from(index == level))).collect()
             }
             Self::Balanced => vec![1.0 / k; n],
@@ -147,7 +147,8 @@ impl Curriculum for Scheduled {
 mod tests {
     use super::*;
     use crate::checks::{cases, check_resume, drain, floats, three};
-    use crate::{Axis, CurriculumConfig};
+    use crate::{Axis, Course, CurriculumConfig};
+    use seethink_core::Capability;
 
     #[test]
     fn conforms_to_the_code() {
@@ -217,5 +218,25 @@ mod tests {
         let (early, late) = (mean_rate(&batches[..10]), mean_rate(&batches[20..]));
         assert!(early > late + 0.15, "{early} {late}");
         check_resume(&config, &corpus);
+    }
+
+    #[test]
+    fn a_level_gives_all_its_problems_in_every_step_of_its_own() {
+        let corpus = three(2, 2, 2);
+        let by = Partition::by(Axis::Capability);
+        let config = E2h { by, hardest_first: false, schedule: E2hSchedule::Classic, steps: 6 };
+        let mut course = CurriculumConfig::E2h(config).build(&corpus, 1).unwrap();
+        let figures = |course: &Course| course.curriculum().metrics().into_iter().map(|(_, p)| p).collect::<Vec<_>>();
+        for level in [0, 0, 1, 1, 2, 2] {
+            let expected = [0, 1, 2].map(|one| f64::from(u8::from(one == level)));
+            assert_eq!(figures(&course), expected, "those of the step to come");
+            let problems = course.draw(3).problems;
+            assert_eq!(problems.len(), 2);
+            let capability = |id: &_| &corpus.get(*id).unwrap().capability;
+            assert!(problems.iter().all(|id| *capability(id) == Capability::ALL[level]));
+            course.observe(&[]);
+        }
+        assert_eq!(figures(&course), [0.0, 0.0, 1.0], "those of the last step");
+        assert!(course.draw(3).is_empty());
     }
 }

@@ -116,7 +116,7 @@ impl Curriculum for Bell {
 mod tests {
     use super::*;
     use crate::CurriculumConfig;
-    use crate::checks::{check_adaptive, three};
+    use crate::checks::{check_adaptive, outcome, three};
 
     #[test]
     fn weights_are_the_papers() {
@@ -131,5 +131,22 @@ mod tests {
         let config = CurriculumConfig::FgExpo(FgExpo { target: 0.5, sigma: 0.35, memory: 0.0 });
         let shares = check_adaptive(&config, &three(100, 100, 100), |capability| [0.0, 0.5, 1.0][capability]);
         assert!(shares[1] > shares[0] + 0.1 && shares[0] > 0.1 && shares[2] > 0.1, "{shares:?}");
+    }
+
+    #[test]
+    fn a_running_pass_rate_starts_from_a_half_and_is_averaged_over_what_was_seen() {
+        let corpus = three(9, 0, 0);
+        let config: CurriculumConfig = ron::from_str("FgExpo((memory: 0.75))").unwrap();
+        let mut course = config.build(&corpus, 1).unwrap();
+        let mut seen = |groups: &[(usize, f32)]| {
+            let groups: Vec<_> = groups.iter().map(|&(at, rate)| outcome(corpus.entry(at).id.0, &[rate])).collect();
+            course.observe(&groups);
+            course.curriculum().metrics()[0].1
+        };
+        // 0.75 · 0.5 + 0.25 = 0.625 and 0.75 · 0.5 = 0.375; then 0.75 · 0.625 + 0.25 = 0.71875.
+        assert_eq!(seen(&[]), 0.0);
+        assert_eq!(seen(&[(2, 1.0)]), 0.625);
+        assert_eq!(seen(&[(5, 0.0)]), 0.5);
+        assert_eq!(seen(&[(2, 1.0)]), (0.71875 + 0.375) / 2.0);
     }
 }

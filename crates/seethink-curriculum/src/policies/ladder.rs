@@ -160,6 +160,25 @@ mod tests {
             course.observe(&[outcome(id, &rewards)]);
             course.curriculum().metrics()[0].1
         };
-        assert_eq!([5, 6, 4, 5, 6, 6, 6, 6, 6].map(&mut level_after), [0.0, 1.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0, 3.0]);
+        assert_eq!([5, 6, 5, 4, 5, 6, 6, 6, 6].map(&mut level_after), [0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 2.0, 3.0, 3.0]);
+    }
+
+    #[test]
+    fn a_move_waits_for_a_whole_window_of_scores() {
+        let corpus = three(20, 20, 20);
+        let config = Ladder { window: 4, up: 0.4, down: 0.2, ..ladder() };
+        let mut course: Course = CurriculumConfig::Ladder(config).build(&corpus, 1).unwrap();
+        let id = corpus.entry(0).id.0;
+        let mut level_after = |rewards: &[f32]| {
+            course.observe(&[outcome(id, rewards), outcome(id ^ 1, &[0.0; 9])]);
+            course.curriculum().metrics()[0].1
+        };
+        assert_eq!(level_after(&[1.0, 1.0]), 0.0, "two of four are not enough, though both are right");
+        assert_eq!(level_after(&[1.0, 1.0]), 1.0, "and the scores of a problem of another corpus do not count");
+        assert_eq!(level_after(&[0.0, 0.0]), 1.0);
+        assert_eq!(level_after(&[1.0]), 1.0);
+        assert_eq!(level_after(&[0.0, 0.0]), 1.0, "one of the last four is between the thresholds");
+        assert_eq!(level_after(&[0.0]), 1.0, "still one of four");
+        assert_eq!(level_after(&[0.0]), 0.0, "none of four");
     }
 }

@@ -275,4 +275,16 @@ mod tests {
         let steps = simulation.run(&mut course, &corpus, &mut |_: &_| 1.0);
         assert!(steps.len() == 40 && steps.iter().all(|step| step.drawn().count() == 8));
     }
+
+    #[test]
+    fn reviews_come_when_they_are_due() {
+        let corpus = three(200, 0, 0);
+        let known = review().build(&corpus, 1).unwrap().draw(1).problems[0];
+        let simulation = Simulation { max_steps: 20, batch: 4, ..Simulation::default() };
+        let mut knows = |entry: &crate::CorpusEntry| f64::from(u8::from(entry.id == known));
+        let steps = simulation.run(&mut review().build(&corpus, 1).unwrap(), &corpus, &mut knows);
+        let visits: Vec<usize> = (0..20).filter(|&step| steps[step].drawn().any(|id| id == known)).collect();
+        // Two, four and eight steps lie between.
+        assert_eq!(visits, [0, 3, 8, 17]);
+    }
 }

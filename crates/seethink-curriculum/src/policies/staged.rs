@@ -465,8 +465,8 @@ mod tests {
         let corpus = three(50, 50, 50);
         let mut plan = staged(Order::Shuffled, Epochs::AsNeeded { steps: 4 }, LastBatch::Keep);
         let quantity = Quantity::Accuracy;
-        plan.stages[0].length = Some(Length::Threshold { quantity, at_least: 0.5, window: 2, at_most: 20 });
-        plan.stages[1].length = Some(Length::Plateau { quantity, gain: 0.1, window: 2, at_most: 20 });
+        plan.stages[0].length = Some(Length::Threshold { quantity, at_least: 9.0 / 16.0, window: 2, at_most: 20 });
+        plan.stages[1].length = Some(Length::Plateau { quantity, gain: 0.125, window: 3, at_most: 20 });
         let mut course = build(&plan, &corpus, 1);
         assert_eq!(planned(&course, 4), None);
         // Accuracy rises by 1/8 a step up to 1 and stays there.
@@ -482,9 +482,9 @@ mod tests {
             course.observe(&batch.problems.iter().map(|id| outcome(id.0, &rewards)).collect::<Vec<_>>());
             stages.push(batch.stage);
         }
-        // (4 + 5) / 16 is above a half, and (8 + 8) − (7 + 8) sixteenths is the first gain below a tenth.
+        // (4 + 5) / 16 is enough. Of 24 parts (8 + 8 + 8) − (6 + 7 + 8) are an eighth and (8 + 8 + 8) − (7 + 8 + 8) are less.
         let steps = |stage| stages.iter().filter(|&&visited| visited == stage).count();
-        assert_eq!([steps(0), steps(1), steps(2)], [6, 11, 4]);
+        assert_eq!([steps(0), steps(1), steps(2)], [6, 13, 4]);
 
         let mut hopeless = build(&plan, &corpus, 1);
         let first = drain(&mut hopeless, 4).iter().filter(|batch| batch.stage == 0).count();

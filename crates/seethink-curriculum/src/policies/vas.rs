@@ -129,8 +129,9 @@ impl Curriculum for Sampling {
 
 #[cfg(test)]
 mod tests {
-    use crate::CurriculumConfig;
     use crate::checks::{check_adaptive, three};
+    use crate::{Corpus, CorpusEntry, CurriculumConfig};
+    use seethink_core::{Capability, PassRate, ProblemId};
 
     #[test]
     fn half_goes_where_rewards_vary_and_half_everywhere() {
@@ -138,5 +139,19 @@ mod tests {
         // One capability in three has variance: the weighted half, and a little less than a third of the other.
         let shares = check_adaptive(&config, &three(60, 60, 60), |capability| [0.0, 0.5, 1.0][capability]);
         assert!((shares[1] - 0.63).abs() < 0.06, "{shares:?}");
+    }
+
+    #[test]
+    fn before_a_problem_is_seen_its_prior_pass_rate_counts_or_a_half() {
+        let entry = |(id, rate): (u64, &Option<f32>)| CorpusEntry {
+            pass_rate: rate.map(|rate| PassRate::new(rate).unwrap()),
+            ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)
+        };
+        let rates = [Some(1.0), Some(0.5), Some(0.0), Some(0.25), Some(1.0), None];
+        let corpus = Corpus::new((0..).zip(&rates).map(entry)).unwrap();
+        let config: CurriculumConfig = ron::from_str("Vas((share: 1.0))").unwrap();
+        let mut problems = config.build(&corpus, 1).unwrap().draw(3).problems;
+        problems.sort_unstable();
+        assert_eq!(problems, [1, 3, 5].map(ProblemId), "what is always or never solved has no weight");
     }
 }

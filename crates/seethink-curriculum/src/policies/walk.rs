@@ -94,10 +94,6 @@ impl Curriculum for Walk {
         self.taken.clear();
     }
 
-    fn planned_steps(&self, want: Option<usize>) -> Option<Vec<usize>> {
-        Some(vec![self.epochs? as usize * self.last_batch.batches_per_epoch(self.levels.len(), want?)])
-    }
-
     fn state(&self) -> State {
         State::new(&self.cursor)
     }
@@ -125,5 +121,73 @@ impl Curriculum for Walk {
 impl fmt::Debug for Walk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Walk").field("at", &self.cursor).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Order;
+    use crate::checks::three;
+
+    /// Two epochs of so many problems.
+    fn walk(n: usize) -> Walk {
+        let corpus = three(n, 0, 0);
+        let levels = Arc::new(Order::Shuffled.levels(&corpus).unwrap());
+        Walk::new(corpus, levels, LastBatch::Keep, Some(2), 1, [0, 0])
+    }
+
+    #[test]
+    fn what_a_step_passes_over_comes_first_in_the_next() {
+        let mut walk = walk(5);
+        let mut draw = |want: usize| {
+            let problems = walk.draw(Progress::default(), want).problems;
+            let epoch = walk.metrics()[0].1;
+            if want == 2 {
+                walk.observe(&[]);
+            }
+            (problems, epoch)
+        };
+        let (first, epoch) = draw(4);
+        assert_eq!((first.len(), epoch), (4, 0.8));
+        let (last, epoch) = draw(3);
+        assert_eq!((last.len(), epoch), (1, 1.0), "an epoch ends with what is left");
+        // The same step begins the next epoch, all of whose problems it has drawn already.
+        let (nothing, epoch) = draw(2);
+        assert_eq!((nothing.len(), epoch), (0, 1.0));
+        let (mut again, epoch) = draw(3);
+        assert_eq!((again.len(), epoch), (3, 1.6));
+        let (rest, epoch) = draw(2);
+        assert_eq!((rest.len(), epoch), (2, 2.0));
+        again.extend(rest);
+        let mut all = [first, last].concat();
+        all.sort_unstable();
+        again.sort_unstable();
+        assert_eq!(again, all);
+        assert_eq!(draw(3).0, [], "two epochs");
+    }
+
+    #[test]
+    fn a_place_outside_the_walk_is_refused_and_changes_nothing() {
+        let mut walk = walk(5);
+        let mut load = |position: usize, owed: &[u32]| {
+            let place = Cursor { epoch: 1, position, owed: owed.to_vec() };
+            let before = walk.cursor.clone();
+            let loaded = walk.load_state(&State::new(&place));
+            assert_eq!(walk.cursor, if loaded.is_ok() { place } else { before });
+            loaded.is_ok()
+        };
+        assert!(load(0, &[]) && load(5, &[0, 1, 2, 3, 4]) && load(1, &[4]));
+        assert!(!load(6, &[]), "five problems cannot have been passed six times");
+        assert!(!load(3, &[5]), "there is no sixth");
+        assert!(!load(3, &[2, 2]), "none is owed twice");
+        assert!(!load(1, &[0, 1]), "what is owed was passed");
+    }
+
+    #[test]
+    fn what_is_printed_of_a_walk_is_its_place() {
+        let mut walk = walk(5);
+        walk.draw(Progress::default(), 3);
+        assert_eq!(format!("{walk:?}"), "Walk { at: Cursor { epoch: 0, position: 3, owed: [] }, .. }");
     }
 }

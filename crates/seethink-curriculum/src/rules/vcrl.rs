@@ -162,8 +162,19 @@ impl Curriculum for Banking {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{cases, check_resume, float_list, three};
+    use crate::checks::{cases, check_resume, float_list, outcome, three};
     use crate::{CurriculumConfig, Simulation};
+
+    fn vcrl(settings: &str) -> Box<dyn Curriculum> {
+        ron::from_str::<Vcrl>(&format!("({settings})")).unwrap().part().unwrap()
+    }
+
+    /// Four completions of a problem that is its step, so many of them right.
+    fn group(step: u64, right: usize) -> GroupOutcome {
+        let rewards: Vec<f32> = (0..4).map(|i| f32::from(u8::from(i < right))).collect();
+        let group = outcome(step, &rewards);
+        GroupOutcome { key: GroupKey { step, ..group.key }, ..group }
+    }
 
     #[test]
     fn the_variance_conforms_to_the_formula() {
@@ -197,5 +208,43 @@ mod tests {
         }
         assert!(uses.len() > 20 && uses.values().all(|&n| n <= 2), "{uses:?}");
         check_resume(&config, &corpus);
+    }
+
+    #[test]
+    fn the_threshold_is_early_for_its_steps_and_late_from_then_on() {
+        let mut rule = vcrl("early: 0.0, early_steps: 2, late: 0.8, capacity: 9");
+        let mut admitted = Vec::new();
+        for step in 0..4 {
+            // One of four right has p = 3/4. Without variance there is nothing to learn even where κ is 0.
+            admitted.push([0, 1, 2].map(|right| rule.admit(&group(step, right))));
+            rule.observe(&[]);
+        }
+        let (early, late) = ([false, true, true], [false, false, true]);
+        assert_eq!(admitted, [early, early, late, late]);
+    }
+
+    #[test]
+    fn what_comes_first_has_the_highest_priority_and_of_equals_is_the_newer() {
+        let mut rule = vcrl("early: 0.0, memory: 0.75, capacity: 3");
+        // Priorities 1 and 3/4; a step later they are 3/4 and 9/16, and two more of 3/4 and 1 have come.
+        rule.observe(&[group(0, 2), group(1, 1)]);
+        assert_eq!(rule.banked(), [group(0, 2).key, group(1, 1).key]);
+        rule.observe(&[group(2, 1), group(3, 2)]);
+        assert_eq!(rule.banked(), [3, 2, 0].map(|step| group(step, 1).key), "the lowest has given way");
+        assert_eq!(rule.replay(2), [3, 2].map(|step| group(step, 1).key));
+    }
+
+    #[test]
+    fn a_group_is_trained_on_again_so_many_times_and_then_leaves_the_bank() {
+        for uses in 0..3 {
+            let mut rule = vcrl(&format!("early: 0.0, uses: {uses}, capacity: 3"));
+            rule.observe(&[group(0, 2)]);
+            let mut n_replayed = 0;
+            for _ in 0..4 {
+                n_replayed += rule.replay(2).len();
+                rule.observe(&[]);
+            }
+            assert_eq!((n_replayed, rule.banked().len()), (uses, 0));
+        }
     }
 }

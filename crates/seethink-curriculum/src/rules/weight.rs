@@ -135,6 +135,7 @@ mod tests {
     fn easy_stages_count_what_is_solved() {
         let easy = Weight::Odsw { favour: Favour::Easy, binary: false, none_right: 0.25 };
         assert_eq!([0.0, 0.5, 0.75, 1.0].map(|p| easy.at(p)), [0.0, 1.0, 1.0, 1.0]);
+        assert!((easy.at(0.25) - 0.5f64.sqrt()).abs() < 1e-12, "sin(π / 4) on the other side");
         let binary = Weight::Odsw { favour: Favour::Easy, binary: true, none_right: 0.25 };
         assert_eq!([0.0, 0.4, 0.5, 1.0].map(|p| binary.at(p)), [0.0, 0.0, 1.0, 1.0]);
     }
