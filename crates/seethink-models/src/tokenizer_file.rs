@@ -19,7 +19,7 @@ const LONGEST_PATTERN: usize = 2048;
 const MOST_PATTERNS: usize = 16;
 /// Most times that something may be counted to repeat; longer runs have no bound.
 const MOST_REPEATS: usize = 64;
-/// Most times that all parts together may multiply the bytes of a text; released tokenizers do not go beyond 66.
+/// Most times that all parts together may multiply the bytes of a text; released ones stay below 25.
 const MOST_GROWTH: usize = 256;
 /// Steps after which the engine gives up.
 const STEPS: usize = 1_000_000;
