@@ -53,7 +53,7 @@ pub enum ProcessorError {
         path: PathBuf,
         /// Name of the setting.
         setting: &'static str,
-        /// Its value.
+        /// Value of the setting.
         found: String,
         /// Values that would work.
         expected: &'static str,
@@ -63,7 +63,7 @@ pub enum ProcessorError {
     Limit {
         /// Name of the limit.
         limit: &'static str,
-        /// Its value.
+        /// Value of the limit.
         found: u64,
         /// Values that would work, and the reason.
         expected: String,

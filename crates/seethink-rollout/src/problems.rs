@@ -42,7 +42,7 @@ impl Problems {
 
     /// Length of the longest prompt, images included; tokens. 0 if there are no problems.
     ///
-    /// Of a data set that has counted the tokens of its prompts, only the longest is read.
+    /// If a data set has counted the tokens of its prompts, only its longest prompt is read.
     ///
     /// # Errors
     /// If a problem cannot be read, or cannot be a prompt.

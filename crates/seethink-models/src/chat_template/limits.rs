@@ -160,7 +160,7 @@ fn limit(environment: &mut Environment<'_>) {
 /// Renders the template of this name.
 ///
 /// # Errors
-/// As the template's own rendering, and if it goes beyond the limits.
+/// If the template's own rendering fails, or goes beyond the limits.
 pub(super) fn render(environment: &Environment<'_>, name: &str, context: Value) -> Result<String, Error> {
     let template = environment.get_template(name)?;
     let compiled = get_compiled_template(&template);
