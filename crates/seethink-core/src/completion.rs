@@ -13,7 +13,7 @@ pub enum FinishReason {
     Length,
 }
 
-/// One sampled answer to a prompt.
+/// Completion: a sampled answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
     /// Token ids, the end-of-sequence token included when there was one.

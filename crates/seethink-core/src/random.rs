@@ -20,9 +20,9 @@ pub enum Purpose {
     Weights = 5,
     /// Ordering examples in supervised fine-tuning.
     FineTuning = 6,
-    /// Assigning problems to the parts of a dataset.
+    /// Assigning problems to the splits of a dataset.
     Split = 7,
-    /// Arranging the options of questions that a model wrote.
+    /// Shuffling the options of questions that a model wrote.
     Options = 8,
 }
 

@@ -37,7 +37,7 @@ pub enum PerceptionError {
     Setting {
         /// The setting.
         key: &'static str,
-        /// Its value.
+        /// Value found.
         found: String,
         /// Expected values.
         expected: &'static str,

@@ -137,7 +137,7 @@ fn every_schema_gives_the_same_problem() {
     fs::write(dir.path().join("DOCCI/x.png"), png(1)).unwrap();
     let file = dir.path().join("rows.jsonl");
     let base64 = base64::engine::general_purpose::STANDARD.encode(png(1));
-    // H5, H6, EasyR1's keys, and H4 by columns.
+    // A released row, one with a pass rate, EasyR1's keys, and two schemas by column names.
     let released =
         json!({"index": "0", "problem": "<image>Q", "answer": "A", "images": ["DOCCI/x.png"], "source": "docci"});
     let mut rated = released.clone();
