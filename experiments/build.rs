@@ -1,12 +1,14 @@
-//! Fingerprint of the sources that decide what a run comes to, for `experiment::origin`.
+//! Build script: fingerprint of the sources that affect the results of a run, for
+//! `experiment::origin`.
 
 use sha2::{Digest, Sha256};
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Files and folders that decide what a run comes to, its settings and its base model aside: reward, world, rollouts, training,
-/// models, what a job does, and the versions of dependencies. Tables, statistics and pages are not among them.
+/// Files and folders that affect the results of a run, apart from its settings and its base model:
+/// reward, world, rollouts, training, models, the training job, and the versions of dependencies.
+/// Tables, statistics and pages are not included.
 const SOURCES: [&str; 15] = [
     "../Cargo.lock",
     "../crates/seethink-core/src",
@@ -32,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo:rerun-if-changed={source}");
         for file in files(Path::new(source))? {
             hash.update(file.to_string_lossy().as_bytes());
-            // Lines that are comments or blank decide nothing.
+            // Comments and blank lines do not affect results.
             let text = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
             let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"));
             lines.for_each(|line| hash.update(format!("\n{line}").as_bytes()));
@@ -44,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A file, or those below a folder in the order of their names.
+/// Lists a file, or all files below a folder in the order of their names.
 fn files(path: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);

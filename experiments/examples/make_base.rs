@@ -1,6 +1,8 @@
-//! Makes a small base model that ships with the programs: tokenizer, random weights, supervised fine-tuning, stopped early.
+//! Training of a small base model that ships with the programs: tokenizer, random weights,
+//! supervised fine-tuning, stopped early.
 //!
-//! `cargo run --release --example make_base -- --family FAMILY --out DIR` with no other option makes the committed one.
+//! `cargo run --release --example make_base -- --family FAMILY --out DIR` without other options
+//! makes the committed model.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -21,44 +23,46 @@ use std::time::Instant;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Makes the base model of the digits world.
+/// Trains the base model of the digits world.
 #[derive(Parser)]
 struct Args {
     /// Folder to write; it must not exist.
     #[arg(long)]
     out: PathBuf,
-    /// Which family: qwen2_5_vl, qwen3_vl, internvl3 or internvl3_5.
+    /// Model family: qwen2_5_vl, qwen3_vl, internvl3 or internvl3_5.
     #[arg(long, default_value = "qwen3_vl")]
     family: BaseFamily,
     /// Seed of weights, problems and order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Single cells to describe, before anything else; 3,000 for qwen2_5_vl, which does not learn to read without, and none for
-    /// the others.
+    /// Number of single cells to describe, in a first phase; 3,000 for qwen2_5_vl, which does not
+    /// learn to read digits without them, and none for the others.
     #[arg(long)]
     cells: Option<usize>,
-    /// Captions, and as many lists of options, which come next.
+    /// Number of captions, and of option lists, in the second phase.
     #[arg(long, default_value_t = 7_000)]
     words: usize,
-    /// Of both among the examples of the capabilities, so that nothing is forgotten.
+    /// Number of captions, and of option lists, repeated among the examples of the capabilities
+    /// against forgetting.
     #[arg(long, default_value_t = 4_000)]
     replay: usize,
-    /// Examples of each capability, every one worked out.
+    /// Number of examples of each capability, with full working.
     #[arg(long, default_value_t = 16_000)]
     examples: usize,
-    /// Examples of each capability that come last, many of them answered at a glance.
+    /// Number of examples of each capability in the last phase, many of them answered without
+    /// working.
     #[arg(long, default_value_t = 1_500)]
     habits: usize,
-    /// Peak learning rate, after a short warm-up; it falls along a cosine.
+    /// Peak learning rate, after a short warm-up and before a cosine decay.
     #[arg(long, default_value_t = 5e-4)]
     learning_rate: f64,
-    /// Examples per update.
+    /// Number of examples per update.
     #[arg(long, default_value_t = 8)]
     batch: usize,
-    /// Test problems of each capability.
+    /// Number of test problems of each capability.
     #[arg(long, default_value_t = 300)]
     test: usize,
-    /// Where to compute.
+    /// Device to compute on, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
     device: String,
 }
@@ -128,7 +132,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One stage of imitation, with a line of progress every few seconds.
+/// Runs one phase of supervised fine-tuning, with a line of progress every few seconds.
 fn fine_tune(
     model: AnyBackbone,
     processor: &Arc<VlmProcessor>,

@@ -1,4 +1,4 @@
-//! The paper's tables, the small base models, and what the runnable examples share.
+//! Experiments: the paper's tables, the small base models, and the shared code of the examples.
 
 pub mod base;
 pub mod experiment;

@@ -1,4 +1,4 @@
-//! Runs the tables of the paper.
+//! Command line that runs the tables of the paper.
 //!
 //! `cargo run --release -p experiments -- table capability_x_difficulty --scale micro --seeds 3`
 
@@ -26,17 +26,17 @@ struct Program {
 enum Command {
     /// Lists the tables.
     List,
-    /// Makes the runs of some tables that are not made yet, and the tables.
+    /// Makes the missing runs of some tables, and renders the tables.
     Table(TableArgs),
-    /// Makes one run.
+    /// Makes a single run.
     Run {
-        /// micro or full.
+        /// Scale: micro or full.
         #[arg(long, default_value = "micro")]
         scale: Scale,
         /// Backbone: qwen2_5_vl, qwen3_vl, internvl3 or internvl3_5.
         #[arg(long, default_value = "qwen3_vl")]
         backbone: String,
-        /// Which arm.
+        /// Id of the arm.
         #[arg(long)]
         arm: String,
         /// Seed of the run.
@@ -48,11 +48,12 @@ enum Command {
         /// Folder of runs and tables.
         #[arg(long, default_value = "runs/tables", value_name = "DIR")]
         out: PathBuf,
-        /// Where to compute, for example flex, cuda:1 or auto.
+        /// Device to compute on, for example flex, cuda:1 or auto.
         #[arg(long, default_value = "auto")]
         device: String,
     },
-    /// Copies the results of some tables, without their runs, and makes the tables there. Only runs of a tree without changes.
+    /// Copies the results of some tables, without their runs, and renders the tables there. Refuses
+    /// runs of a tree with uncommitted changes.
     Collect {
         #[command(flatten)]
         which: Which,
@@ -73,16 +74,16 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Which {
-    /// Tables, as `list` names them, or all.
+    /// Ids of tables, as shown by `list`, or all.
     #[arg(required = true)]
     tables: Vec<String>,
-    /// micro (minutes on two cores) or full (the published backbones).
+    /// Scale: micro (minutes on two cores) or full (the published backbones).
     #[arg(long, default_value = "micro")]
     scale: Scale,
-    /// Only this backbone; may be given several times. Every backbone of a table if not given.
+    /// Backbone, instead of all of a table; may be given several times.
     #[arg(long)]
     backbone: Vec<String>,
-    /// Seeds 1, 2, … of every arm.
+    /// Number of seeds of every arm: 1, 2, ….
     #[arg(long, default_value_t = 3)]
     seeds: u64,
     /// Overrides of every configuration, such as grpo.group_size=16; may be given several times.
@@ -94,10 +95,10 @@ struct Which {
 struct TableArgs {
     #[command(flatten)]
     which: Which,
-    /// Runs side by side; as many as there are cores if not given.
+    /// Number of runs in parallel; the number of cores if not given.
     #[arg(long)]
     jobs: Option<usize>,
-    /// What makes the runs.
+    /// Launcher of the runs.
     #[arg(long, default_value = "local")]
     launcher: Launcher,
     /// Further options of sbatch, such as --gres=gpu:1; may be given several times.
@@ -106,16 +107,16 @@ struct TableArgs {
     /// Folder of runs and tables.
     #[arg(long, default_value = "runs/tables", value_name = "DIR")]
     out: PathBuf,
-    /// Where to compute, for example flex, cuda:1 or auto.
+    /// Device to compute on, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
     device: String,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Launcher {
-    /// Processes on this machine.
+    /// Local processes.
     Local,
-    /// An array job of Slurm.
+    /// Slurm array job.
     Slurm,
 }
 
@@ -135,7 +136,7 @@ impl Which {
         self.backbone.iter().map(|name| backbone(name)).collect()
     }
 
-    /// Makes the pages from what lies below `out`; returns them.
+    /// Renders the pages of the results below `out`.
     fn pages(&self, out: &Path) -> Result<Vec<Rendered>> {
         let results = Results::read(self.scale, &self.backbones()?, self.seeds, &self.set, out)?;
         let pages: Vec<Rendered> =

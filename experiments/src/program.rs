@@ -1,4 +1,4 @@
-//! Programs that train a small model which comes with them.
+//! Example programs that train a shipped small model.
 
 use crate::base::DigitsBases;
 use anyhow::{Context, Result};
@@ -10,26 +10,26 @@ use seethink::train::Interrupter;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Configurations that ship with the programs, by the name that `--curriculum` takes.
+/// Built-in configurations, by their name for `--curriculum`.
 pub const BUILT_IN: [(&str, &str); 3] = [
     ("staged", include_str!("../../configs/micro/qwen3_vl/staged.ron")),
     ("merged", include_str!("../../configs/micro/qwen3_vl/merged.ron")),
     ("reversed", include_str!("../../configs/micro/qwen3_vl/reversed.ron")),
 ];
 
-/// Options of a program.
+/// Command-line options of an example program.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ProgramArgs {
     /// Family of the small model; every program has its own.
     #[arg(skip)]
     pub family: BaseFamily,
-    /// A curriculum that ships with the program: staged, merged or reversed.
+    /// Built-in curriculum: staged, merged or reversed.
     #[arg(long, default_value = "staged", conflicts_with_all = ["config", "resume"])]
     pub curriculum: String,
-    /// A configuration file instead (see configs/).
+    /// Configuration file (see configs/), instead of a built-in curriculum.
     #[arg(long, conflicts_with = "resume")]
     pub config: Option<PathBuf>,
-    /// What `seethink train` takes as well.
+    /// Options shared with `seethink train`.
     #[command(flatten)]
     pub train: TrainArgs,
 }
@@ -43,7 +43,8 @@ pub fn program(family: BaseFamily) -> Result<()> {
     Ok(())
 }
 
-/// Runs the same program with a curriculum of one's own, which the configuration of the run records by its name.
+/// Runs the program with a custom curriculum, which the configuration of the run records by its
+/// name.
 ///
 /// # Errors
 /// As [`run`].
@@ -52,7 +53,7 @@ pub fn custom_program(family: BaseFamily, name: &str, make: &MakeCurriculum<'_>)
     Ok(())
 }
 
-/// The command line of a program.
+/// Parses the command line of a program.
 fn parse(family: BaseFamily) -> ProgramArgs {
     /// Post-trains a small vision-language model by GRPO and reports what each stage did.
     #[derive(clap::Parser)]
@@ -72,7 +73,7 @@ pub fn run(args: &ProgramArgs, interrupter: &Interrupter) -> Result<Finished> {
     run_with(args, interrupter, None)
 }
 
-/// Runs the same job with a curriculum of one's own.
+/// Runs the job of these options with a custom curriculum.
 ///
 /// # Errors
 /// As [`run`].
@@ -90,10 +91,10 @@ pub fn run_with(
     Ok(Job { base_models: &DigitsBases, curriculum, interrupter: interrupter.clone(), ..job }.run()?)
 }
 
-/// The configuration that the options of a new run ask for.
+/// Builds the configuration of a new run from its options.
 ///
 /// # Errors
-/// If there is no such configuration, or it is wrong.
+/// If there is no such configuration, or it has an error.
 pub fn configuration(args: &ProgramArgs) -> Result<RunConfig> {
     if let Some(path) = &args.config {
         return Ok(args.train.configure(|set| RunConfig::load(path, set))?);

@@ -1,4 +1,4 @@
-//! The main job from end to end, small, and what it refuses.
+//! Tests of training jobs from end to end, at small size, and of the errors that refuse a job.
 
 use experiments::base;
 use experiments::program::{self, BUILT_IN, ProgramArgs};
@@ -14,7 +14,7 @@ use seethink::run::config::BaseFamily;
 use seethink::train::Interrupter;
 use std::path::Path;
 
-/// A few seconds of the built-in staged run.
+/// Options of a built-in staged run that takes a few seconds.
 fn small(out: &Path) -> ProgramArgs {
     let set = [
         "curriculum.Staged.epochs=AsNeeded(steps: 1)",
@@ -28,14 +28,14 @@ fn small(out: &Path) -> ProgramArgs {
     ProgramArgs { curriculum: "staged".into(), train, ..ProgramArgs::default() }
 }
 
-/// The same with other options.
+/// Options of the small run with a change.
 fn with(out: &Path, change: impl FnOnce(&mut TrainArgs)) -> ProgramArgs {
     let mut args = small(out);
     change(&mut args.train);
     args
 }
 
-/// The options that continue a run.
+/// Options that continue a run.
 fn resumed(out: &Path) -> ProgramArgs {
     let train = TrainArgs { out: Some(out.to_owned()), resume: true, ..TrainArgs::default() };
     ProgramArgs { train, ..ProgramArgs::default() }
@@ -59,20 +59,20 @@ fn a_run_leaves_report_plots_metrics_and_a_model() {
     for stage in ["base", "perception", "textual reasoning", "visual reasoning"] {
         assert!(summary.contains(stage), "{summary}");
     }
-    // The resolved configuration says what was run.
+    // The resolved configuration is that of the run.
     assert_eq!(RunConfig::load(out.join("config.ron"), &[]).unwrap().grpo.group_size, 2);
     let device = device("auto").unwrap();
     AnyBackbone::from_pretrained(&out.join("model"), &device).unwrap();
     VlmProcessor::from_pretrained(&out.join("model")).unwrap();
 
-    // The folder is taken now, and stays as it is.
+    // The folder is occupied now, and is left unchanged.
     let before = std::fs::read(out.join("metrics.jsonl")).unwrap();
     let error = refused(&small(&out));
     assert!(error.contains("not empty") && error.contains("--resume"), "{error}");
     assert_eq!(std::fs::read(out.join("metrics.jsonl")).unwrap(), before);
 }
 
-/// The bits of all weights, parameter by parameter.
+/// Bits of all weights, parameter by parameter.
 fn weights(model: &AnyBackbone) -> Vec<Vec<u32>> {
     struct Collect(Vec<Vec<u32>>);
     impl ModuleVisitor for Collect {
@@ -97,7 +97,7 @@ fn the_base_of_every_family_trains() {
         let place = BaseFamily::ALL.iter().position(|(_, one)| *one == family).unwrap();
         assert_eq!(model.model_type(), expected[place]);
         assert_eq!(model.display_name().to_lowercase().replace(['.', '-'], "_"), name);
-        // Every stage trains everything: no tensor is what it was.
+        // Every stage trains all parameters: every tensor has changed.
         let base = AnyBackbone::from_pretrained(&out.join("base"), &device("auto").unwrap()).unwrap();
         let moved = weights(&base).into_iter().zip(weights(&model)).map(|(before, after)| before != after);
         let names = model.parameters().into_iter().zip(moved);
@@ -118,10 +118,10 @@ fn captions_come_before_the_first_step_and_are_paid_for() {
     let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(out.join("summary.json")).unwrap()).unwrap();
     let first = &summary["checkpoints"][0];
     assert_eq!((&first["stage"], &first["step"]), (&"captions".into(), &0.into()));
-    // Two batches an epoch, two epochs, and three steps of rewards.
+    // Two batches an epoch, two epochs, and three steps of reinforcement learning.
     assert_eq!((first["spent"]["updates"].as_f64(), summary["total"]["updates"].as_f64()), (Some(4.0), Some(7.0)));
     assert!(first["spent"]["tokens_trained"].as_f64().unwrap() > 100.0 && first["spent"]["completions"] == 0.0);
-    // It is another model than the base that the rewards begin with.
+    // Reinforcement learning begins with another model than the base.
     let plain = folder.path().join("plain");
     program::run(&small(&plain), &Interrupter::new()).unwrap();
     let weights = |run: &Path| std::fs::read(run.join("model/model.safetensors")).unwrap();
@@ -205,7 +205,7 @@ fn a_file_a_folder_of_problems_and_a_trained_model_make_a_run() {
     let first = folder.path().join("first");
     program::run(&small(&first), &Interrupter::new()).unwrap();
 
-    // The file of the first run, with other data and another model.
+    // The configuration of the first run, with other data and another model.
     let second = folder.path().join("second");
     let args = with(&second, |train| {
         train.model = Some(first.join("model").display().to_string());
@@ -255,7 +255,7 @@ fn the_guide_to_curricula_shows_a_program_that_runs() {
     assert_eq!(metrics.lines().count(), 121);
 }
 
-/// A folder of problems, read with the limit of a file: the prompts that a processor counts to be longer are left out.
+/// Prompts above a length limit are left out of a folder of problems, as counted by a processor.
 #[test]
 fn long_prompts_are_left_out_of_a_folder_and_counted() {
     let dir = tempfile::tempdir().unwrap();
@@ -282,7 +282,7 @@ fn long_prompts_are_left_out_of_a_folder_and_counted() {
     assert_eq!(dataset.report().n_overlong, n_long);
     let (entries, _) = config(&[format!("data=Folder(path: {folder})")]).training(None, Some(&processor)).unwrap();
     assert_eq!(entries.len(), lengths.len());
-    // Smaller pictures are fewer tokens, and what was counted with larger ones is not taken for theirs.
+    // Smaller images have fewer tokens, and counts cached for larger images are not reused.
     let smaller = config(&[
         format!("data=Folder(path: {folder}, overlong: (max_tokens: {limit}))"),
         "images.max_pixels=256".into(),

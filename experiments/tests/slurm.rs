@@ -1,4 +1,4 @@
-//! A table as an array job, on a cluster of one node that the test starts and stops.
+//! Tests of the Slurm launcher, on a cluster of one node that the test starts and stops.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// The program as it is started for a table, with these variables.
+/// Runs the program for a table, with these environment variables.
 fn table(out: &Path, variables: &[(&str, &Path)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_experiments"));
     command.args(["table", "perception_errors", "--seeds", "1", "--launcher", "slurm", "--out"]).arg(out).args(SMALL);
@@ -30,7 +30,7 @@ fn without_slurm_it_says_so() {
     assert!(!output.status.success() && error.contains("no `sbatch`") && error.contains("--launcher slurm"), "{error}");
 }
 
-/// Daemons of Slurm in a folder; they end with it.
+/// Slurm daemons with their files in a temporary folder.
 struct Cluster {
     folder: tempfile::TempDir,
     daemons: Vec<Child>,
@@ -51,7 +51,7 @@ impl Cluster {
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
         };
         let (host, user) = (said("hostname", "-s"), said("id", "-un"));
-        // Free now, and nobody else knows of them.
+        // Ports that are free now and very likely stay so.
         let listeners: Vec<TcpListener> = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports: Vec<u16> = listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         drop(listeners);
@@ -98,7 +98,7 @@ impl Cluster {
         self.daemons.push(command.spawn().unwrap());
     }
 
-    /// Waits until the node takes jobs; says what the daemons did where it does not.
+    /// Waits until the node accepts jobs; the error holds the logs of the daemons.
     fn wait(&self) -> Result<(), String> {
         let begun = Instant::now();
         loop {
@@ -131,7 +131,7 @@ impl Drop for Cluster {
     }
 }
 
-/// A program in the path, or where daemons are.
+/// Path of a program, in the search path or among the system's daemons.
 fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
@@ -147,7 +147,7 @@ fn a_table_runs_on_a_cluster() {
     }
     let cluster = Cluster::start();
     if let Err(state) = cluster.wait() {
-        // Some containers do not let its daemons run.
+        // Some containers do not let Slurm's daemons run.
         assert!(std::env::var_os("SEETHINK_SLURM").is_none(), "SEETHINK_SLURM is set, but {state}");
         eprintln!("Slurm does not run here: nothing to test; {state}");
         return;
@@ -164,7 +164,7 @@ fn a_table_runs_on_a_cluster() {
     }
     assert!(text.contains("| staged |") && !text.contains("not run"), "{text}");
 
-    // There is nothing left to submit.
+    // All runs are done, so no job is submitted.
     fs::remove_file(folder.path().join("array.sbatch")).unwrap();
     assert!(table(folder.path(), &[("SLURM_CONF", &cluster.configuration())]).status.success());
     assert!(!folder.path().join("array.sbatch").exists());

@@ -1,4 +1,4 @@
-//! The tables: what they promise of themselves, and a small one from runs to page.
+//! Tests of the tables: their definitions, and a small one from runs to page.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,7 +33,7 @@ fn every_arm_has_a_configuration_of_its_own_everywhere() {
         let mut seen = BTreeSet::new();
         for arm in Arm::ALL {
             let config = arm.config(setting, 1).unwrap_or_else(|error| panic!("{}: {error:#}", arm.id));
-            // Some come to the same run here and there all the same: `Aliases` finds them.
+            // Some arms are equal at some settings all the same: `Aliases` finds them.
             assert!(seen.insert(config.to_ron()), "{} is another arm in {}", arm.id, setting.folder());
         }
     }
@@ -112,7 +112,7 @@ fn a_table_does_not_compare_a_run_with_itself() {
             "{error}"
         );
     }
-    // At full scale the released script takes other steps.
+    // At full scale the released script has another number of steps.
     assert_eq!(run::tasks(&[&ALIAS], Scale::Full, &[], 1, &[]).unwrap().len(), 2);
 }
 
@@ -122,7 +122,7 @@ fn committed() -> PathBuf {
 
 static COMMITTED: LazyLock<Results> = LazyLock::new(|| docs::read(&committed()).unwrap());
 
-/// A task and a committed result of its arm.
+/// Task and committed result of its arm.
 fn task_and_result() -> (Task, RunResult) {
     let setting = Setting { scale: Scale::Micro, backbone: BaseFamily::Qwen3Vl };
     let task = Task { setting, arm: &STAGED, seed: 1, set: Vec::new() };
@@ -159,7 +159,7 @@ fn a_result_of_other_settings_model_or_code_is_not_taken_up() {
 fn defaults_are_in_the_digest_of_a_configuration() {
     let (task, _) = task_and_result();
     let config = task.config().unwrap();
-    // Left out of the file, and in the digest all the same.
+    // A default is left out of the file and included in the digest.
     assert!(!config.to_ron().contains("samples"));
     let other = Task { set: vec!["evaluation.samples=13".into()], ..task.clone() };
     let same = Task { set: vec!["evaluation.samples=12".into()], ..task.clone() };
@@ -201,14 +201,14 @@ fn committed_results_name_a_clean_commit_or_are_marked() {
         if result.origin.is_some() {
             assert!(result.is_of_clean_tree(), "{}: commit {:?}", path.display(), result.commit);
         } else {
-            // Older than fingerprints. There will be no more of them.
+            // Results made before fingerprints were recorded. Their number must not grow.
             assert!(["c176b3727e08+", "b81c66ac340e"].contains(&result.commit.as_str()), "{}", path.display());
             assert!(task.result(&committed()).is_err());
             n_unrecorded += 1;
         }
     }
     assert!(n_unrecorded <= 66, "{n_unrecorded}");
-    // Nothing else lies there.
+    // The folder holds no other entries.
     let seeds = |folder: &Path| std::fs::read_dir(folder).map(|entries| entries.count()).unwrap_or(0);
     assert_eq!(seeds(&committed().join("micro/qwen3_vl")), 16);
 }
@@ -274,12 +274,13 @@ fn a_comparison_has_one_p_value_in_every_table() {
     };
     let first = of(main, "staged − merged", "textual reasoning");
     assert_eq!(first, of(vision, "open: staged − merged", "textual reasoning"));
-    // Asked the other way round it is the same as well.
+    // The opposite contrast gives the same comparison, negated.
     static REVERSED: [experiments::experiment::Contrast; 1] =
         [experiments::experiment::Contrast { label: "merged − staged", terms: &[(1.0, "merged"), (-1.0, "staged")] }];
     let other = results.compared(BaseFamily::Qwen3Vl, &REVERSED[0], "textual reasoning").unwrap();
     assert_eq!((other.corrected, other.estimate.value), (first.corrected, -first.estimate.value));
-    // Every comparison of the tables on this backbone is counted, once: more than any table has, fewer than all of them have.
+    // Every comparison of the tables on this backbone is counted once: more than any table has,
+    // fewer than all of them have.
     let sizes = tables::ALL.into_iter().filter(|one| one.backbones.contains(&BaseFamily::Qwen3Vl));
     let sizes: Vec<usize> = sizes.map(|one| one.contrasts.len() * one.columns.len()).collect();
     assert!(
@@ -304,7 +305,7 @@ fn a_claim_about_all_backbones_has_a_test_of_its_own() {
     assert!(results.pooled(tables::find("stage_order").unwrap()).is_empty());
 }
 
-/// The program with these arguments.
+/// Runs the program with these arguments.
 fn program(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_experiments")).args(arguments).output().unwrap()
 }
@@ -335,14 +336,14 @@ fn a_table_is_made_from_runs_and_made_again_from_results() {
     assert_eq!(result.after["visual_reasoning"].len(), 4);
     assert!(result.total.get(seethink::run::report::Meter::ForwardFlops).unwrap() > 1e6);
 
-    // Nothing is run again.
+    // No run is repeated.
     let metrics = micro.join("qwen3_vl/merged/seed-1/metrics.jsonl");
     let before = std::fs::metadata(&metrics).unwrap().modified().unwrap();
     let second = String::from_utf8_lossy(&run(&out).stdout).into_owned();
     assert!(second.contains("# Errors of perception") && !second.contains("1/"), "{second}");
     assert_eq!(std::fs::metadata(&metrics).unwrap().modified().unwrap(), before);
 
-    // Other settings are another experiment.
+    // Other settings are refused in the same folder.
     let other = program(&["table", "perception_errors", "--seeds", "1", "--out", &out]);
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(!other.status.success() && error.contains("run with other settings"), "{error}");
@@ -359,7 +360,7 @@ fn what_does_not_exist_is_named_with_what_does() {
     refused(&["table", "stage_order", "--scale", "tiny"], &["tiny", "micro or full"]);
     refused(&["table", "stage_order", "--backbone", "gpt"], &["gpt", "qwen3_vl"]);
     refused(&["run", "--arm", "sideways"], &["sideways", "text_first"]);
-    // One run under two names is made under one.
+    // A run under two names is made under one of them.
     refused(&["run", "--arm", "merged_as_released"], &["merged_frozen", "same effective settings"]);
     refused(&["table", "stage_order", "--set", "grpo.groupsize=4"], &["groupsize", "group_size"]);
 }

@@ -1,4 +1,4 @@
-//! How many completion tokens per second are sampled, scored and trained on.
+//! Throughput benchmark: completion tokens per second of sampling, log-probabilities and training.
 //!
 //! `cargo bench -p seethink-tests --bench throughput [-- --quick]` measures one training step of
 //! `configs/micro/qwen3_vl/staged.ron` on the visual problems: the same prompts, completions and settings for all three
@@ -30,7 +30,7 @@ use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, Share
 use std::path::Path;
 use std::time::Duration;
 
-/// The programs run with it, so the figures are theirs.
+/// The allocator of the programs, so that the figures are theirs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -59,7 +59,7 @@ fn throughput(criterion: &mut Criterion) {
     let roll_out = || generator.generate(&prompts, grpo.group_size, key, &mut |_, _| true).unwrap();
 
     let rollouts = roll_out();
-    // Random weights solve nothing; every other completion is called right.
+    // Random weights solve nothing; every other completion is counted as right.
     let rewards: Vec<f32> = (0..grpo.group_size).map(|completion| (completion % 2) as f32).collect();
     // The vision side learns, so image features are computed again instead of being kept from the rollout.
     let groups: Vec<GroupInput<'_>> = inputs

@@ -1,4 +1,5 @@
-//! Reads many files that are almost right: none may panic, and none may take more memory than its kind is allowed.
+//! Fuzzing of file formats: reads many slightly changed files: none may panic, and none may exceed
+//! the memory bound of its kind.
 //!
 //! `cargo run --release -p seethink-tests --example fuzz_files -- 100000 [KIND [SEED [FIRST]]]`
 //! The inputs from number FIRST on are fed; `1 KIND SEED NUMBER` feeds one again.
@@ -10,11 +11,11 @@ use fuzz::{Kind, counting::Counting, run};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Counts the memory that an input takes.
+/// Allocator that counts the memory that an input takes.
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Findings that are printed of each kind.
+/// Maximum number of findings that are printed of each kind.
 const SHOWN: usize = 10;
 
 fn main() -> ExitCode {

@@ -1,6 +1,8 @@
-//! Captions to perception problems, every hop, on the stamps of Tux Paint. See docs/perception-data.md.
+//! The perception pipeline from captions to problems, every hop, on the stamps of Tux Paint. See
+//! docs/perception-data.md.
 //!
-//! A script stands where the models would (`seethink_tests::stamps`): it shows the pipeline at work, and makes nothing to learn from.
+//! A script replaces the models (`seethink_tests::stamps`): it shows the pipeline at work, and its
+//! problems are not meant for training.
 
 use anyhow::{Result, bail};
 use clap::Parser;
@@ -13,19 +15,19 @@ struct Args {
     /// The folder of stamps, such as usr/share/tuxpaint/stamps.
     #[arg(long, value_name = "DIR")]
     stamps: Option<PathBuf>,
-    /// Folder of journals, report and problems; a run that was stopped goes on there.
+    /// Folder of journals, report and problems; a run that was stopped continues there.
     #[arg(long, value_name = "DIR", default_value = "runs/perception-stamps")]
     out: PathBuf,
-    /// Captions, at most.
+    /// Maximum number of captions.
     #[arg(long)]
     limit: Option<usize>,
-    /// Answers of each model from the picture, all of which must be wrong.
+    /// Number of answers of each model from the picture, all of which must be wrong.
     #[arg(long, default_value_t = 4)]
     image_attempts: usize,
-    /// Answers of each model from the caption, all of which must be right.
+    /// Number of answers of each model from the caption, all of which must be right.
     #[arg(long, default_value_t = 2)]
     caption_attempts: usize,
-    /// Seed of everything that is drawn.
+    /// Seed of all random draws.
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }

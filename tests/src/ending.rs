@@ -1,16 +1,16 @@
-//! A checkpoint's processor whose completions end otherwise.
+//! Processor of a checkpoint with other end-of-sequence tokens.
 
 use seethink::core::Image;
 use seethink::models::{Message, Processor, ProcessorError, PromptInput, VlmProcessor};
 
-/// The checkpoint's processor with other tokens that end a completion, or are never sampled.
+/// Processor of a checkpoint with other end-of-sequence and forbidden tokens.
 #[derive(Debug)]
 pub struct Ending {
-    /// Does everything else.
+    /// Processor for everything else.
     pub inner: VlmProcessor,
-    /// End a completion.
+    /// End-of-sequence tokens.
     pub eos: Vec<u32>,
-    /// Are never sampled.
+    /// Tokens that are never sampled.
     pub forbidden: Vec<u32>,
 }
 

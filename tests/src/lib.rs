@@ -1,4 +1,4 @@
-//! What tests of several files share; the tests themselves are in `tests/`.
+//! Code that tests of several files share; the tests themselves are in `tests/`.
 
 pub mod ending;
 pub mod others;

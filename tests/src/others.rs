@@ -1,23 +1,23 @@
-//! Models with random weights that are unlike the fixtures' where a configuration leaves a choice, one or two of each family,
-//! and something to show them.
+//! Models with random weights whose configurations differ from the fixtures', one or two of each
+//! family, and images for them.
 
 use seethink::burn::tensor::Device;
 use seethink::core::{Purpose, Rng};
 use seethink::models::{AnyBackbone, PixelTensor, Pixels, TokenRow};
 use serde_json::{Value, json};
 
-/// A model without weights, and the images that it can be shown.
+/// Configuration of a model, with images for it.
 #[derive(Debug, Clone)]
 pub struct Other {
-    /// What tests call it.
+    /// Name in tests.
     pub name: &'static str,
-    /// Its `config.json`.
+    /// Configuration of the model: `config.json`.
     pub config: Value,
-    /// Values of a flattened patch.
+    /// Number of values of a flattened patch.
     pub patch_len: usize,
     /// Grids of four images of two sizes (or numbers of tiles).
     pub grids: [[usize; 3]; 4],
-    /// Patches that become one image token.
+    /// Number of patches that become one image token.
     pub patches_per_token: usize,
 }
 
@@ -32,7 +32,7 @@ fn text(model_type: &str, more: &Value) -> Value {
     text
 }
 
-/// All of them.
+/// All configurations.
 pub fn others() -> Vec<Other> {
     let rope = |section: [usize; 3]| json!({"rope_type": "default", "rope_theta": 1e4, "mrope_section": section});
     let qwen = [[1, 2, 4], [1, 2, 4], [1, 4, 6], [1, 2, 4]];
@@ -97,7 +97,7 @@ pub fn others() -> Vec<Other> {
 }
 
 impl Other {
-    /// The model with random weights.
+    /// Creates the model with random weights.
     ///
     /// # Panics
     /// Never: the configurations are consistent.
@@ -106,7 +106,7 @@ impl Other {
         model.unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
-    /// Images of these grids, of noise.
+    /// Images of noise with these grids.
     pub fn pixels(&self, grids: &[[usize; 3]], seed: u64) -> PixelTensor {
         let mut pixels = Pixels { values: Vec::new(), grids: grids.to_vec() };
         let mut rng = Rng::new(seed, Purpose::World, &[]);
@@ -114,12 +114,13 @@ impl Other {
         pixels.to_tensor(&Device::default())
     }
 
-    /// Image tokens of a grid.
+    /// Number of image tokens of a grid.
     pub fn n_tokens(&self, grid: [usize; 3]) -> usize {
         grid.iter().product::<usize>() / self.patches_per_token
     }
 
-    /// `[text, an image of this grid, text]`. The positions are no family's own, but all that the models compute with.
+    /// A row `[text, an image of this grid, text]`. The positions are those of no family, but valid
+    /// input of every model.
     pub fn row(&self, grid: [usize; 3], n_text: usize, seed: u64) -> TokenRow {
         let mut rng = Rng::new(seed, Purpose::World, &[1]);
         let mut row = TokenRow { tokens: vec![3, 4], position_ids: vec![[0; 3], [1; 3]], ..TokenRow::default() };

@@ -1,4 +1,4 @@
-//! A small server on loopback that speaks OpenAI's dialect and does what a test says.
+//! Test server on loopback for OpenAI's API, with replies defined by a test.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -10,13 +10,13 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Status, further headers and body; `None` closes the connection.
+/// Reply: status, further headers and body; `None` closes the connection.
 pub type Reply = Option<(u16, &'static str, String)>;
 
-/// What the server does with a request, by its number and its body.
+/// Reply of the server to a request, from its number and its body.
 type Behaviour = dyn Fn(usize, &Value) -> Reply + Send + Sync;
 
-/// A server; the requests that it got.
+/// Server, with the requests that it received.
 #[derive(Debug)]
 pub struct Server {
     url: String,
@@ -24,7 +24,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to listen.
+    /// Starts the server.
     ///
     /// # Panics
     /// If loopback cannot be listened on.
@@ -42,7 +42,7 @@ impl Server {
         Self { url, requests }
     }
 
-    /// A client that makes so many tries and waits no time between them.
+    /// Client with this number of tries and no waiting time between them.
     pub fn endpoint(&self, tries: u32) -> Endpoint {
         Endpoint::new(EndpointOptions {
             url: self.url.clone(),
@@ -54,15 +54,15 @@ impl Server {
         })
     }
 
-    /// The requests that came, in order.
+    /// Requests received, in order.
     ///
     /// # Panics
-    /// If serving one of them failed.
+    /// If serving a request failed.
     pub fn requests(&self) -> Vec<Value> {
         self.requests.lock().unwrap().clone()
     }
 
-    /// How many came.
+    /// Number of requests received.
     pub fn n_requests(&self) -> usize {
         self.requests().len()
     }
@@ -95,10 +95,10 @@ fn serve(stream: TcpStream, seen: &Mutex<Vec<Value>>, behaviour: &Behaviour) {
     }
 }
 
-/// As many completions as were asked for.
+/// Reply with as many completions as the request asks for.
 ///
 /// # Panics
-/// If the request does not say how many.
+/// If the request has no number of completions.
 pub fn answer(request: &Value, text: impl Fn(usize) -> String) -> Reply {
     let n = request["n"].as_u64().unwrap() as usize;
     let choices: Vec<Value> =

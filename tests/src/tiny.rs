@@ -14,7 +14,7 @@ use seethink::train::{GrpoConfig, MemoryConfig, OptimizerConfig, PolicyLoss, Sch
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-/// The folder with the tiny tokenizer, template and image settings.
+/// Folder with the tiny tokenizer, template and image settings.
 pub fn checkpoint() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/qwen3_vl/checkpoint")
 }
@@ -43,7 +43,8 @@ pub fn grpo_config() -> GrpoConfig {
     }
 }
 
-/// The configuration of the fixture with a smaller model: two decoder layers, two vision blocks, one DeepStack level.
+/// Configuration of the fixture with a smaller model: two decoder layers, two vision blocks, one
+/// DeepStack level.
 ///
 /// # Panics
 /// If the fixture cannot be read.
@@ -65,13 +66,13 @@ pub fn config(vocab: usize, hidden: usize) -> Qwen3VlConfig {
     Qwen3VlConfig::from_json(json).expect("a consistent configuration")
 }
 
-/// A model for the fixture's tokenizer.
+/// Creates a model for the fixture's tokenizer.
 pub fn model(seed: u64) -> Qwen3Vl {
     config(1072, 32).init_seeded(seed, &Device::default())
 }
 
-/// The fixture's processor, except that every sixteenth token ends a completion: a random model then writes some of any
-/// length.
+/// Processor of the fixture, except that every sixteenth token ends a completion: a random model
+/// then writes completions of any length.
 ///
 /// # Panics
 /// If the fixture cannot be read.
@@ -91,7 +92,8 @@ pub fn problems(n: usize) -> Vec<Problem> {
     Capability::ALL.iter().flat_map(|capability| world.problems(Split::Train, capability, 1).take(n)).collect()
 }
 
-/// The share of letters in a completion: a random model earns some of it, and differs within a group.
+/// Reward: the share of letters in a completion. A random model earns a part, which differs within
+/// a group.
 #[derive(Debug, Clone, Copy)]
 pub struct LetterReward;
 
@@ -107,7 +109,7 @@ impl Reward for LetterReward {
     }
 }
 
-/// The bits of all weights, parameter by parameter.
+/// Bits of all weights, parameter by parameter.
 pub fn weights(model: &impl Module) -> Vec<Vec<u32>> {
     #[derive(Default)]
     struct Collect(Vec<Vec<u32>>);

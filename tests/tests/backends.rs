@@ -4,9 +4,10 @@
 //!
 //! - remote: every operation goes over a connection on loopback to a server whose device is `flex`, and comes back. The
 //!   tolerances are those of `flex`.
-//! - webgpu: kernels in WGSL on whatever the machine draws with; Mesa's software driver will do. Sums are done in another order
-//!   and functions are less exact, so tolerances are thirty times as wide. Without any driver there is nothing to test, which
-//!   fails only where the environment has `SEETHINK_WEBGPU=required`, as CI does.
+//! - webgpu: kernels in WGSL on the machine's graphics device; Mesa's software driver will do. Sums
+//!   are done in another order and functions are less exact, so tolerances are thirty times as
+//!   wide. Without any driver there is nothing to test, which fails only where the environment has
+//!   `SEETHINK_WEBGPU=required`, as CI does.
 
 use seethink::burn::server::{RemoteServer, WebSocketTransport};
 use seethink::burn::tensor::{Device, DeviceType};
@@ -15,7 +16,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::sync::OnceLock;
 
-/// A device behind a server that runs as long as the test.
+/// Settings for a device behind a server that runs as long as the test.
 fn remote() -> Settings {
     static ADDRESS: OnceLock<String> = OnceLock::new();
     let address = ADDRESS.get_or_init(|| {
@@ -34,7 +35,7 @@ fn remote() -> Settings {
     }
 }
 
-/// A device that computes in WGSL, if there is a driver.
+/// Settings for a device that computes in WGSL, if there is a driver.
 fn webgpu() -> Option<Settings> {
     if Device::enumerate(DeviceType::Wgpu).is_empty() {
         let required = std::env::var("SEETHINK_WEBGPU").is_ok_and(|value| value == "required");
@@ -44,8 +45,9 @@ fn webgpu() -> Option<Settings> {
     Some(Settings { device: Device::wgpu(Default::default()), slack: 30.0, ..Settings::new() })
 }
 
-/// Says on the terminal that a test passes without having tested anything. The harness keeps what tests print to itself unless they
-/// fail, but not what is written to the standard error stream itself.
+/// Reports on the terminal that a test passes without having tested anything. The harness shows
+/// what tests print only if they fail, but always shows what is written to the standard error
+/// stream itself.
 fn say_that_nothing_ran(test: &str) {
     let line =
         format!("{test} ran on nothing: there is no graphics driver (SEETHINK_WEBGPU=required makes that a failure)\n");

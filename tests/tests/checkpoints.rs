@@ -1,4 +1,4 @@
-//! Checkpoints written and read, and what is said about those that cannot be read.
+//! Tests of reading and writing checkpoints, and of the errors for those that cannot be read.
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn load(dir: &Path) -> Result<AnyBackbone, LoadError> {
     AnyBackbone::from_pretrained(dir, &Device::default())
 }
 
-/// The reference's Qwen3-VL, as its own type.
+/// Loads the reference's Qwen3-VL, as its own type.
 fn load_qwen3(dir: &Path) -> Result<Qwen3Vl, LoadError> {
     Qwen3Vl::from_pretrained(dir, &Device::default())
 }
@@ -35,7 +35,7 @@ fn refused(dir: &Path) -> String {
     format!("{error}{}", source.unwrap_or_default())
 }
 
-/// Weights and configuration of the reference's Qwen3-VL, for tests that change them.
+/// Copies weights and configuration of the reference's Qwen3-VL, for tests that change them.
 fn copy() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["config.json", "model.safetensors"] {
@@ -117,7 +117,7 @@ fn large_models_are_saved_in_shards_and_the_files_of_the_other_kind_leave() {
     }
     assert_eq!(bits(&load(dir.path()).unwrap()), bits(&model));
 
-    // Fewer shards, then none: nothing of the many is left.
+    // Fewer shards, then none: no file of the many is left.
     model.save_pretrained_with(dir.path(), SaveOptions { dtype: None, max_shard_bytes: 60_000 }).unwrap();
     assert!(names(dir.path()).len() < found.len());
     assert_eq!(bits(&load(dir.path()).unwrap()), bits(&model));
@@ -137,7 +137,8 @@ fn a_crash_while_saving_leaves_the_old_model_or_the_new_one_or_none() {
     let (old_bits, new_bits) = (bits(&old), bits(&new));
     let options = |max_shard_bytes| SaveOptions { dtype: None, max_shard_bytes };
     let (single, many, few) = (options(u64::MAX), options(20_000), options(60_000));
-    // From one file to several, the other way round, and among as many of the same or of other names.
+    // From one file to several, the other way round, and among as many files of the same or of
+    // other names.
     for (before, after) in [(single, many), (many, single), (many, few), (few, many), (many, many), (single, single)] {
         let mut seen = [0; 3];
         for n in 0.. {
@@ -157,13 +158,13 @@ fn a_crash_while_saving_leaves_the_old_model_or_the_new_one_or_none() {
                 assert!(seen[1] > 0 && names(dir.path()).iter().all(|name| !name.ends_with(".partial")));
                 break;
             }
-            // What is left does not stand in the way of the next attempt.
+            // The files that are left do not prevent the next attempt.
             if n % 5 == 0 {
                 new.save_pretrained_with(dir.path(), after).unwrap();
                 assert_eq!(found(dir.path()).unwrap(), new_bits);
             }
         }
-        // One file for one file is a single step.
+        // Replacing one file by one file is a single step.
         assert_eq!(seen[2] == 0, before == single && after == single, "{seen:?}");
     }
 }
@@ -247,7 +248,7 @@ fn half_precision_is_kept_when_asked() {
         let config: Value = serde_json::from_slice(&std::fs::read(again.path().join("config.json")).unwrap()).unwrap();
         let expected = if dtype == WeightDtype::Bf16 { "bfloat16" } else { "float16" };
         assert_eq!(config["text_config"]["dtype"], expected);
-        // Widened, it is the same numbers.
+        // The widened values are equal.
         assert_eq!(bits(&load(dir.path()).unwrap()), bits(&model));
     }
 }
@@ -262,7 +263,7 @@ fn an_index_leads_to_safetensors_files_beside_it_alone() {
         let message = refused(dir.path());
         assert!(message.contains("weight_map") && message.contains("same folder"), "{message}");
     }
-    // A pickle is no checkpoint, whatever is in it.
+    // A pickle is no checkpoint, whatever its content.
     let dir = copy();
     std::fs::rename(dir.path().join("model.safetensors"), dir.path().join("pytorch_model.bin")).unwrap();
     assert!(refused(dir.path()).contains("neither model.safetensors nor"));

@@ -1,4 +1,5 @@
-//! Every file under `configs/` is read, survives being written, and makes a curriculum.
+//! Every file under `configs/` can be read, is unchanged by writing and reading it again, and makes
+//! a curriculum.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]

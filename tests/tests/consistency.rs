@@ -1,4 +1,4 @@
-//! What can be computed in two ways comes out the same, in every family.
+//! Consistency: two ways to compute a result agree, in every family.
 
 use seethink::burn::module::Module;
 use seethink::burn::optim::GradientsParams;
@@ -10,14 +10,15 @@ use seethink_tests::parity::{Case, Reference, Tensors, cross_entropy, gradients_
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Two orders of summation in `f32`, on hidden states of order 1 and logits of order 10.
+/// Tolerance between two orders of summation in `f32`, on hidden states of order 1 and logits of
+/// order 10.
 const SAME: f32 = 5e-5;
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// Asserts that values are within `tolerance`, and prints how far apart they are.
+/// Asserts that values are within `tolerance`, and prints the largest difference.
 fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "{what}: number of values");
     let off = found
@@ -187,7 +188,7 @@ fn a_repeated_prompt_equals_rows_of_their_own() {
         let mut cache = model.empty_cache(2, seq + 1);
         model.hidden_states_cached(prefill, &mut cache);
         cache.repeat(2);
-        // The last row is finished: it leaves.
+        // The last row is finished and is removed.
         cache.select(&[0, 1, 2]);
         let next = |row: usize, token| {
             let mut next = TokenRow::default();

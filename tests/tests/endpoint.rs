@@ -1,4 +1,5 @@
-//! Chat completions from a small server on loopback, which refuses, stumbles and answers nonsense.
+//! Chat completions from a small server on loopback, which refuses, fails and sends malformed
+//! answers.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -83,7 +84,8 @@ fn a_server_that_takes_too_long_is_given_up_on() {
 fn pass_rates_come_from_an_endpoint_and_what_was_measured_is_kept() {
     let problems = tiny::problems(2);
     let right = problems[0].answer.clone();
-    // Right in every second attempt at problems with the first one's answer; the second batch of three has one that fails.
+    // Every second attempt gives the first problem's answer, right or wrong for the others; the
+    // second batch of three has an attempt that fails.
     let server = Server::start(move |number, request| {
         if number == 7 || number >= 9 {
             return Some((500, "", "broken".into()));

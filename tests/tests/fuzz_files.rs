@@ -6,11 +6,11 @@ mod fuzz;
 
 use fuzz::{Kind, counting::Counting, run};
 
-/// Counts the memory that an input takes.
+/// Allocator that counts the memory that an input takes.
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Kind, seed and number of inputs on which something went wrong once.
+/// Inputs that failed once: kind, seed and number.
 const FOUND: [(&str, u64, usize); 5] =
     [("parquet", 1, 1799), ("parquet", 1, 2706), ("parquet", 1, 3887), ("images", 1, 7204), ("images", 1, 42_481)];
 

@@ -1,6 +1,8 @@
-//! The mathematics of GRPO against other implementations, and against definitions where these leave gaps.
+//! Conformance of GRPO's formulas with other implementations, and with definitions where these
+//! leave gaps.
 //!
-//! `fixtures/grpo/README.md` says whose figures these are; tolerances are the fixture's own unless said.
+//! `fixtures/grpo/README.md` names the sources of the figures; tolerances are the fixture's own
+//! unless said.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -32,7 +34,7 @@ impl Case {
             .unwrap_or_else(|error| panic!("{}: {key}: {error}", self.id()))
     }
 
-    /// The values of a padded tensor that the mask keeps, flat.
+    /// Values of a padded tensor that the mask keeps, flat.
     fn tokens(&self, part: &str, key: &str, mask: &str) -> Vec<f32> {
         let (values, mask) = (self.rows(part, key), self.rows("inputs", mask));
         let kept = |(row, mask): (&Vec<f32>, &Vec<f32>)| {
@@ -73,7 +75,7 @@ fn vector(values: &[f32]) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), &Device::default())
 }
 
-/// A vector that a loss is differentiated by.
+/// Vector with respect to which a loss is differentiated.
 fn variable(values: &[f32]) -> Tensor<1> {
     vector(values).autodiff().require_grad()
 }
@@ -109,7 +111,7 @@ fn advantages() {
     }
 }
 
-/// Loss (the mean over tokens), its gradient, and the terms.
+/// Loss (the mean over tokens), its gradient, and the per-token terms.
 fn policy_loss(
     loss: &PolicyLoss,
     log_probs: &[f32],
@@ -181,7 +183,8 @@ fn trls_loss_with_its_kl_term() {
     }
 }
 
-/// The loss of one token and its derivative by the definition, in `f64`; the derivative is zero where a clip holds.
+/// Loss of one token and its derivative by the definition, in `f64`; the derivative is zero where a
+/// clip holds.
 fn definition(loss: &PolicyLoss, log_ratio: f64, advantage: f64) -> (f64, f64) {
     let ratio = log_ratio.exp();
     let clipped = ratio.clamp(1.0 - loss.clip_low, 1.0 + loss.clip_high);
@@ -220,7 +223,7 @@ fn every_region_of_the_clipped_loss() {
     assert_eq!(dual.iter().sum::<f32>(), 4.0, "ratios of 3.3 and 5 with two negative advantages");
     assert_eq!(values(terms.clipped_low), dual);
 
-    // Without a bound those four are what the clip alone makes of them.
+    // Without a bound those four have the value of the clip alone.
     let off = PolicyLoss { dual_clip: 0.0, ..loss };
     let (_, gradient, terms) = policy_loss(&off, &log_probs, &old, &advantages, None);
     let far = PolicyLoss { dual_clip: 1e9, ..loss };

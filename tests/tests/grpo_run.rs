@@ -1,4 +1,4 @@
-//! Whole GRPO runs of a tiny random model: the same again, interrupted and resumed, damaged, refused.
+//! Whole GRPO runs of a tiny random model: repeated, interrupted and resumed, damaged, refused.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -19,7 +19,8 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// Six steps: three that train everything on pictures, then three of the language model with a fresh optimiser and reference.
+/// Curriculum of six steps: three that train everything on pictures, then three of the language
+/// model with a fresh optimiser and reference.
 fn plan() -> Staged {
     let mut second = Stage::of(Capability::VISUAL_REASONING);
     second.trainable = Trainable::LANGUAGE_MODEL;
@@ -41,10 +42,10 @@ fn config() -> GrpoConfig {
     }
 }
 
-/// One run and how it is started.
+/// A run and its settings.
 struct Job {
     plan: Staged,
-    /// Puts the plan under rules.
+    /// Rules that wrap the curriculum.
     compose: fn(CurriculumConfig) -> CurriculumConfig,
     config: GrpoConfig,
     seed: u64,
@@ -72,7 +73,7 @@ impl Job {
         Self { resume: true, ..Self::new() }
     }
 
-    /// Stops where `when` says so.
+    /// Stops the run at the event for which `when` holds.
     fn stopped(mut self, mut when: impl FnMut(&Event<'_>) -> bool + Send + 'static) -> Self {
         let interrupter = self.interrupter.clone();
         self.observer = Box::new(move |event| {
@@ -83,7 +84,8 @@ impl Job {
         self
     }
 
-    /// A resumed run starts from other weights, so that all that matter come from the checkpoint.
+    /// Starts the run. A resumed run starts from other weights, so that all relevant weights come
+    /// from the checkpoint.
     fn run(self, folder: &Path) -> Result<Trained<Qwen3Vl>, TrainError> {
         let model = tiny::model(if self.resume { 99 } else { 3 });
         let problems = tiny::problems(6);
@@ -116,7 +118,7 @@ impl Job {
     }
 }
 
-/// The metrics of a run, without times.
+/// Metrics of a run, without times.
 fn records(folder: &Path) -> Vec<StepRecord> {
     let mut records = MetricsFile::read(&folder.join("metrics.jsonl")).unwrap();
     for record in &mut records {
@@ -131,7 +133,7 @@ fn assert_same_run(found: (&Trained<Qwen3Vl>, &Path), expected: (&Trained<Qwen3V
     assert!(tiny::weights(&found.0.model) == tiny::weights(&expected.0.model), "the weights differ");
 }
 
-/// The run that nothing disturbs.
+/// An undisturbed run.
 fn whole() -> (Trained<Qwen3Vl>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (Job::new().run(folder.path()).unwrap(), folder)
@@ -222,7 +224,8 @@ fn a_stage_overrides_prompt_reward_and_length() {
     assert!(error.contains("`everything`") && error.contains("[nothing]"), "{error}");
 }
 
-/// Half of a batch from the bank, groups in two portions, refused ones drawn for again, and weights.
+/// Wraps a curriculum in rules: half of a batch from the bank, groups in two portions, refused
+/// groups replaced, and weights.
 fn under_rules(plan: CurriculumConfig) -> CurriculumConfig {
     let filter = Filter { quantity: Quantity::Reward, low: 0.55, high: 1.0, inclusive: true };
     let weight = Weight::Focal { gamma: 0.5 };
@@ -244,7 +247,7 @@ fn groups_are_extended_refused_replaced_and_replayed_and_all_that_resumes() {
     let of = |key: &str| records[1..].iter().map(|record| record.metrics[key]).collect::<Vec<_>>();
     assert_eq!(expected.steps, 6);
     assert!(of("rollout/admitted").iter().any(|&share| share < 1.0), "{:?}", of("rollout/admitted"));
-    // Nothing is banked in the first step; later two of four places are the bank's.
+    // No group is banked in the first step; later two of four places are the bank's.
     assert_eq!(of("rollout/replayed")[..2], [0.0, 2.0]);
     assert!(of("curriculum/replay/bank").iter().all(|&n| n <= 6.0));
     let completions: Vec<f64> = records.iter().map(|record| record.metrics["rollout/completions"]).collect();
@@ -290,8 +293,8 @@ fn a_run_that_is_stopped_before_its_first_step_can_be_resumed() {
 #[test]
 fn a_crash_costs_the_steps_since_the_last_checkpoint_and_nothing_else() {
     let (expected, expected_folder) = whole();
-    // Soon after the start; and at step 4, which began with a reference of its own, when the checkpoint of step 3 still has the
-    // one before.
+    // Soon after the start; and at step 4, which began with a reference of its own, while the
+    // checkpoint of step 3 still has the reference before it.
     for (crash, before) in [(1, 0), (4, 3)] {
         let folder = tempfile::tempdir().unwrap();
         let at = move |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == crash);
@@ -317,7 +320,7 @@ fn burn_keeps_its_own_log_of_every_stage() {
 fn a_stage_applies_its_settings_and_leaves_the_stage_before_alone() {
     let (expected, expected_folder) = whole();
     let expected_records = records(expected_folder.path());
-    /// A setting of a stage, and the same of a run.
+    /// A setting of a stage, and the corresponding setting of a run.
     type Change = (&'static str, fn(&mut Stage), Option<fn(&mut GrpoConfig)>);
     let changes: [Change; 8] = [
         ("reset_optimizer", |stage| stage.reset_optimizer = false, None),
@@ -354,7 +357,7 @@ fn a_stage_applies_its_settings_and_leaves_the_stage_before_alone() {
         assert_eq!(records(folder.path())[..4], expected_records[..4], "{setting}: the first stage");
         assert!(tiny::weights(&changed.model) != tiny::weights(&expected.model), "{setting}: the second stage");
         let Some(of_run) = of_run else { continue };
-        // On its own the stage is a run with that setting, to the bit, and with no other.
+        // On its own the stage equals a run with that one setting changed, to the bit.
         let (mut plan, mut changed) = (second_stage(), config());
         of_stage(&mut plan.stages[0]);
         of_run(&mut changed);
@@ -438,7 +441,7 @@ fn two_checkpoints_are_kept_with_all_that_they_need() {
     assert_eq!(std::fs::read_dir(checkpoints).unwrap().count(), 3 + 2 * 3, "nothing else is left");
 }
 
-/// Counts its calls, and gives up at one of them because the run is to stop.
+/// Validation that counts its calls, and gives up at one of them because the run is to stop.
 struct Measure {
     stop_at: Option<usize>,
     interrupter: Interrupter,
@@ -487,7 +490,7 @@ fn an_interrupted_validation_is_made_up_for() {
 fn a_failed_validation_costs_no_step() {
     let job = |resume, fail_at| {
         let mut job = Job { resume, ..Job::new() };
-        // Nobody asks the run to stop: its validation fails.
+        // No interruption was requested: the validation fails.
         job.validate = Some(Box::new(Measure { stop_at: fail_at, interrupter: Interrupter::new() }));
         job
     };
@@ -516,7 +519,8 @@ fn a_frozen_vision_encoder_does_not_move_by_a_bit() {
     assert!(tiny::weights(&trained.model.vision) != tiny::weights(&start.vision));
 }
 
-/// The vision side learns, then rests: a reference from before must not be shown the features of after.
+/// The vision side learns, then is frozen: the reference must not use image features of the changed
+/// vision side.
 #[test]
 fn the_reference_sees_with_its_own_eyes() {
     let mut plan = plan();
@@ -587,7 +591,7 @@ fn a_folder_with_a_run_is_not_overwritten_and_another_run_is_not_continued() {
     assert!(job.error(folder.path()).contains("settings"));
     assert_eq!(std::fs::read(folder.path().join("metrics.jsonl")).unwrap(), before, "nothing was touched");
 
-    // What changes no result may differ.
+    // Settings that change no result may differ.
     let mut job = Job::resumed();
     job.config.memory.decode_batch = 5;
     job.config.checkpoint_every = 100;

@@ -1,4 +1,5 @@
-//! The gradients of an update: those of the loss as it is written down, however the work is cut up.
+//! Gradients of an update: equal to those of the loss as it is defined, however the batch is
+//! divided.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -16,18 +17,18 @@ use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, Polic
 use seethink_tests::ending::Ending;
 use seethink_tests::tiny;
 
-/// Relative to the norm of all gradients: two orders of summation in `f32`.
+/// Tolerance relative to the norm of all gradients: two orders of summation in `f32`.
 const SAME: f64 = 5e-6;
 const LOSS: PolicyLoss = PolicyLoss { clip_low: 0.2, clip_high: 0.3, dual_clip: 3.0, kl_coef: 0.1 };
 
-/// Completions that another policy wrote, held against a third.
+/// Completions of one policy, trained on another, with a third as the reference.
 struct World {
     policy: Policy<Qwen3Vl>,
     processor: Ending,
     prompts: Vec<PromptInput>,
     features: Vec<Option<VisualFeatures>>,
     groups: Vec<Group>,
-    /// `[group][completion]`
+    /// Advantages, `[group][completion]`.
     advantages: Vec<Vec<f32>>,
     reference: Policy<Qwen3Vl>,
 }
@@ -65,7 +66,8 @@ impl World {
         LogProbs { temperature: 0.8, forbidden: self.processor.forbidden_token_ids().to_vec(), chunk }
     }
 
-    /// Gradients and metrics of the update, its groups packed into rows of so many tokens.
+    /// Gradients and metrics of the update, with groups packed into micro-batches of at most so
+    /// many tokens.
     fn step(
         &self,
         policy: &Policy<Qwen3Vl>,
@@ -88,7 +90,7 @@ impl World {
         };
         let mut micro_batches = pack(!trainable.sees_gradients_in_vision());
         let pad_token = self.processor.pad_token_id();
-        // The reference has a vision side of its own.
+        // The reference has its own vision side.
         for (batch, seen) in micro_batches.iter_mut().zip(pack(false)) {
             batch.targets.reference_log_probs = self.reference.log_probs(&seen, &self.log_probs(chunk), pad_token);
         }
@@ -101,7 +103,7 @@ impl World {
         (output.grads, output.item)
     }
 
-    /// The mean loss over tokens as one graph, each completion in a row of its own.
+    /// Mean loss over tokens as one graph, each completion in a row of its own.
     fn plain_loss(&self) -> Tensor<1> {
         let mut losses = Vec::new();
         for ((group, prompt), advantages) in self.groups.iter().zip(&self.prompts).zip(&self.advantages) {
@@ -154,7 +156,7 @@ fn norm<'a>(values: impl IntoIterator<Item = &'a f32>) -> f64 {
     values.into_iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Norm of the difference over the norm of what is expected.
+/// Asserts that the norm of the difference is small relative to that of the expected gradients.
 fn assert_same(what: &str, found: &[Option<Vec<f32>>], expected: &[Option<Vec<f32>>]) {
     let has = |all: &[Option<Vec<f32>>]| all.iter().map(Option::is_some).collect::<Vec<_>>();
     assert_eq!(has(found), has(expected), "{what}: which parameters have gradients");

@@ -1,4 +1,5 @@
-//! Checkpoints from a small hub on the loopback interface, which leaves large files to a second host as the real one does.
+//! Downloads of checkpoints from a small hub on the loopback interface, which leaves large files to
+//! a second host as the real one does.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -16,23 +17,23 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
-/// What git calls a file that holds `{}`.
+/// Hash in git of a file that holds `{}`.
 const BRACES: &str = "9e26dfeeb6e641a33dae4961196235bdb965b21b";
 const SHARDS: [&str; 2] = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
 
-/// What a hub has, how it fails, and what it was asked.
+/// State of the hub: its files, its failures, and the requests received.
 #[derive(Default)]
 struct State {
     files: BTreeMap<String, Vec<u8>>,
-    /// Only for who shows it.
+    /// Token that requests must show.
     token: Option<&'static str>,
-    /// Bytes of a body after which the connection breaks, for one answer each.
+    /// Number of bytes after which the connection breaks, for one answer each.
     cuts: Vec<usize>,
-    /// Answers of the hub that are only an apology.
+    /// Number of answers of the hub with the status of a busy server.
     busy: usize,
-    /// The CDN answers a range with the whole.
+    /// True if the CDN answers a range with the whole file.
     ignores_ranges: bool,
-    /// The CDN sends other bytes than were promised.
+    /// True if the CDN sends other bytes than were promised.
     garbles: bool,
     requests: Vec<Request>,
 }
@@ -64,13 +65,13 @@ impl Request {
         Some(request)
     }
 
-    /// The file it is for.
+    /// Name of the requested file.
     fn file(&self) -> &str {
         self.path.rsplit('/').next().unwrap()
     }
 }
 
-/// Status, further headers, body.
+/// Answer: status, further headers, body.
 type Answer = (u16, String, Vec<u8>);
 
 struct Hub {
@@ -101,7 +102,7 @@ impl Hub {
         Self { state, endpoint: format!("http://{endpoint}"), home: TempDir::new().unwrap() }
     }
 
-    /// Two shards, and what must be left alone.
+    /// Hub with a checkpoint of two shards, and files that must not be downloaded.
     fn sharded() -> Self {
         let [first, second] = SHARDS;
         let index = format!(r#"{{"weight_map": {{"a": "{first}", "b": "{second}", "c": "{first}"}}}}"#);
@@ -121,12 +122,12 @@ impl Hub {
         change(&mut self.state.lock().unwrap());
     }
 
-    /// What was asked since the last call.
+    /// Requests since the last call.
     fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.lock().unwrap().requests)
     }
 
-    /// The ranges of the first shard that the CDN was asked for since the last call.
+    /// Ranges of the first shard that were requested from the CDN since the last call.
     fn ranges(&self) -> Vec<String> {
         let first = |request: &Request| request.host == "cdn" && request.file() == SHARDS[0];
         self.requests().into_iter().filter(first).map(|request| request.range.unwrap_or_default()).collect()
@@ -152,7 +153,7 @@ impl Hub {
     }
 }
 
-/// What the hub itself answers.
+/// Answer of the hub itself.
 fn hub(state: &State, request: &Request, cdn: SocketAddr) -> Answer {
     if state.token.is_some_and(|token| request.token.as_deref() != Some(&format!("Bearer {token}"))) {
         return (401, "X-Error-Code: GatedRepo\r\n".into(), vec![]);
@@ -179,7 +180,7 @@ fn hub(state: &State, request: &Request, cdn: SocketAddr) -> Answer {
     (200, format!("ETag: W/\"{etag}\"\r\n"), content.clone())
 }
 
-/// A host that answers one request per connection.
+/// Serves one request per connection.
 fn serve(
     host: &'static str,
     state: &Arc<Mutex<State>>,
@@ -211,7 +212,7 @@ fn serve(
     address
 }
 
-/// Bytes that repeat late, more than one read takes.
+/// Bytes that repeat late, and exceed one read.
 fn weights(seed: u32) -> Vec<u8> {
     (0..700_000_u32).map(|i| (i.wrapping_mul(i + seed) >> 7) as u8).collect()
 }
@@ -224,7 +225,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-/// An error with its sources.
+/// Message of an error with its sources.
 fn told(result: Result<PathBuf, HubError>) -> String {
     let error = result.unwrap_err();
     let sources = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
@@ -296,14 +297,14 @@ fn offline_the_cache_must_do() {
 #[test]
 fn a_cut_download_goes_on_where_it_stopped() {
     let hub = Hub::sharded();
-    // More cuts than tries: each brings something. The last brings nothing.
+    // More cuts than tries: each try brings a part. The last brings nothing.
     hub.set(|state| state.cuts = vec![300_000, 100_000, 100_000, 50_000, 0]);
     let folder = hub.get().unwrap();
     assert_eq!(fs::read(folder.join(SHARDS[0])).unwrap(), weights(3));
     let expected = ["", "bytes=300000-", "bytes=400000-", "bytes=500000-", "bytes=550000-", "bytes=550000-"];
     assert_eq!(hub.ranges(), expected);
 
-    // A host that knows no ranges starts again.
+    // A host that does not support ranges starts again.
     let hub = Hub::sharded();
     hub.set(|state| (state.cuts, state.ignores_ranges) = (vec![300_000, 400_000], true));
     assert_eq!(fs::read(hub.get().unwrap().join(SHARDS[0])).unwrap(), weights(3));

@@ -19,7 +19,7 @@ fn checkpoint(family: &str) -> PathBuf {
     fixtures("models").join(family).join("checkpoint")
 }
 
-/// The processor of a family in a run whose file says so of `images`.
+/// Processor of a family in a run whose file has these `images`.
 fn in_run(family: &str, images: &str) -> VlmProcessor {
     let file = tempfile::NamedTempFile::new().unwrap();
     let text = include_str!("../../configs/micro/qwen3_vl/staged.ron");
@@ -31,7 +31,7 @@ fn refused(family: &str, limits: ImageLimits) -> String {
     VlmProcessor::from_pretrained(&checkpoint(family)).unwrap().with_image_limits(&limits).unwrap_err().to_string()
 }
 
-/// Image tokens of a prompt with a grey picture of this size, counted in the prompt.
+/// Number of image tokens of a prompt with a grey picture of this size, counted in the prompt.
 fn n_tokens(processor: &VlmProcessor, width: u32, height: u32) -> usize {
     let image = Image::new(width, height, vec![127; 3 * (width * height) as usize]).unwrap();
     let messages = [Message { role: Role::User, content: vec![Content::Image] }];
@@ -83,7 +83,7 @@ fn a_limit_in_a_file_changes_the_tokens_of_qwen() {
             assert_eq!(n_tokens(&limited, side, side), expected, "{family} {max_pixels}");
             assert!(expected < 16);
         }
-        // Twice the side of the least picture: four times the cells.
+        // Twice the side of the smallest picture: four times the cells.
         let (small, least) = ((2.0 * cell) as u32, (16.0 * cell * cell) as u64);
         assert_eq!(n_tokens(&in_run(family, "()"), small, small), 4, "{family}");
         assert_eq!(n_tokens(&in_run(family, &format!("(min_pixels: {least})")), small, small), 16, "{family}");

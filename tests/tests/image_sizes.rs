@@ -21,7 +21,7 @@ fn json_fixture(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(fixture(name)).expect("fixture exists")).expect("fixture is JSON")
 }
 
-/// The picture as transformers 4.57 sees it, which drops transparency.
+/// Loads a picture as transformers 4.57 does, which drops transparency.
 fn image(name: &str) -> Image {
     let loader = ImageLoader { alpha: Alpha::Drop, ..ImageLoader::default() };
     loader.load(&ImageSource::Path(fixture("images").join(name))).expect("fixture images are fine")
@@ -37,7 +37,7 @@ fn floats(tensors: &SafeTensors<'_>, name: &str) -> Vec<f32> {
     tensor.data().chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])).collect()
 }
 
-/// An image processor of given settings, read from a folder as any other.
+/// Image processor with given settings, read from a folder as any other.
 fn image_processor(settings: &Value) -> NativeResolution {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("preprocessor_config.json"), settings.to_string()).expect("it can be written to");
@@ -67,7 +67,8 @@ fn sizes_equal_the_reference() {
     assert_eq!(n_rows, 736);
 }
 
-/// InternVL's image processor with tiles of this size; all else is the tiny checkpoint's.
+/// Image processor of InternVL with tiles of this size; all other settings are the tiny
+/// checkpoint's.
 fn tiles(tile: u64, patch: u64, min: u64, max: u64) -> Tiles {
     let source = fixture("internvl3/checkpoint");
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -107,7 +108,8 @@ fn tilings_equal_the_reference() {
     assert!(n_rows > 100, "{n_rows} rows");
 }
 
-/// `[tiles, 3, height, width]` of the reference at the flat index of its own layout, from our patches.
+/// Value at the flat index of the reference's layout, `[tiles, 3, height, width]`, from our
+/// patches.
 fn tile_value(values: &[f32], index: usize, tile: usize, patch: usize) -> f32 {
     let (x, y) = (index % tile, index / tile % tile);
     let (channel, n) = (index / tile.pow(2) % 3, index / tile.pow(2) / 3);

@@ -1,4 +1,4 @@
-//! A judge on loopback says why answers are wrong.
+//! Error analysis by a judge model on loopback, which gives the reasons for wrong answers.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -11,7 +11,7 @@ use serde_json::json;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Answers to five problems, one of them right, as a run keeps them.
+/// Answers to five problems, one of them right, in the format of a run.
 fn samples(folder: &Path) -> PathBuf {
     let mut png = std::io::Cursor::new(Vec::new());
     image::RgbImage::from_pixel(4, 3, image::Rgb([9, 9, 200])).write_to(&mut png, image::ImageFormat::Png).unwrap();
@@ -36,7 +36,8 @@ fn wrong_answers_are_judged_once_and_what_was_judged_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let answers = wrong_answers(&samples(folder.path())).unwrap();
     assert_eq!(answers.len(), 4, "the right one is no matter of a judge");
-    // The third request fails for good; what is answered says perception of even readings and rambles about one.
+    // The third request fails for good; the other replies name perception for 0 and 2, reasoning
+    // for 1, and no cause otherwise.
     let server = Server::start(|number, request| {
         let text = request["messages"][0]["content"].to_string();
         if number == 2 {
@@ -56,7 +57,7 @@ fn wrong_answers_are_judged_once_and_what_was_judged_is_kept() {
     assert!(matches!(&error, JudgeError::Endpoint(_)) && error.to_string().contains("not now"), "{error}");
     assert!(labels(&out).unwrap().len() >= 2);
 
-    // Half a line at the end is what a killed program leaves.
+    // A killed program leaves half a line at the end.
     let kept = std::fs::read_to_string(&out).unwrap();
     std::fs::write(&out, kept + "{\"problem\": \"00").unwrap();
     let n_before = (server.n_requests(), labels(&out).unwrap().len());
@@ -69,7 +70,8 @@ fn wrong_answers_are_judged_once_and_what_was_judged_is_kept() {
     assert!(perception.interval.is_some_and(|interval| interval.low < 0.5 && interval.high > 0.5));
     assert_eq!(labels(&out).unwrap().len(), 4);
 
-    // The judge sees the picture, the question without its placeholder, both answers and how to answer.
+    // The judge receives the picture, the question without its placeholder, both answers and the
+    // instructions.
     let request = server.requests()[0].to_string();
     for expected in
         ["data:image/png;base64,", "Add up the top row.", "Right answer: 8", "boxed", "perception, reasoning, unclear"]
@@ -78,7 +80,7 @@ fn wrong_answers_are_judged_once_and_what_was_judged_is_kept() {
     }
     assert!(!request.contains("<image>"));
 
-    // People looked at two of them, and see one otherwise.
+    // People labelled two of the answers, one of them differently.
     let people = folder.path().join("people.jsonl");
     let label = |problem: &str, cause: &str| json!({ "problem": problem, "step": 60, "cause": cause }).to_string();
     let text = [label("0000000000000000", "perception"), label("0000000000000001", "perception")].join("\n");

@@ -24,15 +24,15 @@ const PATCH: u64 = 3 * 2 * 16 * 16;
 const VISION: u64 = 16;
 const BLOCKS: u64 = 2;
 const VISION_MLP: u64 = 24;
-/// Four patches side by side.
+/// Channels of a merged cell: four patches side by side.
 const MERGED: u64 = 4 * VISION;
 
-/// A row times a matrix: for each output a product and a sum per input.
+/// Operations of a row times a matrix: for each output a product and a sum per input.
 fn product(inputs: u64, outputs: u64) -> u64 {
     (0..outputs).map(|_| 2 * inputs).sum()
 }
 
-/// A token through the weights of the decoder.
+/// Operations of a token with the weights of the decoder.
 fn weights() -> u64 {
     let (queries, keys) = (product(HIDDEN, HEADS * HEAD), product(HIDDEN, HEAD));
     let attention = queries + keys + keys + product(HEADS * HEAD, HIDDEN);
@@ -40,7 +40,8 @@ fn weights() -> u64 {
     (0..LAYERS).map(|_| attention + swiglu).sum()
 }
 
-/// A token and the tokens that it sees: a score and a share of a value for each of them, in each head of each layer.
+/// Operations of a token with the tokens that it sees: a score and a share of a value for each of
+/// them, in each head of each layer.
 fn attention(n_seen: usize) -> u64 {
     let mut n = 0;
     for _layer in 0..LAYERS {
@@ -57,7 +58,8 @@ fn head() -> u64 {
     product(HIDDEN, VOCAB)
 }
 
-/// The pictures of a prompt, through the encoder and through the projector with its one DeepStack level.
+/// Operations of the pictures of a prompt, through the encoder and through the projector with its
+/// one DeepStack level.
 fn vision(prompt: &PromptInput) -> [u64; 2] {
     let block = product(VISION, 3 * VISION)
         + product(VISION, VISION)
@@ -68,7 +70,8 @@ fn vision(prompt: &PromptInput) -> [u64; 2] {
     [prompt.pixels.n_patches() as u64 * patch, prompt.image_tokens.len() as u64 * 2 * merger]
 }
 
-/// Operations of a row of the update: weights, attention and head of the prompt and of each completion after it.
+/// Operations of a row of the update: weights, attention and head of the prompt and of each
+/// completion after it.
 fn row(n_prompt: usize, completions: &[usize]) -> [u64; 3] {
     let mut row = [0; 3];
     (1..=n_prompt).for_each(|seen| row[1] += attention(seen));
@@ -84,8 +87,8 @@ fn row(n_prompt: usize, completions: &[usize]) -> [u64; 3] {
     row
 }
 
-/// The decoding of sequences of these lengths together, `(prompt, completion)`: a row leaves when a quarter of those in the batch
-/// is finished, and until then reads on.
+/// Operations of decoding sequences of these lengths together, `(prompt, completion)`: a row leaves
+/// when a quarter of those in the batch is finished, and until then reads on.
 fn decoding(sequences: &[(usize, usize)]) -> (u64, u64) {
     let (mut flops, mut n_waiting) = (0, 0);
     let mut batch = sequences.to_vec();
@@ -103,8 +106,8 @@ fn decoding(sequences: &[(usize, usize)]) -> (u64, u64) {
     (flops, n_waiting)
 }
 
-/// Three steps of four problems: two that train everything, one that trains the decoder. The first two problems of a step get two
-/// more completions after their first two.
+/// Curriculum of three steps of four problems: two that train everything, one that trains the
+/// decoder. The first two problems of a step get two more completions after their first two.
 #[derive(Debug)]
 struct Plan {
     stages: Vec<Stage>,
@@ -130,7 +133,7 @@ impl Curriculum for Plan {
     }
 }
 
-/// Writes down the lengths of completions.
+/// Reward that records the lengths of completions.
 #[derive(Clone, Default)]
 struct Listening(Arc<Mutex<BTreeMap<ProblemId, Vec<usize>>>>);
 
@@ -198,7 +201,8 @@ fn a_run_costs_what_its_products_are() {
             let places = ids.iter().flat_map(|&id| which.clone().map(move |place| (id, place)));
             places.map(|(id, place)| (prompts[&id].tokens.len(), lengths[&id][place])).collect()
         };
-        // The first two problems are read and looked at a second time for their second two completions.
+        // The first two problems are prefilled and their images encoded a second time for their
+        // second two completions.
         for (ids, which) in [(batch, 0..2), (&batch[..2], 2..4)] {
             for prompt in ids.iter().map(|id| &prompts[id]) {
                 let n_prompt = prompt.tokens.len();
@@ -219,9 +223,11 @@ fn a_run_costs_what_its_products_are() {
             expected.completions += completions.len() as u64;
             expected.tokens_generated += completions.iter().sum::<usize>() as u64;
             expected.tokens_trained += (prompt.tokens.len() + completions.iter().sum::<usize>()) as u64;
-            // The reference; it looks for itself in the second step, when the policy's vision side is no longer its own.
+            // The reference; it encodes images itself in the second step, when the policy's vision
+            // side differs from its own.
             forward += weights + attention + head + if step == 1 { encoder + projector } else { 0 };
-            // The update: blocks twice, the head once; and backwards two products where there was one.
+            // The update: blocks twice, the head once; and backwards two products for each of the
+            // forward pass.
             forward += 2 * (weights + attention) + head;
             backward += 2 * (weights + attention + head);
             if step < 2 {

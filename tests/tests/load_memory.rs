@@ -1,8 +1,8 @@
-//! Loading a checkpoint takes little more memory than the model that comes out of it.
+//! Memory of loading a checkpoint: little more than that of the loaded model.
 //!
-//! A process of its own loads the checkpoint, so that what it took at most is what loading took. The model has the
-//! proportions of a published one of 2 billion parameters: the embedding table, the largest tensor, is a seventh of it. It
-//! takes more than a gigabyte in the format in which it is loaded.
+//! A process of its own loads the checkpoint, so that its peak memory is that of loading. The model
+//! has the proportions of a published one of 2 billion parameters: the embedding table, the largest
+//! tensor, is a seventh of it. It takes more than a gigabyte in the format in which it is loaded.
 //! Linux only: the figures are those of `/proc/self/status`.
 #![cfg(target_os = "linux")]
 // Helpers of tests fail as tests do.
@@ -16,18 +16,20 @@ use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 
-/// The programs run with it.
+/// The allocator of the programs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Peak over the bytes of the loaded model: beside it there is a strip of one tensor, and what the allocator rounds up.
+/// Maximum ratio of the peak to the bytes of the loaded model: beside the model there is a strip of
+/// one tensor, and the allocator rounds up.
 const ALLOWED: f64 = 1.15;
 
-/// Where the other process finds the checkpoint, and in which format it loads it.
+/// Environment variables of the other process: folder of the checkpoint, and format in which it is
+/// loaded.
 const FOLDER: &str = "SEETHINK_TEST_CHECKPOINT";
 const DTYPE: &str = "SEETHINK_TEST_DTYPE";
 
-/// 290 million parameters, or twice as many.
+/// Configuration of a model with 290 million parameters, or twice as many.
 fn config(n_layers: usize) -> Qwen3VlConfig {
     let config = json!({
         "model_type": "qwen3_vl", "image_token_id": 1, "tie_word_embeddings": true,
@@ -44,7 +46,7 @@ fn config(n_layers: usize) -> Qwen3VlConfig {
     Qwen3VlConfig::from_json(config).unwrap()
 }
 
-/// A line of `/proc/self/status`, bytes.
+/// Value of a line of `/proc/self/status`, bytes.
 fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();

@@ -1,4 +1,5 @@
-//! Pass rates of a tiny random model: the same attempts whether interrupted, raised later, or made at once.
+//! Pass rates of a tiny random model: the same attempts whether interrupted, extended later, or
+//! made at once.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]

@@ -34,7 +34,7 @@ const COLOURS: [(&str, [u8; 3]); 4] =
     [("red", [220, 30, 30]), ("green", [30, 160, 30]), ("blue", [30, 30, 220]), ("white", [250, 250, 250])];
 const N: usize = 12;
 
-/// A folder of pictures of one colour each and a file of captions that tell it.
+/// Folder of pictures of one colour each and a file of captions that name the colour.
 struct World(TempDir);
 
 impl World {
@@ -101,7 +101,7 @@ fn remote<'a>(endpoint: &'a Endpoint, prompt: &'a PromptFormat) -> Remote<'a> {
     Remote { endpoint, prompt, images: ImageLimits::default(), sampling: sampling(), seed: 5, parallel: 3 }
 }
 
-/// All hops; `progress` may stop them.
+/// Runs all hops; `progress` may stop them.
 fn hops(
     perception: &mut Perception,
     endpoint: &Endpoint,
@@ -120,7 +120,7 @@ fn run(world: &World, out: &str, server: &Server) -> Result<Report, PerceptionEr
     asked.map(|()| report)
 }
 
-/// The parts of a request's last message: its text, and the colour of its picture.
+/// Text and colour of the picture in a request's last message.
 fn parts(request: &Value) -> (String, Option<[u8; 3]>) {
     let content = request["messages"].as_array().unwrap().last().unwrap()["content"].as_array().unwrap();
     let text = content.iter().filter_map(|part| part["text"].as_str()).collect();
@@ -131,7 +131,8 @@ fn parts(request: &Value) -> (String, Option<[u8; 3]>) {
     (text, content.iter().find(|part| part["type"] == "image_url").map(|part| pixel(&part["image_url"]["url"])))
 }
 
-/// A model that writes questions about colours, reads captions, and takes red for green and green for red in pictures.
+/// Scripted model that writes questions about colours, reads captions, and takes red for green and
+/// green for red in pictures.
 fn says(request: &Value) -> String {
     let (text, pixel) = parts(request);
     if let Some(caption) = text.strip_prefix(INSTRUCTION) {
@@ -262,7 +263,7 @@ fn defect_20_every_request_is_a_chat_and_views_differ_in_what_is_shown_only() {
 #[test]
 fn defect_21_a_malformed_question_costs_itself_only() {
     let world = World::new();
-    // Number 3 has its question in the second try, number 7 never; the try is in the seed.
+    // Number 3 gets its question in the second try, number 7 never; the try is in the seed.
     let server = Server::start(|_, request| {
         let (text, _) = parts(request);
         let bad = text.starts_with(INSTRUCTION)
@@ -278,7 +279,7 @@ fn defect_21_a_malformed_question_costs_itself_only() {
     assert_eq!(rejected, 3);
 }
 
-/// Passes on to another solver and counts pictures in memory.
+/// Solver that forwards to another and counts pictures in memory.
 struct Counting<'a> {
     inner: Remote<'a>,
     most: RefCell<usize>,
@@ -336,7 +337,7 @@ fn defect_27_the_seed_is_recorded_and_sent_and_attempts_come_together() {
         let (text, pixel) = parts(&request);
         let n = if text.starts_with(INSTRUCTION) { 1 } else { 2 + usize::from(pixel.is_some()) };
         assert_eq!((&request["seed"], &request["n"]), (&json!(5), &json!(n)));
-        // What is not asked for is not sent: nothing is implicit.
+        // Parameters that were not given are not sent: none is implicit.
         let keys: Vec<&String> = request.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["model", "messages", "n", "seed", "temperature", "top_p", "max_tokens"]);
     }
@@ -361,7 +362,7 @@ fn defect_28_a_kept_problem_is_asked_in_training_as_it_was_asked_from_its_pictur
     let server = Server::start(|_, request| well(request));
     run(&world, "out", &server).unwrap();
     let asked = server.requests();
-    // As `seethink data pass-rate` asks, and as training prompts.
+    // In the form of `seethink data pass-rate`, and as training prompts.
     let problems = kept(&world, "out");
     let mut table = PassRateTable::open(world.path("rates.jsonl"), &Map::new()).unwrap();
     let (endpoint, trained) = (server.endpoint(1), PromptFormat::default());
@@ -523,7 +524,7 @@ fn other_settings_are_refused_and_more_of_the_same_is_not() {
         let message = world.open_with("out", change).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
-    // More attempts: only what is lacking is asked for.
+    // More attempts: only the missing ones are requested.
     let before = server.n_requests();
     let mut perception = world.open_with("out", |options| options.rule.image_attempts = 5).unwrap();
     assert_eq!((perception.open_answers(0, View::Image), perception.open_answers(0, View::Caption)), (N, 0));
@@ -559,7 +560,7 @@ fn models_in_process_answer_too() {
     assert_eq!(report.kept(), 0, "six random tokens name no option three times");
     let rows = world.rows("out/answers-eyes-image.jsonl");
     assert!(rows[1..].iter().all(|row| row["raw"].as_array().unwrap().len() == 3));
-    // A writer that writes noise makes no question, and stops nothing.
+    // A writer that writes noise makes no question, and does not stop the run.
     let mut perception = world.open("noise");
     let writer = InProcess { generator: generator(), prompt: &bare, seed: 5 };
     perception.write_questions(&writer, &mut |_, _| true).unwrap();

@@ -15,7 +15,8 @@ fn job(stamps: &Path, out: &Path) -> Job {
     Job { stamps: stamps.to_owned(), out: out.to_owned(), limit: None, rule, seed: 0 }
 }
 
-/// What holds of every run: nothing is lost between hops, and what is kept can be trained on.
+/// Checks every run: nothing is lost between hops, and the problems that are kept can be trained
+/// on.
 fn check(report: &Report, out: &Path) {
     assert_eq!(report.captions, report.questions + report.without_question);
     assert_eq!(report.verdicts.values().sum::<usize>(), report.questions - report.duplicates);
@@ -45,7 +46,7 @@ fn generated_stamps_go_through_every_hop() {
     let report = job(&stamps, &out).run().unwrap();
     assert_eq!(report.captions, 24);
     check(&report, &out);
-    // The eyes see the colour, so what they see wrongly is what the caption says otherwise.
+    // `scripted-eyes` sees the colour, so it is wrong where the caption names another.
     let data = DataConfig::folder(out.join("problems"));
     for split in Split::ALL {
         for problem in data.problems(split, None).unwrap() {

@@ -1,4 +1,5 @@
-//! The processors beyond the reference: any size of image, hostile text, broken folders.
+//! Processors on input that the reference does not have: any size of image, hostile text, broken
+//! folders.
 
 use proptest::prelude::*;
 use seethink::core::{Capability, Image, Problem};
@@ -15,7 +16,7 @@ use std::sync::LazyLock;
 /// Folders of the fixtures.
 const FAMILIES: [&str; 4] = ["qwen2_5_vl", "qwen3_vl", "internvl3", "internvl3_5"];
 
-/// Of each family.
+/// Processors of all families.
 static OF_FAMILIES: LazyLock<[VlmProcessor; 4]> = LazyLock::new(|| {
     FAMILIES.map(|family| {
         let checkpoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(family).join("checkpoint");
@@ -23,7 +24,7 @@ static OF_FAMILIES: LazyLock<[VlmProcessor; 4]> = LazyLock::new(|| {
     })
 });
 
-/// Of Qwen3-VL.
+/// Processor of Qwen3-VL.
 static PROCESSOR: LazyLock<VlmProcessor> =
     LazyLock::new(|| VlmProcessor::from_pretrained(&checkpoint()).expect("the tiny checkpoint is whole"));
 
@@ -122,7 +123,7 @@ fn placeholders_and_images_are_counted() {
     let error = PROCESSOR.encode(&one, &[grey(9, 9), grey(9, 9)]).expect_err("too many images");
     assert_eq!(error.to_string(), "image placeholders in the rendered prompt: 1, images given: 2");
     assert!(PROCESSOR.encode(&one, &[]).is_err());
-    // This template shows no images of the system's.
+    // This template shows no images of the system turn.
     let system = Message { role: Role::System, content: vec![Content::Image, text("Look.")] };
     let error = PROCESSOR.encode(&[system], &[grey(9, 9)]).expect_err("a lost image");
     assert_eq!(error.to_string(), "image placeholders in the rendered prompt: 0, images given: 1");
@@ -149,7 +150,7 @@ fn tokens_that_a_model_must_not_write() {
     assert_eq!(PROCESSOR.decode(&[1024, 1071, 1025, 1002]).expect("any ids"), "<think></think>");
 }
 
-/// A copy of the checkpoint's folder in which some files are replaced, or with `None` removed.
+/// Copies the checkpoint's folder with some files replaced, or with `None` removed.
 fn folder(changes: &[(&str, Option<&str>)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for entry in std::fs::read_dir(checkpoint()).expect("fixture exists") {

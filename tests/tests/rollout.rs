@@ -1,4 +1,5 @@
-//! Rollouts: what they depend on and what not, what they may write, and that training computes the same log-probabilities.
+//! Rollouts: independence of batching, tokens that may be sampled, and equality of
+//! log-probabilities with those of training.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -12,7 +13,8 @@ use seethink::train::{GroupInput, LogProbs, MicroBatch, Policy};
 use seethink_tests::ending::Ending;
 use seethink_tests::tiny;
 
-/// Two orders of summation in `f32`: a batch of another size, or the whole sequence at once.
+/// Tolerance between two orders of summation in `f32`: a batch of another size, or the whole
+/// sequence at once.
 const SAME: f32 = 1e-5;
 const KEY: DrawKey = DrawKey { seed: 7, purpose: Purpose::Rollout, step: 3 };
 
@@ -24,7 +26,7 @@ struct World {
 }
 
 impl World {
-    /// Two problems of each capability: with and without images, of different lengths.
+    /// Creates two problems of each capability: with and without images, of different lengths.
     fn new() -> Self {
         let (processor, problems) = (tiny::processor(), tiny::problems(2));
         let format = PromptFormat::default();
@@ -36,7 +38,7 @@ impl World {
         Generator { model: &self.model, processor: &self.processor, sampling, max_batch }
     }
 
-    /// Completions of the problems with these indices.
+    /// Samples completions of the problems with these indices.
     fn roll_out(&self, which: &[usize], n: usize, sampling: Sampling, max_batch: usize, key: DrawKey) -> Rollouts {
         let prompt = |&i: &usize| Prompt::new(self.problems[i].id, &self.prompts[i]);
         let prompts: Vec<Prompt<'_>> = which.iter().map(prompt).collect();

@@ -1,4 +1,5 @@
-//! Runs that a model has no room for: refused before their first step, with the numbers.
+//! Runs that exceed the model's positions or the memory: refused before their first step, with the
+//! numbers.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -15,7 +16,7 @@ use seethink::train::{Grpo, GrpoConfig, Interrupter, Sft, SftConfig, SftData, Tr
 use seethink_tests::tiny::{self, LetterReward};
 use std::sync::Arc;
 
-/// The tiny model with so many positions.
+/// The tiny model with this maximum number of positions.
 fn model(max_positions: usize) -> Qwen3Vl {
     let mut json = tiny::config(1072, 32).json().clone();
     json["text_config"]["max_position_embeddings"] = max_positions.into();
@@ -39,14 +40,14 @@ fn course(plan: Staged, problems: &[Problem]) -> Course {
     CurriculumConfig::Staged(plan).build(&Corpus::new(problems.iter().map(CorpusEntry::from)).unwrap(), 1).unwrap()
 }
 
-/// Tokens of the longest prompt, by making them all.
+/// Length of the longest prompt in tokens, by encoding all prompts.
 fn longest(format: &PromptFormat) -> usize {
     let problems = tiny::problems(4);
     let lengths = problems.iter().map(|problem| format.encode(&tiny::processor(), problem).unwrap().tokens.len());
     lengths.max().unwrap()
 }
 
-/// Starts a run, and says why it does not begin; nothing may be heard or written.
+/// Starts a run and returns its error; no event may be reported and no file written.
 fn refused(config: GrpoConfig, plan: Staged, model: Qwen3Vl) -> String {
     let (folder, problems) = (tempfile::tempdir().unwrap(), tiny::problems(4));
     let grpo = Grpo {
@@ -111,7 +112,7 @@ fn prompts_longer_than_the_model_has_positions_for_do_not_start() {
     let prompt = longest(&config(8).prompt);
     let error = refused(config(8), plan(), model(prompt));
     assert!(error.contains(&format!("prompts of fewer than {prompt}")), "{error}");
-    // What one stage alone appends counts too.
+    // A suffix of one stage alone counts too.
     let suffix = " again and again".repeat(100);
     let long = longest(&PromptFormat { system: None, suffix: suffix.clone() });
     let mut plan = plan();

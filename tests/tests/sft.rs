@@ -13,7 +13,7 @@ use seethink_tests::tiny;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
-/// What was heard of a run: split, examples seen, examples in an epoch, loss.
+/// Progress reports of a run: split, examples seen, examples in an epoch, loss.
 type Heard = Vec<(Split, usize, usize, f64)>;
 
 fn config() -> SftConfig {

@@ -29,7 +29,8 @@ fn check(tokenizer: &Tokenizer, cases: &Value) {
         assert_eq!(ids, expected, "{text:?}");
         assert_eq!(tokenizer.decode(&ids, false).expect("its own ids"), case["decoded"], "{text:?}");
         assert_eq!(tokenizer.decode(&ids, true).expect("its own ids"), case["decoded_skip_special"], "{text:?}");
-        // Taken as data, a text comes back whole, special tokens and all, and none of its ids acts.
+        // Encoded as data, a text comes back whole, special tokens included, and none of its ids
+        // acts.
         let plain = tokenizer.encode_plain(text).expect("any text can be encoded");
         assert_eq!(tokenizer.decode(&plain, true).expect("its own ids"), case["decoded"], "{text:?}");
         assert_eq!(plain == ids, case["decoded"] == case["decoded_skip_special"], "{text:?}");

@@ -1,4 +1,4 @@
-//! `seethink curriculum`: what a curriculum trains when.
+//! `seethink curriculum`: the plan of a curriculum.
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -9,36 +9,39 @@ use std::path::PathBuf;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Draws which cell of capability × difficulty is trained when: exactly for static curricula, by simulation for those that adapt.
+    /// Draws the plan of a curriculum as shares of capability × difficulty cells over the steps:
+    /// exactly for static curricula, by simulation for adaptive ones.
     Show(Show),
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Show {
-    /// A configuration file of a run.
+    /// Configuration file of a run.
     config: PathBuf,
     /// Overrides of the configuration, such as curriculum.Staged.order=EasyToHard; may be given several times.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Write the plan as a figure: a name that ends in .svg or .png.
+    /// Write the plan as a figure: a file name that ends in .svg or .png.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// What difficulty goes by, such as PassRate or Score("operations"); the pass rate where all problems have one.
+    /// Axis of difficulty, such as PassRate or Score("operations"); the pass rate where all
+    /// problems have one.
     #[arg(long, value_name = "AXIS", value_parser = axis)]
     difficulty: Option<Axis>,
-    /// Levels of difficulty.
+    /// Number of difficulty levels.
     #[arg(long, default_value_t = 4)]
     bins: u32,
-    /// Steps to show, at most: not every curriculum ends.
+    /// Maximum number of steps to show: not every curriculum ends.
     #[arg(long, default_value_t = 1000)]
     steps: usize,
-    /// What the simulated learner gains from a group at a pass rate of a half: logits of its capability.
+    /// Learning rate of the simulated learner: gain in logits of a capability from a group at a
+    /// pass rate of a half.
     #[arg(long, default_value_t = 0.005)]
     learning_rate: f64,
-    /// Share of a gain that other capabilities get.
+    /// Share of a gain that transfers to the other capabilities.
     #[arg(long, default_value_t = 0.3)]
     transfer: f64,
-    /// Characters of time in the terminal.
+    /// Width of the plan in the terminal, characters.
     #[arg(long, default_value_t = 72)]
     columns: usize,
 }

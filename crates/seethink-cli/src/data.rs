@@ -1,4 +1,4 @@
-//! `seethink data`: what can be done with problems before training.
+//! `seethink data`: preparation of problems before training.
 
 use crate::perception;
 use anyhow::{Context, Result, bail};
@@ -24,33 +24,38 @@ use std::time::Duration;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Checks every row of a data set and tells what is in it; a file that was checked before is read only if it changed.
+    /// Checks every row of a data set and reports its statistics; a file that was checked before is
+    /// read only if it changed.
     Check(Check),
-    /// Measures how often a model solves each training problem. A measurement that was stopped goes on where it was; more attempts can be
-    /// asked for later.
+    /// Measures the pass rate of a model on each training problem. An interrupted measurement is
+    /// resumed; more attempts can be added later.
     PassRate(PassRate),
-    /// Writes files of problems in training order: by difficulty for each stage, for all together, and for capability × difficulty.
+    /// Writes problem files in training order: by difficulty for each stage, for all stages
+    /// together, and for capability × difficulty.
     Order(Order),
-    /// Makes perception problems from captions: a question for each, kept where models answer it wrongly from the picture and rightly from
-    /// the caption. A run that was stopped goes on where it was.
+    /// Makes perception problems from captions: one question for each, kept where models answer it
+    /// wrongly from the picture and rightly from the caption. An interrupted run is resumed.
     Perception(Box<perception::Args>),
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Check {
-    /// A configuration file of a run (.ron); or JSON-lines and parquet files, folders of them, or patterns in quotes.
+    /// Configuration file of a run (.ron); or JSON-lines and parquet files, folders of them, or
+    /// patterns in quotes.
     #[arg(required = true)]
     data: Vec<PathBuf>,
     /// Overrides of the configuration; may be given several times.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// What rows exercise that do not say so, where files are given.
+    /// Capability of rows that do not state it, where files are given.
     #[arg(long)]
     capability: Option<String>,
-    /// Folder or name of a checkpoint whose tokenizer counts the prompts, instead of the configuration's.
+    /// Folder or name of a checkpoint whose tokenizer counts the prompts, instead of the
+    /// configuration's.
     #[arg(long)]
     model: Option<String>,
-    /// Tokens of a prompt above which it is too long, instead of the configuration's; such prompts are counted only.
+    /// Maximum number of tokens of a prompt, instead of the configuration's; longer prompts are
+    /// counted only.
     #[arg(long, requires = "model")]
     max_tokens: Option<usize>,
 }
@@ -63,7 +68,7 @@ pub(crate) struct Order {
     /// Folder to write to.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The hardest first.
+    /// Sort the hardest problems first.
     #[arg(long)]
     hard_to_easy: bool,
     /// Seed of the order of problems with equal pass rates.
@@ -73,7 +78,7 @@ pub(crate) struct Order {
 
 #[derive(clap::Args)]
 pub(crate) struct PassRate {
-    /// A configuration file of a run: its problems, prompt and reward.
+    /// Configuration file of a run: its problems, prompt and reward.
     config: PathBuf,
     /// Overrides of the configuration; may be given several times.
     #[arg(long, value_name = "PATH=VALUE")]
@@ -81,37 +86,38 @@ pub(crate) struct PassRate {
     /// Folder or name of the checkpoint, instead of the configuration's; with --endpoint the server's name for the model.
     #[arg(long)]
     model: Option<String>,
-    /// A server that speaks OpenAI's dialect, such as http://localhost:8000/v1, instead of a model in process. OPENAI_API_KEY is heeded.
+    /// Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1, instead of a
+    /// model in process. OPENAI_API_KEY is used as the key.
     #[arg(long, value_name = "URL", requires = "model")]
     endpoint: Option<String>,
-    /// Requests to the server at the same time.
+    /// Number of parallel requests to the server.
     #[arg(long, default_value_t = 8)]
     parallel: usize,
-    /// Seconds that the server may take for an answer.
+    /// Timeout of a request, seconds.
     #[arg(long, default_value_t = 600)]
     timeout: u64,
-    /// The table: JSON lines, added to as attempts are made.
+    /// Table of attempts: JSON lines, added to as attempts are made.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// A new folder for the problems with their pass rates and numbers of attempts as columns.
+    /// New folder for the problems with their pass rates and numbers of attempts as columns.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
-    /// A figure of the histograms: a name that ends in .svg or .png.
+    /// Figure of the histograms: a file name that ends in .svg or .png.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Attempts at each problem.
+    /// Number of attempts at each problem.
     #[arg(long, default_value_t = NonZero::new(16).expect("not zero"))]
     attempts: NonZero<usize>,
     /// Sampling temperature.
     #[arg(long, default_value_t = 1.0)]
     temperature: f32,
-    /// Problems of each capability, at most.
+    /// Maximum number of problems of each capability.
     #[arg(long)]
     limit: Option<usize>,
     /// Seed of the attempts.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where to compute, for example flex, cuda:1 or auto.
+    /// Device to compute on, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
     device: String,
 }
@@ -248,7 +254,7 @@ fn pass_rate(args: &PassRate) -> Result<()> {
     Ok(())
 }
 
-/// The table with all attempts in it.
+/// Measures the missing attempts and returns the complete table.
 fn measured(
     args: &PassRate,
     config: &RunConfig,

@@ -1,4 +1,4 @@
-//! `seethink generate`: one answer.
+//! `seethink generate`: an answer to a single prompt.
 
 use crate::limits::Limits;
 use anyhow::{Context, Result, ensure};
@@ -13,55 +13,56 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Longest answer where nobody says, tokens.
+/// Default length limit of an answer, tokens.
 const MAX_TOKENS: usize = 512;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Folder or name of a checkpoint.
     model: String,
-    /// What is asked. Images stand before it.
+    /// Text of the prompt. Images are placed before it.
     #[arg(long)]
     prompt: String,
-    /// A picture; may be given several times.
+    /// Image file; may be given several times.
     #[arg(long, value_name = "FILE")]
     image: Vec<PathBuf>,
-    /// Standing instructions.
+    /// System prompt.
     #[arg(long)]
     system: Option<String>,
-    /// Longest answer, tokens; 512 if not given, or what the model has positions left for.
+    /// Maximum length of the answer, tokens; 512 if not given, or what the model has positions left
+    /// for.
     #[arg(long)]
     max_tokens: Option<usize>,
-    /// Instead of the checkpoint's own; 0 takes the most likely token each time.
+    /// Sampling temperature, instead of the checkpoint's own; 0 decodes greedily.
     #[arg(long)]
     temperature: Option<f32>,
-    /// Instead of the checkpoint's own.
+    /// Top-p (nucleus) sampling threshold, instead of the checkpoint's own.
     #[arg(long)]
     top_p: Option<f32>,
-    /// Instead of the checkpoint's own; 0 keeps all.
+    /// Top-k sampling limit, instead of the checkpoint's own; 0 keeps all tokens.
     #[arg(long)]
     top_k: Option<usize>,
-    /// Instead of the checkpoint's own; 1 changes nothing.
+    /// Repetition penalty, instead of the checkpoint's own; 1 changes nothing.
     #[arg(long)]
     repetition_penalty: Option<f32>,
-    /// Seed of the draws.
+    /// Seed of the sampling.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Number format of weights and computation: f32, f16 or bf16.
     #[arg(long, default_value = "f32")]
     dtype: WeightDtype,
-    /// Where to compute, for example flex, cuda:1 or auto.
+    /// Device to compute on, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
     device: String,
     #[command(flatten)]
     limits: Limits,
-    /// Let the colours of transparent pictures stand instead of laying them on white.
+    /// Drop the alpha channel of transparent images instead of compositing them on white.
     #[arg(long)]
     drop_alpha: bool,
-    /// Turn pictures as their EXIF data ask.
+    /// Rotate images by their EXIF orientation.
     #[arg(long)]
     exif: bool,
-    /// Print one JSON object at the end instead of the answer as it comes.
+    /// Print one JSON object at the end instead of streaming the answer.
     #[arg(long)]
     json: bool,
 }
@@ -156,7 +157,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         });
         println!("{}", serde_json::to_string_pretty(&json)?);
     } else {
-        // What was held back because it may have been half a character.
+        // The rest of the text, held back because it might have been half a character.
         println!("{}", completion.text.strip_prefix(printed.as_str()).unwrap_or_default());
         let rate = (n - 1) as f64 / (total - first).max(1e-9);
         eprintln!(
@@ -169,7 +170,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Prints what is new, but for characters that may still change: a token can hold a part of one.
+/// Prints the new text, except for characters that may still change: a token can hold a part of
+/// one.
 fn print_new(text: &str, printed: &mut String) -> Result<()> {
     let sure = text.trim_end_matches('\u{FFFD}');
     if let Some(new) = sure.strip_prefix(printed.as_str()) {
@@ -194,7 +196,7 @@ mod tests {
         };
         let error = line(&["--max-tokens", "100000000"]).unwrap_err().to_string();
         assert!(error.contains("completions of up to 100000000") && error.contains("has 512 positions"), "{error}");
-        // Nobody asked for more than there is.
+        // Without a requested length, the limit is lowered to the available room.
         line(&[]).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! `seethink grade`: whether answers are right, and why.
+//! `seethink grade`: grading of answers by a rule, with the reasons.
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
@@ -8,33 +8,35 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Answers without a verdict that are shown.
+/// Maximum number of answers without a verdict that are shown.
 const SHOWN: usize = 20;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// When an answer is right: mathruler, math_verify, hendrycks, gsm8k, math_vision, choice, light, exact or numeric.
+    /// Grading rule: mathruler, math_verify, hendrycks, gsm8k, math_vision, choice, light, exact or
+    /// numeric.
     #[arg(long, default_value = "math_verify")]
     rule: Rule,
-    /// The truth.
+    /// Ground truth.
     #[arg(long, requires = "pred", conflicts_with = "jsonl")]
     gold: Option<String>,
-    /// The answer, or a text that contains it.
+    /// Predicted answer, or a text that contains it.
     #[arg(long, requires = "gold")]
     pred: Option<String>,
-    /// Answers in JSON lines instead.
+    /// File of answers in JSON lines, instead of a single answer.
     #[arg(long, value_name = "FILE", required_unless_present = "gold")]
     jsonl: Option<PathBuf>,
-    /// Key of the truth in a line.
+    /// Key of the ground truth in a line.
     #[arg(long, default_value = "gold")]
     gold_key: String,
     /// Key of the answer in a line.
     #[arg(long, default_value = "prediction")]
     pred_key: String,
-    /// What finds the answer in the text, such as Boxed or AnswerTag; several are tried in turn. The text as it is if not given.
+    /// Extractor of the answer from the text, such as Boxed or AnswerTag; several are tried in
+    /// turn. The whole text if not given.
     #[arg(long, value_name = "EXTRACTOR", value_parser = extractor)]
     extract: Vec<Extractor>,
-    /// Writes the lines with their verdicts.
+    /// File to write the lines with their verdicts to.
     #[arg(long, value_name = "FILE", requires = "jsonl")]
     out: Option<PathBuf>,
 }
@@ -86,7 +88,7 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
     })
 }
 
-/// Each line with its number and its verdict, on all cores.
+/// Grades the lines on all cores; returns number, line and verdict of each.
 fn grade(args: &Args, text: &str) -> Result<Vec<(usize, Value, Verdict)>> {
     let lines: Vec<(usize, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()).collect();
     let one = |&(number, line): &(usize, &str)| {
@@ -118,7 +120,7 @@ fn name(verdict: Verdict) -> &'static str {
     }
 }
 
-/// How many there are of each verdict, and the lines that have none.
+/// Formats the number of answers of each verdict, and the lines without a verdict.
 fn summary(graded: &[(usize, Value, Verdict)]) -> String {
     let mut counts = BTreeMap::<&str, usize>::new();
     graded.iter().for_each(|(.., verdict)| *counts.entry(name(*verdict)).or_default() += 1);

@@ -1,4 +1,4 @@
-//! `seethink inspect`: what a checkpoint is and what it takes.
+//! `seethink inspect`: family, parameters, image tokens and memory of a checkpoint.
 
 use crate::limits::Limits;
 use anyhow::Result;
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 pub(crate) struct Args {
     /// Folder or name of a checkpoint.
     model: String,
-    /// A configuration file of a run, whose limits on the size of pictures count.
+    /// Configuration file of a run, for its limits on the size of images.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Overrides of the configuration; may be given several times.
@@ -25,22 +25,22 @@ pub(crate) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Rank of the adapters that the row for LoRA counts, on every linear layer of the decoder.
+    /// Rank of the adapters in the LoRA row, on every linear layer of the decoder.
     #[arg(long, default_value_t = 16)]
     lora_rank: usize,
 }
 
-/// Sizes of pictures whose tokens are counted.
+/// Sizes of the images whose tokens are counted.
 const PICTURES: [(u32, u32); 3] = [(640, 480), (1920, 1080), (4000, 3000)];
 
-/// Parameters of a part.
+/// Number of parameters of a model part.
 struct Counted {
     name: &'static str,
     n: usize,
 }
 
 impl Args {
-    /// The limits of the run, and those that are given over them.
+    /// Image limits of the run, overridden by those of the options.
     fn image_limits(&self) -> Result<ImageLimits> {
         let run = self.config.as_ref().map(|file| RunConfig::load(file, &self.set)).transpose()?;
         Ok(self.limits.over(run.map(|run| run.images).unwrap_or_default()))
@@ -70,8 +70,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let adapters: usize = in_layers.map(|one| args.lora_rank * one.shape.iter().sum::<usize>()).sum();
     let memory = WeightDtype::ALL.map(|(name, dtype)| {
         let bytes = dtype.size();
-        // Training keeps a gradient and AdamW's two moments beside each weight that learns; adapters and what belongs to them
-        // are f32 whatever the model is.
+        // Training keeps a gradient and AdamW's two moments beside each trained weight; adapters
+        // and their moments are f32 for every dtype of the model.
         let figures = [bytes * total, bytes * total + 16 * adapters, 4 * bytes * total];
         (name, figures, bytes * model.cache_numbers_per_token())
     });
@@ -148,14 +148,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Fewest and most tokens of a picture, over sizes from a pixel to 24,576 by 24,576, at most 128 times as long as wide.
+/// Fewest and most tokens of an image, over sizes from one pixel to 24,576 by 24,576, with an
+/// aspect ratio of at most 128.
 fn extremes(images: &dyn ImageProcessor) -> [usize; 2] {
-    // Powers of two and numbers halfway between them.
+    // Side lengths: powers of two and numbers halfway between them.
     let sides: Vec<u32> = (0..15).flat_map(|power| [1 << power, 3 << power >> 1]).collect();
     let sizes = sides.iter().flat_map(|&width| sides.iter().map(move |&height| (width, height)));
     let mut found = [usize::MAX, 0];
     for (width, height) in sizes.filter(|(width, height)| width.max(height) <= &(128 * width.min(height))) {
-        // Limits of a few pixels leave some shapes too thin.
+        // Limits of a few pixels reject some thin shapes.
         if let Ok(n) = images.n_image_tokens(width, height) {
             found = [found[0].min(n), found[1].max(n)];
         }
@@ -187,7 +188,7 @@ mod tests {
 
     const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-    /// The limits that a command line asks for.
+    /// Image limits of a command line.
     fn limits(words: &[&str]) -> ImageLimits {
         parse::<Args>(["inspect", "model"].iter().chain(words)).unwrap().image_limits().unwrap()
     }
@@ -211,17 +212,18 @@ mod tests {
             extremes(processor.image_processor())
         };
         let none = ImageLimits::default();
-        // 3,136 to 12,544 pixels in cells of 28 by 28; of the thinnest, 128 to 1, a row of √(12,544 · 128) pixels.
+        // 3,136 to 12,544 pixels in cells of 28 by 28; the thinnest image, 128 to 1, is a row of
+        // √(12,544 · 128) pixels.
         assert_eq!(of("qwen2_5_vl", none), [4, 45]);
         let [fewest, most] = of("qwen2_5_vl", ImageLimits { max_pixels: Some(6_272), ..none });
         assert!(fewest == 4 && most < 45, "{fewest} {most}");
-        // Up to six tiles and the whole, of 28 by 28 pixels.
+        // Up to six tiles and the thumbnail, of 28 by 28 pixels.
         let [tile, most] = of("internvl3", none);
         assert_eq!(most, 7 * tile);
         assert_eq!(of("internvl3", ImageLimits { max_tiles: Some(2), ..none }), [tile, 3 * tile]);
     }
 
-    /// Prints to the terminal; that it works at all.
+    /// Runs the command, which prints to the terminal, without errors.
     #[test]
     fn a_checkpoint_is_inspected_within_limits() {
         let model = format!("{ROOT}/tests/fixtures/models/internvl3/checkpoint");

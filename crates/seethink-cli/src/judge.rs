@@ -1,4 +1,4 @@
-//! `seethink judge`: why answers are wrong.
+//! `seethink judge`: causes of wrong answers, labelled by an LLM judge.
 
 use anyhow::{Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,33 +9,35 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Answers: the samples.jsonl of a run, or a file with its keys.
+    /// File of answers: the samples.jsonl of a run, or a file with its keys.
     answers: PathBuf,
-    /// The judge: a server that speaks OpenAI's dialect, such as http://localhost:8000/v1. OPENAI_API_KEY is heeded.
+    /// Base URL of the judge, an OpenAI-compatible server, such as http://localhost:8000/v1.
+    /// OPENAI_API_KEY is used as the key.
     #[arg(long, value_name = "URL")]
     endpoint: String,
-    /// The server's name for the model.
+    /// Name of the model on the server.
     #[arg(long)]
     model: String,
-    /// The labels: JSON lines, added to as they come; what is labelled already is not asked again.
+    /// File of labels: JSON lines, added to as labels arrive; answers with a label are not judged
+    /// again.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Only answers to problems of this capability.
+    /// Judge only answers to problems of this capability.
     #[arg(long, default_value = "visual_reasoning")]
     capability: String,
-    /// Only answers that were given after so many steps; the last that there are if not given.
+    /// Judge only answers after this number of steps; after the last evaluated step if not given.
     #[arg(long)]
     step: Option<usize>,
-    /// Answers to be judged, at most.
+    /// Maximum number of answers to judge.
     #[arg(long)]
     limit: Option<usize>,
-    /// Labels of people, to compare with: JSON lines with `problem`, `step` and `cause`.
+    /// File of human labels to compare with: JSON lines with `problem`, `step` and `cause`.
     #[arg(long, value_name = "FILE")]
     human: Option<PathBuf>,
-    /// Requests at the same time.
+    /// Number of parallel requests.
     #[arg(long, default_value_t = 8)]
     parallel: usize,
-    /// Seconds that the server may take for an answer.
+    /// Timeout of a request, seconds.
     #[arg(long, default_value_t = 300)]
     timeout: u64,
 }

@@ -1,23 +1,25 @@
-//! Options that limit the size of pictures.
+//! Command-line options that limit the size of images.
 
 use seethink::models::ImageLimits;
 
-/// Image limits of a run (`images`), as options.
+/// Image limits of a run (`images`), as command-line options.
 #[derive(clap::Args)]
 pub(crate) struct Limits {
-    /// Fewest pixels of a picture: a smaller one is enlarged before the checkpoint's own rules apply.
+    /// Minimum number of pixels of an image: a smaller one is enlarged before the checkpoint's own
+    /// rules apply.
     #[arg(long, value_name = "N")]
     min_pixels: Option<u64>,
-    /// Most pixels of a picture: a larger one is reduced before the checkpoint's own rules apply.
+    /// Maximum number of pixels of an image: a larger one is reduced before the checkpoint's own
+    /// rules apply.
     #[arg(long, value_name = "N")]
     max_pixels: Option<u64>,
-    /// Most tiles that a picture is cut into, instead of the checkpoint's number (InternVL).
+    /// Maximum number of tiles of an image, instead of the checkpoint's number (InternVL).
     #[arg(long, value_name = "N")]
     max_tiles: Option<usize>,
 }
 
 impl Limits {
-    /// The limits that are given, the others as they are.
+    /// Overrides the given limits by those of the options.
     pub(crate) fn over(&self, limits: ImageLimits) -> ImageLimits {
         ImageLimits {
             min_pixels: self.min_pixels.or(limits.min_pixels),

@@ -1,4 +1,5 @@
-//! The command line: train, look at checkpoints, talk to them, look at curricula, make and measure problems.
+//! Command line of seethink: training, inspection of checkpoints, generation, curricula, and
+//! preparation of problems.
 
 mod curriculum;
 mod data;
@@ -24,8 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Post-training of vision-language models by reinforcement learning with a curriculum.
 ///
-/// MODEL is a folder, or a name on the Hugging Face hub such as Qwen/Qwen3-VL-2B-Instruct (with @revision, if need be), which is
-/// downloaded into the hub's usual cache. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE are heeded.
+/// MODEL is a folder, or a name on the Hugging Face hub such as Qwen/Qwen3-VL-2B-Instruct (with
+/// @revision, if need be), which is downloaded into the hub's usual cache. HF_ENDPOINT, HF_HOME,
+/// HF_TOKEN and HF_HUB_OFFLINE are respected.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -35,22 +37,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Post-trains a model by reinforcement learning, as a configuration says, and reports what each stage did.
+    /// Post-trains a model by reinforcement learning from a configuration, and reports the effect
+    /// of each stage.
     Train(train::Args),
-    /// Makes the report of a run: a finished one, one that is going on, or an interrupted one.
+    /// Writes the report of a run: finished, running or interrupted.
     Report(report::Args),
-    /// Tells what a checkpoint is: family, parameters, image rules, and the memory that it takes.
+    /// Shows family, parameters, image rules and memory needs of a checkpoint.
     Inspect(inspect::Args),
     /// Answers a prompt about images, token by token.
     Generate(generate::Args),
-    /// Makes problems from captions, measures and orders problems before training.
+    /// Makes problems from captions, and measures and orders problems before training.
     #[command(subcommand)]
     Data(data::Command),
-    /// Tells whether answers are right by a rule, and why: one, or a file of them.
+    /// Grades an answer, or a file of answers, by a rule, with the reasons.
     Grade(grade::Args),
-    /// Has a model behind an endpoint say why answers are wrong: perception or reasoning.
+    /// Labels the causes of wrong answers, perception or reasoning, with a model behind an
+    /// endpoint.
     Judge(judge::Args),
-    /// Shows what a curriculum trains when.
+    /// Shows the plan of a curriculum.
     #[command(subcommand)]
     Curriculum(curriculum::Command),
 }
@@ -68,7 +72,8 @@ fn main() -> Result<()> {
     }
 }
 
-/// What counts the tokens of prompts, where a configuration limits them and names a checkpoint.
+/// Loads the processor that counts the tokens of prompts, if the configuration limits them and
+/// names a checkpoint.
 fn counting_processor(config: &RunConfig) -> Result<Option<VlmProcessor>> {
     match &config.model {
         ModelConfig::Pretrained(dir) if config.data.limits_prompts() => {
@@ -78,7 +83,7 @@ fn counting_processor(config: &RunConfig) -> Result<Option<VlmProcessor>> {
     }
 }
 
-/// Writes a figure in the format that the name of its file ends in.
+/// Writes a figure in the format of the file extension.
 fn write_figure(drawing: &Drawing, path: &Path) -> Result<()> {
     check_figure(path)?;
     let is_svg = path.extension().is_some_and(|extension| extension == "svg");
@@ -86,7 +91,7 @@ fn write_figure(drawing: &Drawing, path: &Path) -> Result<()> {
     Ok(write_atomic(path, &bytes)?)
 }
 
-/// Refuses a name that a figure cannot have.
+/// Checks that the file extension of a figure is .svg or .png.
 fn check_figure(path: &Path) -> Result<()> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("svg" | "png") => Ok(()),
@@ -98,7 +103,7 @@ fn check_figure(path: &Path) -> Result<()> {
 mod testing {
     use clap::{Args, Command, error::Error};
 
-    /// Reads the options of a command from the words of its line.
+    /// Parses the options of a command from the words of a command line.
     pub(crate) fn parse<A: Args>(words: impl IntoIterator<Item = impl ToString>) -> Result<A, Error> {
         let words = words.into_iter().map(|word| word.to_string());
         A::from_arg_matches(&A::augment_args(Command::new("seethink")).try_get_matches_from(words)?)

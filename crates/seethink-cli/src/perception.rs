@@ -1,4 +1,4 @@
-//! `seethink data perception`: perception problems from captions.
+//! `seethink data perception`: synthesis of perception problems from captions.
 
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,52 +14,57 @@ use std::time::Duration;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A configuration file of a run: the prompt and the longest completion of what is to be trained, and the format of models in process.
+    /// Configuration file of a run: prompt and maximum completion length of the model to be
+    /// trained, and number format of models in process.
     config: PathBuf,
     /// Overrides of the configuration; may be given several times.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Captions: JSON lines with `image` (a path beside the file), `caption` and, where there are, `id`, `split` and `source`.
+    /// File of captions: JSON lines with `image` (a path beside the file), `caption` and,
+    /// optionally, `id`, `split` and `source`.
     #[arg(long, value_name = "FILE")]
     captions: PathBuf,
-    /// Folder of the pictures, instead of that of the captions.
+    /// Folder of the images, instead of that of the captions.
     #[arg(long, value_name = "DIR")]
     image_dir: Option<PathBuf>,
-    /// Accept pictures outside that folder: by absolute paths, by `..`, or by links.
+    /// Accept images outside that folder: by absolute paths, by `..`, or by links.
     #[arg(long)]
     images_outside: bool,
-    /// What the captions call the picture; image_file in DOCCI.
+    /// Key of the image in the captions; image_file in DOCCI.
     #[arg(long, default_value = "image", value_name = "KEY")]
     image_key: String,
-    /// What the captions call the text; description in DOCCI.
+    /// Key of the text in the captions; description in DOCCI.
     #[arg(long, default_value = "caption", value_name = "KEY")]
     caption_key: String,
-    /// What the captions call their id; example_id in DOCCI.
+    /// Key of the id in the captions; example_id in DOCCI.
     #[arg(long, default_value = "id", value_name = "KEY")]
     id_key: String,
-    /// What the captions call the part of the data set that they belong to.
+    /// Key of the split in the captions.
     #[arg(long, default_value = "split", value_name = "KEY")]
     split_key: String,
-    /// Captions, at most: the first ones.
+    /// Maximum number of captions: the first ones are used.
     #[arg(long)]
     limit: Option<usize>,
-    /// Folder of the journals, the report and the problems. A run that was stopped goes on where it was.
+    /// Folder of the journals, the report and the problems. An interrupted run in it is resumed.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// The language model that writes the questions: a folder or a name of a checkpoint, or URL#NAME for a server that speaks OpenAI's
-    /// dialect, such as http://localhost:8000/v1#Qwen/Qwen2.5-72B-Instruct. OPENAI_API_KEY is heeded.
+    /// Language model that writes the questions: a folder or a name of a checkpoint, or URL#NAME
+    /// for an OpenAI-compatible server, such as http://localhost:8000/v1#Qwen/Qwen2.5-72B-Instruct.
+    /// OPENAI_API_KEY is used as the key.
     #[arg(long, value_name = "MODEL")]
     writer: String,
-    /// A model that answers the questions, from the pictures and from the captions; may be given several times.
+    /// Model that answers the questions, from the images and from the captions; may be given
+    /// several times.
     #[arg(long = "model", value_name = "MODEL", required = true)]
     models: Vec<String>,
-    /// Replies of the writer for a caption, until one is a question.
+    /// Maximum number of replies of the writer for a caption, until one is a valid question.
     #[arg(long, default_value_t = 2)]
     tries: usize,
-    /// Answers of each model from the picture, all of which must be wrong. Who guesses passes (3/4)^N times.
+    /// Number of answers of each model from the image, all of which must be wrong. A guessing model
+    /// passes in (3/4)^N of the cases.
     #[arg(long, default_value_t = 4)]
     image_attempts: usize,
-    /// Answers of each model from the caption, all of which must be right.
+    /// Number of answers of each model from the caption, all of which must be right.
     #[arg(long, default_value_t = 2)]
     caption_attempts: usize,
     /// Sampling temperature of the answers.
@@ -68,34 +73,34 @@ pub(crate) struct Args {
     /// Sampling temperature of the questions.
     #[arg(long, default_value_t = 0.7)]
     writer_temperature: f32,
-    /// Longest reply of the writer, tokens.
+    /// Maximum length of the writer's replies, tokens.
     #[arg(long, default_value_t = 1024)]
     writer_max_tokens: usize,
-    /// Share of the pictures for validation, where captions do not say.
+    /// Share of the images for validation, where captions do not state the split.
     #[arg(long, default_value_t = 0.05)]
     validation: f64,
-    /// Share of the pictures for tests, where captions do not say.
+    /// Share of the images for tests, where captions do not state the split.
     #[arg(long, default_value_t = 0.1)]
     test: f64,
-    /// Seed of everything that is drawn.
+    /// Seed of all random draws.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Requests to a server at the same time.
+    /// Number of parallel requests to a server.
     #[arg(long, default_value_t = 8)]
     parallel: usize,
-    /// Seconds that a server may take for an answer.
+    /// Timeout of a request, seconds.
     #[arg(long, default_value_t = 600)]
     timeout: u64,
-    /// Where models in process compute, for example flex, cuda:1 or auto.
+    /// Device of models in process, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
     device: String,
 }
 
-/// A model, how it is asked, and where it is.
+/// Model with its prompt, its sampling settings and its address.
 struct Asked<'a> {
     args: &'a Args,
     config: &'a RunConfig,
-    /// Its name, without the server.
+    /// Name of the model, without the server.
     name: &'a str,
     url: Option<&'a str>,
     prompt: &'a PromptFormat,
@@ -118,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let captions = read_captions(&args.captions, &keys, args.image_dir.as_deref(), args.images_outside, args.limit)?;
     println!("{} captions in {}", captions.len(), args.captions.display());
-    // Questions are no problems yet: nothing is said about how to answer. Answers are asked for as training asks for them.
+    // Questions are requested without the format instruction; answers use the prompt of training.
     let bare = PromptFormat { system: None, suffix: String::new() };
     let sampling = Sampling { temperature: args.writer_temperature, ..Sampling::plain(args.writer_max_tokens) };
     let asked = |model, prompt, sampling| Asked::new(args, &config, model, prompt, sampling);
@@ -136,7 +141,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     let mut perception = Perception::open(&args.out, captions, options)?;
     let hops = hops(&mut perception, &writer, &models);
-    // What came is counted, whether all of it came or not.
+    // Counted after an interruption as well.
     let report = perception.report(hops.is_ok())?;
     hops.with_context(|| format!("stopped; what came is kept in {}: run it again to go on", args.out.display()))?;
     print!("{}", report.to_markdown());
@@ -147,7 +152,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// One model after the other, and none that has nothing to do.
+/// Runs all steps: the writer, then one model after the other; models without open questions are
+/// skipped.
 fn hops(perception: &mut Perception, writer: &Asked<'_>, models: &[Asked<'_>]) -> Result<()> {
     if perception.open_questions() > 0 {
         writer.with(&mut |solver| hop("questions", |progress| perception.write_questions(solver, progress)))?;
@@ -168,7 +174,7 @@ fn hops(perception: &mut Perception, writer: &Asked<'_>, models: &[Asked<'_>]) -
     Ok(())
 }
 
-/// A hop with its bar.
+/// Runs a step with its progress bar.
 fn hop(
     name: &str,
     hop: impl FnOnce(&mut dyn FnMut(usize, usize) -> bool) -> Result<(), PerceptionError>,
@@ -205,7 +211,7 @@ impl<'a> Asked<'a> {
         Ok(Self { args, config, name, url, prompt, sampling })
     }
 
-    /// What tells its answers from others.
+    /// Identity of the model's answers: model, prompt, sampling, seed and image settings.
     fn origin(&self) -> Map<String, Value> {
         let mut origin = Map::new();
         origin.insert("model".into(), self.name.into());
@@ -221,7 +227,8 @@ impl<'a> Asked<'a> {
         origin
     }
 
-    /// Lets `work` ask it; a model in process is loaded for that and dropped afterwards.
+    /// Calls `work` with the model as a solver; a model in process is loaded for the call and
+    /// dropped afterwards.
     fn with(&self, work: &mut dyn FnMut(&dyn Solver) -> Result<()>) -> Result<()> {
         let Self { args, config, prompt, sampling, .. } = *self;
         if let Some(url) = self.url {
@@ -252,7 +259,7 @@ mod tests {
     use super::*;
     use crate::testing::parse;
 
-    /// What is said to a command line; `CONFIG` and `CAPTIONS` stand for files that are fine.
+    /// Error message for a command line; `CONFIG` and `CAPTIONS` stand for valid files.
     fn said(words: &[&str]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let captions = folder.path().join("captions.jsonl");

@@ -1,4 +1,4 @@
-//! `seethink report`: the report of a run folder, whether the run is finished, going on or interrupted.
+//! `seethink report`: the report of a run folder, for a finished, running or interrupted run.
 
 use anyhow::Result;
 use seethink::run::report::{table, title_of, write};
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The run folder.
+    /// Run folder.
     run: PathBuf,
-    /// Heading; that of the last report, or else the stages of the configuration.
+    /// Heading; if not given, that of the last report, or else the stages of the configuration.
     #[arg(long)]
     title: Option<String>,
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// The configuration (see configs/); none to continue a run with --resume.
+    /// Configuration file (see configs/); none to continue a run with --resume.
     #[arg(required_unless_present = "resume", conflicts_with = "resume")]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -52,7 +52,7 @@ mod tests {
             let fixed = ["train", "--device", "flex", "--out", &out];
             run(&parse(fixed.iter().chain(words)).unwrap())
         };
-        // This program ships no small model.
+        // This program ships no base model.
         let error = train(&[CONFIG]).unwrap_err().to_string();
         assert!(error.contains("--model"), "{error}");
         assert!(!out.exists());
@@ -64,7 +64,7 @@ mod tests {
         std::fs::remove_file(out.join("report.html")).unwrap();
         crate::report::run(&parse(["report", &out.display().to_string()]).unwrap()).unwrap();
         assert!(std::fs::read(out.join("report.html")).unwrap() == page);
-        // A run that is done has nothing left to do.
+        // A finished run has no steps left.
         train(&["--resume"]).unwrap();
     }
 

@@ -1,19 +1,19 @@
-//! What a policy wrote in answer to a problem.
+//! Completions: answers sampled from a policy, and their groups.
 
 use crate::ProblemId;
 use serde::{Deserialize, Serialize};
 
-/// Why a completion ended.
+/// Finish reason of a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
     /// An end-of-sequence token was sampled; it is the last token of the completion.
     Stop,
-    /// The completion reached the longest length allowed.
+    /// The completion reached the maximum length.
     Length,
 }
 
-/// One sampled answer to a prompt.
+/// Completion: a sampled answer to a prompt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completion {
     /// Token ids, the end-of-sequence token included when there was one.
@@ -23,15 +23,15 @@ pub struct Completion {
     pub log_probs: Vec<f32>,
     /// The tokens as text, special tokens left out.
     pub text: String,
-    /// Why it ended.
+    /// Finish reason.
     pub finish: FinishReason,
 }
 
-/// All completions that were sampled for one problem in one step.
+/// Completions sampled for one problem in one step (a GRPO group).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {
-    /// The problem that they answer.
+    /// Problem that the completions answer.
     pub problem: ProblemId,
-    /// In order of their completion index.
+    /// Completions in the order of their index.
     pub completions: Vec<Completion>,
 }

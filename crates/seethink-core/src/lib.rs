@@ -1,6 +1,7 @@
-//! The nouns of seethink: problems, capabilities, pass rates, completions, groups, and counter-based randomness.
+//! Basic types: problems, capabilities, pass rates, completions, groups, and counter-based random
+//! numbers.
 //!
-//! No tensors, no files, no clock: every other crate may depend on this one, and it depends on none of them.
+//! No tensors, no files, no clock: every crate may depend on this one, and it depends on no other.
 
 mod completion;
 mod problem;

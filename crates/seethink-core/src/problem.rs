@@ -1,4 +1,4 @@
-//! Problems: a prompt, its images, the answer that can be verified, and what a curriculum may know about them.
+//! Problems: prompt, images, verifiable answer, and metadata for curricula.
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -18,27 +18,28 @@ impl fmt::Display for ProblemId {
     }
 }
 
-/// Which ability a problem exercises. The paper has three; any other name is one more.
+/// Capability: the ability that a problem exercises. The paper has three; any other name is one
+/// more.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Capability(Cow<'static, str>);
 
 impl Capability {
-    /// Seeing: a question that is settled by what the image shows.
+    /// Perception: questions that are settled by the content of the image.
     pub const PERCEPTION: Self = Self(Cow::Borrowed("perception"));
     /// Reasoning over text alone.
     pub const TEXTUAL_REASONING: Self = Self(Cow::Borrowed("textual_reasoning"));
-    /// Reasoning over what an image shows.
+    /// Reasoning over the content of an image.
     pub const VISUAL_REASONING: Self = Self(Cow::Borrowed("visual_reasoning"));
-    /// The paper's three, in the paper's stage order.
+    /// The three capabilities of the paper, in its stage order.
     pub const ALL: [Self; 3] = [Self::PERCEPTION, Self::TEXTUAL_REASONING, Self::VISUAL_REASONING];
 
-    /// A capability of this name.
+    /// Creates a capability with this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self(Cow::Owned(name.into()))
     }
 
-    /// The name, as it stands in files and metric keys.
+    /// Name of the capability, as in files and metric keys.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -50,18 +51,18 @@ impl fmt::Display for Capability {
     }
 }
 
-/// The share of sampled completions that were right: a fraction in `[0, 1]`, 1 being the easiest.
+/// Pass rate: fraction of sampled completions that are correct, in `[0, 1]`; 1 is the easiest.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f32", into = "f32")]
 pub struct PassRate(f32);
 
-/// A pass rate outside `[0, 1]`.
+/// Error for a pass rate outside `[0, 1]`.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 #[error("a pass rate is a fraction between 0 and 1, not {0}")]
 pub struct PassRateError(pub f32);
 
 impl PassRate {
-    /// A pass rate of `fraction`.
+    /// Creates a pass rate of `fraction`.
     ///
     /// # Errors
     /// If `fraction` is not in `[0, 1]`.
@@ -69,7 +70,7 @@ impl PassRate {
         if (0.0..=1.0).contains(&fraction) { Ok(Self(fraction)) } else { Err(PassRateError(fraction)) }
     }
 
-    /// The fraction in `[0, 1]`.
+    /// Pass rate as a fraction in `[0, 1]`.
     pub fn fraction(self) -> f32 {
         self.0
     }
@@ -88,7 +89,7 @@ impl From<PassRate> for f32 {
     }
 }
 
-/// A decoded picture: 8-bit RGB, rows from the top, pixels from the left.
+/// Decoded image: 8-bit RGB, rows from the top, pixels from the left.
 ///
 /// # Shapes
 /// - `rgb`: `[height, width, 3]`, row-major
@@ -99,7 +100,7 @@ pub struct Image {
     rgb: Arc<[u8]>,
 }
 
-/// Pixel data whose length does not fit the stated size.
+/// Error for pixel data whose length does not fit the stated size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an RGB image of {width}x{height} needs {} bytes, but {found} were given", 3 * u64::from(*width) * u64::from(*height))]
 pub struct ImageError {
@@ -107,12 +108,12 @@ pub struct ImageError {
     pub width: u32,
     /// Stated height, pixels.
     pub height: u32,
-    /// Bytes given.
+    /// Number of bytes given.
     pub found: usize,
 }
 
 impl Image {
-    /// A picture from its RGB bytes.
+    /// Creates an image from RGB bytes.
     ///
     /// # Errors
     /// If a side is zero or `rgb` is not `3 * width * height` long.
@@ -132,7 +133,7 @@ impl Image {
         self.height
     }
 
-    /// The bytes, `[height, width, 3]`.
+    /// RGB bytes, `[height, width, 3]`.
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
     }
@@ -144,42 +145,43 @@ impl fmt::Debug for Image {
     }
 }
 
-/// Where a picture comes from.
+/// Source of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageSource {
-    /// A file.
+    /// Path of an image file.
     Path(PathBuf),
-    /// The bytes of an encoded file (PNG, JPEG, …).
+    /// Bytes of an encoded image file (PNG, JPEG, …).
     Encoded(Arc<[u8]>),
-    /// Pixels in memory.
+    /// Decoded pixels in memory.
     Pixels(Image),
 }
 
-/// A prompt with its images and an answer that can be verified.
+/// Problem: a prompt with its images and an answer that can be verified.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Problem {
     /// Hash of the content.
     pub id: ProblemId,
-    /// What it exercises.
+    /// Capability that the problem exercises.
     pub capability: Capability,
-    /// The question; each `<image>` stands for the next of `images`.
+    /// Text of the question; each `<image>` stands for the next of `images`.
     pub prompt: String,
-    /// One per placeholder, in order.
+    /// Images, one per placeholder, in order.
     pub images: Vec<ImageSource>,
-    /// The ground truth that a reward compares with.
+    /// Ground-truth answer that the reward compares with.
     pub answer: String,
-    /// A completion that earns full reward, where one is known: what supervised fine-tuning imitates.
+    /// Reference solution, where known: a full-reward completion, the target of supervised
+    /// fine-tuning.
     pub solution: Option<String>,
-    /// How often some model solved it, where that was measured or is known.
+    /// Pass rate of some model on the problem, where measured or known.
     pub pass_rate: Option<PassRate>,
-    /// The dataset that it comes from.
+    /// Name of the dataset that the problem comes from.
     pub source: String,
-    /// Anything else that a curriculum may sort by.
+    /// Further tags that a curriculum may sort by.
     pub tags: BTreeMap<String, String>,
 }
 
 impl Problem {
-    /// Stands for an image in `prompt`.
+    /// Placeholder of an image in `prompt`.
     pub const IMAGE_PLACEHOLDER: &'static str = "<image>";
 }
 

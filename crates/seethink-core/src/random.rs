@@ -1,9 +1,10 @@
-//! Counter-based randomness: a draw is a pure function of what it is for.
+//! Counter-based random numbers: a draw is a pure function of its key.
 //!
-//! A stream is keyed by a run seed, a [`Purpose`] and any further numbers (step, problem, completion index, position).
-//! Nothing is stored between draws, so a resumed run, another batch split or another number of devices sees the same draws.
+//! A stream is keyed by a run seed, a [`Purpose`] and any further numbers (step, problem,
+//! completion index, position). No state is stored between draws, so a resumed run, another batch
+//! split or another number of devices sees the same draws.
 
-/// What a stream of draws is for; streams of different purposes are independent.
+/// Purpose of a random stream; streams of different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Purpose {
@@ -19,13 +20,13 @@ pub enum Purpose {
     Weights = 5,
     /// Ordering examples in supervised fine-tuning.
     FineTuning = 6,
-    /// Assigning problems to the parts of a dataset.
+    /// Assigning problems to the splits of a dataset.
     Split = 7,
-    /// Arranging the options of questions that a model wrote.
+    /// Shuffling the options of questions that a model wrote.
     Options = 8,
 }
 
-/// A keyed stream of draws (SplitMix64 from a hashed key).
+/// Counter-based random number generator: a keyed stream (SplitMix64 from a hashed key).
 ///
 /// # Source
 /// Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014.
@@ -41,24 +42,24 @@ pub enum Purpose {
 pub struct Rng(u64);
 
 impl Rng {
-    /// The stream of this seed, purpose and key.
+    /// Creates the stream of this seed, purpose and key.
     pub fn new(seed: u64, purpose: Purpose, key: &[u64]) -> Self {
         let start = mix(seed ^ mix(purpose as u64));
         Self(key.iter().fold(start, |state, &part| mix(state.wrapping_add(GOLDEN) ^ mix(part))))
     }
 
-    /// The next 64 bits.
+    /// Draws the next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GOLDEN);
         mix(self.0)
     }
 
-    /// Uniform in `[0, 1)`, 53 bits.
+    /// Draws uniformly from `[0, 1)` with 53 bits.
     pub fn uniform(&mut self) -> f64 {
         (self.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Uniform in `0..n`.
+    /// Draws uniformly from `0..n`.
     ///
     /// # Panics
     /// If `n` is zero.
@@ -67,13 +68,13 @@ impl Rng {
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
-    /// Standard normal (Box–Muller).
+    /// Draws from the standard normal distribution (Box–Muller).
     pub fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// One of `items`.
+    /// Chooses one of `items` uniformly.
     ///
     /// # Panics
     /// If `items` is empty.

@@ -1,4 +1,5 @@
-//! A million rows, a third of them with an image: `cargo bench -p seethink-data`.
+//! Benchmark of a data set of a million rows, a third of them with an image: `cargo bench -p
+//! seethink-data`.
 
 use criterion::{Criterion, Throughput};
 use seethink_core::{Purpose, Rng};
@@ -11,7 +12,8 @@ use std::time::Instant;
 
 const ROWS: usize = 1_000_000;
 
-/// Rows as released, with a pass rate, two hundred letters of text and a worked solution.
+/// Writes rows in the released schema, with a pass rate, two hundred letters of text and a worked
+/// solution.
 fn write(dir: &Path) -> Result<(), Box<dyn Error>> {
     image::RgbImage::new(64, 48).save(dir.join("x.png"))?;
     let text = "abc ".repeat(50);

@@ -1,4 +1,4 @@
-//! What can go wrong while problems are made, read or written.
+//! Errors of making, reading and writing problems.
 
 use crate::LoadImageError;
 use crate::perception::CaptionFault;
@@ -7,30 +7,30 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why problems could not be made, read or written.
+/// Errors of making, reading and writing problems.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A difficulty knob of the digits world is out of its range.
+    /// A difficulty setting of the digits world is out of its range.
     #[error("digits world: {field} is {found}, expected {expected}")]
     Config {
-        /// The knob.
+        /// The setting.
         field: &'static str,
-        /// Its value.
+        /// Value found.
         found: String,
-        /// What it may be.
+        /// Expected values.
         expected: &'static str,
     },
     /// A file or folder cannot be used.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: "read", "write", …
+        /// Attempted action: "read", "write", …
         action: &'static str,
-        /// On what.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// Writing would mix new problems with what is there.
+    /// The output folder is not empty: new problems would mix with its files.
     #[error("{} is not empty; problems are written to a folder of their own", .0.display())]
     NotEmpty(PathBuf),
     /// A line is not the JSON of a problem.
@@ -40,31 +40,31 @@ pub enum DataError {
         file: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is wrong with it; its own line number counts within this line.
+        /// Error of the parser; its line number counts within this line.
         source: serde_json::Error,
     },
-    /// A row that cannot be ordered.
+    /// A row has no valid pass rate to sort by.
     #[error("{}:{line}: {found}, expected `pass_rate` to be a number in [0, 1]", file.display())]
     Unrated {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What stands there.
+        /// Value found.
         found: String,
     },
-    /// Something was to be added to a table that is only read.
+    /// A table of pass rates that was opened for reading cannot be added to.
     #[error("the table of pass rates was opened for reading")]
     ReadOnly,
-    /// A file is no parquet file, or a damaged one.
+    /// A file is not a parquet file, or a damaged one.
     #[error("cannot read {} as parquet: {source}", file.display())]
     Parquet {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// Error of the parquet reader.
         source: parquet::errors::ParquetError,
     },
-    /// A parquet file of which some column is compressed in a way that is not read.
+    /// A parquet file has a column with an unsupported compression.
     #[error("{} is compressed with {found}, expected Snappy, gzip, LZ4 or no compression", file.display())]
     Compression {
         /// The file.
@@ -77,26 +77,26 @@ pub enum DataError {
     Setting {
         /// The setting.
         field: &'static str,
-        /// Its value.
+        /// Value found.
         found: String,
-        /// What it may be.
+        /// Expected values.
         expected: &'static str,
     },
-    /// A folder or pattern without a file of problems.
+    /// A folder or pattern has no file of problems.
     #[error("there are no problems at {}, expected .jsonl or .parquet files", .0.display())]
     NoFiles(PathBuf),
     /// Two rows are the same problem.
     #[error("{}:{line}: problem {problem} stands already in {}:{first_line}", file.display(), first_file.display())]
     Duplicate {
-        /// The file of the later row.
+        /// File of the later row.
         file: PathBuf,
-        /// The later row, from 1.
+        /// Line or row of the later row, from 1.
         line: u64,
-        /// The id of both.
+        /// Id of both rows.
         problem: ProblemId,
-        /// The file of the earlier row.
+        /// File of the earlier row.
         first_file: PathBuf,
-        /// The earlier row, from 1.
+        /// Line or row of the earlier row, from 1.
         first_line: u64,
     },
     /// A prompt is longer than allowed.
@@ -108,78 +108,78 @@ pub enum DataError {
         line: u64,
         /// The problem.
         problem: ProblemId,
-        /// Tokens of its prompt.
+        /// Number of tokens of the prompt.
         n_tokens: usize,
-        /// Most tokens allowed.
+        /// Maximum number of tokens.
         max_tokens: usize,
     },
     /// Several rows are bad.
     #[error("{n_rows} bad rows{}", list(first, *n_rows))]
     Rows {
-        /// How many.
+        /// Number of bad rows.
         n_rows: usize,
-        /// What is wrong with the first of them.
+        /// Errors of the first bad rows.
         first: Vec<DataError>,
     },
-    /// A file is not what it was when it was checked.
+    /// A file changed after it was checked.
     #[error("{}:{line}: the file changed after it was opened: problem {expected} stood here", file.display())]
     Changed {
         /// The file.
         file: PathBuf,
         /// The line or row, from 1.
         line: u64,
-        /// The problem that was here.
+        /// Id of the problem that the row had.
         expected: ProblemId,
     },
-    /// A line is not a caption.
+    /// A line is not a valid caption.
     #[error("{}:{line}: {fault}", file.display())]
     Caption {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// Fault of the caption.
         fault: CaptionFault,
     },
-    /// A line does not belong into a journal of questions, answers or attempts.
+    /// A line of a journal of questions, answers or attempts is invalid.
     #[error("{}:{line}: {what}", file.display())]
     Journal {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong with it.
+        /// Description of the fault.
         what: String,
     },
-    /// A problem contradicts itself or lacks something.
+    /// A problem is inconsistent or incomplete.
     #[error("{}:{line}: problem {problem}: {fault}", file.display())]
     Problem {
-        /// The file that it stands in, or was to be written to.
+        /// File that the problem is in, or was to be written to.
         file: PathBuf,
         /// The line or row, from 1.
         line: u64,
-        /// Its `index` or `id`.
+        /// `index` or `id` of the problem, or else its row number.
         problem: String,
-        /// What is wrong.
+        /// Fault of the problem.
         fault: Fault,
     },
 }
 
 impl DataError {
-    /// What the system says about a file or folder.
+    /// Creates an I/O error of a file or folder, for `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_path_buf(), source }
     }
 }
 
-/// The first errors of so many, a line each.
+/// Formats the first errors, a line each, and the number of the others.
 fn list(first: &[DataError], n: usize) -> String {
     let lines: String = first.iter().map(|error| format!("\n  {error}")).collect();
     let more = if n > first.len() { format!("\n  and {} more", n - first.len()) } else { String::new() };
     lines + &more
 }
 
-/// An image file that does not lie below the root of its data set.
+/// Error for an image file outside the root of its data set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the image {written:?} is {}, which is not below {}: expected a file there, or the setting `images_outside`",
@@ -187,73 +187,73 @@ fn list(first: &[DataError], n: usize) -> String {
     root.display()
 )]
 pub struct ImageOutside {
-    /// Its path as the file of problems has it.
+    /// Path of the image as written in the file of problems.
     pub written: String,
-    /// Where that leads, links followed.
+    /// Resolved path of the image, links followed.
     pub found: PathBuf,
-    /// The root, links followed.
+    /// Resolved root of the data set, links followed.
     pub root: PathBuf,
 }
 
-/// What can be wrong with one problem.
+/// Faults of a single problem.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// Each placeholder stands for one image.
+    /// The numbers of placeholders and images differ.
     #[error("the text has {placeholders} <image> placeholders for {images} images")]
     Placeholders {
-        /// In the text.
+        /// Number of placeholders in the text.
         placeholders: usize,
-        /// In the list.
+        /// Number of images in the list.
         images: usize,
     },
-    /// An image file is not there.
+    /// An image file is missing.
     #[error("there is no image file {}", .0.display())]
     MissingImage(PathBuf),
-    /// An image file that does not lie below the root of its data set.
+    /// An image file lies outside the root of its data set.
     #[error(transparent)]
     ImageOutside(#[from] Box<ImageOutside>),
     /// An image cannot be decoded.
     #[error(transparent)]
     Image(#[from] LoadImageError),
-    /// Neither the line nor the caller says what the problem exercises.
+    /// Neither the row nor the caller gives the capability of the problem.
     #[error("there is no key \"capability\", and no capability was given for such lines")]
     NoCapability,
-    /// A column that must be there is not.
+    /// A required column is missing.
     #[error("there is no column {column:?}; the row has {}", quoted(found))]
     MissingColumn {
         /// The column.
         column: String,
-        /// Those of the row.
+        /// Columns of the row.
         found: Vec<String>,
     },
-    /// A column holds something of another type.
+    /// A column has a value of the wrong type.
     #[error("the column {column:?} is {found}, expected {expected}")]
     Type {
         /// The column.
         column: String,
-        /// What it should hold.
+        /// Expected type.
         expected: &'static str,
-        /// What it holds.
+        /// Value found.
         found: String,
     },
-    /// A value that stands for no capability.
+    /// A value is not the name of a capability.
     #[error("{found:?} stands for no capability, expected one of {}", quoted(expected))]
     Capability {
         /// The value.
         found: String,
-        /// Those that stand for one.
+        /// Accepted values.
         expected: Vec<String>,
     },
-    /// A pass rate that is no fraction.
+    /// A pass rate is not a fraction.
     #[error("the pass rate is {0}, expected a number in [0, 1]")]
     PassRate(String),
-    /// An image that is none.
+    /// A value is not an image.
     #[error("the image is {0}, expected a path, bytes, base64, or a structure of `bytes` and `path`")]
     ImageValue(String),
-    /// The prompt cannot be made.
+    /// The tokens of the prompt cannot be counted.
     #[error("the prompt cannot be counted: {0}")]
     Uncountable(#[source] Box<dyn Error + Send + Sync>),
-    /// An unknown key would overwrite a tag.
+    /// A column would overwrite a tag of the same name.
     #[error("the key {0:?} stands in the line and in its tags")]
     TwiceTagged(String),
     /// The ground truth is neither text nor a number.

@@ -1,12 +1,14 @@
-//! Identity by content.
+//! Content hashes: ids of problems and keys of images.
 
 use seethink_core::{ImageSource, ProblemId};
 use sha2::{Digest, Sha256};
 
-/// The identity of a problem with this content: the first 64 bits of a SHA-256 over the prompt, the images and the answer.
+/// Id of a problem by its content: the first 64 bits of a SHA-256 over the prompt, the images and
+/// the answer.
 ///
-/// Every part is preceded by its length, so that no two contents run into the same bytes.
-/// An image counts by its size and pixels, by the bytes of its encoded file, or by its path, whichever it was given as.
+/// Every part is preceded by its length, so that no two contents are hashed as the same bytes. An
+/// image counts by its size and pixels, by the bytes of its encoded file, or by its path, depending
+/// on its [`ImageSource`].
 pub fn content_id(prompt: &str, images: &[ImageSource], answer: &str) -> ProblemId {
     let mut hash = Parts::default();
     hash.part(0, prompt.as_bytes());
@@ -15,14 +17,14 @@ pub fn content_id(prompt: &str, images: &[ImageSource], answer: &str) -> Problem
     ProblemId(hash.finish())
 }
 
-/// What tells an image from others: 64 bits of a SHA-256 over what [`content_id`] counts of it.
+/// Content key of an image: 64 bits of a SHA-256 over the parts that [`content_id`] hashes.
 pub(crate) fn image_key(image: &ImageSource) -> u64 {
     let mut hash = Parts::default();
     hash.image(image);
     hash.finish()
 }
 
-/// Twelve hexadecimal digits that stand for these texts, in their order.
+/// Digest of texts in their order, twelve hexadecimal digits.
 pub fn digest(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
     let mut hash = Sha256::new();
     for text in texts {

@@ -1,4 +1,4 @@
-//! Encoded pictures to pixels.
+//! Image decoding to RGB pixels.
 
 use image::error::{DecodingError, ImageFormatHint};
 use image::metadata::Orientation;
@@ -11,41 +11,43 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::path::PathBuf;
 
-/// What becomes of transparency.
+/// Treatment of transparency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Alpha {
-    /// The picture is laid on white, as transformers 5 and `qwen_vl_utils` do.
+    /// The image is composited on white, as transformers 5 and `qwen_vl_utils` do.
     #[default]
     White,
-    /// The colours stand as stored, as under transformers 4.
+    /// The alpha channel is dropped, as under transformers 4.
     Drop,
 }
 
-/// Decodes pictures, none larger than it is told.
+/// Image loader with a limit on the size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageLoader {
-    /// What becomes of transparency.
+    /// Treatment of transparency.
     pub alpha: Alpha,
-    /// Turn the picture as its EXIF data ask. Off by default, as in the pipelines that open pictures with Pillow and hand
-    /// them to the processor; transformers' own `load_image` turns them.
+    /// Rotate the image by its EXIF orientation. Off by default, as in the pipelines that open
+    /// images with Pillow and hand them to the processor; transformers' own `load_image` rotates
+    /// them.
     pub exif_orientation: bool,
-    /// Most pixels that are decoded; a picture's header tells how many it has.
+    /// Maximum number of pixels; an image whose header has more is not decoded.
     pub max_pixels: u64,
 }
 
 impl Default for ImageLoader {
-    /// On white, not turned, at most 178 956 970 pixels (where Pillow suspects a decompression bomb).
+    /// Composites on white, ignores the EXIF orientation, and decodes at most 178 956 970 pixels
+    /// (where Pillow suspects a decompression bomb).
     fn default() -> Self {
         Self { alpha: Alpha::White, exif_orientation: false, max_pixels: 178_956_970 }
     }
 }
 
-/// Where a picture that failed comes from.
+/// Origin of an image, for errors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageOrigin {
     /// A file.
     File(PathBuf),
-    /// Bytes in memory, so many.
+    /// Bytes in memory, with their number.
     Memory(usize),
 }
 
@@ -58,62 +60,63 @@ impl fmt::Display for ImageOrigin {
     }
 }
 
-/// Why a picture could not be had.
+/// Errors of loading an image.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadImageError {
     /// The file cannot be read.
     #[error("cannot read {origin}: {source}")]
     Read {
-        /// The picture.
+        /// Origin of the image.
         origin: ImageOrigin,
-        /// What the system says.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// The bytes are no picture, or a damaged one.
+    /// The bytes are not an image, or a damaged one.
     #[error("cannot decode {origin}: {source}")]
     Decode {
-        /// The picture.
+        /// Origin of the image.
         origin: ImageOrigin,
-        /// What the decoder says.
+        /// Error of the decoder.
         source: Box<image::ImageError>,
     },
-    /// The picture has no pixels.
+    /// The image has no pixels.
     #[error("{origin} has no pixels")]
     Empty {
-        /// The picture.
+        /// Origin of the image.
         origin: ImageOrigin,
     },
-    /// The picture is larger than allowed; it was not decoded.
+    /// The image is larger than allowed; it was not decoded.
     #[error("{origin} has {width}x{height} pixels, more than the {max_pixels} allowed")]
     TooLarge {
-        /// The picture.
+        /// Origin of the image.
         origin: ImageOrigin,
         /// Width, pixels.
         width: u32,
         /// Height, pixels.
         height: u32,
-        /// Most pixels allowed.
+        /// Maximum number of pixels.
         max_pixels: u64,
     },
 }
 
-/// A picture of known size.
+/// Image of known size.
 enum Opened<'a> {
-    /// Decoded before.
+    /// Already decoded.
     Pixels(&'a Image),
-    /// Yet to be decoded.
+    /// Not decoded yet.
     Header { decoder: Box<dyn ImageDecoder + 'a>, orientation: Orientation, format: Option<ImageFormat> },
 }
 
 impl ImageLoader {
-    /// Decodes a picture to RGB. Pixels that are in memory already are returned as they are.
+    /// Decodes an image to RGB. Pixels that are in memory already are returned as they are.
     ///
-    /// JPEG gives the very levels that Pillow's libjpeg-turbo gives; other decoders differ by up to four.
-    /// Grey becomes RGB by repetition, palettes are looked up, 16-bit channels are scaled to 8, animations give their first
-    /// frame. The format is told by the content, not by the name.
+    /// JPEG decoding is bit-identical to Pillow's libjpeg-turbo; other decoders differ by up to
+    /// four levels. Grey becomes RGB by repetition, palettes are looked up, 16-bit channels are
+    /// scaled to 8, animations give their first frame. The format is detected from the content, not
+    /// from the file name.
     ///
     /// # Errors
-    /// If the picture cannot be read or decoded, or has too many pixels.
+    /// If the image cannot be read or decoded, or has too many pixels.
     pub fn load(&self, source: &ImageSource) -> Result<Image, LoadImageError> {
         let (decoder, orientation, format) = match self.open(source)? {
             Opened::Pixels(image) => return Ok(image.clone()),
@@ -137,10 +140,10 @@ impl ImageLoader {
         Image::new(width, height, rgb).map_err(|_| LoadImageError::Empty { origin: origin(source) })
     }
 
-    /// Width and height of a picture as [`load`](Self::load) gives it, from its header alone.
+    /// Width and height of an image as [`load`](Self::load) gives it, read from its header alone.
     ///
     /// # Errors
-    /// As [`load`](Self::load), damage beyond the header aside.
+    /// As [`load`](Self::load), except for damage beyond the header.
     pub fn size(&self, source: &ImageSource) -> Result<(u32, u32), LoadImageError> {
         Ok(match self.open(source)? {
             Opened::Pixels(image) => (image.width(), image.height()),
@@ -189,7 +192,8 @@ impl ImageLoader {
         Ok(Opened::Header { decoder: Box::new(decoder), orientation: orientation.map_err(failed)?, format })
     }
 
-    /// A JPEG picture whose header was found to be fine. Its decoder reads the header for itself, and must not find another size in it.
+    /// Decodes a JPEG image with a valid header. The decoder reads the header again, under the same
+    /// limits.
     fn jpeg(&self, source: &ImageSource) -> Result<RgbImage, LoadImageError> {
         let read;
         let bytes = match source {
@@ -218,7 +222,8 @@ impl ImageLoader {
         RgbImage::from_raw(width, height, decoded.data).ok_or_else(|| failed("the pixels are incomplete".to_owned()))
     }
 
-    /// Most bytes that a decoder may take: room for the pixels at 16 bits per channel, and as much again.
+    /// Memory limit of a decoder, bytes: room for the pixels at 16 bits per channel, and as much
+    /// again.
     fn max_bytes(&self) -> u64 {
         self.max_pixels.saturating_mul(16).saturating_add(1 << 24)
     }
@@ -232,13 +237,14 @@ fn origin(source: &ImageSource) -> ImageOrigin {
     }
 }
 
-/// Whether an orientation exchanges width and height.
+/// Returns whether an orientation swaps width and height.
 fn turns(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
 }
 
-/// `round((c a + 255 (255 − a)) / 255)` per channel; 255 is odd, so there are no halves.
+/// Composites a pixel on white: `round((c a + 255 (255 − a)) / 255)` per channel; 255 is odd, so
+/// there are no halves.
 fn on_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
     let a = u32::from(a);
     [r, g, b].map(|c| ((u32::from(c) * a + 255 * (255 - a) + 127) / 255) as u8)
@@ -283,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_large_picture_is_refused_from_its_header() {
-        // A bitmap header that promises 4 294 836 225 pixels, and not one of them.
+        // A bitmap header that announces 4 294 836 225 pixels, and no pixel data.
         let mut header = b"BM".to_vec();
         header.extend([0; 8]);
         for number in [54u32, 40, 65_535, 65_535] {
@@ -308,7 +314,7 @@ mod tests {
         let ImageSource::Encoded(whole) = encoded(RgbImage::new(64, 64), ImageFormat::Png) else { unreachable!() };
         let half = ImageSource::Encoded(whole[..whole.len() / 2].into());
         assert!(error(ImageLoader::default(), &half).starts_with("cannot decode"));
-        // An icon-sized GIF screen of nought by nought.
+        // A GIF screen of 0 by 0 pixels.
         let nothing = ImageSource::Encoded(b"GIF89a\0\0\0\0\0\0\0;".as_slice().into());
         assert!(ImageLoader::default().load(&nothing).is_err());
         assert_eq!(ImageLoader::default().size(&half).expect("the header is whole"), (64, 64));

@@ -1,4 +1,4 @@
-//! Images as data sets store them: paths, bytes, base64, structures of these, one or several.
+//! Parsing of image columns: paths, bytes, base64, structures of these, one or several.
 
 use crate::row::{Cell, cut};
 use crate::{Fault, ImageOutside};
@@ -8,14 +8,15 @@ use seethink_core::ImageSource;
 use serde_json::Value;
 use std::path::Path;
 
-/// The images of a row, as written: paths are not yet joined to a folder.
+/// Parses the images of a row; paths are not yet joined to a folder.
 ///
-/// A value is text or bytes, or a structure `{bytes, path}` as Hugging Face writes it, of which the bytes count if there are any;
-/// or a list of such values. Text is a path, but for `data:…;base64,…` and for base64 of something that begins like a picture.
-/// (The dot of a file's ending is no digit of base64.)
+/// A value is text or bytes, or a structure `{bytes, path}` as Hugging Face writes it, of which the
+/// bytes count if there are any; or a list of such values. Text is a path, but for
+/// `data:…;base64,…` and for base64 that begins with the signature of an image format. (The dot of
+/// a file extension is not a base64 digit.)
 ///
 /// # Errors
-/// If it is anything else; the error shows it.
+/// If the value is anything else; the error shows it.
 pub(crate) fn parse(cell: &Cell) -> Result<Vec<ImageSource>, Fault> {
     match cell {
         Cell::Scalar(Value::Null) => Ok(Vec::new()),
@@ -48,24 +49,25 @@ fn text_image(text: &str) -> Result<ImageSource, Fault> {
     Ok(base64_picture(text).unwrap_or_else(|| ImageSource::Path(text.into())))
 }
 
-/// The picture in a text of base64, told by its first bytes.
+/// Decodes an image from base64 text, recognised by its first bytes.
 fn base64_picture(text: &str) -> Option<ImageSource> {
-    // Sixteen bytes tell a format, and most paths are told by their first characters not to be base64.
+    // Sixteen bytes identify a format, and the first characters of most paths show that they are
+    // not base64.
     let head = STANDARD.decode(text.get(..24)?).ok()?;
     image::guess_format(&head).ok()?;
     STANDARD.decode(text.trim_end()).ok().map(|bytes| ImageSource::Encoded(bytes.into()))
 }
 
-/// The folder that paths of images are taken from.
+/// Root folder of image paths.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ImageRoot<'a> {
     pub(crate) dir: &'a Path,
-    /// Whether images may lie elsewhere.
+    /// Allow images outside the root.
     pub(crate) outside: bool,
 }
 
 impl ImageRoot<'_> {
-    /// Where an image lies: paths are taken from the root, everything else is as it is.
+    /// Resolves the path of an image relative to the root; other sources are returned as they are.
     ///
     /// # Errors
     /// If there is no such file, or it is outside the root, links followed.
@@ -79,16 +81,16 @@ impl ImageRoot<'_> {
         Ok(ImageSource::Path(path))
     }
 
-    /// Whether a file that exists lies below the root; `written`: its path as the data set has it.
+    /// Checks that an existing file lies below the root; `written` is its path in the data set.
     ///
     /// # Errors
-    /// If it does not.
+    /// If the file lies outside the root.
     pub(crate) fn check(&self, written: &Path, path: &Path) -> Result<(), Box<ImageOutside>> {
         if self.outside {
             return Ok(());
         }
         let dir = if self.dir.as_os_str().is_empty() { Path::new(".") } else { self.dir };
-        // What the system cannot resolve cannot be said to be inside.
+        // A path that the system cannot resolve counts as outside.
         let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let (found, root) = (resolved(path), resolved(dir));
         if root.is_absolute() && found.starts_with(&root) {
@@ -212,7 +214,7 @@ mod tests {
         }
         #[cfg(unix)]
         {
-            // A root that is a link itself holds what it leads to.
+            // A root that is a link itself contains the files of its target.
             std::os::unix::fs::symlink(&root, dir.path().join("alias")).unwrap();
             let alias = dir.path().join("alias");
             assert!(ImageRoot { dir: &alias, outside: false }.locate(&inside[0]).is_ok());

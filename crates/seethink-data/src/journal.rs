@@ -1,8 +1,10 @@
-//! JSON lines that are added to as answers or attempts come, and read again when a program goes on.
+//! Journals: append-only JSON-lines files of answers or attempts, from which an interrupted program
+//! resumes.
 //!
-//! The first line says what the others were made with; a file that was made with something else is refused.
-//! Rows that came together are written in one piece and reach the disk before anything else is asked.
-//! Half a line at the end is what a killed program leaves: it is cut off, and what it was about is asked again.
+//! The first line records the settings that the rows were made with; a file made with other
+//! settings is refused. Rows that arrive together are written in one piece and flushed to the disk
+//! before the next request. A program that is killed leaves half a line at the end: it is cut off,
+//! and its request is repeated.
 
 use crate::DataError;
 use serde::de::DeserializeOwned;
@@ -12,14 +14,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A file of rows, open for more.
+/// Journal: a JSON-lines file open for appending.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
 }
 
-/// The first line.
+/// First line: the settings that the rows were made with.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Origin {
@@ -27,10 +29,12 @@ struct Origin {
 }
 
 impl Journal {
-    /// Opens a journal, or begins one, of what is made with `origin`; `row` takes in what is there and says what is wrong with it.
+    /// Opens or creates a journal of rows made with `origin`; `row` receives each row in the file
+    /// and returns what is wrong with it.
     ///
     /// # Errors
-    /// If the file cannot be read or written, another program has it open, it was made with something else, or a line is not a row.
+    /// If the file cannot be read or written, another program has it open, it was made with other
+    /// settings, or a line is not a row.
     pub(crate) fn open<R: DeserializeOwned>(
         path: &Path,
         origin: &Map<String, Value>,
@@ -55,7 +59,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Reads a journal, whatever it was made with; `row` as in [`open`](Self::open).
+    /// Reads a journal made with any settings; `row` as in [`open`](Self::open).
     ///
     /// # Errors
     /// If the file cannot be read, or a line is not a row.
@@ -67,7 +71,7 @@ impl Journal {
         parse(path, &bytes, None, row).map(drop)
     }
 
-    /// Adds rows, on the disk.
+    /// Appends rows and flushes them to the disk.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -86,7 +90,8 @@ impl Journal {
     }
 }
 
-/// Takes in whole lines, made with `origin` if that matters; returns where they end.
+/// Parses the complete lines, checks `origin` if given, and returns the length of these lines in
+/// bytes.
 fn parse<R: DeserializeOwned>(
     path: &Path,
     bytes: &[u8],
@@ -110,7 +115,7 @@ fn parse<R: DeserializeOwned>(
     Ok(whole)
 }
 
-/// The first setting in which two origins differ.
+/// Describes the first setting in which two origins differ.
 fn difference(found: &Map<String, Value>, origin: &Map<String, Value>) -> Option<String> {
     let mut keys = origin.keys().chain(found.keys());
     let key = keys.find(|&key| found.get(key) != origin.get(key))?;
@@ -119,7 +124,7 @@ fn difference(found: &Map<String, Value>, origin: &Map<String, Value>) -> Option
     Some(format!("made with {found} as `{key}`, not with {asked}; go on with the former, or write to another folder"))
 }
 
-/// Problem ids as they are shown: 16 hexadecimal digits.
+/// Serialisation of problem ids as 16 hexadecimal digits.
 pub(crate) mod hex {
     use seethink_core::ProblemId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -144,7 +149,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    /// The rows of a file, after which `more` is added.
+    /// Opens a journal and returns its rows, then appends `more`.
     fn open(path: &Path, made_with: Value, more: &[i64]) -> Result<Vec<i64>, DataError> {
         let mut rows = Vec::new();
         let mut journal = Journal::open(path, &origin(made_with), &mut |row: i64| {
@@ -167,7 +172,7 @@ mod tests {
             assert_eq!(open(&path, made_with(), &[7]).unwrap(), left, "{cut}");
             assert_eq!(open(&path, made_with(), &[]).unwrap(), [left, &[7]].concat(), "{cut}");
         }
-        // Half of the first line.
+        // Half of the first line only.
         std::fs::write(&path, &whole[..5]).unwrap();
         assert_eq!(open(&path, made_with(), &[]).unwrap(), [] as [i64; 0]);
     }

@@ -1,4 +1,4 @@
-//! Rows of JSON-lines files.
+//! Reader of JSON-lines files.
 
 use crate::DataError;
 use crate::row::{Cell, Place, Row};
@@ -7,27 +7,27 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Reads objects one line at a time; empty lines are passed over, and a bad line does not end the file.
+/// Reads one JSON object per line; empty lines are skipped, and reading goes on after a bad line.
 #[derive(Debug)]
 pub(crate) struct Lines {
     file: PathBuf,
     reader: BufReader<File>,
-    /// The next line.
+    /// Place of the next line.
     next: Place,
-    /// The lines to read, where not all are wanted.
+    /// Places of the lines to read; all lines if `None`.
     wanted: Option<std::vec::IntoIter<Place>>,
     failed: bool,
 }
 
 impl Lines {
-    /// All lines, or those at the places.
+    /// Opens a file for reading all lines, or those at `wanted`.
     pub(crate) fn open(file: &Path, wanted: Option<Vec<Place>>) -> Result<Self, DataError> {
         let reader = BufReader::new(File::open(file).map_err(DataError::io("read", file))?);
         let next = Place { line: 1, offset: 0 };
         Ok(Self { file: file.to_path_buf(), reader, next, wanted: wanted.map(Vec::into_iter), failed: false })
     }
 
-    /// Reads the next wanted line into `line`, unless there is none.
+    /// Reads the next wanted line into `line`; `None` at the end.
     fn read(&mut self, line: &mut Vec<u8>) -> io::Result<Option<Place>> {
         loop {
             if let Some(wanted) = &mut self.wanted {

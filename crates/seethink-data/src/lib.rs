@@ -1,6 +1,7 @@
-//! Problems from disk, from captions, and from the built-in digits world.
+//! Problems: data sets on disk, question synthesis from captions, and the built-in digits world.
 //!
-//! Rows of JSON lines (`jsonl.rs`) and parquet (`table.rs`) become problems in one place (`source.rs`); a [`Dataset`] checks them once.
+//! Rows of JSON lines (`jsonl.rs`) and parquet (`table.rs`) become problems in one place
+//! (`source.rs`); a [`Dataset`] checks the rows once.
 
 mod dataset;
 pub mod digits;

@@ -1,4 +1,5 @@
-//! Files of problems in training order, for trainers that walk a file from its first line to its last.
+//! Curriculum order of problem files, for trainers that read a file from its first line to its
+//! last.
 
 use crate::DataError;
 use seethink_core::{PassRate, Purpose, Rng};
@@ -6,23 +7,25 @@ use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What orders files of problems, one file for each capability.
+/// Sorts problem files by difficulty, one file for each capability.
 ///
 /// # Source
-/// VLM-CapCurriculum `data_pipeline/` at `ccde3ff` (`generate_curriculum_per_stage.py`, `generate_curriculum_merged.py`). Differs: a row
-/// without a pass rate is an error and not the hardest; where ties go by file the files keep their order (there it is reversed); and the
-/// file of capability × difficulty, which no released script makes, is written too. Ties are shuffled with our generator, not Python's.
+/// VLM-CapCurriculum `data_pipeline/` at `ccde3ff` (`generate_curriculum_per_stage.py`,
+/// `generate_curriculum_merged.py`). Differs: a row without a pass rate is an error and not the
+/// hardest; where ties go by file the files keep their order (there it is reversed); and the file
+/// of capability × difficulty, which no released script makes, is written too. Ties are shuffled
+/// with our generator, not Python's.
 #[derive(Debug, Clone)]
 pub struct Ordering {
     /// JSON-lines files, in the order of stages.
     pub files: Vec<PathBuf>,
-    /// Whether the hardest come first.
+    /// True if the hardest problems come first.
     pub hard_to_easy: bool,
-    /// Seed of the order of ties.
+    /// Seed of the order of problems with equal pass rates.
     pub seed: u64,
 }
 
-/// A line and what it is sorted by.
+/// Line with its sort keys.
 #[derive(Debug, Clone)]
 struct Row {
     text: String,
@@ -31,13 +34,13 @@ struct Row {
 }
 
 impl Ordering {
-    /// Writes into the folder `out`, which is made if need be:
+    /// Writes the sorted files into the folder `out`, which is created if need be:
     ///
     /// - `NAME_curriculum.jsonl` for each file: by pass rate, ties shuffled;
     /// - `merged_random.jsonl`: all files by pass rate, ties shuffled;
-    /// - `merged_file_order.jsonl`: the same, ties by file and shuffled within;
+    /// - `merged_file_order.jsonl`: all files by pass rate, ties by file and shuffled within;
     /// - `capability_x_difficulty.jsonl`: the files one after the other, each by pass rate;
-    /// - and each of these once more as `…_filtered.jsonl`, without what is always solved.
+    /// - and each of these once more as `…_filtered.jsonl`, without problems of pass rate 1.
     ///
     /// Returns the files and their numbers of rows.
     ///
@@ -69,11 +72,11 @@ impl Ordering {
         Ok(written)
     }
 
-    /// Rows by pass rate, ties in a random order, or by file and then in a random order.
+    /// Sorts rows by pass rate, with ties in a random order, or by file and then in a random order.
     fn sorted<'a>(&self, rows: impl Iterator<Item = &'a Row>, stream: u64, by_file: bool) -> Vec<&'a Row> {
         let mut rows: Vec<&Row> = rows.collect();
         Rng::new(self.seed, Purpose::Curriculum, &[stream]).shuffle(&mut rows);
-        // Stable sorts: what compares equal stays in its random order.
+        // Stable sorts: rows that compare equal stay in their random order.
         rows.sort_by(|a, b| {
             let by_rate = if self.hard_to_easy {
                 a.pass_rate.total_cmp(&b.pass_rate)
@@ -86,7 +89,7 @@ impl Ordering {
     }
 }
 
-/// The rows of a file; empty lines are passed over.
+/// Reads the rows of a file; empty lines are skipped.
 fn read(path: &Path, file: usize) -> Result<Vec<Row>, DataError> {
     let text = fs::read_to_string(path).map_err(DataError::io("read", path))?;
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
@@ -99,22 +102,22 @@ fn read(path: &Path, file: usize) -> Result<Vec<Row>, DataError> {
             let found = found.map_or_else(|| "no pass rate".to_owned(), |found| format!("the pass rate {found}"));
             return Err(DataError::Unrated { file: path.to_owned(), line, found });
         };
-        // Adding zero turns −0 into 0, which would be a level of its own.
+        // Adding zero turns −0 into 0; −0 would be a level of its own.
         Ok(Row { text: text.to_owned(), file, pass_rate: rate.fraction() + 0.0 })
     };
     lines.map(row).collect()
 }
 
-/// Writes lines.
+/// Writes the lines of a file.
 fn write(path: &Path, rows: &[&Row]) -> Result<(), DataError> {
     let text: String = rows.iter().flat_map(|row| [row.text.as_str(), "\n"]).collect();
     write_atomic(path, text.as_bytes())
 }
 
-/// Replaces a file by these bytes, as [`seethink_files::write`].
+/// Replaces the content of a file by `bytes` atomically, as [`seethink_files::write`].
 ///
 /// # Errors
-/// If it cannot be written.
+/// If the file cannot be written.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     seethink_files::write(path, bytes).map_err(DataError::io("write", path))
 }
@@ -134,7 +137,7 @@ mod tests {
         Ordering { files: files.into(), hard_to_easy: false, seed: 42 }
     }
 
-    /// File and pass rate of each row, and the row.
+    /// File, pass rate and text of each row.
     fn rows(path: &Path) -> Vec<(bool, f32, String)> {
         let text = fs::read_to_string(path).unwrap();
         text.lines().map(|line| (line.contains("visual"), read_rate(line), line.to_owned())).collect()

@@ -1,4 +1,4 @@
-//! Pass rates: a table of attempts at problems, written as they are made.
+//! Pass-rate tables: attempts at problems, written as they are made.
 
 use crate::DataError;
 use crate::journal::{self, Journal};
@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Attempts at problems, in a file of JSON lines.
+/// Table of attempts at problems, in a file of JSON lines.
 #[derive(Debug)]
 pub struct PassRateTable {
-    /// What rows are added to; `None` where the table is only read.
+    /// Journal that rows are added to; `None` where the table is only read.
     journal: Option<Journal>,
     right: BTreeMap<ProblemId, Vec<bool>>,
 }
@@ -22,24 +22,25 @@ pub struct PassRateTable {
 struct Row {
     #[serde(with = "journal::hex")]
     problem: ProblemId,
-    /// Attempts before these.
+    /// Number of attempts before those of this row.
     before: usize,
     right: Vec<bool>,
 }
 
 impl PassRateTable {
-    /// Opens a table, or begins one, of attempts made with `origin` (model, prompt, sampling: whatever tells measurements apart).
+    /// Opens or creates a table of attempts made with `origin` (model, prompt, sampling: all
+    /// settings that distinguish measurements).
     ///
     /// # Errors
-    /// If the file cannot be read or written, another program has it open, it has a line that is not of a table, or was made with something
-    /// else.
+    /// If the file cannot be read or written, another program has it open, it has a line that is
+    /// not of a table, or it was made with other settings.
     pub fn open(path: impl AsRef<Path>, origin: &Map<String, Value>) -> Result<Self, DataError> {
         let mut right = BTreeMap::new();
         let journal = Journal::open(path.as_ref(), origin, &mut |row| take(&mut right, row))?;
         Ok(Self { journal: Some(journal), right })
     }
 
-    /// Reads a table, whatever its attempts were made with; nothing can be added to it.
+    /// Reads a table made with any settings; it cannot be added to.
     ///
     /// # Errors
     /// If the file cannot be read, or has a line that is not of a table.
@@ -49,12 +50,12 @@ impl PassRateTable {
         Ok(Self { journal: None, right })
     }
 
-    /// Which attempts at a problem were right, in the order made.
+    /// Outcomes of the attempts at a problem, in the order made; `true` is right.
     pub fn attempts(&self, problem: ProblemId) -> &[bool] {
         self.right.get(&problem).map_or(&[], Vec::as_slice)
     }
 
-    /// Adds attempts at a problem, in memory and in the file.
+    /// Adds attempts at a problem to the table and its file.
     ///
     /// # Errors
     /// If the file cannot be written, or the table was only [`read`](Self::read).
@@ -68,14 +69,15 @@ impl PassRateTable {
         Ok(())
     }
 
-    /// The share of right attempts at a problem; `None` without any.
+    /// Pass rate of a problem: the share of right attempts; `None` without attempts.
     pub fn pass_rate(&self, problem: ProblemId) -> Option<PassRate> {
         let right = self.attempts(problem);
         let n_right = right.iter().filter(|&&right| right).count();
         (!right.is_empty()).then(|| n_right as f32 / right.len() as f32).and_then(|rate| PassRate::new(rate).ok())
     }
 
-    /// Gives every problem that was attempted its pass rate, and the number of attempts as the tag `attempts`.
+    /// Sets the pass rate of every problem that was attempted, and its number of attempts as the
+    /// tag `attempts`.
     pub fn apply(&self, problems: &mut [Problem]) {
         for problem in problems {
             if let Some(rate) = self.pass_rate(problem.id) {
@@ -86,7 +88,7 @@ impl PassRateTable {
     }
 }
 
-/// Adds the attempts of a row to those before it.
+/// Appends the attempts of a row to those of its problem.
 fn take(right: &mut BTreeMap<ProblemId, Vec<bool>>, row: Row) -> Result<(), String> {
     let attempts = right.entry(row.problem).or_default();
     if attempts.len() != row.before {

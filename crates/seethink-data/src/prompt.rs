@@ -1,6 +1,7 @@
-//! The instruction that follows every question.
+//! Format instruction appended to every question.
 
-/// Asks for the format that the reward checks: reasoning in `<think>` tags, then one boxed answer.
+/// Instruction to answer in the format that the reward checks: reasoning in `<think>` tags, then
+/// one boxed answer.
 ///
 /// # Source
 /// arXiv 2605.20177, `math.jinja` of the released recipe. Differs: the released text demands `<think>` and then shows
@@ -8,7 +9,7 @@
 /// Here every capability gets this one instruction.
 pub const THINK_PROMPT: &str = r"Think in <think> </think>, then answer in \boxed{}.";
 
-/// The question, trimmed, with [`THINK_PROMPT`] on a line of its own after it: the text of a user turn.
+/// Text of a user turn: the question, trimmed, with [`THINK_PROMPT`] on a line of its own after it.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Problems of one file, from the first row to the last.
+//! Sequential reader of the problems of one file.
 
 use crate::jsonl::Lines;
 use crate::row::{Place, Row};
@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 #[cfg(test)]
 mod tests;
 
-/// Reads problems one row at a time, from a JSON-lines or parquet file; the content tells which.
+/// Reads problems one row at a time from a JSON-lines or parquet file, detected by its content.
 ///
-/// A bad row is an error of its own; the rows after it can still be read.
-/// Images stay paths, checked to exist below the folder of the file, or encoded bytes, unless [`decode`](Self::decode) is called.
-/// A row without an `id` of ours gets a [`content_id`](crate::content_id).
-/// [`Dataset`](crate::Dataset) reads several files, checks them once, and gives problems by number.
+/// A bad row is an error of its own; the rows after it can still be read. Images stay paths,
+/// checked to exist below the folder of the file, or encoded bytes, unless [`decode`](Self::decode)
+/// is called. A row without an `id` in the form of [`ProblemId`](seethink_core::ProblemId) gets a
+/// [`content_id`](crate::content_id). [`Dataset`](crate::Dataset) reads several files, checks them
+/// once, and gives problems by number.
 ///
 /// # Examples
 /// ```no_run
@@ -52,26 +53,26 @@ impl ProblemReader {
         Ok(Self { source: DataSource::new(&file), file, rows, loader: None })
     }
 
-    /// Looks for images under `dir` instead of beside the file.
+    /// Sets the root folder of images, instead of the folder of the file.
     pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.source.image_dir = Some(dir.into());
         self
     }
 
-    /// Accepts images that do not lie below the folder they are looked for in; see
+    /// Accepts images outside their root folder; see
     /// [`DataSource::images_outside`](crate::DataSource::images_outside).
     pub fn images_outside(mut self) -> Self {
         self.source.images_outside = true;
         self
     }
 
-    /// What rows that do not say so exercise.
+    /// Sets the capability of rows that do not state it.
     pub fn capability(mut self, capability: Capability) -> Self {
         self.source.capability = Some(capability);
         self
     }
 
-    /// Which column is what.
+    /// Sets the names of the columns.
     pub fn columns(mut self, columns: Columns) -> Self {
         self.source.columns = columns;
         self
@@ -101,7 +102,7 @@ impl Iterator for ProblemReader {
     }
 }
 
-/// The rows of a file.
+/// Rows of a file.
 #[derive(Debug)]
 pub(crate) enum Rows {
     Lines(Lines),
@@ -109,7 +110,7 @@ pub(crate) enum Rows {
 }
 
 impl Rows {
-    /// All rows of a file, or those at the places, which ascend; `footer` is [`footer`]'s.
+    /// Opens all rows of a file, or those at the places, which ascend; `footer` is [`footer`]'s.
     pub(crate) fn open(file: &Path, footer: Option<Footer>, wanted: Option<Vec<Place>>) -> Result<Self, DataError> {
         match footer {
             Some(footer) => Table::open(file, footer, wanted).map(Self::Table),
@@ -129,7 +130,7 @@ impl Iterator for Rows {
     }
 }
 
-/// The end of a parquet file; `None` for files that do not begin like one.
+/// Reads the footer of a parquet file; `None` for other files.
 pub(crate) fn footer(file: &Path) -> Result<Option<Footer>, DataError> {
     let mut head = Vec::new();
     let read = File::open(file).and_then(|opened| opened.take(4).read_to_end(&mut head));
@@ -137,7 +138,7 @@ pub(crate) fn footer(file: &Path) -> Result<Option<Footer>, DataError> {
     (head == b"PAR1").then(|| table::footer(file)).transpose()
 }
 
-/// The problem of a row, and a number for each image that tells it from others.
+/// Builds the problem of a row, and a content key for each of its images.
 pub(crate) fn problem(
     source: &DataSource,
     file: &Path,
@@ -147,7 +148,7 @@ pub(crate) fn problem(
     source.problem(row, source.image_root(file)).map_err(fault(file, place, row))
 }
 
-/// A fault with where it is: the row goes by its `index`, its `id` or its number.
+/// Adds the place to a fault: file, line, and the row's `index`, `id` or number.
 pub(crate) fn fault<'a>(file: &'a Path, place: Place, row: &'a Row) -> impl FnOnce(crate::Fault) -> DataError + 'a {
     move |fault| {
         let name = row.get("index").or_else(|| row.get("id")).and_then(|cell| cell.scalar_text());

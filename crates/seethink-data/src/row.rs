@@ -1,4 +1,4 @@
-//! Rows of any file: names and values, before they mean anything.
+//! Rows of JSON-lines and parquet files: untyped names and values.
 
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -6,12 +6,12 @@ use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
 
-/// Where a row stands in its file.
+/// Place of a row in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The line or row, from 1.
     pub(crate) line: u64,
-    /// Where its line begins, bytes from the beginning; nothing in a table.
+    /// Offset of the line in the file, bytes; 0 in a table.
     pub(crate) offset: u64,
 }
 
@@ -19,24 +19,24 @@ pub(crate) struct Place {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Row(pub(crate) Vec<(String, Cell)>);
 
-/// A value.
+/// Value of a row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Cell {
-    /// Nothing, a truth value, a number or text.
+    /// Null, boolean, number or text.
     Scalar(Value),
-    /// What JSON does not have.
+    /// Bytes, which JSON does not have.
     Bytes(Arc<[u8]>),
     List(Vec<Cell>),
     Struct(Row),
 }
 
 impl Row {
-    /// The value of this name, unless there is none or it is nothing.
+    /// Value of this name; `None` if missing or null.
     pub(crate) fn get(&self, name: &str) -> Option<&Cell> {
         self.cell(name).filter(|cell| !cell.is_null())
     }
 
-    /// The value of this name, which may be nothing.
+    /// Value of this name, which may be null.
     pub(crate) fn cell(&self, name: &str) -> Option<&Cell> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, cell)| cell)
     }
@@ -47,7 +47,7 @@ impl Cell {
         matches!(self, Self::Scalar(Value::Null))
     }
 
-    /// Text as it is, any other scalar as its JSON.
+    /// Formats a scalar: text as it is, any other scalar as JSON.
     pub(crate) fn scalar_text(&self) -> Option<String> {
         match self {
             Self::Scalar(Value::String(text)) => Some(text.clone()),
@@ -56,7 +56,7 @@ impl Cell {
         }
     }
 
-    /// Text as it is, anything else as its JSON; `None` where there are bytes in it.
+    /// Formats a value: text as it is, anything else as JSON; `None` where it contains bytes.
     pub(crate) fn text(&self) -> Option<String> {
         self.scalar_text().or_else(|| self.to_json().map(|value| value.to_string()))
     }
@@ -73,7 +73,7 @@ impl Cell {
         }
     }
 
-    /// What stands here, for a message: at most sixty characters.
+    /// Excerpt of the value for a message: at most sixty characters.
     pub(crate) fn excerpt(&self) -> String {
         match self {
             Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
@@ -84,7 +84,7 @@ impl Cell {
     }
 }
 
-/// As JSON's values, but that no key of an object may stand there twice.
+/// Deserialises any JSON value, but refuses an object with a repeated key.
 impl<'de> Deserialize<'de> for Cell {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(CellVisitor)
@@ -148,7 +148,7 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 }
 
-/// At most sixty characters of a text.
+/// Cuts a text to at most sixty characters.
 pub(crate) fn cut(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),

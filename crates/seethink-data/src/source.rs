@@ -1,4 +1,4 @@
-//! What the rows of a data set mean: which column is what.
+//! Data sources: files, and the mapping of their columns to problems.
 
 use crate::id::image_key;
 use crate::image_value::{self, ImageRoot};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Files of one schema, and what their rows do not say themselves.
+/// Files of one schema, with their column names and defaults.
 ///
 /// # Examples
 /// ```
@@ -29,56 +29,64 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSource {
-    /// A file, a folder of files, or files whose name fits a pattern: `data/train-*.parquet`.
+    /// Path: a file, a folder of files, or files whose name matches a pattern:
+    /// `data/train-*.parquet`.
     pub path: PathBuf,
-    /// The root of images: their paths begin there, and they lie below it. Beside the file if not given.
+    /// Root folder of images: their paths are relative to it, and they lie below it. The folder of
+    /// the file if not given.
     #[serde(default)]
     pub image_dir: Option<PathBuf>,
-    /// Accept images outside their root: by absolute paths, by `..`, or by links that lead out of it (as they do in the cache of
-    /// the Hugging Face hub). A file of problems from elsewhere can then make any picture of this machine part of a problem.
+    /// Accept images outside their root: by absolute paths, by `..`, or by links that lead out of
+    /// it (as they do in the cache of the Hugging Face hub). A file of problems from elsewhere can
+    /// then make any image file that the process can read part of a problem.
     #[serde(default)]
     pub images_outside: bool,
-    /// Which column is what.
+    /// Names of the columns.
     #[serde(default)]
     pub columns: Columns,
-    /// What rows exercise that do not say so.
+    /// Capability of rows that do not state it.
     #[serde(default)]
     pub capability: Option<Capability>,
-    /// What the values of the column of capabilities mean, where they are not the names of capabilities; then no other may occur.
+    /// Capabilities by the values of their column, where these are not the names of capabilities;
+    /// no other value may occur then.
     #[serde(default)]
     pub capabilities: BTreeMap<String, Capability>,
-    /// How often rows are solved that do not say so.
+    /// Pass rate of rows that do not state it.
     #[serde(default)]
     pub pass_rate: Option<PassRate>,
 }
 
-/// Names of columns: keys of JSON objects, or columns of a table.
+/// Column names: keys of JSON objects, or columns of a table.
 ///
-/// A column that is named must be in every row, though it may be null where the problem can do without.
-/// `None` takes the usual name, in rows that have it. Any further column becomes a tag, unless it holds bytes.
+/// A column that is named must be in every row, though it may be null where it is optional. `None`
+/// takes the usual name, in rows that have it. Any further column becomes a tag, unless it holds
+/// bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Columns {
-    /// The question, with an `<image>` for each image.
+    /// Column of the question, with an `<image>` for each image.
     pub problem: String,
-    /// The ground truth: text or a number.
+    /// Column of the ground truth: text or a number.
     pub answer: String,
-    /// The images: path, bytes, base64 or `{bytes, path}`, or a list of these. Usually `images`, else `image`.
+    /// Column of the images: path, bytes, base64 or `{bytes, path}`, or a list of these. Usually
+    /// `images`, else `image`.
     pub images: Option<String>,
-    /// What the row exercises. Usually `capability`.
+    /// Column of the capability. Usually `capability`.
     pub capability: Option<String>,
-    /// Share of attempts that were right, in `[0, 1]`. Usually `pass_rate`.
+    /// Column of the pass rate: share of attempts that were right, in `[0, 1]`. Usually
+    /// `pass_rate`.
     pub pass_rate: Option<String>,
-    /// A completion that earns full reward. Usually `solution`.
+    /// Column of the reference solution, a completion that earns full reward. Usually `solution`.
     pub solution: Option<String>,
-    /// The dataset that it comes from. Usually `source`.
+    /// Column of the dataset's name. Usually `source`.
     pub source: Option<String>,
-    /// Further columns that a curriculum sorts by: the index of a data set has them, so that no row need be read for them.
+    /// Further columns that a curriculum sorts by: the index of a data set holds them, so that no
+    /// row need be read for them.
     pub tags: Vec<String>,
 }
 
 impl Default for Columns {
-    /// The names of the released files, which are EasyR1's too.
+    /// Column names of the released files, which are EasyR1's too.
     fn default() -> Self {
         Self {
             problem: "problem".into(),
@@ -94,7 +102,7 @@ impl Default for Columns {
 }
 
 impl DataSource {
-    /// The files at a path, with columns of the usual names.
+    /// Creates a source of the files at a path, with the usual column names.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -107,13 +115,13 @@ impl DataSource {
         }
     }
 
-    /// Where the images of a file are looked for.
+    /// Root folder of the images of a file.
     pub(crate) fn image_root<'a>(&'a self, file: &'a Path) -> ImageRoot<'a> {
         let dir = self.image_dir.as_deref().or_else(|| file.parent()).unwrap_or(Path::new(""));
         ImageRoot { dir, outside: self.images_outside }
     }
 
-    /// The problem of a row, and a number for each image that tells it from others.
+    /// Builds the problem of a row, and a content key for each of its images.
     pub(crate) fn problem(&self, row: &Row, root: ImageRoot<'_>) -> Result<(Problem, Vec<u64>), Fault> {
         let mut columns = Reading { row, used: BTreeSet::from(["index"]) };
         let prompt = columns.text(&self.columns.problem)?;
@@ -145,7 +153,7 @@ impl DataSource {
             columns.used.insert("id");
         }
         let tags = columns.tags(&self.columns.tags)?;
-        // By relative path, so that moving a data set or decoding its images keeps its ids.
+        // Hashed by relative path, so that moving a data set or decoding its images keeps its ids.
         let id = own_id.unwrap_or_else(|| content_id(&prompt, &written, &answer));
         let keys = written.iter().map(image_key).collect();
         Ok((Problem { id, capability, prompt, images, answer, solution, pass_rate, source, tags }, keys))
@@ -161,14 +169,14 @@ impl DataSource {
     }
 }
 
-/// A row, and what was read of it.
+/// Row, and the columns read from it so far.
 struct Reading<'a> {
     row: &'a Row,
     used: BTreeSet<&'a str>,
 }
 
 impl<'a> Reading<'a> {
-    /// The value of a column that must be there.
+    /// Value of a required column.
     fn named(&mut self, name: &'a str) -> Result<&'a Cell, Fault> {
         self.used.insert(name);
         self.row.cell(name).ok_or_else(|| {
@@ -181,7 +189,8 @@ impl<'a> Reading<'a> {
         text(name, self.named(name)?).map(str::to_owned)
     }
 
-    /// The value of a named column, or of the first usual one that the row has; `None` where that is null.
+    /// Value of a named column, or of the first usual one that the row has; `None` where it is
+    /// null.
     fn optional(
         &mut self,
         name: &'a Option<String>,
@@ -198,7 +207,7 @@ impl<'a> Reading<'a> {
         }))
     }
 
-    /// All that was not read, and `wanted`, which must be there.
+    /// Tags of the row: all columns that were not read, and `wanted`, which must be in the row.
     fn tags(mut self, wanted: &'a [String]) -> Result<BTreeMap<String, String>, Fault> {
         let mut tags = BTreeMap::new();
         if let Some(Cell::Struct(own)) = self.row.get("tags") {
@@ -235,18 +244,18 @@ fn pass_rate(cell: &Cell) -> Result<PassRate, Fault> {
         Cell::Scalar(value) => value.as_f64(),
         _ => None,
     };
-    // Adding zero turns −0 into 0, which would be a level of its own.
+    // Adding zero turns −0 into 0; −0 would be a level of its own.
     let rate = fraction.and_then(|fraction| PassRate::new(fraction as f32 + 0.0).ok());
     rate.ok_or_else(|| Fault::PassRate(cell.excerpt()))
 }
 
-/// Each placeholder stands for one image.
+/// Checks that a text has one placeholder per image.
 pub(crate) fn check_placeholders(text: &str, images: usize) -> Result<(), Fault> {
     let placeholders = text.matches(Problem::IMAGE_PLACEHOLDER).count();
     if placeholders == images { Ok(()) } else { Err(Fault::Placeholders { placeholders, images }) }
 }
 
-/// An id as [`ProblemId`] shows it; files of others may use the key for something else.
+/// Parses an id in the form of [`ProblemId`]; other values of the key are not ids.
 fn own_id(cell: &Cell) -> Option<ProblemId> {
     let Cell::Scalar(Value::String(text)) = cell else { return None };
     let is_id = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,27 +1,27 @@
-//! Which part of a dataset a problem belongs to.
+//! Training, validation and test splits.
 
 use crate::DataError;
 use seethink_core::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// A part of a dataset; the parts share no images.
+/// Split of a dataset; the splits share no images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
-    /// What a model learns from.
+    /// Training split.
     Train,
-    /// What choices are made on.
+    /// Validation split, for model selection.
     Validation,
-    /// What is reported.
+    /// Test split, for reporting.
     Test,
 }
 
 impl Split {
-    /// All three.
+    /// All three splits.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
 
-    /// The name, as it stands in files and folders.
+    /// Name of the split, as in files and folders.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -31,36 +31,39 @@ impl Split {
     }
 }
 
-/// How the rows of a dataset come into their parts.
+/// Rule that assigns rows to splits.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Splits {
-    /// By the names of files, `train-00000-of-00002.parquet`, `perception_val.jsonl`, or else of their folders, `test/problems.jsonl`.
+    /// Split by the names of files, `train-00000-of-00002.parquet`, `perception_val.jsonl`, or else
+    /// of their folders, `test/problems.jsonl`.
     ///
-    /// `training`, `valid`, `val`, `dev` and `testing` are understood too. What is not named so is for training.
+    /// The names `training`, `valid`, `val`, `dev` and `testing` are understood too. A file with no
+    /// such name is for training.
     #[default]
     ByName,
-    /// By a hash of the images, or of the problem where it has none: where a row belongs does not depend on the rows beside it.
+    /// Split by a hash of the images, or of the problem where it has none: the split of a row does
+    /// not depend on the rows beside it.
     ///
-    /// Rows with the same images belong to the same part.
-    /// Of several images the one with the least hash counts, so that parts may share an image where rows have several: the report of a
-    /// dataset counts these.
+    /// Rows with the same images belong to the same split. Of several images the one with the least
+    /// hash counts, so that splits may share an image where rows have several: the report of a
+    /// dataset counts such images.
     ByHash {
         /// Share of the problems for validation, in `[0, 1]`.
         validation: f64,
         /// Share of the problems for the test, in `[0, 1]`; what is left is for training.
         test: f64,
-        /// Another seed gives other parts.
+        /// Seed of the assignment.
         #[serde(default)]
         seed: u64,
     },
 }
 
 impl Splits {
-    /// Checks that the shares are shares.
+    /// Checks the ranges of the shares.
     ///
     /// # Errors
-    /// If one is not in `[0, 1]`, or both together are not.
+    /// If a share or their sum is not in `[0, 1]`.
     pub fn check(&self) -> Result<(), DataError> {
         let Self::ByHash { validation, test, .. } = *self else { return Ok(()) };
         for (field, share) in [("validation", validation), ("test", test), ("validation + test", validation + test)] {
@@ -71,7 +74,8 @@ impl Splits {
         Ok(())
     }
 
-    /// The part of a row, where it is not told by names; `key` tells its image or its problem from others.
+    /// Split of a row by its hash, `None` where names decide; `key` is the key of its image or its
+    /// id.
     pub(crate) fn by_hash(&self, key: u64) -> Option<Split> {
         let Self::ByHash { validation, test, seed } = *self else { return None };
         let place = Rng::new(seed, Purpose::Split, &[key]).uniform();
@@ -84,7 +88,7 @@ impl Splits {
 }
 
 impl Split {
-    /// The part that a name stands for.
+    /// Split that a name stands for.
     fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Self::Train),
@@ -94,7 +98,7 @@ impl Split {
         }
     }
 
-    /// The part of a file: a word of its name, or else the name of its folder, or else training.
+    /// Split of a file: by a word of its name, or else the name of its folder, or else training.
     pub(crate) fn of_file(file: &Path) -> Self {
         let words = file.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
         let word = words.split(|c: char| !c.is_ascii_alphabetic()).find_map(Self::named);

@@ -1,4 +1,4 @@
-//! Rows of parquet files.
+//! Reader of parquet files.
 
 use crate::DataError;
 use crate::row::{Cell, Place, Row};
@@ -21,16 +21,17 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-/// Most rows that are in memory at once; one with embedded pictures may take megabytes.
+/// Rows in memory at once; one with embedded images may take megabytes.
 const BATCH: usize = 16;
 
-/// The end of a parquet file, which says what lies where.
+/// Footer of a parquet file: its metadata.
 pub(crate) type Footer = ArrowReaderMetadata;
 
-/// Reads the end of a file.
+/// Reads the footer of a file.
 pub(crate) fn footer(file: &Path) -> Result<Footer, DataError> {
     let bytes = File::open(file).map_err(DataError::io("read", file))?;
-    // By the types of parquet alone: there are fewer of them than of arrow. Where pages lie makes it cheap to pass over most of them.
+    // Only parquet's own types are read: there are fewer of them than of arrow's. The page index
+    // makes it cheap to skip most pages.
     let options =
         ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_offset_index_policy(PageIndexPolicy::Optional);
     let footer = contained(|| ArrowReaderMetadata::load(&bytes, options)).map_err(bad(file))?;
@@ -44,21 +45,21 @@ pub(crate) fn footer(file: &Path) -> Result<Footer, DataError> {
     Ok(footer)
 }
 
-/// Reads rows, a few at a time.
+/// Reads rows of a parquet file, a few at a time.
 pub(crate) struct Table {
     file: PathBuf,
     schema: SchemaRef,
     batches: ParquetRecordBatchReader,
     batch: Option<RecordBatch>,
-    /// The next row of the batch.
+    /// Index of the next row in the batch.
     at: usize,
-    /// The rows of the file yet to come, from 0.
+    /// Numbers of the rows still to come, from 0.
     rows: Box<dyn Iterator<Item = u64> + Send>,
     failed: bool,
 }
 
 impl Table {
-    /// All rows, or those at the places, which ascend.
+    /// Opens all rows of a file, or those at the places, which ascend.
     pub(crate) fn open(file: &Path, footer: Footer, wanted: Option<Vec<Place>>) -> Result<Self, DataError> {
         let bytes = File::open(file).map_err(DataError::io("read", file))?;
         let wanted = wanted.map(|places| places.iter().map(|place| place.line - 1).collect::<Vec<u64>>());
@@ -120,7 +121,7 @@ impl fmt::Debug for Table {
     }
 }
 
-/// The row groups in which wanted rows lie, and the rows within these.
+/// Row groups that hold wanted rows, and the selection of rows within these.
 fn select(lengths: impl Iterator<Item = u64>, wanted: &[u64]) -> (Vec<usize>, RowSelection) {
     let (mut groups, mut ranges) = (Vec::new(), Vec::new());
     let (mut first, mut n_before) = (0, 0);
@@ -137,7 +138,7 @@ fn select(lengths: impl Iterator<Item = u64>, wanted: &[u64]) -> (Vec<usize>, Ro
     (groups, RowSelection::from_consecutive_ranges(ranges.into_iter(), n_before))
 }
 
-/// The value in a row of a column; times, decimals and maps are passed over.
+/// Value of a column in a row; times, decimals and maps are skipped.
 fn cell(column: &dyn Array, row: usize) -> Cell {
     macro_rules! number {
         ($type:ty) => {
@@ -178,8 +179,9 @@ fn cell(column: &dyn Array, row: usize) -> Cell {
     })
 }
 
-/// Error of the library, or its panic, which comes with some damaged files: on lengths that contradict each other
-/// within a page, which nobody can check before it does. What it was working on must not be used afterwards.
+/// Runs the parquet library and turns its panics into errors. Some damaged files make it panic:
+/// lengths that contradict each other within a page cannot be checked beforehand. The reader must
+/// not be used after an error.
 pub(crate) fn contained<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());

@@ -1,4 +1,4 @@
-//! Folders of problems: one JSON object a line in `problems.jsonl`, pictures in `images/`.
+//! Writer of problem folders: one JSON object a line in `problems.jsonl`, images in `images/`.
 
 use crate::source::check_placeholders;
 use crate::{DataError, Fault};
@@ -10,12 +10,12 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// The file of problems in a folder.
+/// Name of the file of problems in a folder.
 pub(crate) const FILE: &str = "problems.jsonl";
-/// The folder of pictures in a folder.
+/// Name of the image folder in a folder.
 const IMAGES: &str = "images";
 
-/// One line.
+/// Line of the file of problems.
 #[derive(Serialize)]
 struct Record<'a> {
     index: String,
@@ -32,7 +32,8 @@ struct Record<'a> {
     tags: &'a BTreeMap<String, String>,
 }
 
-/// Writes problems to a new folder that [`ProblemReader`](crate::ProblemReader) reads back; returns how many.
+/// Writes problems to a new folder that [`ProblemReader`](crate::ProblemReader) reads back; returns
+/// their number.
 ///
 /// Pixels are stored as PNG, without loss; encoded images and image files are stored as they are.
 /// The folder appears complete or not at all: everything is written beside it and renamed at the end.
@@ -47,7 +48,7 @@ pub fn write_problems<'a>(
     try_write_problems(dir, problems.into_iter().map(Ok::<_, DataError>))
 }
 
-/// The same for problems that have to be read first.
+/// Writes problems that have to be read first, as [`write_problems`] does.
 ///
 /// # Errors
 /// As [`write_problems`], and the first error among the problems; then there is no folder.
@@ -95,7 +96,7 @@ pub fn try_write_problems<P: Borrow<Problem>, E: From<DataError>>(
     Ok(n_problems)
 }
 
-/// Why a problem could not be stored.
+/// Error of storing a problem.
 enum StoreError {
     Io(DataError),
     Fault(Fault),
@@ -133,7 +134,7 @@ fn store<'a>(problem: &'a Problem, index: usize, images: &Path) -> Result<Record
     })
 }
 
-/// How the name of a stored image ends. Readers go by content, so this is for people.
+/// File extension of a stored image, for human readers: the format is detected from the content.
 fn extension(image: &ImageSource) -> &str {
     match image {
         ImageSource::Path(path) => path.extension().and_then(|extension| extension.to_str()).unwrap_or("image"),
@@ -153,7 +154,7 @@ fn png(image: &Image) -> io::Result<Vec<u8>> {
     Ok(bytes.into_inner())
 }
 
-/// A folder that is removed again unless it is renamed.
+/// Temporary folder that is removed unless it is renamed.
 struct Partial(PathBuf);
 
 impl Partial {

@@ -1,4 +1,4 @@
-//! Held-out accuracy per capability, measured with the reward that trains.
+//! Benchmarks: held-out accuracy per capability, measured with the training reward.
 
 use crate::outcome::Outcome;
 use seethink_core::{Capability, FinishReason, Problem, Purpose};
@@ -17,12 +17,12 @@ pub enum EvaluationError {
     /// A problem cannot be encoded.
     #[error(transparent)]
     Prompt(#[from] PromptError),
-    /// Longer prompts and completions than the model or the memory has room for.
+    /// Prompts and completions exceed the capacity of the model or of the memory.
     #[error("no room for the {benchmark} problems (evaluation.sampling.max_tokens)")]
     Capacity {
         /// Name of the benchmark.
         benchmark: &'static str,
-        /// The numbers.
+        /// Capacity and demand.
         source: CapacityError,
     },
     /// Generation failed or was interrupted.
@@ -30,9 +30,9 @@ pub enum EvaluationError {
     Rollout(#[from] RolloutError),
 }
 
-/// A benchmark: problems of several capabilities, encoded once.
+/// Benchmark: problems of several capabilities, encoded once.
 pub struct Benchmark {
-    /// Prefix of its metric keys.
+    /// Name of the benchmark, prefix of its metric keys.
     name: &'static str,
     problems: Vec<Problem>,
     prompts: Vec<PromptInput>,
@@ -53,10 +53,11 @@ impl Benchmark {
         Ok(Self { name, problems, prompts })
     }
 
-    /// Checks that a model has room for the longest prompt and completion, and for as many as decode together.
+    /// Checks that a model has room for the longest prompt and completion, and for a whole decode
+    /// batch.
     ///
     /// # Errors
-    /// If not; the error has the numbers.
+    /// If there is not enough room; the error has the numbers.
     pub fn check_room(
         &self,
         model: &impl VisionLanguageModel,
@@ -69,38 +70,38 @@ impl Benchmark {
     }
 }
 
-/// Answers benchmarks and scores the answers.
+/// Evaluator: answers benchmarks and scores the answers.
 pub struct Evaluator {
-    /// Text and pictures of the backbone.
+    /// Processor of the backbone for text and images.
     pub processor: Arc<dyn Processor>,
-    /// Scores completions.
+    /// Reward that scores completions.
     pub reward: Arc<dyn Reward>,
-    /// How completions are sampled, one per problem.
+    /// Sampling settings of the completions, one per problem.
     pub sampling: Sampling,
-    /// Seed of the draws.
+    /// Seed of the sampling.
     pub seed: u64,
-    /// Most sequences that decode together.
+    /// Maximum number of sequences decoded together.
     pub decode_batch: usize,
 }
 
-/// One answered and scored problem.
+/// Answer of a model to a problem, with its score.
 pub struct Answer<'a> {
-    /// What was asked.
+    /// Problem that was asked.
     pub problem: &'a Problem,
-    /// What the model wrote.
+    /// Completion of the model.
     pub completion: String,
-    /// Its length, tokens.
+    /// Length of the completion, tokens.
     pub n_tokens: usize,
-    /// Whether it reached the longest length allowed.
+    /// True if the completion reached the maximum length.
     pub truncated: bool,
-    /// Accuracy part of its score.
+    /// Accuracy part of the score.
     pub accuracy: f32,
-    /// Format part of its score.
+    /// Format part of the score.
     pub format: f32,
 }
 
 impl Answer<'_> {
-    /// What came of the problem; why, where the digits world can tell.
+    /// Outcome of the answer, with the kind of error where the digits world can tell.
     pub fn outcome(&self) -> Outcome {
         if self.accuracy > 0.5 {
             return Outcome::Right;
@@ -115,8 +116,8 @@ impl Answer<'_> {
 }
 
 impl Evaluator {
-    /// Answers every problem of a benchmark once; `progress` hears of completions finished and wanted, and stops it by
-    /// returning `false`.
+    /// Answers every problem of a benchmark once; `progress` receives the numbers of completions
+    /// finished and wanted, and stops the evaluation by returning `false`.
     ///
     /// # Errors
     /// If generation fails or is stopped.
@@ -128,7 +129,7 @@ impl Evaluator {
     ) -> Result<Vec<Answer<'a>>, EvaluationError> {
         let generator =
             Generator { model, processor: &*self.processor, sampling: self.sampling, max_batch: self.decode_batch };
-        // The draws do not depend on the moment: two measurements of equal weights are equal.
+        // The draws do not depend on the step: two measurements of equal weights are equal.
         let key = DrawKey { seed: self.seed, purpose: Purpose::Evaluation, step: 0 };
         let problems = benchmark.problems.iter();
         let prompts: Vec<Prompt<'_>> =
@@ -154,7 +155,7 @@ impl Evaluator {
     }
 }
 
-/// `<benchmark>/<capability>/{accuracy, format, length, truncated, n}` of some answers.
+/// Metrics `<benchmark>/<capability>/{accuracy, format, length, truncated, n}` of some answers.
 pub fn metrics(benchmark: &Benchmark, answers: &[Answer<'_>]) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
     for capability in capabilities(answers) {
@@ -171,7 +172,7 @@ pub fn metrics(benchmark: &Benchmark, answers: &[Answer<'_>]) -> BTreeMap<String
     metrics
 }
 
-/// The capabilities that the answers exercise, sorted.
+/// Capabilities of the answered problems, sorted.
 pub fn capabilities(answers: &[Answer<'_>]) -> Vec<Capability> {
     let mut capabilities: Vec<_> = answers.iter().map(|answer| answer.problem.capability.clone()).collect();
     capabilities.sort();

@@ -1,4 +1,4 @@
-//! Chat completions over HTTP: any server that speaks OpenAI's dialect, such as vLLM.
+//! Client of OpenAI-compatible chat completions over HTTP, as served by vLLM.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,73 +16,74 @@ use ureq::Agent;
 use ureq::http::header;
 use ureq::tls::TlsConfig;
 
-/// A server and the model that it is to answer with.
+/// OpenAI-compatible endpoint: a server and a model on it.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     agent: Agent,
     options: EndpointOptions,
 }
 
-/// How a server is reached.
+/// Options of an endpoint: address, model, key, timeout and retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointOptions {
-    /// Everything before `/chat/completions`, such as `http://localhost:8000/v1`.
+    /// Base URL before `/chat/completions`, such as `http://localhost:8000/v1`.
     pub url: String,
-    /// The name that the server has for the model.
+    /// Name of the model on the server.
     pub model: String,
-    /// Sent as a bearer token.
+    /// API key, sent as a bearer token.
     pub key: Option<String>,
-    /// Longest time for an answer.
+    /// Timeout of a request.
     pub timeout: Duration,
-    /// Requests that are made before an error is given up on, at least 1.
+    /// Maximum number of attempts of a request, at least 1.
     pub tries: u32,
-    /// Pause after the first failure; it doubles with every other, up to 32 times. A server's `Retry-After` takes precedence.
+    /// Pause after the first failed attempt; it doubles with each further one, up to 32-fold. A
+    /// server's `Retry-After` takes precedence.
     pub pause: Duration,
 }
 
-/// Why a server gave no answer, after the last try.
+/// Errors of an endpoint, after the last attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum EndpointError {
-    /// No connection, or not in time.
+    /// The server cannot be reached, or does not answer in time.
     #[error("no answer from {url} after {tries} tries")]
     Connection {
         /// The address.
         url: String,
-        /// Requests made.
+        /// Number of attempts.
         tries: u32,
-        /// What broke last.
+        /// Error of the last attempt.
         source: Box<ureq::Error>,
     },
-    /// The server refused.
+    /// The server refused the request.
     #[error("{url} answered {status} after {tries} tries: {said}")]
     Status {
         /// The address.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// Requests made.
+        /// Number of attempts.
         tries: u32,
-        /// The beginning of what it said.
+        /// Beginning of the answer.
         said: String,
     },
-    /// The server answered something else than completions.
+    /// The answer does not hold the expected completions.
     #[error("{url} answered after {tries} tries with `{said}`, expected JSON with {expected}")]
     Answer {
         /// The address.
         url: String,
-        /// Requests made.
+        /// Number of attempts.
         tries: u32,
-        /// The beginning of what it said.
+        /// Beginning of the answer.
         said: String,
-        /// What it should have said.
+        /// Expected content of the answer.
         expected: String,
     },
-    /// A picture could not be packed.
+    /// An image could not be encoded.
     #[error("a picture could not be encoded as PNG")]
     Picture(#[from] image::ImageError),
 }
 
-/// The part of an answer that is read.
+/// Parsed part of an answer.
 #[derive(Deserialize)]
 struct Answer {
     choices: Vec<Choice>,
@@ -99,7 +100,7 @@ struct Said {
 }
 
 impl Endpoint {
-    /// A client; nothing is sent yet.
+    /// Creates a client; no request is made yet.
     pub fn new(options: EndpointOptions) -> Self {
         let config = Agent::config_builder()
             .user_agent(concat!("seethink/", env!("CARGO_PKG_VERSION")))
@@ -109,17 +110,17 @@ impl Endpoint {
         Self { agent: config.build().into(), options }
     }
 
-    /// What the server is to answer with.
+    /// Options of the endpoint.
     pub fn options(&self) -> &EndpointOptions {
         &self.options
     }
 
-    /// `n` completions of a conversation, `images` being its pictures in order.
+    /// Requests `n` completions of a conversation; `images` are its images in order.
     ///
-    /// Broken connections, 408, 409, 429, 5xx and answers that cannot be read are tried again.
+    /// Broken connections, 408, 409, 429, 5xx and answers that cannot be parsed are retried.
     ///
     /// # Errors
-    /// If the server gives no usable answer to the last try, or refuses.
+    /// If the server gives no usable answer to the last attempt, or refuses the request.
     pub fn complete(
         &self,
         messages: &[Message],
@@ -135,7 +136,7 @@ impl Endpoint {
             "temperature": sampling.temperature, "top_p": sampling.top_p, "max_tokens": sampling.max_tokens,
         });
         if sampling.top_k > 0 {
-            // Not OpenAI's, but vLLM's and SGLang's.
+            // An extension of vLLM and SGLang, unknown to OpenAI.
             request["top_k"] = sampling.top_k.into();
         }
         let body = request.to_string();
@@ -184,13 +185,13 @@ impl Endpoint {
     }
 }
 
-/// The texts of an answer, if there are enough.
+/// Texts of an answer; `None` unless there are exactly `n`.
 fn completions(said: &str, n: usize) -> Option<Vec<String>> {
     let Answer { choices } = serde_json::from_str(said).ok()?;
     (choices.len() == n).then(|| choices.into_iter().map(|choice| choice.message.content).collect())
 }
 
-/// Enough of a text to see what it is.
+/// Beginning of a text, for error messages.
 fn beginning(text: &str) -> String {
     let mut short: String = text.chars().take(200).collect();
     if short.len() < text.len() {
@@ -199,7 +200,7 @@ fn beginning(text: &str) -> String {
     short
 }
 
-/// Messages in OpenAI's form, pictures as data.
+/// Formats messages as OpenAI's JSON, with images as data URLs.
 fn conversation(messages: &[Message], images: &[Image]) -> Result<Vec<Value>, EndpointError> {
     let mut images = images.iter();
     let mut part = |content: &Content| {

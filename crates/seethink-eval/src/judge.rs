@@ -1,8 +1,9 @@
-//! Why answers are wrong: a judge behind an endpoint says whether each misread its picture or misreasoned.
+//! LLM judge of wrong answers: labels each as an error of perception or of reasoning.
 //!
 //! # Source
-//! arXiv 2605.20177 §4.4, which labels the wrong answers of three benchmarks with a language model and checks forty labels by hand
-//! (82.5 % agreement). Its prompt, and whether its judge sees the picture, are not known; ours does, and is asked in our words.
+//! arXiv 2605.20177 §4.4, which labels the wrong answers of three benchmarks with a language model
+//! and checks forty labels by hand (82.5 % agreement). Its prompt, and whether its judge sees the
+//! image, are not known; ours sees the image and has a prompt of our own.
 
 use crate::endpoint::{Endpoint, EndpointError};
 use crate::statistics::{Interval, wilson};
@@ -21,23 +22,24 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
 
-/// Why an answer is wrong.
+/// Cause of a wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Something in the picture was seen wrongly.
+    /// Perception error: a part of the image was misread.
     Perception,
-    /// Everything that matters was seen rightly; what was made of it is wrong.
+    /// Reasoning error: all that matters in the image was read rightly, and the conclusion is
+    /// wrong.
     Reasoning,
-    /// It cannot be told.
+    /// The cause cannot be determined.
     Unclear,
 }
 
 impl Cause {
-    /// All of them.
+    /// All causes.
     pub const ALL: [Self; 3] = [Self::Perception, Self::Reasoning, Self::Unclear];
 
-    /// As the judge is to write it.
+    /// Name of the cause, as the judge has to write it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Perception => "perception",
@@ -46,7 +48,8 @@ impl Cause {
         }
     }
 
-    /// The last cause that a text names on a line of its own; anything beside letters does not count.
+    /// Parses the last cause that a reply names on a line of its own; characters other than letters
+    /// are ignored.
     pub fn read(said: &str) -> Option<Self> {
         let bare = |line: &str| line.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_lowercase();
         said.lines().rev().map(bare).find_map(|line| {
@@ -56,102 +59,103 @@ impl Cause {
     }
 }
 
-/// A wrong answer: a line of a run's `samples.jsonl`, or of a file with the same keys; others are passed over.
+/// Wrong answer of a model: a line of a run's `samples.jsonl`, or of a file with the same keys;
+/// further keys are ignored.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct WrongAnswer {
     /// Id of the problem.
     pub problem: String,
-    /// Steps done when it was given.
+    /// Number of training steps before the answer.
     #[serde(default)]
     pub step: usize,
-    /// What the problem exercises.
+    /// Capability that the problem exercises.
     #[serde(default)]
     pub capability: String,
-    /// The question.
+    /// Text of the question.
     pub prompt: String,
-    /// Its pictures: files in base64.
+    /// Images of the problem: files in base64.
     #[serde(default)]
     pub images: Vec<String>,
-    /// The right answer.
+    /// Ground truth.
     pub answer: String,
-    /// The wrong one, with its working.
+    /// Completion of the model, with its reasoning.
     pub completion: String,
-    /// Share of it that is right; at least a half is a right answer.
+    /// Accuracy of the completion; at least a half is a right answer.
     #[serde(default)]
     accuracy: f32,
 }
 
-/// A label.
+/// Label of a wrong answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Label {
     /// Id of the problem.
     pub problem: String,
-    /// Steps done when the answer was given.
+    /// Number of training steps before the answer.
     #[serde(default)]
     pub step: usize,
-    /// Why the answer is wrong.
+    /// Cause of the wrong answer.
     pub cause: Cause,
-    /// Who says so.
+    /// Name of the judge.
     #[serde(default)]
     pub judge: String,
-    /// In which words.
+    /// Reply of the judge.
     #[serde(default)]
     pub said: String,
 }
 
-/// Why answers could not be judged. Labels that were had before are in their file.
+/// Errors of judging. Labels made before an error are in their file.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
     /// A file cannot be read or written.
     #[error("cannot {doing} {}", path.display())]
     File {
-        /// What was tried.
+        /// Attempted action.
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: io::Error,
     },
-    /// A line is not what it should be.
+    /// A line cannot be parsed.
     #[error("{}, line {line}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: usize,
-        /// What was expected.
+        /// Error of the parser.
         source: serde_json::Error,
     },
-    /// A picture is no picture.
+    /// An image of a problem cannot be decoded.
     #[error("a picture of problem {problem}: {what}")]
     Picture {
         /// The problem.
         problem: String,
-        /// What is wrong.
+        /// Description of the fault.
         what: String,
     },
     /// The labels cannot be written.
     #[error(transparent)]
     Labels(#[from] DataError),
-    /// The judge does not answer.
+    /// The judge's endpoint failed.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
 }
 
-/// The wrong answers in a file.
+/// Reads the wrong answers in a file.
 ///
 /// # Errors
-/// If it cannot be read, or a line is no answer; a last line that was cut off is passed over.
+/// If the file cannot be read, or a line is not an answer; an incomplete last line is skipped.
 pub fn wrong_answers(path: &Path) -> Result<Vec<WrongAnswer>, JudgeError> {
     let answers: Vec<WrongAnswer> = lines(path)?;
     Ok(answers.into_iter().filter(|answer| answer.accuracy < 0.5).collect())
 }
 
-/// The labels in a file, such as those of people; none if there is no file.
+/// Reads the labels in a file, such as human labels; none if there is no file.
 ///
 /// # Errors
-/// If it cannot be read, or a line is no label; a last line that was cut off is passed over.
+/// If the file cannot be read, or a line is not a label; an incomplete last line is skipped.
 pub fn labels(path: &Path) -> Result<Vec<Label>, JudgeError> {
     if path.exists() { lines(path) } else { Ok(Vec::new()) }
 }
@@ -171,11 +175,13 @@ fn lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, JudgeError
     Ok(values)
 }
 
-/// Has every answer judged that this judge has not labelled yet, some at a time, and appends the labels to a file as they come. An
-/// answer that the judge gives no cause for is unclear. `progress` hears of answers done and all.
+/// Judges all answers that this judge has not labelled yet, several in parallel, and appends the
+/// labels to a file as they arrive. A reply without a cause is labelled as unclear. `progress`
+/// receives the numbers of answers done and of all answers.
 ///
 /// # Errors
-/// If a picture is broken, the judge does not answer, or the file cannot be written. What was labelled before is in the file.
+/// If an image is broken, the judge does not answer, or the file cannot be written. Labels made
+/// before are in the file.
 pub fn judge(
     endpoint: &Endpoint,
     answers: &[WrongAnswer],
@@ -232,13 +238,13 @@ fn line(label: &Label) -> String {
     serde_json::to_string(label).unwrap_or_default()
 }
 
-/// Puts whole lines in the place of a file whose last line may have been cut off.
+/// Rewrites a file whose last line may be incomplete, with whole lines only.
 fn rewrite(path: &Path, labels: &[Label]) -> Result<(), JudgeError> {
     let text: String = labels.iter().map(|label| line(label) + "\n").collect();
     Ok(write_atomic(path, text.as_bytes())?)
 }
 
-/// What the judge is asked.
+/// Prompt of the judge.
 fn question(answer: &WrongAnswer, n_images: usize) -> Vec<Message> {
     let text = |text: String| Content::Text { text };
     let question = answer.prompt.replace(seethink_core::Problem::IMAGE_PLACEHOLDER, "");
@@ -263,12 +269,12 @@ fn decode(answer: &WrongAnswer, base64: &str) -> Result<Image, JudgeError> {
     ImageLoader::default().load(&ImageSource::Encoded(bytes.into())).map_err(|error| wrong(&error))
 }
 
-/// How often a cause was given.
+/// Share of a cause among labelled answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share {
-    /// Answers with it.
+    /// Number of answers with the cause.
     pub n: usize,
-    /// Of so many.
+    /// Number of all answers.
     pub of: usize,
     /// 95 % Wilson interval of the share.
     pub interval: Option<Interval>,
@@ -280,7 +286,7 @@ impl Share {
     }
 }
 
-/// The share of each cause.
+/// Shares of all causes.
 pub fn shares(labels: &[Label]) -> [(Cause, Share); 3] {
     Cause::ALL.map(|cause| {
         let n = labels.iter().filter(|label| label.cause == cause).count();
@@ -288,16 +294,17 @@ pub fn shares(labels: &[Label]) -> [(Cause, Share); 3] {
     })
 }
 
-/// How far two judges agree.
+/// Agreement of two judges.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agreement {
-    /// Answers that both label alike, of those that both label.
+    /// Answers that both judges label alike, of those that both label.
     pub alike: Share,
-    /// Cohen's kappa: the same beyond chance; `None` where chance alone would agree everywhere.
+    /// Cohen's kappa: agreement beyond chance; `None` where chance alone would agree everywhere.
     pub kappa: Option<f64>,
 }
 
-/// Compares labels with others of the same answers, such as those of people; `None` if there is no answer in common.
+/// Computes the agreement of two sets of labels, such as a judge's and human ones; `None` if they
+/// have no answer in common.
 ///
 /// # Source
 /// J. Cohen, *A coefficient of agreement for nominal scales*, Educational and Psychological Measurement 20 (1960).

@@ -1,9 +1,10 @@
-//! Evaluation: asking models, in process or behind an endpoint, and measuring their answers.
+//! Evaluation: generating answers, in process or through an endpoint, and measuring them.
 //!
-//! [`Evaluator`] answers a [`Benchmark`] with a model in process and scores it with the reward that trains.
-//! A [`Solver`] is either such a model or one behind an OpenAI-compatible [`Endpoint`]; pass rates ([`pass_rate`]), the
-//! synthesis of perception problems ([`perception`]) and the [`judge`] of wrong answers ask through it.
-//! [`statistics`] has intervals and tests of what was measured.
+//! [`Evaluator`] answers a [`Benchmark`] with a model in process and scores the answers with the
+//! training reward. A [`Solver`] is either such a model or one behind an OpenAI-compatible
+//! [`Endpoint`]; pass rates ([`pass_rate`]), the synthesis of perception problems ([`perception`])
+//! and the [`judge`] of wrong answers use it. [`statistics`] has confidence intervals and tests of
+//! the measurements.
 
 mod benchmark;
 mod endpoint;

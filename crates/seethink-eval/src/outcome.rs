@@ -1,17 +1,17 @@
-//! What came of a problem, and why where it is known.
+//! Outcomes of problems: right, or wrong with the kind of error where known.
 
-/// What came of a problem.
+/// Outcome of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Answered rightly.
+    /// Right answer.
     Right,
-    /// Answered wrongly; what was seen is not known.
+    /// Wrong answer of unknown cause.
     Wrong,
-    /// Answered wrongly after something was misread: an error of perception.
+    /// Perception error: wrong answer after the image was misread.
     Misread,
-    /// Answered wrongly although all that was read is right: an error of reasoning.
+    /// Reasoning error: wrong answer although all readings of the image are right.
     Misreasoned,
-    /// Answered wrongly without saying what was read.
+    /// Wrong answer that states no reading of the image.
     Unread,
 }
 
@@ -19,12 +19,12 @@ impl Outcome {
     const LETTERS: [(Self, char); 5] =
         [(Self::Right, '1'), (Self::Wrong, '0'), (Self::Misread, 'p'), (Self::Misreasoned, 'r'), (Self::Unread, 'u')];
 
-    /// The letter that stands for it.
+    /// Letter of the outcome in files.
     pub fn letter(self) -> char {
         Self::LETTERS.into_iter().find(|(outcome, _)| *outcome == self).map_or('0', |(_, letter)| letter)
     }
 
-    /// What a letter stands for.
+    /// Outcome of a letter.
     pub fn of(letter: char) -> Option<Self> {
         Self::LETTERS.into_iter().find(|(_, one)| *one == letter).map(|(outcome, _)| outcome)
     }

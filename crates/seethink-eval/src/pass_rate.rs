@@ -1,4 +1,4 @@
-//! Pass rates of problems: how often a solver is right.
+//! Pass rates of problems: share of right attempts of a solver.
 
 use crate::solver::{SolveError, Solver};
 use seethink_core::ProblemId;
@@ -7,10 +7,10 @@ use seethink_reward::Reward;
 use seethink_rollout::{Problems, PromptError};
 use std::collections::BTreeMap;
 
-/// Why a measurement stopped. What was measured before is in the table.
+/// Errors of a measurement of pass rates. Attempts made before an error are in the table.
 #[derive(Debug, thiserror::Error)]
 pub enum MeasureError {
-    /// There was no answer.
+    /// The solver failed.
     #[error(transparent)]
     Solve(#[from] SolveError),
     /// A problem cannot be read.
@@ -21,8 +21,10 @@ pub enum MeasureError {
     Table(#[from] DataError),
 }
 
-/// Makes the attempts that `table` lacks for each problem of `ids` to have `per_problem`, a batch of problems at a time; the reward's part
-/// `accuracy` says what is right. `progress` hears of problems done and wanted, and stops it by returning `false`.
+/// Measures pass rates: makes the attempts that `table` lacks for each problem of `ids` to have
+/// `per_problem`, a batch of problems at a time; an attempt is right by the `accuracy` part of the
+/// reward. `progress` receives the numbers of problems done and wanted, and stops the measurement
+/// by returning `false`.
 ///
 /// # Errors
 /// If a problem cannot be read, the solver or the table fails, or `progress` stops it.
@@ -35,7 +37,7 @@ pub fn measure(
     table: &mut PassRateTable,
     progress: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<(), MeasureError> {
-    // Problems that have as many attempts already need as many more.
+    // Problems are grouped by their number of attempts, which determines how many they need.
     let mut by_number: BTreeMap<usize, Vec<ProblemId>> = BTreeMap::new();
     for &id in ids {
         let before = table.attempts(id).len();
@@ -71,7 +73,8 @@ pub fn measure(
     Ok(())
 }
 
-/// How many problems have how many right attempts of `per_problem`, `[right]`; problems with another number of attempts are left out.
+/// Histogram of pass rates: numbers of problems by right attempts of `per_problem`, `[right]`;
+/// problems with another number of attempts are left out.
 pub fn histogram(table: &PassRateTable, problems: impl Iterator<Item = ProblemId>, per_problem: usize) -> Vec<usize> {
     let mut counts = vec![0; per_problem + 1];
     for problem in problems {

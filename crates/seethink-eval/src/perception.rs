@@ -1,10 +1,10 @@
-//! Perception problems from captions: the hops that ask models.
+//! Synthesis of perception problems from captions: the steps that call models.
 //!
-//! [`Perception`] is a folder of journals.
-//! Each hop asks for what its journal lacks, a batch at a time, and writes down what comes before it asks on; so it can be stopped
-//! anywhere and goes on where it was, and more captions, attempts or tries can be asked for later.
-//! Everything is asked through a [`Solver`]: questions, answers from pictures and answers from captions all take the chat template and
-//! the retries that training problems take.
+//! [`Perception`] is a folder of journals. Each step requests what its journal lacks, a batch at a
+//! time, and writes the answers down before the next request; so it can be interrupted anywhere and
+//! resumed, and more captions, attempts or tries can be requested later. All requests go through a
+//! [`Solver`]: questions, answers from images and answers from captions use the chat template and
+//! the retries of training problems.
 
 use crate::endpoint::EndpointError;
 use crate::solver::{SolveError, Solver};
@@ -20,48 +20,48 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Why a hop stopped. What was answered before is in the journals.
+/// Errors of a step. Answers received before an error are in the journals.
 #[derive(Debug, thiserror::Error)]
 pub enum PerceptionError {
-    /// There was no answer.
+    /// The model failed.
     #[error(transparent)]
     Solve(#[from] SolveError),
     /// A journal could not be read or written.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Two models would write into one journal.
+    /// Two models would share one journal.
     #[error("the model `{0}` is named twice, or two models differ in punctuation only; expected models that differ")]
     SameModel(String),
-    /// A setting that cannot work.
+    /// A setting is out of range.
     #[error("{key} is {found}, expected {expected}")]
     Setting {
         /// The setting.
         key: &'static str,
-        /// Its value.
+        /// Value found.
         found: String,
-        /// What would work.
+        /// Expected values.
         expected: &'static str,
     },
 }
 
-/// What is asked for, and of whom.
+/// Options of the synthesis: seeds, tries, filter rule, splits and models.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerceptionOptions {
     /// Seed of the order of options.
     pub seed: u64,
-    /// Replies that the writer may give for a caption until one is a question.
+    /// Maximum number of replies of the writer for a caption, until one is a question.
     pub tries: usize,
-    /// Answers that each model gives, and how they decide.
+    /// Number of answers of each model, and the rule that keeps questions.
     pub rule: KeepRule,
-    /// How pictures are divided whose captions do not say where they belong.
+    /// Split shares of images whose captions state no split.
     pub shares: SplitShares,
-    /// Whatever tells the writer of the questions from others: model, sampling, seed.
+    /// Identity of the writer of the questions: model, sampling, seed.
     pub writer: Map<String, Value>,
-    /// The models that answer: a name, and whatever tells each from others.
+    /// Models that answer: name and identity of each.
     pub models: Vec<(String, Map<String, Value>)>,
 }
 
-/// A folder in which captions become problems.
+/// Synthesis of perception problems in a folder of journals.
 #[derive(Debug)]
 pub struct Perception {
     dir: PathBuf,
@@ -72,7 +72,7 @@ pub struct Perception {
     unanswered: BTreeMap<String, Vec<String>>,
 }
 
-/// One model's answers from one view.
+/// Answers of one model from one view.
 #[derive(Debug)]
 struct Run {
     model: usize,
@@ -80,14 +80,15 @@ struct Run {
     answers: Answers,
 }
 
-/// Hears how much is done and wanted; `false` stops the hop.
+/// Progress callback with the numbers done and wanted; returning `false` stops the step.
 pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
 impl Perception {
-    /// Opens the journals in `dir`, or begins them. Nobody is asked yet.
+    /// Opens or creates the journals in `dir`. No model is called yet.
     ///
     /// # Errors
-    /// If a setting cannot work, or a journal cannot be used, was made with other settings or is in use.
+    /// If a setting is out of range, or a journal cannot be used, was made with other settings or
+    /// is in use.
     pub fn open(dir: &Path, captions: Vec<Caption>, options: PerceptionOptions) -> Result<Self, PerceptionError> {
         options.check()?;
         std::fs::create_dir_all(dir).map_err(|source| DataError::Io { action: "create", path: dir.into(), source })?;
@@ -106,7 +107,7 @@ impl Perception {
         Ok(Self { dir: dir.to_owned(), captions, options, questions, runs, unanswered: BTreeMap::new() })
     }
 
-    /// Captions that the writer is still to be asked about.
+    /// Number of captions that the writer still has to be asked about.
     pub fn open_questions(&self) -> usize {
         self.captions.iter().filter(|caption| self.is_open(caption)).count()
     }
@@ -115,8 +116,8 @@ impl Perception {
         self.questions.mcq(caption).is_none() && self.questions.rejected(caption).len() < self.options.tries
     }
 
-    /// Has a question written for each caption that lacks one, in as many tries as the options say; a reply that is no question is
-    /// counted, and the next try has another seed.
+    /// Requests a question for each caption that lacks one, in as many tries as the options allow;
+    /// a reply that is not a question is counted, and the next try has another seed.
     ///
     /// # Errors
     /// If the writer or the journal fails, or `progress` stops it.
@@ -125,7 +126,8 @@ impl Perception {
         let mut refused =
             Refused { n_answered: captions.iter().filter(|one| questions.mcq(one).is_some()).count(), said: vec![] };
         for attempt in 0..options.tries {
-            // Those that have one rejected reply after the other are at this attempt; others come later or are done.
+            // The captions with exactly this many rejected replies are due now; others come later
+            // or are done.
             let open: Vec<&Caption> = captions
                 .iter()
                 .filter(|one| questions.mcq(one).is_none() && questions.rejected(one).len() == attempt)
@@ -151,7 +153,7 @@ impl Perception {
         Ok(())
     }
 
-    /// Questions that a model is still to be asked from a view.
+    /// Number of questions that a model still has to answer from a view.
     ///
     /// # Panics
     /// If there is no model of this number.
@@ -167,8 +169,9 @@ impl Perception {
         found.expect("a model among those of the options")
     }
 
-    /// Has a model answer every question from a view, as often as the options say. Pictures are decoded a batch at a time; one that
-    /// cannot be decoded, or that the model refuses, leaves its question unanswered and is told by [`unanswered`](Self::unanswered).
+    /// Requests answers of a model to every question from a view, as many as the options say.
+    /// Images are decoded a batch at a time; one that cannot be decoded, or that the model refuses,
+    /// leaves its question unanswered and is listed by [`unanswered`](Self::unanswered).
     ///
     /// # Errors
     /// If the model or the journal fails, or `progress` stops it.
@@ -187,7 +190,7 @@ impl Perception {
         let Self { captions, questions, runs, .. } = self;
         let (items, _) = items(captions, questions);
         let answers = &mut runs[at].answers;
-        // Questions that have as many answers already need as many more.
+        // Questions are grouped by their number of answers, which determines how many they need.
         let mut by_number: BTreeMap<usize, Vec<&Item<'_>>> = BTreeMap::new();
         for item in &items {
             by_number.entry(answers.given(item.id).len().min(wanted)).or_default().push(item);
@@ -216,16 +219,17 @@ impl Perception {
         Ok(())
     }
 
-    /// What had no answer in this session though the hop went on, by hop: pictures that cannot be decoded and requests that were refused.
-    /// They are asked again next time.
+    /// Requests of this session without an answer, by step: images that cannot be decoded and
+    /// requests that were refused. They are repeated in the next session.
     pub fn unanswered(&self) -> &BTreeMap<String, Vec<String>> {
         &self.unanswered
     }
 
-    /// Counts what there is, writes `report.json` and `report.md`, and where `finish` says so the problems that are kept, into `problems/`.
+    /// Counts the results, writes `report.json` and `report.md`, and if `finish` is set writes the
+    /// kept problems into `problems/`.
     ///
     /// # Errors
-    /// If files cannot be written, or a picture is not there any more.
+    /// If files cannot be written, or an image is missing.
     pub fn report(&self, finish: bool) -> Result<Report, PerceptionError> {
         let Self { options, .. } = self;
         let runs: Vec<_> =
@@ -280,12 +284,13 @@ impl PerceptionOptions {
     }
 }
 
-/// A model's name as part of a file's.
+/// File name of a model's journal.
 fn file_name(model: &str) -> String {
     model.chars().map(|c| if c.is_alphanumeric() || c == '.' || c == '_' { c } else { '-' }).collect()
 }
 
-/// The problems of a batch with their pictures in memory, and their items; those whose picture cannot be decoded are told.
+/// Problems of a batch with their images in memory, and their items; those whose image cannot be
+/// decoded are added to `unreadable`.
 fn decoded<'a>(batch: &[&'a Item<'a>], view: View, unreadable: &mut Vec<String>) -> (Vec<Problem>, Vec<&'a Item<'a>>) {
     let mut problems = Vec::new();
     let mut asked = Vec::new();
@@ -304,22 +309,23 @@ fn decoded<'a>(batch: &[&'a Item<'a>], view: View, unreadable: &mut Vec<String>)
     (problems, asked)
 }
 
-/// Answers with the options that they name.
+/// Parses the options named in replies.
 fn read(item: &Item<'_>, texts: Vec<String>) -> Vec<Answer> {
     let options = item.mcq.options.each_ref().map(String::as_str);
     let letter = |raw: &str| stated_choice(raw, &options).map(|index| Letter::ALL[index]);
     texts.into_iter().map(|raw| Answer { letter: letter(&raw), raw }).collect()
 }
 
-/// What was refused for its own sake while others were answered.
+/// Refused requests, while other requests were answered.
 struct Refused {
-    /// Answers so far, those of earlier sessions included.
+    /// Number of answers so far, those of earlier sessions included.
     n_answered: usize,
     said: Vec<String>,
 }
 
-/// Asks a batch; `heard` gets what comes, whatever happens. Where something in it is refused for its own sake, the rest is asked one by
-/// one, unless nothing was ever answered: then the fault is not with one problem.
+/// Requests a batch; `heard` receives the answers, also before an error. If one problem is refused
+/// on its own account, the others are requested one by one, unless there never was an answer: then
+/// the fault does not lie in one problem.
 fn ask(
     solver: &dyn Solver,
     problems: &[Problem],
@@ -359,7 +365,8 @@ fn ask(
     Ok(())
 }
 
-/// Whether an error may be about one problem and not about the model: a prompt that does not fit, a request that is too large.
+/// Returns whether an error may concern a single problem and not the model: a prompt that does not
+/// fit, a request that is too large.
 fn concerns_one(error: &SolveError) -> bool {
     match error {
         SolveError::Prompt(_) => true,

@@ -1,4 +1,4 @@
-//! What answers problems: a model in process, or one behind an endpoint.
+//! Solvers of problems: a model in process, or one behind an endpoint.
 
 use crate::endpoint::{Endpoint, EndpointError};
 use seethink_core::{Problem, Purpose};
@@ -9,16 +9,19 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::thread::ScopedJoinHandle;
 
-/// Answers problems, several times each.
+/// Solver: answers problems, several times each.
 pub trait Solver {
-    /// Problems that are answered together when each is answered `attempts` times, at least 1.
+    /// Number of problems that are answered together when each is answered `attempts` times, at
+    /// least 1.
     fn batch(&self, attempts: usize) -> usize;
 
-    /// Makes the attempts of these numbers at each problem; `answered` hears the index of a problem and the texts, `[attempt]`.
-    /// An attempt depends on the problem and its number alone, as far as that can be had.
+    /// Makes the numbered attempts at each problem; `answered` receives the index of a problem and
+    /// the texts, `[attempt]`. An attempt depends on the problem and its number alone, as far as
+    /// the solver allows.
     ///
     /// # Errors
-    /// If a problem cannot be asked or answered, or `go_on` says no; `answered` has heard what could be had.
+    /// If a problem cannot be asked or answered, or `go_on` returns `false`; `answered` has
+    /// received the answers made before.
     fn solve(
         &self,
         problems: &[&Problem],
@@ -28,13 +31,13 @@ pub trait Solver {
     ) -> Result<(), SolveError>;
 }
 
-/// Why there is no answer.
+/// Errors of a solver.
 #[derive(Debug, thiserror::Error)]
 pub enum SolveError {
     /// A prompt could not be made.
     #[error(transparent)]
     Prompt(#[from] PromptError),
-    /// Nothing could be generated, or it was interrupted.
+    /// Generation failed, or was interrupted.
     #[error(transparent)]
     Rollout(#[from] RolloutError),
     /// The endpoint failed.
@@ -42,13 +45,13 @@ pub enum SolveError {
     Endpoint(#[from] EndpointError),
 }
 
-/// A model in process.
+/// Solver with a model in process.
 pub struct InProcess<'a, M> {
-    /// The model, its processor and how it samples.
+    /// Rollout generator: the model, its processor and its sampling settings.
     pub generator: Generator<'a, M>,
-    /// What surrounds a question.
+    /// Format of the prompt around a question.
     pub prompt: &'a PromptFormat,
-    /// Seed of every draw.
+    /// Seed of the sampling.
     pub seed: u64,
 }
 
@@ -77,19 +80,20 @@ impl<M: VisionLanguageModel> Solver for InProcess<'_, M> {
     }
 }
 
-/// A model behind an endpoint. The seed of a request is the run's plus the number of its first attempt; servers may not heed it.
+/// Solver with a model behind an endpoint. The seed of a request is the run's plus the number of
+/// its first attempt; servers may ignore it.
 pub struct Remote<'a> {
     /// The endpoint.
     pub endpoint: &'a Endpoint,
-    /// What surrounds a question.
+    /// Format of the prompt around a question.
     pub prompt: &'a PromptFormat,
-    /// Limits on the pixels of pictures that are sent; how many tiles there are is the server's business.
+    /// Limits on the pixels of the images sent; the server decides on the number of tiles.
     pub images: ImageLimits,
-    /// How it samples.
+    /// Sampling settings.
     pub sampling: Sampling,
     /// Seed of the run.
     pub seed: u64,
-    /// Requests at the same time.
+    /// Number of parallel requests.
     pub parallel: usize,
 }
 
@@ -114,7 +118,7 @@ impl Solver for Remote<'_> {
             let images: Vec<_> = PromptFormat::images(problem)?.iter().map(|image| self.images.fit(image)).collect();
             Ok(self.endpoint.complete(&messages, &images, &self.sampling, n, seed)?)
         };
-        // Threads of their own: requests wait most of the time.
+        // A thread for each request, as requests wait most of the time.
         let results: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = problems.iter().map(|problem| scope.spawn(move || solve(problem))).collect();
             let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));

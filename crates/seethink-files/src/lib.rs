@@ -1,8 +1,8 @@
-//! Files that are whole after a crash: written beside their place, flushed to the disk, then renamed.
+//! Crash-safe file writes: beside the target, flushed to the disk, then renamed.
 //!
-//! A rename alone protects against a killed process, not against a lost machine: the disk may keep the new name and not yet
-//! the bytes. So every file is flushed before it gets its name, and the folder is flushed after.
-//! [`FolderUpdate`] does the same for files that mean something only together.
+//! A rename alone protects against a killed process, not against a lost machine: the disk may keep
+//! the new name and not yet the bytes. So every file is flushed before it gets its name, and the
+//! folder is flushed after. [`FolderUpdate`] does the same for files that are valid only together.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,21 +10,22 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Ending of a file that is still being written.
+/// Extension of a file that is still being written.
 pub const PARTIAL: &str = "partial";
 
-/// Replaces a file by these bytes.
+/// Writes a file atomically.
 ///
 /// # Errors
-/// If it cannot be written; then what was there before is still there.
+/// If the file cannot be written; an old file of this name is then unchanged.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     replace(path, |error| error, |partial| fs::write(partial, bytes))
 }
 
-/// Replaces a file by what `write` puts at the path that it is given; `failed` makes an error of the system one of the caller's.
+/// Replaces a file atomically by what `write` puts at the path given to it; `failed` converts
+/// errors of the system into the caller's.
 ///
 /// # Errors
-/// If it cannot be written; then what was there before is still there.
+/// If the file cannot be written; an old file of this name is then unchanged.
 pub fn replace<E>(
     path: &Path,
     failed: impl Fn(io::Error) -> E,
@@ -34,25 +35,27 @@ pub fn replace<E>(
     settle(path).and_then(|()| sync_folder_of(path)).map_err(failed)
 }
 
-/// Replacement of several files of a folder, so that at no moment some are of the old and some of the new.
+/// Atomic replacement of several files of a folder, so that old and new files are never mixed.
 ///
-/// New files are first written beside the old ones, which stay as they are. What is replaced then can be read only by way of
-/// an *entry*, a file without which nobody reads the others: old entries leave first, the new one comes last. A crash in
-/// between leaves a folder without an entry, which readers refuse ([`is_interrupted`]) instead of mixing old and new.
-/// Where nothing but the entry differs, it is replaced in one step.
+/// New files are first written beside the old ones, which stay unchanged. The old files can be read
+/// only by way of an *entry*, a file without which no reader opens the others: old entries are
+/// removed first, the new one comes last. A crash in between leaves a folder without an entry,
+/// which readers refuse ([`is_interrupted`]) instead of mixing old and new. Where only the entry
+/// differs, it is replaced in one step.
 #[derive(Debug)]
 pub struct FolderUpdate<'a> {
     folder: &'a Path,
     entries: &'a [&'a str],
     owns: fn(&str) -> bool,
     staged: BTreeSet<String>,
-    /// As they were, and as they shall be.
+    /// Names of files whose staged bytes equal the present ones.
     unchanged: BTreeSet<String>,
 }
 
 impl<'a> FolderUpdate<'a> {
-    /// Begins an update of `folder`, which is created if need be. The files that `owns` accepts by their name will be those that
-    /// are staged and no others; all other files are left alone. `entries` begin with the one that is read only if the later are missing.
+    /// Begins an update of `folder`, which is created if need be. After the commit, the files whose
+    /// names `owns` accepts are the staged ones and no others; all other files are left alone.
+    /// `entries` are in ascending precedence: the first is read only if the later ones are missing.
     ///
     /// # Errors
     /// If the folder cannot be created or listed, or a file that an earlier update left unfinished cannot be removed.
@@ -67,10 +70,10 @@ impl<'a> FolderUpdate<'a> {
         Ok(update)
     }
 
-    /// Writes a new file beside its place; see [`replace`].
+    /// Stages a new file: writes it beside its target; see [`replace`].
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn stage<E>(
         &mut self,
         name: &str,
@@ -81,10 +84,10 @@ impl<'a> FolderUpdate<'a> {
         stage(&self.folder.join(name), &failed, write)
     }
 
-    /// The same for bytes that are in memory. A file that has these bytes already stays as it is.
+    /// Stages a file from bytes in memory. A file that has these bytes already is left unchanged.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn stage_bytes(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.folder.join(name);
         let same_length = fs::metadata(&path).is_ok_and(|found| found.len() == bytes.len() as u64);
@@ -95,7 +98,7 @@ impl<'a> FolderUpdate<'a> {
         self.stage(name, |error| error, |partial| fs::write(partial, bytes))
     }
 
-    /// Puts the new files into their places and removes the old ones.
+    /// Commits the update: renames the staged files into place and removes the old ones.
     ///
     /// # Errors
     /// If a file cannot be renamed or removed; then the folder is as after a crash.
@@ -110,7 +113,8 @@ impl<'a> FolderUpdate<'a> {
         if !others.is_empty() || !stale.is_empty() {
             for entry in self.entries.iter().filter(|entry| found.contains(**entry)) {
                 remove(&path(entry))?;
-                // In this order on the disk too: the next entry to be read would otherwise be one that was passed over before.
+                // Flushed after each removal: a crash must not leave an entry of lower precedence
+                // as the one that is read.
                 sync_folder(self.folder)?;
             }
             others.iter().try_for_each(|name| settle(&path(name)))?;
@@ -131,7 +135,8 @@ impl<'a> FolderUpdate<'a> {
 }
 
 impl Drop for FolderUpdate<'_> {
-    /// What was staged and not committed goes again; of this nothing need be said beside the error that led here.
+    /// Removes staged files that were not committed; errors here are dropped in favour of the first
+    /// one.
     fn drop(&mut self) {
         for name in &self.staged {
             let _ = remove(&self.folder.join(name).with_added_extension(PARTIAL));
@@ -139,21 +144,21 @@ impl Drop for FolderUpdate<'_> {
     }
 }
 
-/// Detects an update of this folder that never came to its end: none of the entries is there.
+/// Returns whether an update of a folder was interrupted: no entry is there, but a staged one is.
 pub fn is_interrupted(folder: &Path, entries: &[&str]) -> bool {
     let is_file = |path: PathBuf| path.is_file();
     !entries.iter().any(|entry| is_file(folder.join(entry)))
         && entries.iter().any(|entry| is_file(folder.join(entry).with_added_extension(PARTIAL)))
 }
 
-/// Flushes the entries of a folder: that files are there, and under which names.
+/// Flushes a folder to the disk, and so the names of its files.
 ///
 /// # Errors
-/// If the system cannot.
+/// If the system cannot flush the folder.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     operate(FileOperation::SyncFolder(folder.to_owned()), || {
-        // Elsewhere a folder cannot be opened, and renames are in the journal.
+        // On other systems a folder cannot be opened, and renames are in the journal.
         if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
     })
 }
@@ -165,7 +170,8 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 /// Writes a file under its partial name and flushes it.
 fn stage<E>(path: &Path, failed: impl Fn(io::Error) -> E, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let partial = path.with_added_extension(PARTIAL);
-    // A writer may make a file of its own that only its owner can read: the permissions are those of a plain file.
+    // A writer may create the file readable by its owner only; the permissions are those of a plain
+    // file.
     let create = || File::create(&partial)?.metadata();
     let permissions = operate(FileOperation::Create(partial.clone()), create).map_err(&failed)?.permissions();
     operate(FileOperation::Write(partial.clone()), || Ok(())).map_err(&failed)?;
@@ -177,7 +183,7 @@ fn stage<E>(path: &Path, failed: impl Fn(io::Error) -> E, write: impl FnOnce(&Pa
     operate(FileOperation::Sync(partial.clone()), sync).map_err(failed)
 }
 
-/// Gives a staged file its name.
+/// Renames a staged file to its final name.
 fn settle(path: &Path) -> io::Result<()> {
     let partial = path.with_added_extension(PARTIAL);
     operate(FileOperation::Rename(path.to_owned()), || fs::rename(partial, path))
@@ -187,20 +193,20 @@ fn remove(path: &Path) -> io::Result<()> {
     operate(FileOperation::Remove(path.to_owned()), || fs::remove_file(path))
 }
 
-/// A change that this module makes to the file system.
+/// File-system operation of this crate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileOperation {
-    /// An empty file.
+    /// Creates an empty file.
     Create(PathBuf),
-    /// Its bytes.
+    /// Writes the bytes of a file.
     Write(PathBuf),
-    /// Its bytes onto the disk.
+    /// Flushes the bytes of a file to the disk.
     Sync(PathBuf),
-    /// The partial file to this name.
+    /// Renames a partial file to this path.
     Rename(PathBuf),
-    /// A file removed.
+    /// Removes a file.
     Remove(PathBuf),
-    /// Names onto the disk.
+    /// Flushes the file names of a folder to the disk.
     SyncFolder(PathBuf),
 }
 
@@ -213,8 +219,9 @@ thread_local! {
     static CRASH: RefCell<Option<Crash>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` with a crash after `n` operations of this module on this thread: all later ones fail and change nothing.
-/// Returns the operations that were carried out. For tests of what a crash leaves behind.
+/// Simulates a crash after `n` operations of this crate on this thread: all later ones fail and
+/// change nothing. Returns the result of `work` and the operations that were carried out. For
+/// tests.
 pub fn crash_after<T>(n: usize, work: impl FnOnce() -> T) -> (T, Vec<FileOperation>) {
     CRASH.set(Some(Crash { left: n, done: Vec::new() }));
     let result = work();
@@ -240,7 +247,7 @@ mod tests {
     use super::*;
     use tempfile::TempDir;
 
-    /// A folder that goes with the test.
+    /// Temporary folder of a test.
     struct Folder(TempDir);
 
     impl Folder {
@@ -252,7 +259,7 @@ mod tests {
             self.0.path()
         }
 
-        /// Names and contents.
+        /// Names and contents of the files.
         fn files(&self) -> Vec<(String, String)> {
             let read = |entry: fs::DirEntry| {
                 (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap())
@@ -292,7 +299,7 @@ mod tests {
         }
     }
 
-    /// Files `a`, `b` and `c` that mean something only together, by way of the entry `z`.
+    /// Updates files `a`, `b` and `c`, which are valid only together, with the entry `z`.
     fn update(folder: &Path, files: &[(&str, &str)]) -> io::Result<()> {
         let mut update = FolderUpdate::begin(folder, &["z"], |name| name.len() == 1)?;
         files.iter().try_for_each(|(name, bytes)| update.stage_bytes(name, bytes.as_bytes()))?;

@@ -1,7 +1,7 @@
-//! The cache on disk, laid out as `huggingface_hub` does.
+//! Model cache on disk, in the layout of `huggingface_hub`.
 //!
-//! Contents lie in `blobs` under their ETag, `snapshots/<commit>` links names to them, `refs` says what commit a branch
-//! was last seen at.
+//! File contents lie in `blobs` under their ETag, `snapshots/<commit>` links file names to them,
+//! and `refs` holds the last known commit of each branch.
 
 use super::{CONFIG, HubError, INDEX, Model, SINGLE, shards};
 use std::fs::{self, File};
@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// The part of the cache that belongs to one model.
+/// Cache of one model.
 pub(super) struct Cache {
     repo: PathBuf,
     locks: PathBuf,
@@ -21,20 +21,20 @@ impl Cache {
         Self { repo: cache.join(&name), locks: cache.join(".locks").join(name) }
     }
 
-    /// The folder of a commit.
+    /// Snapshot folder of a commit.
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.repo.join("snapshots").join(commit)
     }
 
-    /// The content of that ETag.
+    /// Path of the blob with this ETag.
     pub(super) fn blob(&self, etag: &str) -> PathBuf {
         self.repo.join("blobs").join(etag)
     }
 
-    /// The checkpoint folder without asking the hub.
+    /// Finds a complete cached checkpoint without a request to the hub.
     ///
     /// # Errors
-    /// If anything is missing that a model cannot do without.
+    /// If a file is missing that a model cannot do without.
     pub(super) fn whole(&self, model: &Model) -> Result<PathBuf, HubError> {
         let commit = fs::read_to_string(self.reference(&model.revision));
         let folder = self.snapshot(commit.as_deref().unwrap_or(&model.revision).trim());
@@ -59,7 +59,7 @@ impl Cache {
         }
     }
 
-    /// Notes what commit a revision stands for.
+    /// Writes the commit of a revision into `refs`.
     pub(super) fn write_ref(&self, revision: &str, commit: &str) -> Result<(), HubError> {
         let path = self.reference(revision);
         let noted = fs::read_to_string(&path).is_ok_and(|noted| noted == commit);
@@ -71,7 +71,7 @@ impl Cache {
         replace(&path, |draft| fs::write(draft, commit))
     }
 
-    /// Puts a blob into a snapshot: a link where there are links, or else a copy.
+    /// Adds a blob to a snapshot: as a symbolic link where the system has them, else as a copy.
     pub(super) fn link(&self, etag: &str, path: &Path) -> Result<(), HubError> {
         create_parent(path)?;
         replace(path, |draft| {
@@ -82,7 +82,8 @@ impl Cache {
         })
     }
 
-    /// Waits until no other process, Python's included, works on `what`; the lock ends with the file that is returned.
+    /// Locks `what` against other processes, Python's included, and waits for the lock; dropping
+    /// the returned file releases it.
     pub(super) fn lock(&self, what: &str) -> Result<File, HubError> {
         let path = self.locks.join(format!("{what}.lock"));
         create_parent(&path)?;
@@ -99,10 +100,10 @@ pub(super) fn create_parent(path: &Path) -> Result<(), HubError> {
     path.parent().map_or(Ok(()), |parent| fs::create_dir_all(parent).map_err(HubError::cache(parent)))
 }
 
-/// Makes a file beside `path` and gives it that name once it is whole.
+/// Replaces a file atomically: writes it beside `path` and renames it once it is complete.
 fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), HubError> {
     let draft = path.with_added_extension(format!("{}.tmp", process::id()));
-    // What a process of the same number left behind.
+    // Left behind by a process with the same number.
     let _ = fs::remove_file(&draft);
     make(&draft).and_then(|()| fs::rename(&draft, path)).map_err(HubError::cache(path))
 }

@@ -1,4 +1,4 @@
-//! One file after another from the hub into the cache.
+//! Download of single files from the hub into the cache.
 
 use super::cache::{Cache, create_parent};
 use super::remote::{Metadata, Remote, connection, text};
@@ -10,10 +10,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes at a time.
+/// Bytes per read.
 const PIECE: usize = 1 << 18;
 
-/// A commit on its way into the cache.
+/// Download of a commit into the cache.
 pub(super) struct Download<'a> {
     pub(super) remote: &'a Remote<'a>,
     pub(super) cache: &'a Cache,
@@ -22,7 +22,8 @@ pub(super) struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Makes a file of the commit available in its snapshot; without a request if it is there already.
+    /// Downloads a file of the commit into its snapshot; makes no request if the file is there
+    /// already.
     pub(super) fn fetch(&mut self, file: &str) -> Result<(), HubError> {
         let path = self.cache.snapshot(self.commit).join(file);
         if path.is_file() {
@@ -32,14 +33,14 @@ impl Download<'_> {
         let metadata = self.remote.metadata(&url)?;
         let _lock = self.cache.lock(&metadata.etag)?;
         let blob = self.cache.blob(&metadata.etag);
-        // Another process, or another commit with the same file, may have brought it.
+        // Another process, or another commit with the same file, may have downloaded the blob.
         if !fs::metadata(&blob).is_ok_and(|blob| blob.len() == metadata.length) {
             self.bring(Draft::open(file, &metadata, &blob)?, &url)?.finish(&blob)?;
         }
         self.cache.link(&metadata.etag, &path)
     }
 
-    /// Completes a draft, from where it stands.
+    /// Downloads the missing bytes of a draft and verifies the result.
     fn bring<'d>(&mut self, mut draft: Draft<'d>, url: &str) -> Result<Draft<'d>, HubError> {
         loop {
             let mut furthest = draft.done;
@@ -54,7 +55,7 @@ impl Download<'_> {
             })?;
             match draft.damage()? {
                 None => return Ok(draft),
-                // What an earlier run left may be at fault: once more from the start.
+                // The bytes of an earlier run may be at fault: download once more from the start.
                 Some(_) if kept => draft.clear()?,
                 Some(damage) => {
                     fs::remove_file(&draft.path).map_err(HubError::cache(&draft.path))?;
@@ -64,7 +65,7 @@ impl Download<'_> {
         }
     }
 
-    /// One request for what a draft lacks.
+    /// Makes one request for the missing bytes of a draft.
     fn append(&mut self, draft: &mut Draft<'_>, url: &str) -> Result<(), HubError> {
         let total = draft.metadata.length;
         let mut report = |done| (self.progress)(Progress { file: draft.name, done, total });
@@ -81,7 +82,7 @@ impl Download<'_> {
         }
         let mut body = response.body_mut().as_reader();
         let mut piece = vec![0; PIECE];
-        // A byte too many is enough to know.
+        // One byte too many is enough to detect a wrong length.
         while draft.done <= total {
             let read = body.read(&mut piece).map_err(connection(url))?;
             if read == 0 {
@@ -95,18 +96,18 @@ impl Download<'_> {
     }
 }
 
-/// A blob that is not whole yet, or not verified.
+/// Draft of a blob: incomplete, or not yet verified.
 struct Draft<'a> {
     name: &'a str,
     metadata: &'a Metadata,
     path: PathBuf,
     file: File,
-    /// Bytes there are.
+    /// Number of bytes present.
     done: u64,
 }
 
 impl<'a> Draft<'a> {
-    /// Begins a blob, or goes on with what an earlier run left of it.
+    /// Creates the draft of a blob, or resumes that of an earlier run.
     fn open(name: &'a str, metadata: &'a Metadata, blob: &Path) -> Result<Self, HubError> {
         let path = blob.with_added_extension("incomplete");
         create_parent(&path)?;
@@ -128,7 +129,8 @@ impl<'a> Draft<'a> {
         self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(HubError::cache(&self.path))
     }
 
-    /// In what the draft differs from what the hub promised; of an ETag that is no checksum only the length is compared.
+    /// Compares the draft with the hub's length and checksum; where the ETag is no checksum, only
+    /// the length is compared.
     fn damage(&self) -> Result<Option<HubError>, HubError> {
         let Metadata { etag, length } = self.metadata;
         let of_git = || Sha1::new_with_prefix(format!("blob {length}\0"));
@@ -144,13 +146,13 @@ impl<'a> Draft<'a> {
         Ok((found != expected).then(|| damaged(found)))
     }
 
-    /// Gives the blob its name.
+    /// Renames the verified draft to the path of its blob.
     fn finish(self, blob: &Path) -> Result<(), HubError> {
         self.file.sync_all().and_then(|()| fs::rename(&self.path, blob)).map_err(HubError::cache(blob))
     }
 }
 
-/// The digest of a file after what was hashed before, in hexadecimal.
+/// Hexadecimal digest of what was hashed before, followed by a file.
 fn digest(mut hash: impl Digest, path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut piece = vec![0; PIECE];

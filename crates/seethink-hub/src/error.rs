@@ -1,24 +1,24 @@
-//! Why there is no checkpoint.
+//! Errors of finding and downloading a checkpoint.
 
 use super::{INDEX, SINGLE};
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a checkpoint could not be made available.
+/// Errors of finding and downloading a checkpoint.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// Not the name of anything.
+    /// Neither the name of a folder nor that of a model on the hub.
     #[error(
         "`{model}` is no checkpoint: there is no such folder, and a model of the hub is named `owner/name` or \
          `owner/name@revision`"
     )]
     Name {
-        /// What was asked for.
+        /// Requested name.
         model: String,
     },
-    /// Offline, and not in the cache.
+    /// Offline, and the model is not in the cache.
     #[error(
         "`{model}` is not cached: {} lacks {}; as this is offline (HF_HUB_OFFLINE), nothing is downloaded",
         folder.display(), missing.join(", ")
@@ -26,25 +26,25 @@ pub enum HubError {
     NotCached {
         /// The model.
         model: String,
-        /// Where it should be.
+        /// Expected folder in the cache.
         folder: PathBuf,
-        /// The files that are not there.
+        /// Missing files.
         missing: Vec<String>,
     },
-    /// The hub has no such model, or does not show it.
+    /// The hub has no such model, or hides it.
     #[error("there is no folder `{model}`, and {endpoint} has no such model, or it is private: {}", advice(*token))]
     Unknown {
         /// The model.
         model: String,
-        /// The hub.
+        /// Address of the hub.
         endpoint: String,
-        /// Whether a token was shown.
+        /// True if an access token was sent.
         token: bool,
     },
     /// The model has no such revision.
     #[error("`{model}` has no such revision; expected a branch, a tag or a commit")]
     Revision {
-        /// The model with the revision.
+        /// Model and revision.
         model: String,
     },
     /// The model has terms that must be accepted.
@@ -52,21 +52,21 @@ pub enum HubError {
     Gated {
         /// The model.
         model: String,
-        /// The hub.
+        /// Address of the hub.
         endpoint: String,
-        /// Whether a token was shown.
+        /// True if an access token was sent.
         token: bool,
     },
-    /// 401 or 403 for another reason.
+    /// Access refused with status 401 or 403 for another reason.
     #[error("{endpoint} refuses access to `{model}` (status {status}): {}", advice(*token))]
     Refused {
         /// The model.
         model: String,
-        /// The hub.
+        /// Address of the hub.
         endpoint: String,
         /// The HTTP status.
         status: u16,
-        /// Whether a token was shown.
+        /// True if an access token was sent.
         token: bool,
     },
     /// The model has no weights that seethink reads.
@@ -75,7 +75,7 @@ pub enum HubError {
         /// The model.
         model: String,
     },
-    /// Another status than success.
+    /// HTTP status other than success.
     #[error("{url} answers with status {status}")]
     Status {
         /// The address.
@@ -83,32 +83,32 @@ pub enum HubError {
         /// The HTTP status.
         status: u16,
     },
-    /// The host cannot be reached, or the connection breaks again and again.
+    /// The host cannot be reached, or the connection breaks repeatedly.
     #[error("no answer, or not all of it, from {url}; HF_HUB_OFFLINE=1 uses what is cached")]
     Connection {
         /// The address.
         url: String,
-        /// What went wrong.
+        /// Cause of the failure.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// An answer that is not a hub's.
+    /// The server's answer is not that of a hub.
     #[error("{url} does not answer as a hub does: expected {expected}")]
     Answer {
         /// The address.
         url: String,
-        /// What is missing or malformed.
+        /// Missing or malformed part of the answer.
         expected: &'static str,
     },
-    /// A file is not what the hub has; it was deleted.
+    /// A downloaded file does not match the hub's metadata; it was deleted.
     #[error("{file} arrived damaged and was deleted: its {what} is {found}, expected {expected}")]
     Damaged {
         /// The file.
         file: String,
-        /// What was compared.
+        /// Compared property: length or checksum.
         what: &'static str,
-        /// Of the file that arrived.
+        /// Value of the downloaded file.
         found: String,
-        /// By the hub.
+        /// Value announced by the hub.
         expected: String,
     },
     /// The index of the weights is malformed.
@@ -116,10 +116,10 @@ pub enum HubError {
     Index {
         /// The index.
         path: PathBuf,
-        /// Why.
+        /// Error of the parser.
         source: serde_json::Error,
     },
-    /// The index names something that is no weight file beside it.
+    /// The index names something other than a weight file beside it.
     #[error("{} names `{shard}`; expected the plain name of a .safetensors file", path.display())]
     Shard {
         /// The index.
@@ -130,21 +130,21 @@ pub enum HubError {
     /// The cache cannot be read, written or locked.
     #[error("the cache of models fails at {}", path.display())]
     Cache {
-        /// Where.
+        /// Path in the cache.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: io::Error,
     },
 }
 
 impl HubError {
-    /// For `map_err`: an error of the cache at `path`.
+    /// Creates an error of the cache at `path`, for `map_err`.
     pub(super) fn cache(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         |source| Self::Cache { path, source }
     }
 
-    /// Whether another try may succeed.
+    /// Returns whether a retry may succeed.
     pub(super) fn is_passing(&self) -> bool {
         use ureq::Error::{BadUri, Http};
         match self {
@@ -155,7 +155,7 @@ impl HubError {
     }
 }
 
-/// What to do about a refusal.
+/// Advice on the access token after a refusal.
 fn advice(token: bool) -> &'static str {
     if token {
         "the token that was given (HF_TOKEN) does not allow it"

@@ -4,8 +4,8 @@ use super::{HubError, HubOptions, Progress, resolve};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
-/// The folder of a model that is given as a folder or as a name on the hub; what is missing is downloaded, with a line of
-/// progress on standard error.
+/// Returns the folder of a model given as a folder or as a name on the hub; downloads missing files
+/// and shows a line of progress on standard error.
 ///
 /// # Errors
 /// As [`resolve`].

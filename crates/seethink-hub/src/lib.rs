@@ -1,7 +1,8 @@
-//! Checkpoints by name: from a folder, or from the Hugging Face hub through the cache that Python's `huggingface_hub` uses.
+//! Model checkpoints from a folder, or from the Hugging Face hub through the cache of Python's
+//! `huggingface_hub`.
 //!
-//! Only what seethink reads is downloaded, each file is verified before it appears under its name, and a download that
-//! was cut goes on where it stopped.
+//! Only the files that seethink reads are downloaded, each is verified before it appears under its
+//! name, and an interrupted download is resumed.
 
 mod cache;
 mod download;
@@ -26,7 +27,7 @@ const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 
-/// What is downloaded beside the weights, where the model has it.
+/// Files downloaded beside the weights, where the model has them.
 const FILES: [&str; 13] = [
     "added_tokens.json",
     "chat_template.jinja",
@@ -43,26 +44,26 @@ const FILES: [&str; 13] = [
     "vocab.json",
 ];
 
-/// Where checkpoints come from, and where they are kept.
+/// Settings of the hub: endpoint, cache folder, access token and retries.
 #[derive(Clone)]
 pub struct HubOptions {
     /// Address of the hub.
     pub endpoint: String,
     /// Folder of the cache, the one that holds `models--owner--name`.
     pub cache: PathBuf,
-    /// Shown to the endpoint, and to no host that it redirects to.
+    /// Access token: sent to the endpoint, and to no host that it redirects to.
     pub token: Option<String>,
-    /// Use what the cache holds and ask nobody.
+    /// Offline mode: use the cache and make no request.
     pub offline: bool,
-    /// Tries in a row without a new byte before a request is given up.
+    /// Consecutive attempts without a new byte before a request fails.
     pub tries: u32,
-    /// Pause after the first failed try; it doubles with each further one.
+    /// Pause after the first failed attempt; it doubles with each further one, up to 32-fold.
     pub pause: Duration,
 }
 
 impl HubOptions {
-    /// The settings of the environment, as `huggingface_hub` reads them: `HF_ENDPOINT`, `HF_HUB_CACHE` or else `HF_HOME`,
-    /// `HF_TOKEN` or else the token file, `HF_HUB_OFFLINE`.
+    /// Settings from the environment, as `huggingface_hub` reads them: `HF_ENDPOINT`,
+    /// `HF_HUB_CACHE` or else `HF_HOME`, `HF_TOKEN` or else the token file, `HF_HUB_OFFLINE`.
     pub fn from_env() -> Self {
         Self::from_vars(|name| env::var(name).ok())
     }
@@ -87,7 +88,7 @@ impl HubOptions {
 }
 
 impl fmt::Debug for HubOptions {
-    /// All but the token.
+    /// Formats all settings but the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { endpoint, cache, token, offline, tries, pause } = self;
         let mut fields = f.debug_struct("HubOptions");
@@ -96,25 +97,26 @@ impl fmt::Debug for HubOptions {
     }
 }
 
-/// How far the download of a file has come.
+/// Progress of the download of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// Name of the file.
     pub file: &'a str,
-    /// Bytes there are.
+    /// Bytes present so far.
     pub done: u64,
-    /// Bytes there will be.
+    /// Total number of bytes.
     pub total: u64,
 }
 
-/// The checkpoint folder of `model`: the folder of that name if there is one, or else the model `owner/name` or
-/// `owner/name@revision` of the hub, downloaded if the cache lacks it.
+/// Resolves `model` to a checkpoint folder: the folder of that name if there is one, or else the
+/// model `owner/name` or `owner/name@revision` of the hub, downloaded if the cache lacks it.
 ///
-/// Of files that are cached nothing is asked; what the revision stands for is asked each time, unless offline.
+/// Cached files are not requested again; the commit of the revision is requested each time, unless
+/// offline.
 ///
 /// # Errors
-/// If there is no such folder, model or revision, if access is refused, if a file arrives damaged or not at all, if the
-/// cache cannot be written, or, offline, if the cache lacks something.
+/// If there is no such folder, model or revision, if access is refused, if a file arrives damaged
+/// or not at all, if the cache cannot be written, or, offline, if the cache lacks a required file.
 pub fn resolve(model: &str, options: &HubOptions, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf, HubError> {
     if Path::new(model).is_dir() {
         return Ok(model.into());
@@ -140,7 +142,8 @@ pub fn resolve(model: &str, options: &HubOptions, progress: &mut dyn FnMut(Progr
     } else {
         return Err(HubError::NoWeights { model: model.to_string() });
     }
-    // Only now, so that offline the last whole checkpoint of a branch stays the one that is found.
+    // Written last, so that the offline mode keeps finding the last complete checkpoint of a
+    // branch.
     cache.write_ref(&model.revision, &contents.commit)?;
     Ok(cache.snapshot(&contents.commit))
 }
@@ -171,13 +174,14 @@ impl fmt::Display for Model {
     }
 }
 
-/// Whether this is safe as one part of a path and of an address: whatever others send becomes neither without this check.
+/// Returns whether a name is safe as one part of a path and of an address; every name received from
+/// outside is checked before either use.
 fn is_plain(name: &str) -> bool {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     !name.is_empty() && !name.starts_with('.') && name.chars().all(allowed)
 }
 
-/// The weight files that an index names.
+/// Weight files (shards) named by an index.
 fn shards(index: &Path) -> Result<BTreeSet<String>, HubError> {
     #[derive(Deserialize)]
     struct Index {

@@ -1,4 +1,4 @@
-//! The hub over HTTP.
+//! HTTP client of the hub.
 
 use super::{HubError, HubOptions, Model, is_plain};
 use serde::Deserialize;
@@ -10,12 +10,12 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::typestate::WithoutBody;
 use ureq::{Agent, Body, RequestBuilder};
 
-/// As many redirects as browsers follow.
+/// Maximum number of redirects, as in browsers.
 const MAX_HOPS: usize = 20;
-/// A connection that stands still for longer is a broken one.
+/// Timeout after which a stalled connection counts as broken.
 const STALL: Duration = Duration::from_secs(60);
 
-/// A model of a hub.
+/// HTTP client for one model of a hub.
 pub(super) struct Remote<'a> {
     agent: Agent,
     model: &'a Model,
@@ -23,9 +23,9 @@ pub(super) struct Remote<'a> {
     endpoint: &'a str,
 }
 
-/// What a revision is.
+/// Commit and files of a revision.
 pub(super) struct Contents {
-    /// The commit that the revision stands for.
+    /// Commit that the revision stands for.
     pub(super) commit: String,
     files: Vec<String>,
 }
@@ -36,9 +36,9 @@ impl Contents {
     }
 }
 
-/// What the hub says about a file.
+/// Metadata of a file on the hub.
 pub(super) struct Metadata {
-    /// For large files the SHA-256 of the content, for small ones that of git, SHA-1.
+    /// ETag: the SHA-256 of the content for large files, its SHA-1 as a git blob for small ones.
     pub(super) etag: String,
     pub(super) length: u64,
 }
@@ -48,7 +48,8 @@ impl<'a> Remote<'a> {
         let config = Agent::config_builder()
             .user_agent(concat!("seethink/", env!("CARGO_PKG_VERSION")))
             .http_status_as_error(false)
-            // By hand: the token must not follow, and what the hub says with a redirect is needed.
+            // Redirects are followed in `follow`: the token must not be sent on, and their headers
+            // are needed.
             .max_redirects(0)
             .timeout_connect(Some(STALL))
             .timeout_recv_response(Some(STALL))
@@ -57,7 +58,7 @@ impl<'a> Remote<'a> {
         Self { agent: config.build().into(), model, options, endpoint: options.endpoint.trim_end_matches('/') }
     }
 
-    /// The commit and the files of the revision.
+    /// Requests the commit and the files of the revision.
     pub(super) fn contents(&self) -> Result<Contents, HubError> {
         #[derive(Deserialize)]
         struct Info {
@@ -83,13 +84,14 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// The address of a file.
+    /// URL of a file.
     pub(super) fn url(&self, commit: &str, file: &str) -> String {
         let Model { owner, name, .. } = self.model;
         format!("{}/{owner}/{name}/resolve/{commit}/{file}", self.endpoint)
     }
 
-    /// What the hub says about the file at `url`; where that lies elsewhere, only the hub's word counts.
+    /// Requests the metadata of the file at `url`; if it redirects to another host, the hub's
+    /// headers count.
     pub(super) fn metadata(&self, url: &str) -> Result<Metadata, HubError> {
         let response = self.retry(|_| {
             let linked = |response: &_| text(response, "x-linked-etag").and(text(response, "x-linked-size")).is_some();
@@ -104,7 +106,7 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// The content at `url`, from the byte `from` on if the server can.
+    /// Requests the content at `url`, from byte `from` on if the server supports ranges.
     pub(super) fn get(&self, url: &str, from: u64) -> Result<Response<Body>, HubError> {
         let range = (from > 0).then(|| format!("bytes={from}-"));
         let request = |url: &str| {
@@ -114,7 +116,8 @@ impl<'a> Remote<'a> {
         self.follow(url, request, |_| false)
     }
 
-    /// Repeats what fails for a passing reason; an attempt that gets on sets the count of failures to zero.
+    /// Retries after transient errors; an attempt may reset the count of failures when it makes
+    /// progress.
     pub(super) fn retry<T>(&self, mut attempt: impl FnMut(&mut u32) -> Result<T, HubError>) -> Result<T, HubError> {
         let mut failures = 0;
         loop {
@@ -128,7 +131,8 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// Sends a request and follows redirects; the first answer that is `enough` is returned even if it is one.
+    /// Sends a request and follows redirects; the first answer that is `enough` is returned even if
+    /// it is a redirect.
     fn follow(
         &self,
         url: &str,
@@ -153,7 +157,7 @@ impl<'a> Remote<'a> {
         Err(HubError::Answer { url: shown(&url), expected: "fewer redirects" })
     }
 
-    /// What a status other than success means.
+    /// Error for a status other than success.
     fn refusal(&self, url: &str, status: u16, code: Option<&str>) -> HubError {
         let (model, endpoint) = (self.model.to_string(), self.endpoint.to_owned());
         let token = self.options.token.is_some();
@@ -163,7 +167,7 @@ impl<'a> Remote<'a> {
             (_, Some("GatedRepo")) => HubError::Gated { model, endpoint, token },
             (_, Some("RevisionNotFound")) => HubError::Revision { model },
             (_, Some("RepoNotFound")) => HubError::Unknown { model, endpoint, token },
-            // Who shows no token is not told whether a model exists.
+            // Without a token, the hub does not tell whether a model exists.
             (401, _) if lookup && !token => HubError::Unknown { model, endpoint, token },
             (404, _) if lookup => HubError::Unknown { model, endpoint, token },
             (401 | 403, _) => HubError::Refused { model, endpoint, status, token },
@@ -172,37 +176,38 @@ impl<'a> Remote<'a> {
     }
 }
 
-/// The certificates that the system trusts, a private hub's among them; where it has none, those of Mozilla.
+/// Root certificates: those that the system trusts, a private hub's among them, or else those of
+/// Mozilla.
 pub fn roots() -> RootCerts {
     let found = rustls_native_certs::load_native_certs().certs;
     let roots: Vec<_> = found.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
     if roots.is_empty() { RootCerts::WebPki } else { RootCerts::Specific(roots.into()) }
 }
 
-/// For `map_err`: what broke on the way to `url`.
+/// Creates a connection error of `url`, for `map_err`.
 pub(super) fn connection<E: Error + Send + Sync + 'static>(url: &str) -> impl FnOnce(E) -> HubError {
     let url = shown(url);
     |source| HubError::Connection { url, source: Box::new(source) }
 }
 
-/// An address without its query, which may be a signature that grants access.
+/// URL without its query, which may be a signature that grants access.
 fn shown(url: &str) -> String {
     url.split('?').next().unwrap_or_default().to_owned()
 }
 
-/// A header, if it is there and is text.
+/// Value of a header, if present and text.
 pub(super) fn text<'r>(response: &'r Response<Body>, header: &str) -> Option<&'r str> {
     response.headers().get(header)?.to_str().ok()
 }
 
-/// Scheme, host and port: what a token is given to.
+/// Origin of a URL (scheme, host and port), to which a token is bound.
 fn origin(url: &str) -> &str {
     let host = url.find("://").map_or(0, |scheme| scheme + 3);
     let end = url[host..].find(['/', '?', '#', '\\']).map_or(url.len(), |end| host + end);
     &url[..end]
 }
 
-/// Where a redirect leads: to an address, or to a path on the same host.
+/// Target of a redirect: a URL, or a path on the same host.
 fn target(url: &str, response: &Response<Body>) -> Result<String, HubError> {
     match text(response, "location").unwrap_or_default() {
         there if there.starts_with("https://") || there.starts_with("http://") => Ok(there.to_owned()),

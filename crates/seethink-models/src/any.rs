@@ -1,4 +1,4 @@
-//! Every family behind one type, chosen by what a checkpoint says of itself.
+//! Models of any family, chosen by the configuration of a checkpoint.
 
 use crate::config::{Family, ModelConfig, family_name};
 use crate::files::CheckpointFiles;
@@ -13,11 +13,11 @@ use seethink_nn::KvCache;
 use serde_json::Value;
 use std::path::Path;
 
-/// A variant per family. A new one is a line here and its `pub mod`.
+/// Declares a variant per family. A new family is a line here and its `pub mod`.
 macro_rules! families {
     ($($variant:ident => $family:ident),* $(,)?) => {
         /// A model of any family.
-        // There is one in a program, and everything large in it is behind handles.
+        // A program has one such value, and everything large in it is behind handles.
         #[allow(clippy::large_enum_variant)]
         #[derive(Module, Debug)]
         pub enum AnyBackbone {
@@ -29,7 +29,7 @@ macro_rules! families {
         pub(crate) const FAMILIES: &[(&str, &str)] =
             &[$((<crate::$family::Config as Family>::MODEL_TYPE, <crate::$family::Config as Family>::ARCHITECTURE)),*];
 
-        /// Runs `$body` on the model within.
+        /// Runs `$body` on the model of the family.
         macro_rules! each {
             ($self:expr, $model:ident => $body:expr) => {
                 match $self {
@@ -38,7 +38,7 @@ macro_rules! families {
             };
         }
 
-        /// The same for a body that gives the model back.
+        /// Runs `$body` on the model of the family, where `$body` returns a model.
         macro_rules! map {
             ($self:expr, $model:ident => $body:expr) => {
                 match $self {
@@ -64,10 +64,11 @@ macro_rules! families {
         }
 
         impl AnyBackbone {
-            /// A model with random weights, see [`Vlm::init_seeded`]; `json` is a `config.json`.
+            /// Creates a model with random weights, see [`Vlm::init_seeded`]; `json` is a
+            /// `config.json`.
             ///
             /// # Errors
-            /// If it is malformed, or of no family.
+            /// If the configuration is malformed, or of no family.
             pub fn init_seeded(json: Value, seed: u64, device: &Device) -> Result<Self, LoadError> {
                 let unsupported = |what| LoadError::Unsupported { path: weights::CONFIG.into(), what };
                 let name = family_name(&json).map_err(unsupported)?.to_owned();
@@ -78,7 +79,8 @@ macro_rules! families {
             }
         }
 
-        /// How the family of a checkpoint treats pictures, and the positions that its decoder is made for.
+        /// Image settings of a checkpoint's family, and the maximum number of positions of its
+        /// decoder.
         pub(crate) fn pictures(
             files: &CheckpointFiles,
             tokenizer: &Tokenizer,
@@ -104,7 +106,7 @@ families! {
     InternVl => internvl3,
 }
 
-/// The names of the families, for messages.
+/// Names of all families, for messages.
 pub(crate) fn names() -> String {
     FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
@@ -126,13 +128,13 @@ impl AnyBackbone {
     /// [`from_pretrained`](Self::from_pretrained) in a given number format, in which everything is then computed.
     ///
     /// # Errors
-    /// As there.
+    /// As [`from_pretrained`](Self::from_pretrained).
     pub fn from_pretrained_as(dir: &Path, dtype: WeightDtype, device: &Device) -> Result<Self, LoadError> {
         Self::open(dir, Some(dtype), device)
     }
 
-    /// The model that a checkpoint's configuration asks for, to be looked at: no weights are read, and none are made until one
-    /// looks at their values.
+    /// Model skeleton from a checkpoint's configuration, for inspection: no weights are read, and
+    /// none are created until their values are read.
     ///
     /// # Errors
     /// If the configuration is missing, malformed, or of no family.
@@ -140,7 +142,7 @@ impl AnyBackbone {
         Self::open(dir, None, &Device::default())
     }
 
-    /// Numbers that the key-value cache keeps for each token.
+    /// Size of the key-value cache, in numbers per token.
     pub fn cache_numbers_per_token(&self) -> usize {
         each!(self, model => model.config().text().cache_numbers_per_token())
     }
@@ -148,7 +150,7 @@ impl AnyBackbone {
     /// Writes `config.json` and the weights into `dir`, see [`Vlm::save_pretrained`].
     ///
     /// # Errors
-    /// As there.
+    /// As [`Vlm::save_pretrained`].
     pub fn save_pretrained(&self, dir: &Path) -> Result<(), SaveError> {
         self.save_pretrained_with(dir, SaveOptions::default())
     }
@@ -156,7 +158,7 @@ impl AnyBackbone {
     /// [`save_pretrained`](Self::save_pretrained) in a given number format or in shards of a given size.
     ///
     /// # Errors
-    /// As there.
+    /// As [`save_pretrained`](Self::save_pretrained).
     pub fn save_pretrained_with(&self, dir: &Path, options: impl Into<SaveOptions>) -> Result<(), SaveError> {
         each!(self, model => model.save_pretrained_with(dir, options))
     }

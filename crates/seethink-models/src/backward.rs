@@ -1,4 +1,5 @@
-//! Gradients with little memory: every block's input is kept, and the backward pass runs each block again.
+//! Backward pass with activation recomputation: every block's input is kept, and the backward pass
+//! runs each block again.
 
 use crate::text::{Shared, features};
 use crate::vision::{Encoder, Projector};
@@ -9,15 +10,15 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use seethink_nn::{accumulate, pull, pull_params};
 
-/// What the backward pass of the vision side needs of its forward pass.
+/// Activations of the vision side's forward pass that its backward pass needs.
 struct VisionTape<E: Encoder> {
     patches: Tensor<2>,
     layout: E::Layout,
-    /// The input of each block, then the output of the last.
+    /// Input of each block, then the output of the last.
     hidden: Vec<Tensor<2>>,
 }
 
-/// See [`VisionLanguageModel::backward`](crate::VisionLanguageModel::backward).
+/// Implements [`VisionLanguageModel::backward`](crate::VisionLanguageModel::backward).
 pub(crate) fn backward<E: Encoder>(
     model: &Vlm<E>,
     input: VlmInput,
@@ -62,7 +63,8 @@ impl<E: Encoder> Vlm<E> {
         (features, VisionTape { patches, layout, hidden })
     }
 
-    /// Through the decoder layers: gradients of the embeddings and of the DeepStack features.
+    /// Backward pass through the decoder layers: gradients of the embeddings and of the DeepStack
+    /// features.
     fn pull_layers(
         &self,
         mut inputs: Vec<Tensor<3>>,
@@ -84,7 +86,7 @@ impl<E: Encoder> Vlm<E> {
         (d, d_deepstack)
     }
 
-    /// Through the projector and, if it learns, the encoder.
+    /// Backward pass through the projector and, if it learns, the encoder.
     fn pull_vision(
         &self,
         tape: VisionTape<E>,
@@ -116,7 +118,7 @@ impl<E: Encoder> Vlm<E> {
     }
 }
 
-/// The rows of the image tokens.
+/// Rows of the image tokens.
 fn at_images(x: Tensor<3>, visual: &VisualTokens) -> Tensor<2> {
     let [batch, seq, hidden] = x.dims();
     x.reshape([batch * seq, hidden]).select(0, visual.positions.clone())

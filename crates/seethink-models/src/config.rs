@@ -1,4 +1,4 @@
-//! `config.json`: what a family reads of it, and the whole of it, which is written back.
+//! `config.json`: the fields that a family reads, and the whole file, which is written back.
 
 use crate::files::CheckpointFiles;
 use crate::text_config::{TextConfig, TextKind};
@@ -13,60 +13,64 @@ use serde_json::Value;
 use std::ops::Deref;
 use std::path::Path;
 
-/// What a family of backbones says of itself; all else is shared.
+/// Family of backbones: configuration, vision side, names and image processing; everything else is
+/// shared.
 ///
-/// It is implemented by the fields of `config.json` that the family reads, spelled as there.
+/// Implemented by the fields of `config.json` that the family reads, spelled as there.
 pub trait Family: DeserializeOwned + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static {
-    /// Its vision encoder, which names the projector.
+    /// Vision encoder of the family, which names the projector.
     type Encoder: Encoder<Family = Self>;
 
-    /// `model_type` of its checkpoints.
+    /// `model_type` of the family's checkpoints.
     const MODEL_TYPE: &'static str;
 
-    /// Name of the class that the reference loads them with.
+    /// Name of the class with which the reference loads the checkpoints.
     const ARCHITECTURE: &'static str;
 
-    /// Whether the outer `tie_word_embeddings` counts where the text's own flag is missing.
+    /// True if the outer `tie_word_embeddings` counts where the text's own flag is missing.
     const OUTER_TIE_FLAG: bool = true;
 
-    /// The name that its authors give the model.
+    /// Display name of the model, as its authors write it.
     fn display_name(&self) -> &'static str;
 
-    /// Brings older layouts of the file into the one that the fields have.
+    /// Converts older layouts of the file to the layout of the fields.
     fn unify(_json: &mut Value) {}
 
-    /// The decoder's sizes.
+    /// Configuration of the decoder.
     fn text(&self) -> &TextConfig;
 
-    /// Which decoder it is, and how it rotates.
+    /// Kind of decoder, and its rotary frequencies.
     ///
     /// # Errors
     /// If the settings are missing or of a kind that is not implemented.
     fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String>;
 
-    /// Whether the vision side is consistent, fits the decoder, and is of a kind that is implemented.
+    /// Checks that the vision side is consistent, fits the decoder, and is of a kind that is
+    /// implemented.
     ///
     /// # Errors
-    /// What is not.
+    /// If it is not; the error names the setting.
     fn check(&self) -> Result<(), String>;
 
-    /// Encoder and projector with fresh weights.
+    /// Creates encoder and projector with fresh weights.
     fn vision(&self, device: &Device) -> VisionSide<Self::Encoder>;
 
-    /// What the modules are called in checkpoints.
+    /// Naming of the modules in checkpoints.
     fn naming(&self) -> Naming;
 
-    /// How a parameter of the vision side starts; `None` where it does as the decoder's do.
+    /// Initialisation of a parameter of the vision side; `None` where it is that of the decoder's
+    /// parameters.
     fn initial(&self, name: &str) -> Option<Initial>;
 
-    /// How pictures become patches and tokens.
+    /// Image processing: pictures to patches and tokens.
     ///
     /// # Errors
-    /// If the image settings are missing or cannot be honoured.
+    /// If the image settings are missing or cannot be implemented.
     fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError>;
 }
 
-/// `config.json`, checked: the fields of the family `F`, which it dereferences to, and the file as a whole.
+/// Model configuration: `config.json`, checked; the fields of the family `F`, which it dereferences
+/// to, and the whole file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig<F> {
     fields: F,
@@ -85,13 +89,13 @@ impl<F: Family> ModelConfig<F> {
     /// Reads and checks `config.json` in `dir`.
     ///
     /// # Errors
-    /// If the file is missing or malformed, or describes a model that this family is not.
+    /// If the file is missing or malformed, or describes a model of another family.
     pub fn read(dir: &Path) -> Result<Self, LoadError> {
         let path = dir.join(weights::CONFIG);
         Self::parse(weights::read_json(&path)?, &path)
     }
 
-    /// A configuration that is no file yet.
+    /// Creates a configuration from JSON.
     ///
     /// # Errors
     /// As [`read`](Self::read).
@@ -101,7 +105,8 @@ impl<F: Family> ModelConfig<F> {
 
     fn parse(json: Value, path: &Path) -> Result<Self, LoadError> {
         let unsupported = |what| LoadError::Unsupported { path: path.to_owned(), what };
-        // Another family lacks our fields: name the family instead of the first field.
+        // Files of another family lack our fields: the error names the family, not the first
+        // missing field.
         let found = family_name(&json).map_err(unsupported)?;
         if found != F::MODEL_TYPE {
             return Err(unsupported(format!("`model_type` is {found}, expected {}", F::MODEL_TYPE)));
@@ -122,23 +127,24 @@ impl<F: Family> ModelConfig<F> {
         Ok(Self { fields, json })
     }
 
-    /// The file as a whole, what is not read here included.
+    /// The whole file as JSON, fields that are not read here included.
     pub fn json(&self) -> &Value {
         &self.json
     }
 
-    /// A model with random weights, see [`Vlm::init_seeded`].
+    /// Creates a model with random weights, see [`Vlm::init_seeded`].
     pub fn init_seeded(&self, seed: u64, device: &Device) -> Vlm<F::Encoder> {
         Vlm::init_seeded(self.clone(), seed, device)
     }
 
-    /// Whether the head is the embedding table. The text's flag decides, where it has one.
+    /// Returns whether the head is the embedding table (tied embeddings). The text's flag decides,
+    /// where there is one.
     pub fn ties_embeddings(&self) -> bool {
         let outer = || self.json["tie_word_embeddings"].as_bool().filter(|_| F::OUTER_TIE_FLAG);
         self.fields.text().tie_word_embeddings.or_else(outer).unwrap_or(false)
     }
 
-    /// Says so in every place where readers look.
+    /// Sets the flag of tied embeddings in every place where readers look.
     pub(crate) fn set_tied(&mut self, tied: bool) {
         self.json["tie_word_embeddings"] = tied.into();
         if let Some(text) = self.json.get_mut("text_config") {
@@ -149,7 +155,8 @@ impl<F: Family> ModelConfig<F> {
         self.fields = serde_json::from_value(unified).expect("it was read before, but for a flag");
     }
 
-    /// The file with this number format of the weights, in every place and spelling that it has.
+    /// The file with this number format of the weights, in every place and spelling of that
+    /// setting.
     pub(crate) fn with_dtype(&self, dtype: WeightDtype) -> Value {
         let mut json = self.json.clone();
         for part in ["", "/text_config", "/vision_config"] {
@@ -163,10 +170,10 @@ impl<F: Family> ModelConfig<F> {
     }
 }
 
-/// `model_type` of a configuration, else what its `architectures` say.
+/// `model_type` of a configuration, else the family of its `architectures`.
 ///
 /// # Errors
-/// If it is of a kind that no family is.
+/// If no family matches.
 pub(crate) fn family_name(json: &Value) -> Result<&str, String> {
     let named = json["model_type"].as_str();
     let text = json["text_config"]["model_type"].as_str().unwrap_or_default();

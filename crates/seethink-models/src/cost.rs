@@ -1,28 +1,30 @@
-//! What a pass through a model costs, in floating-point operations.
+//! Cost of a forward pass, in floating-point operations.
 
 use crate::{Parameter, Part, PromptInput, VisionLanguageModel};
 
-/// Floating-point operations of a forward pass, by what they grow with; a product and its sum count as two.
+/// Floating-point operations of a forward pass, per unit of work; a product and its sum count as
+/// two.
 ///
-/// Counted are the products with weight matrices, and the attention of the decoder. Norms, activations, rotations and the
-/// attention inside the vision encoder, whose windows differ by family, are left out: for pictures of thousands of patches the
-/// vision side costs more than is said here.
+/// Counted are the products with weight matrices, and the attention of the decoder. Norms,
+/// activations, rotations and the attention inside the vision encoder, whose windows differ by
+/// family, are left out: for pictures of thousands of patches the vision side costs more than
+/// stated here.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ForwardCost {
-    /// Vision encoder, a patch.
+    /// Vision encoder, per patch.
     pub patch: f64,
-    /// Projector, an image token.
+    /// Projector, per image token.
     pub image_token: f64,
-    /// Decoder, a token.
+    /// Decoder, per token.
     pub token: f64,
-    /// Head, a distribution over the vocabulary.
+    /// Head, per distribution over the vocabulary.
     pub distribution: f64,
-    /// Decoder, a token and another that it sees.
+    /// Decoder attention, per pair of a token and another that it sees.
     pub pair: f64,
 }
 
 impl ForwardCost {
-    /// The costs of a model.
+    /// Computes the costs of a model.
     pub fn of(model: &impl VisionLanguageModel) -> Self {
         let parameters = model.parameters();
         let flops = |part, names: fn(&str) -> bool| -> f64 {
@@ -42,29 +44,32 @@ impl ForwardCost {
         }
     }
 
-    /// The images of a prompt.
+    /// Cost of the images of a prompt.
     pub fn images(&self, prompt: &PromptInput) -> f64 {
         self.patch * prompt.pixels.n_patches() as f64 + self.image_token * prompt.image_tokens.len() as f64
     }
 
-    /// `new` tokens after `before` others, each of which sees all before it and itself; without the head.
+    /// Cost of `new` tokens after `before` others, each of which sees all before it and itself;
+    /// without the head.
     pub fn tokens(&self, before: usize, new: usize) -> f64 {
         self.token * new as f64 + self.attention(before, new)
     }
 
-    /// Of [`tokens`](Self::tokens), the attention: what tokens have with each other, without what they have with weights.
+    /// Cost of attention within [`tokens`](Self::tokens): products of tokens with each other,
+    /// without those with weights.
     pub fn attention(&self, before: usize, new: usize) -> f64 {
         let (before, new) = (before as f64, new as f64);
         self.pair * (before * new + new * (new + 1.0) / 2.0)
     }
 
-    /// So many distributions over the vocabulary.
+    /// Cost of `n` distributions over the vocabulary.
     pub fn distributions(&self, n: usize) -> f64 {
         self.distribution * n as f64
     }
 }
 
-/// Tables of positions and class tokens are looked up or added, and multiply nothing.
+/// Returns whether a parameter is a position table or class token, which is looked up or added, and
+/// multiplies nothing.
 fn is_position_table(name: &str) -> bool {
     ["pos_embed", "position_embedding", "cls_token", "class_embedding"].iter().any(|table| name.contains(table))
 }

@@ -1,4 +1,5 @@
-//! The small files beside the weights of a checkpoint: read once, kept as they are, written back unchanged.
+//! Small files beside the weights of a checkpoint: read once, kept as they are, written back
+//! unchanged.
 
 use crate::ProcessorError;
 use seethink_files::FolderUpdate;
@@ -8,13 +9,13 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Read, but written by the model, which owns it.
+/// The model's configuration, which is read here but written by the model.
 const CONFIG: &str = "config.json";
 
-/// The tokenizer: without it nothing else is read, and so it is written last.
+/// The tokenizer's file: without it nothing else is read, and so it is written last.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
-/// What is read and written back.
+/// Names of the files that are read and written back.
 const NAMES: [&str; 9] = [
     "added_tokens.json",
     "chat_template.jinja",
@@ -79,9 +80,10 @@ impl CheckpointFiles {
         parsed.map_err(|source| ProcessorError::Json { path: self.dir.join(name), source })
     }
 
-    /// Writes everything but the model's own configuration, and `tokenizer`, the text of `tokenizer.json`, into `dir`, which is
-    /// created if need be. Such files that were there before and are not among these are gone at the end. Whenever it is
-    /// stopped, the folder holds the old files or the new ones, or no `tokenizer.json`; see [`FolderUpdate`].
+    /// Writes all files except the model's own configuration into `dir`, which is created if need
+    /// be; `tokenizer` is the text of `tokenizer.json`. Files of these names that were there before
+    /// and are not written are deleted at the end. Whenever it is stopped, the folder holds the old
+    /// files or the new ones, or no `tokenizer.json`; see [`FolderUpdate`].
     ///
     /// # Errors
     /// If the folder or a file cannot be written.
@@ -99,10 +101,10 @@ impl CheckpointFiles {
         update.commit().map_err(failed(dir))
     }
 
-    /// The tokenizer's own file, if it exists; it is large, and not kept.
+    /// Content of the tokenizer's own file, if it exists; it is large, and not kept.
     ///
     /// # Errors
-    /// If it cannot be read, or was about to be replaced when that was interrupted.
+    /// If the file cannot be read, or its replacement was interrupted.
     pub(crate) fn tokenizer(&self) -> Result<Option<Vec<u8>>, ProcessorError> {
         let path = self.dir.join(TOKENIZER);
         if seethink_files::is_interrupted(&self.dir, &[TOKENIZER]) {

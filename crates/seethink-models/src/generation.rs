@@ -1,25 +1,29 @@
-//! `generation_config.json`: how the authors of a checkpoint sample from it.
+//! Sampling settings of a checkpoint's authors: `generation_config.json`.
 
 use crate::ProcessorError;
 use crate::files::CheckpointFiles;
 use serde::Deserialize;
 
-/// The sampling settings of a checkpoint; what its file leaves out has the reference's default, which changes nothing.
+/// The sampling settings of a checkpoint; absent settings have the reference's defaults, which
+/// change nothing.
 ///
 /// # Source
 /// transformers 4.57, `generation/configuration_utils.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct GenerationConfig {
-    /// Whether tokens are drawn; if not, the most likely one is taken and the settings below but the penalty do not count.
+    /// True to sample tokens; if not, decoding is greedy and the settings below but the penalty do
+    /// not count.
     pub do_sample: bool,
-    /// Divides the logits.
+    /// Temperature: divides the logits.
     pub temperature: f32,
-    /// Smallest set of most likely tokens that holds this much probability.
+    /// Nucleus (top-p) sampling: the smallest set of most likely tokens that holds this much
+    /// probability.
     pub top_p: f32,
-    /// This many most likely tokens; 0 keeps all.
+    /// Top-k sampling: this many most likely tokens; 0 keeps all.
     pub top_k: usize,
-    /// Positive logits of tokens that occurred, in the prompt as well, are divided by it, negative ones multiplied.
+    /// Repetition penalty: positive logits of tokens that occurred, in the prompt as well, are
+    /// divided by it, negative ones multiplied.
     pub repetition_penalty: f32,
 }
 

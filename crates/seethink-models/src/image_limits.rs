@@ -1,4 +1,4 @@
-//! Limits of pictures that a run sets, which come before what a checkpoint says.
+//! Limits on the size of pictures that a run sets, applied before those of a checkpoint.
 
 use crate::positions::Span;
 use crate::resize::resize_as_pillow;
@@ -34,25 +34,25 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImageLimits {
-    /// Fewest pixels of a picture; a smaller one is enlarged to about that.
+    /// Minimum number of pixels of a picture; a smaller one is enlarged to about that.
     pub min_pixels: Option<u64>,
-    /// Most pixels of a picture; a larger one is reduced to that.
+    /// Maximum number of pixels of a picture; a larger one is reduced to that.
     pub max_pixels: Option<u64>,
-    /// Most tiles that a picture is cut into, without the tile that shows the whole, in the place of the checkpoint's number. For families
-    /// that cut pictures into tiles.
+    /// Maximum number of tiles that a picture is cut into, without the tile that shows the whole,
+    /// in the place of the checkpoint's number. For families that cut pictures into tiles.
     pub max_tiles: Option<usize>,
 }
 
 impl ImageLimits {
-    /// Whether nothing is limited.
+    /// Returns whether no limit is set.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Checks what can be checked without a checkpoint.
+    /// Checks the limits as far as possible without a checkpoint.
     ///
     /// # Errors
-    /// If a limit is zero, or the pixels are to be fewer than at least.
+    /// If a limit is zero, or the maximum of pixels is below the minimum.
     pub fn check(&self) -> Result<(), ProcessorError> {
         let Self { min_pixels, max_pixels, max_tiles } = *self;
         let limits =
@@ -91,13 +91,13 @@ impl ImageLimits {
         sides
     }
 
-    /// A picture in that size.
+    /// Resizes a picture to its [`fitted_size`](Self::fitted_size).
     pub fn fit(&self, image: &Image) -> Image {
         let [width, height] = self.fitted_size(image.width(), image.height());
         resize_as_pillow(image, width, height)
     }
 
-    /// An image processor within these limits, for a model with so many positions.
+    /// Image processor within these limits, for a model with `positions` positions.
     ///
     /// # Errors
     /// If a limit is of no use to the family, contradicts what the checkpoint says, or allows a picture more tokens than there are
@@ -111,7 +111,7 @@ impl ImageLimits {
         let wrong = |limit, found, expected| Err(ProcessorError::Limit { limit, found, expected });
         if let Some(n) = self.max_tiles {
             images = images.with_max_tiles(n)?;
-            // Whatever the limit is, a picture that is so many times as wide as high fills it.
+            // Whatever the limit is, a picture that is that many times as wide as high reaches it.
             let n_tokens = images.n_image_tokens(u32::try_from(n).unwrap_or(u32::MAX), 1)?;
             if n_tokens > positions {
                 let expected =
@@ -142,7 +142,7 @@ impl ImageLimits {
     }
 }
 
-/// An image processor that is given pictures within limits.
+/// Image processor that resizes pictures to the limits first.
 #[derive(Debug)]
 struct Fitted {
     limits: ImageLimits,
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn sizes_follow_the_formula() {
         let limits = ImageLimits { min_pixels: Some(262_144), max_pixels: Some(4_194_304), max_tiles: None };
-        // Worked out by hand: f is 0.5, 1.0667 and 2 here.
+        // Computed by hand: f is 0.5, 1.0667 and 2 here.
         for (size, fitted) in [
             ((4096, 4096), [2048, 2048]),
             ((600, 400), [627, 418]),
@@ -213,10 +213,11 @@ mod tests {
         ] {
             assert_eq!(limits.fitted_size(size.0, size.1), fitted, "{size:?}");
         }
-        // What is rounded down below the least is enlarged again, here by too little for a pixel.
+        // A picture that is rounded down below the minimum is enlarged again, here by too little
+        // for a pixel.
         let same = ImageLimits { min_pixels: Some(1000), max_pixels: Some(1000), max_tiles: None };
         assert_eq!(same.fitted_size(100, 70), [37, 26]);
-        // No side is lost.
+        // No side becomes zero.
         assert_eq!(ImageLimits { max_pixels: Some(4), ..ImageLimits::default() }.fitted_size(1000, 1), [63, 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! Pictures to patches: what the families' ways of doing it have in common.
+//! Image processors: pictures to patches; the parts that the families share.
 
 use crate::files::CheckpointFiles;
 use crate::positions::Span;
@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Resizes pictures as a family asks, normalises them and cuts them up.
+/// Image processor: resizes pictures as a family asks, normalises them and cuts them into patches.
 pub trait ImageProcessor: Debug + Send + Sync {
     /// Patch grid of an image of this size, found without decoding it: frames or tiles, rows, columns.
     ///
@@ -18,7 +18,7 @@ pub trait ImageProcessor: Debug + Send + Sync {
     /// If the image has no pixels or cannot be resized.
     fn grid(&self, width: u32, height: u32) -> Result<[usize; 3], ProcessorError>;
 
-    /// The tokens that stand for an image of this grid in a prompt.
+    /// Span of the tokens that stand for an image of this grid in a prompt.
     fn span(&self, grid: [usize; 3]) -> Span;
 
     /// Number of image tokens of an image of this size, found without decoding it.
@@ -35,31 +35,32 @@ pub trait ImageProcessor: Debug + Send + Sync {
     /// If an image cannot be resized; nothing is computed then.
     fn process(&self, images: &[Image]) -> Result<Pixels, ProcessorError>;
 
-    /// The rules in words: patches, sizes, tokens.
+    /// Description of the rules: patches, sizes, tokens.
     fn rules(&self) -> String;
 
-    /// Fewest and most pixels that an image is resized to.
+    /// Range of the number of pixels that an image is resized to.
     fn pixel_range(&self) -> RangeInclusive<u64>;
 
-    /// Pixels of a resized image that an image token stands for.
+    /// Number of pixels of a resized image per image token.
     fn pixels_per_token(&self) -> u64;
 
-    /// The same with at most this many tiles to an image, the one that shows the whole not counted.
+    /// This processor with at most this many tiles to an image, the one that shows the whole not
+    /// counted.
     ///
     /// # Errors
-    /// If this family does not cut images into tiles, or the checkpoint asks for more of them.
+    /// If this family does not cut images into tiles, or the checkpoint's minimum is larger.
     fn with_max_tiles(&self, max_tiles: usize) -> Result<Arc<dyn ImageProcessor>, ProcessorError> {
         let expected = "none: this model does not cut images into tiles".into();
         Err(ProcessorError::Limit { limit: "max_tiles", found: max_tiles as u64, expected })
     }
 }
 
-/// What all of the `preprocessor_config.json` have, in their own spelling.
+/// Settings that all `preprocessor_config.json` have, in their own spelling.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Settings {
     image_mean: [f32; 3],
     image_std: [f32; 3],
-    /// Pillow's code of the filter: 3 is bicubic.
+    /// Resampling filter by Pillow's code: 3 is bicubic.
     resample: Option<u32>,
     rescale_factor: Option<f64>,
     do_resize: Option<bool>,
@@ -68,10 +69,10 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Whether they ask for what is implemented.
+    /// Checks that the settings ask for what is implemented.
     ///
     /// # Errors
-    /// The first that does not.
+    /// If one does not; the error names the first.
     pub(crate) fn check(&self, path: &Path) -> Result<(), ProcessorError> {
         for (setting, value) in
             [("do_resize", self.do_resize), ("do_rescale", self.do_rescale), ("do_normalize", self.do_normalize)]
@@ -91,7 +92,7 @@ impl Settings {
 }
 
 /// # Errors
-/// If a setting is not `fine`; `path` says where it stands.
+/// If a setting is not `fine`; `path` is its file.
 pub(crate) fn check(
     path: &Path,
     fine: bool,
@@ -106,7 +107,7 @@ pub(crate) fn check(
 /// Normalisation of 8-bit levels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Levels {
-    /// Per channel, as shares of full intensity.
+    /// Mean per channel, as a share of full intensity.
     mean: [f32; 3],
     std: [f32; 3],
 }

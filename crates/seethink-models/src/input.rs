@@ -1,4 +1,4 @@
-//! What goes into a backbone, on the host and on the device.
+//! Model input, on the host and on the device.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -16,14 +16,14 @@ pub struct Pixels {
 }
 
 impl Pixels {
-    /// Room for the patches of these grids.
+    /// Allocates the patches of these grids.
     pub(crate) fn zeros(grids: Vec<[usize; 3]>, patch_len: usize) -> Self {
         let mut pixels = Self { values: Vec::new(), grids };
         pixels.values = vec![0.0; pixels.n_patches() * patch_len];
         pixels
     }
 
-    /// The values of each image, with its grid.
+    /// Values of each image, with its grid.
     pub(crate) fn parts_mut(&mut self) -> Vec<([usize; 3], &mut [f32])> {
         let patch_len = self.values.len() / self.n_patches().max(1);
         let mut rest = self.values.as_mut_slice();
@@ -35,7 +35,7 @@ impl Pixels {
         self.grids.iter().map(part).collect()
     }
 
-    /// The patches of several prompts, one after the other.
+    /// Concatenates the patches of several prompts.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
         parts.into_iter().fold(Self::default(), |mut all, part| {
             all.values.extend_from_slice(&part.values);
@@ -49,7 +49,7 @@ impl Pixels {
         self.grids.iter().map(|grid| grid.iter().product::<usize>()).sum()
     }
 
-    /// The patches as a tensor.
+    /// Converts the patches to a tensor.
     ///
     /// # Panics
     /// If there is no image, or the values do not divide into the patches of the grids.
@@ -74,27 +74,29 @@ pub struct PixelTensor {
     pub grids: Vec<[usize; 3]>,
 }
 
-/// What the vision side hands to the text decoder, one row per image token, images in order of appearance.
+/// Image features: the output of the vision side for the text decoder, one row per image token,
+/// images in order of appearance.
 ///
 /// # Shapes
 /// - `embeds`: `[n_image_tokens, hidden]`
 /// - `deepstack[k]`: `[n_image_tokens, hidden]`, added after decoder layer `k`; empty for families without DeepStack
 #[derive(Debug, Clone)]
 pub struct VisualFeatures {
-    /// Replace the embeddings of the image tokens.
+    /// Embeddings that replace those of the image tokens.
     pub embeds: Tensor<2>,
-    /// Added to the hidden states of the image tokens after the first decoder layers.
+    /// DeepStack features, added to the hidden states of the image tokens after the first decoder
+    /// layers.
     pub deepstack: Vec<Tensor<2>>,
 }
 
 impl VisualFeatures {
-    /// The features of some image tokens.
+    /// Features of a range of image tokens.
     pub fn rows(&self, range: std::ops::Range<usize>) -> Self {
         let take = |features: &Tensor<2>| features.clone().narrow(0, range.start, range.len());
         Self { embeds: take(&self.embeds), deepstack: self.deepstack.iter().map(take).collect() }
     }
 
-    /// The features of several prompts, one after the other; `None` where there are none.
+    /// Concatenates the features of several prompts; `None` where there are none.
     pub fn concat<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
         let parts: Vec<&Self> = parts.into_iter().collect();
         let first = parts.first()?;
@@ -108,7 +110,7 @@ impl VisualFeatures {
     }
 }
 
-/// Image features and where they go.
+/// Image features and their positions in the batch.
 ///
 /// # Shapes
 /// - `positions`: `[n_image_tokens]`, flat index `row * seq + column` into the batch, in the order of the features
@@ -116,32 +118,34 @@ impl VisualFeatures {
 pub struct VisualTokens {
     /// Flat positions of the image tokens.
     pub positions: Tensor<1, Int>,
-    /// Their features; absent only in a batch for `VisionLanguageModel::backward` that is given the pixels instead.
+    /// Features of the image tokens; absent only in a batch for `VisionLanguageModel::backward`
+    /// that is given the pixels instead.
     pub features: Option<VisualFeatures>,
 }
 
-/// A batch for a backbone.
+/// Model input: a batch for a backbone.
 ///
 /// # Shapes
 /// - `input_ids`, `segments`: `[batch, seq]`
 /// - `position_ids`: `[3, batch, seq]` (time, height, width; families with one axis read the first)
 ///
-/// `segments` says who may see whom: −1 is padding, 0 is seen by every later token of its row, and `k >= 1` is a branch that
-/// sees the zeros before it and itself. A token sees no later token. So a row can hold one prompt (0) and, after it, a whole
-/// group of completions (1, 2, …) that share it; an ordinary row is all zeros.
+/// `segments` is the attention mask in compact form: −1 is padding, 0 is seen by every later token
+/// of its row, and `k >= 1` is a branch that sees the zeros before it and itself. A token sees no
+/// later token. So a row can hold one prompt (0) and, after it, a whole group of completions (1, 2,
+/// …) that share it; an ordinary row is all zeros.
 #[derive(Debug, Clone)]
 pub struct VlmInput {
     /// Token ids.
     pub input_ids: Tensor<2, Int>,
     /// Rotary positions.
     pub position_ids: Tensor<3, Int>,
-    /// Visibility, see above.
+    /// Segment of each token, see above.
     pub segments: Tensor<2, Int>,
     /// Image features, where the batch has images.
     pub visual: Option<VisualTokens>,
 }
 
-/// A prompt that is ready for the model, on the host.
+/// An encoded prompt, on the host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PromptInput {
     /// Token ids, image placeholders expanded to one id per image token.
@@ -170,7 +174,7 @@ pub struct TokenRow {
 }
 
 impl TokenRow {
-    /// The prompt alone.
+    /// Creates a row that holds the prompt alone.
     pub fn prompt(prompt: &PromptInput) -> Self {
         Self {
             tokens: prompt.tokens.clone(),
@@ -180,7 +184,7 @@ impl TokenRow {
         }
     }
 
-    /// Appends a completion as its own branch. Returns the column of its first token.
+    /// Appends a completion as a branch of its own. Returns the column of its first token.
     pub fn push_branch(&mut self, segment: i64, first_position: i64, tokens: &[u32]) -> usize {
         let start = self.tokens.len();
         self.tokens.extend_from_slice(tokens);
@@ -190,12 +194,12 @@ impl TokenRow {
     }
 }
 
-/// On which side shorter rows are padded.
+/// Padding side of shorter rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// Before the first token: rows end together (decoding).
+    /// Padding before the first token: rows end together (decoding).
     Left,
-    /// After the last token: rows start together (training).
+    /// Padding after the last token: rows start together (training).
     Right,
 }
 
@@ -248,7 +252,7 @@ impl VlmInput {
         }
     }
 
-    /// The same batch with these image features.
+    /// This batch with the given image features.
     ///
     /// # Panics
     /// If the number of features is not the number of image tokens.

@@ -1,4 +1,4 @@
-//! The model side of a backbone.
+//! Vision-language models: the model side of a backbone.
 
 use crate::{PixelTensor, VisualFeatures, VlmInput};
 use burn::module::{Module, ModuleDisplay, ParamId};
@@ -20,20 +20,20 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
     /// Longest sequence that the decoder has positions for, images included. Tokens.
     fn max_positions(&self) -> usize;
 
-    /// Keys and values that a [cache](Self::empty_cache) keeps for each token of a row, over all layers. Bytes.
+    /// Size of the key-value [cache](Self::empty_cache), bytes per token of a row, over all layers.
     fn cache_bytes_per_token(&self) -> usize;
 
-    /// Features of the images, in order: patches through the encoder and the projector.
+    /// Encodes images, in order: patches through the encoder and the projector.
     ///
     /// # Shapes
     /// - `pixels.patches`: `[n_patches, patch_len]`
-    /// - output: `[n_image_tokens, hidden]`, and the same per DeepStack level
+    /// output: `[n_image_tokens, hidden]`, and for each DeepStack level
     fn encode_images(&self, pixels: PixelTensor) -> VisualFeatures {
         self.encode_images_traced(pixels, &mut |_, _| {})
     }
 
-    /// [`encode_images`](Self::encode_images), showing `observe` the input of every block `i` as `i` and the output of the last
-    /// as their number.
+    /// [`encode_images`](Self::encode_images), calling `observe` with the input of every block `i`
+    /// as `i` and with the output of the last block as the number of blocks.
     ///
     /// # Shapes
     /// - observed: `[n_rows, width]`, a row per patch and per class token
@@ -47,21 +47,22 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
         self.hidden_states_traced(input, &mut |_, _| {})
     }
 
-    /// [`hidden_states`](Self::hidden_states), showing `observe` the input of every decoder layer `i` as `i` and that of the
-    /// final norm as their number.
+    /// [`hidden_states`](Self::hidden_states), calling `observe` with the input of every decoder
+    /// layer `i` as `i` and with that of the final norm as the number of layers.
     ///
     /// # Shapes
     /// - observed and output: `[batch, seq, hidden]`
     fn hidden_states_traced(&self, input: VlmInput, observe: &mut dyn FnMut(usize, &Tensor<3>)) -> Tensor<3>;
 
-    /// Unnormalised log-probabilities over the vocabulary. Separate from the trunk, so that callers can take few rows at a time.
+    /// Language-model head: logits over the vocabulary. Separate from the trunk, so that callers
+    /// can take few rows at a time.
     ///
     /// # Shapes
     /// - hidden: `[n, hidden]`
     /// - output: `[n, vocab]`
     fn lm_head(&self, hidden: Tensor<2>) -> Tensor<2>;
 
-    /// An empty cache for `batch` rows of up to `max_seq` tokens.
+    /// Creates an empty cache for `batch` rows of up to `max_seq` tokens.
     fn empty_cache(&self, batch: usize, max_seq: usize) -> KvCache;
 
     /// Hidden states of new tokens, given the keys and values of the tokens before them; the cache grows by `seq`.
@@ -75,19 +76,22 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
     /// If the cache has another batch size or no room.
     fn hidden_states_cached(&self, input: VlmInput, cache: &mut KvCache) -> Tensor<3>;
 
-    /// Freezes and unfreezes parts.
+    /// Freezes and unfreezes parts of the model.
     fn set_trainable(self, trainable: Trainable) -> Self;
 
-    /// Gradients of a loss that is given as a function of the final hidden states, with little memory: the forward pass keeps
-    /// only each block's input, and the backward pass runs each block again.
+    /// Backward pass of a loss that is given as a function of the final hidden states, with little
+    /// memory: the forward pass keeps only each block's input, and the backward pass runs each
+    /// block again.
     ///
-    /// `pixels`: the images, where gradients should reach the vision side; any features in `input.visual` are then ignored.
-    /// Without it the features in `input.visual` are constants. All tensors of `input` and `pixels` are without gradient
-    /// tracking (the inner device).
+    /// `pixels`: the images, where gradients should reach the vision side; any features in
+    /// `input.visual` are then ignored. Without `pixels` the features in `input.visual` are
+    /// constants. All tensors of `input` and `pixels` are without gradient tracking (the inner
+    /// device).
     ///
-    /// `head` receives the hidden states `[batch, seq, hidden]` (after the final norm, no gradient tracking, inner device) and returns
-    /// the gradient of the loss with respect to them, and the gradients of what it used of the model itself
-    /// (the head, through [`lm_head`](Self::lm_head)), which are added to those of the trunk.
+    /// `head` receives the hidden states `[batch, seq, hidden]` (after the final norm, no gradient
+    /// tracking, inner device) and returns the gradient of the loss with respect to them, and the
+    /// gradients of the model's parameters that it used (those of the head, through
+    /// [`lm_head`](Self::lm_head)), which are added to those of the trunk.
     ///
     /// Called on a model whose parameters track gradients. Frozen parameters get none.
     fn backward(
@@ -97,32 +101,32 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
         head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
     ) -> GradientsParams;
 
-    /// The parameters, as a checkpoint names them, in the order in which the modules have them.
+    /// Parameters, with their names in checkpoints, in the order of the modules.
     fn parameters(&self) -> Vec<Parameter>;
 }
 
 /// A parameter of a model, without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Which one it is, in gradients and optimisers.
+    /// Id in gradients and optimisers.
     pub id: ParamId,
     /// Name in the checkpoint.
     pub name: String,
     /// Shape in the checkpoint; matrices are `[out, in]`, where the model has `[in, out]`.
     pub shape: Vec<usize>,
-    /// Whether the model has the transpose.
+    /// True if the model has the transpose.
     pub transposed: bool,
-    /// What it belongs to.
+    /// Part of the model that the parameter belongs to.
     pub part: Part,
 }
 
-/// The parts that are frozen and counted separately.
+/// Parts of a model that are frozen and counted separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// Patches to patch features.
+    /// Vision encoder: patches to patch features.
     VisionEncoder,
-    /// Patch features to image tokens.
+    /// Projector: patch features to image tokens.
     Projector,
-    /// Token embeddings, decoder and head.
+    /// Language model: token embeddings, decoder and head.
     LanguageModel,
 }

@@ -1,4 +1,5 @@
-//! Pictures to patches as the Qwen families want them: any aspect ratio, a budget of pixels, patches in merge-block order.
+//! Image processor of the Qwen families: any aspect ratio, a budget of pixels, patches in
+//! merge-block order.
 //!
 //! Everything that differs between the families is a number in `preprocessor_config.json`.
 
@@ -13,17 +14,18 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The longer side of an image may be at most this many times the shorter.
+/// Maximum aspect ratio: the longer side of an image may be at most this many times the shorter.
 const MAX_ASPECT_RATIO: u32 = 200;
 
 /// Longest side of a block of patches that are merged, pixels.
 const LONGEST_SIDE: usize = 256;
-/// Most frames of a patch.
+/// Maximum number of frames of a patch.
 const MOST_FRAMES: usize = 4;
 /// Largest lower bound of the pixels of an image: one that is enlarged to it takes some hundred megabytes.
 const MOST_MIN_PIXELS: u64 = 1 << 22;
 
-/// Resizes pictures to whole patches within a pixel budget, aspect ratio nearly kept.
+/// Image processor that resizes pictures to whole patches within a pixel budget, aspect ratio
+/// nearly kept.
 ///
 /// Rows of the patches go by merge blocks from the top left, and within a block by its patches from the top left.
 /// Columns are `(channel, frame, row, column)` within a patch; the one frame of a still image is repeated.
@@ -37,13 +39,13 @@ pub struct NativeResolution {
     levels: Levels,
 }
 
-/// `preprocessor_config.json`, in its own spelling.
+/// Settings in `preprocessor_config.json`, in its own spelling.
 #[derive(Deserialize)]
 struct Config {
     patch_size: usize,
     merge_size: usize,
     temporal_patch_size: usize,
-    /// Despite its name, numbers of pixels.
+    /// Limits on the number of pixels, despite the name.
     size: Option<Size>,
     min_pixels: Option<u64>,
     max_pixels: Option<u64>,
@@ -57,14 +59,14 @@ struct Size {
     longest_edge: Option<u64>,
 }
 
-/// Tokens that speak of pixels; the first stands for an image.
+/// Names of tokens of pixels; the first stands for an image.
 const MODALITY_TOKENS: [&str; 5] =
     ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>"];
 
-/// How both Qwen families treat pictures.
+/// Image processing of both Qwen families.
 ///
 /// # Errors
-/// If the image settings are missing or cannot be honoured, or the tokenizer lacks a token.
+/// If the image settings are missing or cannot be implemented, or the tokenizer lacks a token.
 pub(crate) fn qwen_pictures(files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
     let forbidden: Vec<u32> =
         MODALITY_TOKENS.iter().map(|token| tokenizer.token_id(token)).collect::<Result<_, _>>()?;
@@ -86,7 +88,7 @@ impl NativeResolution {
         Self::new(&config, &path)
     }
 
-    /// Checks the settings, so that nothing can go wrong later but an image. `path`: where they stand.
+    /// Checks the settings, so that later only an image can cause an error. `path`: their file.
     fn new(config: &Config, path: &Path) -> Result<Self, ProcessorError> {
         for (setting, value) in [("patch_size", config.patch_size), ("merge_size", config.merge_size)] {
             check(path, (1..=LONGEST_SIDE).contains(&value), setting, &value, "1 to 256")?;
@@ -97,7 +99,7 @@ impl NativeResolution {
         check(path, (1..=MOST_FRAMES).contains(&frames), "temporal_patch_size", &frames, "1 to 4")?;
         config.settings.check(path)?;
         let (min_pixels, max_pixels) = config.budget();
-        // Larger pictures than these are made of small ones.
+        // Pictures larger than the bound are enlarged from small ones.
         check(path, (1..=MOST_MIN_PIXELS).contains(&min_pixels), "min_pixels", &min_pixels, "1 to 2^22")?;
         check(path, min_pixels <= max_pixels, "max_pixels", &max_pixels, "at least min_pixels")?;
         Ok(Self {
@@ -142,7 +144,7 @@ impl NativeResolution {
         Ok(resized.map(|side| side as u32))
     }
 
-    /// Values per patch.
+    /// Number of values per patch.
     fn patch_len(&self) -> usize {
         3 * self.temporal_patch_size * self.patch_size.pow(2)
     }
@@ -213,7 +215,7 @@ impl ImageProcessor for NativeResolution {
 }
 
 impl Config {
-    /// Fewest and most pixels of a resized image.
+    /// Minimum and maximum number of pixels of a resized image.
     ///
     /// # Source
     /// transformers 4.57: the pair `min_pixels`, `max_pixels` wins over `size`; each bound has a default.
@@ -243,7 +245,7 @@ mod tests {
 
     #[test]
     fn patches_go_block_by_block() {
-        // Each pixel says where it is: red the column, green the row.
+        // Each pixel encodes its place: red the column, green the row.
         let rgb: Vec<u8> = (0..4u8).flat_map(|y| (0..8u8).flat_map(move |x| [x, y, 255])).collect();
         let image = Image::new(8, 4, rgb).unwrap();
         let pixels = processor(json!({})).unwrap().process(&[image]).unwrap();

@@ -1,13 +1,13 @@
-//! Where the tokens of a prompt stand: text counts on, and image tokens do as their family has it.
+//! Position ids of a prompt: text counts on, and image tokens follow the rule of their family.
 
 use crate::ProcessorError;
 
-/// A prompt with one token per merged cell of its images, and where each token stands.
+/// Layout of a prompt: one token per merged cell of its images, and the position of each token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// Token ids.
     pub(crate) tokens: Vec<u32>,
-    /// Time, height and width of each token.
+    /// Position of each token: time, height and width.
     pub(crate) position_ids: Vec<[i64; 3]>,
     /// Position of the first token after the prompt, on all axes.
     pub(crate) next_position: i64,
@@ -15,26 +15,27 @@ pub(crate) struct Layout {
     pub(crate) image_tokens: Vec<usize>,
 }
 
-/// The tokens that stand for one image in a prompt.
+/// Span of an image: the tokens that stand for it in a prompt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Span {
-    /// A token per merged cell, which keeps its place in the picture (M-RoPE): beginning at `p`, cell `(row, column)` has
-    /// `[p, p + row, p + column]`, and what follows begins at `p + max(rows, columns)`.
+    /// A token per merged cell, with the position of its cell (M-RoPE): beginning at `p`, cell
+    /// `(row, column)` has `[p, p + row, p + column]`, and the next token has
+    /// `p + max(rows, columns)`.
     ///
-    /// Both Qwen families place still images so.
+    /// Both Qwen families lay out still images in this way.
     Grid {
-        /// Merged cells from top to bottom.
+        /// Rows of merged cells.
         rows: usize,
-        /// Merged cells from left to right.
+        /// Columns of merged cells.
         columns: usize,
     },
-    /// Tokens that count on as text does, between an opening and a closing token.
+    /// Tokens that count on as text does, with an opening and a closing token.
     Run {
-        /// Before them.
+        /// Opening token.
         open: u32,
         /// Number of image tokens.
         n: usize,
-        /// After them.
+        /// Closing token.
         close: u32,
     },
 }
@@ -48,7 +49,7 @@ impl Span {
         }
     }
 
-    /// Number of tokens.
+    /// Number of tokens, opening and closing ones included.
     fn len(self) -> usize {
         match self {
             Self::Grid { rows, columns } => rows * columns,

@@ -1,27 +1,27 @@
-//! The text and picture side of a backbone.
+//! Processors: the text and picture side of a backbone.
 
 use crate::{LoadError, PromptInput};
 use seethink_core::Image;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Why text and pictures could not be turned into model input, or a processor not be read or written.
+/// Errors of processors: reading, writing, and encoding text and pictures.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessorError {
     /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
-        /// What was to be read.
+        /// File or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A file or folder cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
-        /// What was to be written.
+        /// File or folder.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The folder of a checkpoint lacks something that a processor needs.
@@ -29,10 +29,10 @@ pub enum ProcessorError {
     Missing {
         /// The folder.
         dir: PathBuf,
-        /// What was looked for.
+        /// Name of the missing part.
         needed: &'static str,
     },
-    /// Files of a processor of which some are old and some new.
+    /// Processor files that are partly old and partly new.
     #[error("{} holds no whole processor: saving it was interrupted, expected it to be saved again", dir.display())]
     Interrupted {
         /// The folder.
@@ -43,51 +43,51 @@ pub enum ProcessorError {
     Json {
         /// The file.
         path: PathBuf,
-        /// What is wrong, with line and column.
+        /// Error, with line and column.
         source: serde_json::Error,
     },
-    /// A setting has a value that cannot be honoured.
+    /// A setting has a value that is not supported.
     #[error("{}: {setting} is {found}, expected {expected}", path.display())]
     Setting {
         /// The file.
         path: PathBuf,
         /// Name of the setting.
         setting: &'static str,
-        /// Its value.
+        /// Value of the setting.
         found: String,
-        /// What would do.
+        /// Values that would work.
         expected: &'static str,
     },
-    /// A limit of pictures that cannot be, or that this model has no use for.
+    /// A limit on pictures that is impossible, or that this model does not use.
     #[error("{limit} is {found}, expected {expected}")]
     Limit {
         /// Name of the limit.
         limit: &'static str,
-        /// Its value.
+        /// Value of the limit.
         found: u64,
-        /// What would do, and why.
+        /// Values that would work, and the reason.
         expected: String,
     },
     /// The tokenizer cannot be built, or refuses a text.
     #[error("tokenizer of {}: {source}", dir.display())]
     Tokenizer {
-        /// The folder that it was read from.
+        /// Folder of the tokenizer.
         dir: PathBuf,
-        /// What the tokenizer says.
+        /// Error of the tokenizer.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The tokenizer lacks a token that the model cannot do without.
+    /// The tokenizer lacks a token that the model needs.
     #[error("the tokenizer of {} has no token {token:?}, which this model needs", dir.display())]
     MissingToken {
-        /// The folder that it was read from.
+        /// Folder of the tokenizer.
         dir: PathBuf,
         /// The token.
         token: String,
     },
-    /// A token has another id than its configuration says.
+    /// A token has another id than in `tokenizer_config.json`.
     #[error("the tokenizer of {} gives {token:?} the id {found}, but tokenizer_config.json says {expected}", dir.display())]
     TokenId {
-        /// The folder that it was read from.
+        /// Folder of the tokenizer.
         dir: PathBuf,
         /// The token.
         token: String,
@@ -101,10 +101,10 @@ pub enum ProcessorError {
     Template {
         /// The file that holds the template.
         path: PathBuf,
-        /// What the template engine says, with the line.
+        /// Error of the template engine, with the line.
         source: minijinja::Error,
     },
-    /// The model's own configuration, which says how pictures are treated, cannot be used.
+    /// The model's own configuration, which determines the image processing, is invalid.
     #[error(transparent)]
     Model(#[from] LoadError),
     /// The rendered prompt does not have one placeholder per image.
@@ -135,19 +135,19 @@ pub enum ProcessorError {
     },
 }
 
-/// Who speaks.
+/// Role of a message's author.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Standing instructions.
+    /// System: standing instructions.
     System,
-    /// The one who asks.
+    /// User: asks the questions.
     User,
-    /// The model.
+    /// Assistant: the model.
     Assistant,
 }
 
-/// A piece of a message, in the form that the chat templates read.
+/// Content part of a message, in the form that the chat templates read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Content {
@@ -156,41 +156,44 @@ pub enum Content {
         /// The text.
         text: String,
     },
-    /// The next of the images.
+    /// The next of the prompt's images.
     Image,
 }
 
-/// A turn of a conversation.
+/// Chat message: a turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// Who speaks.
+    /// Role of the author.
     pub role: Role,
-    /// What is said and shown, in order.
+    /// Content parts, in order.
     pub content: Vec<Content>,
 }
 
-/// Turns conversations into model input and token ids into text.
+/// Processor: encodes conversations as model input, and decodes token ids to text.
 pub trait Processor: Send + Sync {
-    /// Renders the chat template with a generation prompt, expands image placeholders, tokenizes and lays out positions.
+    /// Encodes a conversation: renders the chat template with a generation prompt, expands image
+    /// placeholders, tokenizes and lays out positions.
     ///
     /// # Errors
     /// If the images do not match the placeholders, an image cannot be resized, or the template fails.
     fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError>;
 
-    /// Number of tokens that [`encode`](Self::encode) gives for images of these sizes (width, height; pixels), found without them.
+    /// Number of tokens that [`encode`](Self::encode) gives for images of these sizes (width,
+    /// height; pixels), computed without the images.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
     fn n_prompt_tokens(&self, messages: &[Message], image_sizes: &[(u32, u32)]) -> Result<usize, ProcessorError>;
 
-    /// Token ids of plain text: no special tokens are added, and none are recognised, so `<|im_end|>` spelled out in `text`
-    /// is nothing but its characters. Append ids from [`eos_token_ids`](Self::eos_token_ids) to end a completion.
+    /// Encodes plain text as token ids: no special tokens are added, and none are recognised, so
+    /// `<|im_end|>` spelled out in `text` is nothing but its characters. Append ids from
+    /// [`eos_token_ids`](Self::eos_token_ids) to end a completion.
     ///
     /// # Errors
     /// If the tokenizer refuses the text.
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, ProcessorError>;
 
-    /// Text of token ids, special tokens left out.
+    /// Decodes token ids to text, special tokens left out.
     ///
     /// Ids without a token also are left out: embedding tables have more rows than the tokenizer has entries, and a model
     /// may sample any of them.
@@ -199,10 +202,10 @@ pub trait Processor: Send + Sync {
     /// If the tokenizer cannot put the tokens together.
     fn decode(&self, tokens: &[u32]) -> Result<String, ProcessorError>;
 
-    /// Tokens that end a completion.
+    /// End-of-sequence tokens, which end a completion.
     fn eos_token_ids(&self) -> &[u32];
 
-    /// Token that fills short rows.
+    /// Padding token of short rows.
     fn pad_token_id(&self) -> u32;
 
     /// Tokens that must never be sampled: placeholders of images and videos.

@@ -1,18 +1,20 @@
-//! Antialiased bicubic resizing of 8-bit pictures in fixed point, bit for bit what torchvision's CPU kernels or Pillow compute.
+//! Antialiased bicubic resizing of 8-bit pictures in fixed point, bit for bit as torchvision's CPU
+//! kernels or Pillow.
 
 use rayon::prelude::*;
 use seethink_core::Image;
 
-/// Columns that are accumulated at a time: they stay in the fastest cache while the taps pass over them.
+/// Number of columns that are accumulated at a time: they stay in the fastest cache while the taps
+/// pass over them.
 const BLOCK: usize = 1024;
 
-/// Side of the squares in which a matrix is transposed, for the same reason.
+/// Side of the squares in which a matrix is transposed, which also stay in the fastest cache.
 const TILE: usize = 32;
 
-/// Rows that one task of a parallel loop takes at least.
+/// Minimum number of rows of a task of a parallel loop.
 const MIN_ROWS: usize = 8;
 
-/// A picture resized to `width` x `height`, aspect ratio not kept.
+/// Resizes a picture to `width` x `height`, aspect ratio not kept.
 ///
 /// Bicubic (a = −0.5) over a support that widens with the reduction, one pass per axis, each rounded to 8 bits:
 /// horizontal first; an axis that keeps its size is passed over. All sums are of integers, so the result is the same on
@@ -28,7 +30,7 @@ pub fn resize_bicubic(image: &Image, width: u32, height: u32) -> Image {
     resize(image, width, height, Rounding::Torchvision)
 }
 
-/// The same with Pillow's weights.
+/// Resizes a picture with Pillow's weights.
 ///
 /// # Panics
 /// If a side is zero.
@@ -39,12 +41,12 @@ pub(crate) fn resize_as_pillow(image: &Image, width: u32, height: u32) -> Image 
     resize(image, width, height, Rounding::Pillow)
 }
 
-/// Fixed point of the weights of a filter.
+/// Fixed-point rounding of a filter's weights.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rounding {
-    /// As fine as 16 bits allow.
+    /// Torchvision's: as fine as 16 bits allow.
     Torchvision,
-    /// 22 bits after the point.
+    /// Pillow's: 22 bits after the point.
     Pillow,
 }
 
@@ -52,7 +54,7 @@ fn resize(image: &Image, width: u32, height: u32, rounding: Rounding) -> Image {
     assert!(width > 0 && height > 0, "a picture of {width}x{height} has no pixels");
     let (w_in, h_in) = (image.width() as usize, image.height() as usize);
     let (w_out, h_out) = (width as usize, height as usize);
-    // Transposed, the horizontal pass is a vertical one, and that is the one that vectorises.
+    // The horizontal pass is a vertical one on the transpose, because the vertical pass vectorises.
     let widened = (w_in != w_out).then(|| {
         let columns = transpose(image.rgb(), h_in, 3 * w_in);
         transpose(&resample_rows(&columns, 3 * h_in, [w_in, w_out], rounding), 3 * w_out, h_in)
@@ -68,7 +70,7 @@ fn resize(image: &Image, width: u32, height: u32, rounding: Rounding) -> Image {
     }
 }
 
-/// `[rows, cols]` to `[cols, rows]`.
+/// Transposes a matrix, `[rows, cols]` to `[cols, rows]`.
 fn transpose(source: &[u8], rows: usize, cols: usize) -> Vec<u8> {
     let mut out = vec![0; rows * cols];
     out.par_chunks_mut(TILE * rows).enumerate().for_each(|(tile, out)| {
@@ -83,7 +85,8 @@ fn transpose(source: &[u8], rows: usize, cols: usize) -> Vec<u8> {
     out
 }
 
-/// `[n_in, row_len]` to `[n_out, row_len]`: every output row is a weighted sum of input rows.
+/// Resamples rows, `[n_in, row_len]` to `[n_out, row_len]`: every output row is a weighted sum of
+/// input rows.
 fn resample_rows(source: &[u8], row_len: usize, [n_in, n_out]: [usize; 2], rounding: Rounding) -> Vec<u8> {
     let filter = Filter::bicubic(n_in, n_out, rounding);
     let mut out = vec![0; n_out * row_len];
@@ -101,15 +104,15 @@ fn resample_rows(source: &[u8], row_len: usize, [n_in, n_out]: [usize; 2], round
     out
 }
 
-/// How the samples of one axis are made.
+/// Resampling filter of one axis.
 struct Filter {
     /// Bits after the point of the weights, at most 22: their sums times 255 fit 32 bits.
     precision: u32,
-    /// Per output sample.
+    /// Taps of each output sample.
     taps: Vec<Taps>,
 }
 
-/// One output sample: neighbouring input samples and their weights.
+/// Taps of one output sample: neighbouring input samples and their weights.
 struct Taps {
     first: usize,
     weights: Vec<i32>,

@@ -1,5 +1,5 @@
-//! The decoder that all families share: Qwen2 or Qwen3, image features among the embeddings, and DeepStack features after the
-//! first layers where a family has them.
+//! Text decoder of all families: Qwen2 or Qwen3, image features among the embeddings, and DeepStack
+//! features after the first layers where a family has them.
 
 use crate::text_config::{TextConfig, TextKind};
 use crate::{VisualFeatures, VisualTokens, VlmInput};
@@ -9,16 +9,16 @@ use burn::tensor::module::linear;
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor};
 use seethink_nn::{AttentionMask, CacheShape, KvCache, RmsNorm, Rotary, RotaryFrequencies, SwiGlu, attention};
 
-/// Token ids and image features to hidden states and logits.
+/// Text decoder: token ids and image features to hidden states and logits.
 #[derive(Module, Debug)]
 pub struct TextDecoder {
     /// Token embeddings, `[vocab, hidden]`.
     pub embed: Embedding,
     /// Pre-norm layers.
     pub layers: Vec<DecoderLayer>,
-    /// After the last layer.
+    /// Norm after the last layer.
     pub norm: RmsNorm,
-    /// Hidden states to logits; `None` where the embedding table serves.
+    /// Language-model head, hidden states to logits; `None` where it is the embedding table.
     pub head: Option<Linear>,
     #[module(skip)]
     frequencies: RotaryFrequencies,
@@ -26,7 +26,7 @@ pub struct TextDecoder {
     heads: Heads,
 }
 
-/// How the attention is divided.
+/// Attention heads: numbers and size.
 #[derive(Debug, Clone, Copy)]
 struct Heads {
     n_heads: usize,
@@ -34,20 +34,20 @@ struct Heads {
     head_dim: usize,
 }
 
-/// `x += attn(norm1(x)); x += mlp(norm2(x))`.
+/// Decoder layer: `x += attn(norm1(x)); x += mlp(norm2(x))`.
 #[derive(Module, Debug)]
 pub struct DecoderLayer {
-    /// Before attention.
+    /// Norm before attention.
     pub norm1: RmsNorm,
-    /// Over the tokens before.
+    /// Causal attention.
     pub attn: TextAttention,
-    /// Before the MLP.
+    /// Norm before the MLP.
     pub norm2: RmsNorm,
-    /// Token by token.
+    /// MLP on each token.
     pub mlp: SwiGlu,
 }
 
-/// Attention with shared key-value heads.
+/// Grouped-query attention.
 #[derive(Module, Debug)]
 pub struct TextAttention {
     /// Query projection.
@@ -58,25 +58,25 @@ pub struct TextAttention {
     pub v: Linear,
     /// Output projection.
     pub o: Linear,
-    /// Per head, before the rotation; Qwen3 alone has it.
+    /// Query norm per head, before the rotation; only in Qwen3.
     pub q_norm: Option<RmsNorm>,
-    /// Per head, before the rotation; Qwen3 alone has it.
+    /// Key norm per head, before the rotation; only in Qwen3.
     pub k_norm: Option<RmsNorm>,
     #[module(skip)]
     head_dim: usize,
 }
 
-/// What all layers share in one forward pass.
+/// Rotations and attention mask, which all layers share in one forward pass.
 #[derive(Debug, Clone)]
 pub struct Shared {
     /// Rotations of queries and keys.
     pub rotary: Rotary,
-    /// Who sees whom.
+    /// Attention mask.
     pub mask: AttentionMask,
 }
 
 impl TextDecoder {
-    /// A decoder with fresh weights.
+    /// Creates a decoder with fresh weights.
     pub(crate) fn new(
         config: &TextConfig,
         kind: TextKind,
@@ -117,17 +117,17 @@ impl TextDecoder {
         }
     }
 
-    /// Rows of the embedding table.
+    /// Size of the vocabulary: rows of the embedding table.
     pub fn vocab_size(&self) -> usize {
         self.embed.weight.dims()[0]
     }
 
-    /// Number format of the weights and of all that is computed with them.
+    /// Number format of the weights and of all computations.
     pub fn dtype(&self) -> DType {
         self.embed.weight.dtype()
     }
 
-    /// An empty cache for `batch` rows of up to `max_seq` tokens.
+    /// Creates an empty cache for `batch` rows of up to `max_seq` tokens.
     pub fn empty_cache(&self, batch: usize, max_seq: usize) -> KvCache {
         let Heads { n_heads, n_kv_heads, head_dim } = self.heads;
         let shape = CacheShape { n_layers: self.layers.len(), batch, n_heads, n_kv_heads, head_dim, max_seq };
@@ -150,7 +150,7 @@ impl TextDecoder {
         Shared { rotary: self.frequencies.at(input.position_ids.clone(), cache.len()), mask }
     }
 
-    /// Embeddings, image features in the place of those of the image tokens.
+    /// Embeds tokens; image features replace the embeddings of the image tokens.
     ///
     /// # Shapes
     /// - output: `[batch, seq, hidden]`
@@ -162,7 +162,7 @@ impl TextDecoder {
         }
     }
 
-    /// Layer `layer` and what DeepStack adds after it.
+    /// Applies layer `layer`, and adds the DeepStack features after it.
     ///
     /// # Shapes
     /// - x, output: `[batch, seq, hidden]`
@@ -181,7 +181,7 @@ impl TextDecoder {
         }
     }
 
-    /// Logits.
+    /// Logits of hidden states.
     ///
     /// # Shapes
     /// - hidden: `[n, hidden]`
@@ -194,10 +194,10 @@ impl TextDecoder {
     }
 }
 
-/// The features of the image tokens.
+/// Features of the image tokens.
 ///
 /// # Panics
-/// If there are none.
+/// If there are no features.
 pub(crate) fn features(visual: &VisualTokens) -> &VisualFeatures {
     visual.features.as_ref().expect("image tokens need the features of their images")
 }
@@ -210,7 +210,7 @@ fn update(x: Tensor<3>, visual: &VisualTokens, features: Tensor<2>, op: Indexing
 }
 
 impl DecoderLayer {
-    /// `cache`: where the keys and values of the tokens before are, and which layer this is.
+    /// `cache`: the key-value cache of the tokens before, and the index of this layer.
     ///
     /// # Shapes
     /// - x, output: `[batch, seq, hidden]`

@@ -1,58 +1,59 @@
-//! What `config.json` says of a decoder, in the spelling that all families share.
+//! Decoder configuration in `config.json`, in the spelling that all families share.
 
 use seethink_nn::{DynamicScaling, RotaryFrequencies};
 use serde::Deserialize;
 
-/// Which decoder it is; the differences are in the attention alone.
+/// Kind of decoder; the kinds differ in the attention alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextKind {
-    /// Biases on queries, keys and values, always; none on the output.
+    /// Qwen2: biases on queries, keys and values, always; none on the output.
     Qwen2,
-    /// Queries and keys are normalised per head; biases on all four projections or on none.
+    /// Qwen3: queries and keys are normalised per head; biases on all four projections or on none.
     Qwen3,
 }
 
-/// `text_config`, or the top level of files that do not nest it.
+/// Decoder configuration: `text_config`, or the top level of files that do not nest it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct TextConfig {
-    /// Kind of decoder, where the file says.
+    /// Kind of decoder, if the file has it.
     #[serde(default)]
     pub model_type: Option<String>,
-    /// Rows of the embedding table.
+    /// Size of the vocabulary: rows of the embedding table.
     pub vocab_size: usize,
     /// Channels of the hidden states.
     pub hidden_size: usize,
     /// Channels inside the MLPs.
     pub intermediate_size: usize,
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub num_hidden_layers: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub num_attention_heads: usize,
-    /// Key-value heads; as many as query heads where the file is silent.
+    /// Number of key-value heads; defaults to that of query heads.
     #[serde(default)]
     pub num_key_value_heads: Option<usize>,
-    /// Channels of a head; `hidden_size / num_attention_heads` where the file is silent.
+    /// Channels of a head; defaults to `hidden_size / num_attention_heads`.
     #[serde(default)]
     pub head_dim: Option<usize>,
     /// ε of the norms.
     #[serde(default = "default_rms_norm_eps")]
     pub rms_norm_eps: f64,
-    /// Whether the attention projections have biases; Qwen2's do whatever this says.
+    /// True if the attention projections have biases; those of Qwen2 always have.
     #[serde(default)]
     pub attention_bias: bool,
-    /// Activation of the MLPs; only `silu` exists.
+    /// Activation of the MLPs; only `silu` is supported.
     #[serde(default = "default_act")]
     pub hidden_act: String,
-    /// Deviation of fresh weights.
+    /// Standard deviation of initial weights.
     #[serde(default = "default_initializer_range")]
     pub initializer_range: f64,
     /// Longest context that the rotary base is made for, tokens.
     #[serde(default = "default_max_position_embeddings")]
     pub max_position_embeddings: usize,
-    /// Whether far tokens are out of sight; no released checkpoint does that.
+    /// True for sliding-window attention, in which far tokens are not seen; no released checkpoint
+    /// has it.
     #[serde(default)]
     pub use_sliding_window: bool,
-    /// Whether the head is the embedding table.
+    /// True if the head is the embedding table (tied embeddings).
     #[serde(default)]
     pub tie_word_embeddings: Option<bool>,
     /// Base of the rotary frequencies, written by transformers 4.
@@ -61,18 +62,18 @@ pub struct TextConfig {
     /// Rotary settings as transformers 4 writes them.
     #[serde(default)]
     pub rope_scaling: Option<RopeConfig>,
-    /// Rotary settings as transformers 5 writes them, the base included; they win.
+    /// Rotary settings as transformers 5 writes them, the base included; these take precedence.
     #[serde(default)]
     pub rope_parameters: Option<RopeConfig>,
 }
 
-/// `rope_scaling` or `rope_parameters`.
+/// Rotary position settings: `rope_scaling` or `rope_parameters`.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 pub struct RopeConfig {
-    /// `default` (once `mrope`) or `dynamic`.
+    /// Type of the rotary embedding: `default` (once `mrope`) or `dynamic`.
     #[serde(default)]
     pub rope_type: Option<String>,
-    /// The older spelling; files may have both.
+    /// Older spelling of `rope_type`; files may have both.
     #[serde(default, rename = "type")]
     pub old_type: Option<String>,
     /// Base of the frequencies.
@@ -81,15 +82,15 @@ pub struct RopeConfig {
     /// Channel pairs per position axis: time, height, width.
     #[serde(default)]
     pub mrope_section: Option<[usize; 3]>,
-    /// Whether the axes take turns; a family always does or never.
+    /// True if the position axes are interleaved; fixed for each family.
     #[serde(default)]
     pub mrope_interleaved: Option<bool>,
-    /// How far a dynamic base may stretch the context.
+    /// Factor of dynamic scaling, by which contexts may be longer.
     #[serde(default)]
     pub factor: Option<f64>,
 }
 
-// What the reference's configuration classes say where a file is silent.
+// Defaults of the reference's configuration classes, for settings that a file leaves out.
 fn default_rms_norm_eps() -> f64 {
     1e-6
 }
@@ -103,12 +104,13 @@ fn default_max_position_embeddings() -> usize {
     32_768
 }
 
-/// `Ok` if it holds, else the message.
+/// Returns `Ok` if the condition holds, else the message.
 pub(crate) fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-/// Whether sizes are such that products of two of them fit, and nothing is made in absurd numbers.
+/// Checks that sizes are below a bound, so that products of two of them fit, and allocations stay
+/// sane.
 pub(crate) fn check_sizes<'a>(sizes: impl IntoIterator<Item = (&'a str, usize)>) -> Result<(), String> {
     const LARGEST: usize = 1 << 24;
     sizes.into_iter().try_for_each(|(name, size)| {
@@ -116,7 +118,8 @@ pub(crate) fn check_sizes<'a>(sizes: impl IntoIterator<Item = (&'a str, usize)>)
     })
 }
 
-/// Checks that sides of patches and the like are small enough for their products with other sizes.
+/// Checks that sides of patches and the like are below a bound, so that their products with other
+/// sizes fit.
 pub(crate) fn check_sides<'a>(sides: impl IntoIterator<Item = (&'a str, usize)>) -> Result<(), String> {
     const LONGEST: usize = 1 << 12;
     sides.into_iter().try_for_each(|(name, side)| {
@@ -124,14 +127,14 @@ pub(crate) fn check_sides<'a>(sides: impl IntoIterator<Item = (&'a str, usize)>)
     })
 }
 
-/// Whether a number of layers is believable.
+/// Checks that a number of layers is plausible.
 pub(crate) fn check_depth(name: &str, depth: usize) -> Result<(), String> {
     const DEEPEST: usize = 4096;
     expect((1..=DEEPEST).contains(&depth), || format!("`{name}` is {depth}, expected 1 to {DEEPEST}"))
 }
 
 impl TextConfig {
-    /// Key-value heads.
+    /// Number of key-value heads.
     pub fn n_kv_heads(&self) -> usize {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
@@ -141,21 +144,22 @@ impl TextConfig {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    /// Numbers that the key-value cache keeps for each token.
+    /// Size of the key-value cache, in numbers per token.
     pub(crate) fn cache_numbers_per_token(&self) -> usize {
         2 * self.num_hidden_layers * self.n_kv_heads() * self.head_dim()
     }
 
-    /// Longest sequence that there are positions for, tokens: `max_position_embeddings`, times the `factor` of a dynamic base.
+    /// Maximum sequence length in tokens: `max_position_embeddings`, times the `factor` of a
+    /// dynamic base.
     pub(crate) fn max_positions(&self) -> usize {
         let stretch = self.rope().factor.filter(|_| self.rope_type() == "dynamic").unwrap_or(1.0);
         (self.max_position_embeddings as f64 * stretch.max(1.0)) as usize
     }
 
-    /// Whether the decoder is consistent and of a kind that is implemented.
+    /// Checks that the decoder is consistent and of a kind that is implemented.
     ///
     /// # Errors
-    /// What is not.
+    /// If it is not; the error names the setting.
     pub(crate) fn check(&self) -> Result<(), String> {
         check_sizes([
             ("vocab_size", self.vocab_size),
@@ -183,13 +187,13 @@ impl TextConfig {
         self.rope().rope_theta.or(self.rope_theta).ok_or_else(|| "`rope_theta` is missing".to_owned())
     }
 
-    /// The newer spelling wins.
+    /// Type of the rotary embedding; the newer spelling takes precedence.
     fn rope_type(&self) -> String {
         let rope = self.rope();
         rope.rope_type.or(rope.old_type).unwrap_or_else(|| "default".to_owned())
     }
 
-    /// Frequencies of positions with three axes.
+    /// Rotary frequencies of positions with three axes.
     ///
     /// # Errors
     /// If the sections are missing or do not fit, or the settings are of a kind that is not implemented.
@@ -213,7 +217,7 @@ impl TextConfig {
         })
     }
 
-    /// Frequencies of positions with one axis.
+    /// Rotary frequencies of positions with one axis.
     ///
     /// # Errors
     /// If the settings are of a kind that is not implemented.

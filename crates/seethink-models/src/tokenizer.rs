@@ -1,4 +1,4 @@
-//! Text to token ids and back: byte-level BPE as a checkpoint folder describes it.
+//! Tokenizer: text to token ids and back, by byte-level BPE as a checkpoint folder describes it.
 
 use crate::ProcessorError;
 use crate::files::{CheckpointFiles, TOKENIZER};
@@ -18,16 +18,16 @@ use tokenizers::tokenizer::{
 };
 use tokenizers::{Model, PreTokenizerWrapper};
 
-/// How Qwen cuts text before the merges, for folders that hold only `vocab.json` and `merges.txt`.
+/// Pre-tokenizer pattern of Qwen, for folders that hold only `vocab.json` and `merges.txt`.
 const WORDS: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Text to token ids and back.
+/// Tokenizer: text to token ids and back.
 ///
-/// Two kinds of text are told apart. In a rendered template, special tokens such as `<|im_end|>` act
-/// ([`encode`](Self::encode)); in text that a person or a model wrote they are nothing but characters
-/// ([`encode_plain`](Self::encode_plain)). Tokens that are added but not special, such as `<think>`, are one id in both and
-/// survive decoding.
+/// Text comes in two kinds. In a rendered template, special tokens such as `<|im_end|>` act
+/// ([`encode`](Self::encode)); in text that a person or a model wrote they are nothing but
+/// characters ([`encode_plain`](Self::encode_plain)). Tokens that are added but not special, such
+/// as `<think>`, are one id in both and survive decoding.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
@@ -38,7 +38,7 @@ pub struct Tokenizer {
     pad: u32,
 }
 
-/// Ids in `generation_config.json`, `config.json` and its `text_config`.
+/// Token ids in `generation_config.json`, `config.json` and its `text_config`.
 #[derive(Default, Deserialize)]
 struct TokenIds {
     eos_token_id: Option<OneOrMore>,
@@ -53,7 +53,7 @@ enum OneOrMore {
     More(Vec<u32>),
 }
 
-/// `tokenizer_config.json`, as far as it matters here.
+/// Settings in `tokenizer_config.json` that are read here.
 #[derive(Default, Deserialize)]
 struct TokenizerConfig {
     eos_token: Option<TokenName>,
@@ -79,7 +79,7 @@ impl TokenName {
 }
 
 impl fmt::Debug for Tokenizer {
-    /// Where it is from and how large it is; the vocabulary itself would fill many pages.
+    /// Folder and size of the tokenizer; the vocabulary itself would fill many pages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tokenizer({}, {} tokens)", self.dir.display(), self.inner.get_vocab_size(true))
     }
@@ -88,12 +88,12 @@ impl fmt::Debug for Tokenizer {
 impl Tokenizer {
     /// Reads `tokenizer.json` of a checkpoint folder, or `vocab.json`, `merges.txt` and `tokenizer_config.json`.
     ///
-    /// The ids that end and fill rows come from `generation_config.json`, else `config.json`, else by name from
-    /// `tokenizer_config.json`.
+    /// The end-of-sequence and padding ids come from `generation_config.json`, else `config.json`,
+    /// else by name from `tokenizer_config.json`.
     ///
     /// # Errors
-    /// If files are missing or malformed, or say nothing of the tokens that end or fill rows; if `tokenizer.json` is not of
-    /// byte-level BPE, or has a pattern whose matching might not end.
+    /// If files are missing or malformed, or lack the end-of-sequence or padding token; if
+    /// `tokenizer.json` is not of byte-level BPE, or has a pattern whose matching might not end.
     pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
         Self::from_files(&CheckpointFiles::read(dir)?)
     }
@@ -144,17 +144,18 @@ impl Tokenizer {
         self.inner.token_to_id(token).ok_or_else(missing)
     }
 
-    /// Tokens that end a completion, at least one.
+    /// End-of-sequence tokens, which end a completion; at least one.
     pub fn eos_token_ids(&self) -> &[u32] {
         &self.eos
     }
 
-    /// Token that fills short rows.
+    /// Padding token of short rows.
     pub fn pad_token_id(&self) -> u32 {
         self.pad
     }
 
-    /// Ids of text in which special tokens act, as the reference encodes everything. None are added.
+    /// Encodes text in which special tokens act, as the reference encodes all text. No tokens are
+    /// added.
     ///
     /// # Errors
     /// If the tokenizer refuses the text.
@@ -162,7 +163,8 @@ impl Tokenizer {
         self.encode_marked(text, None)
     }
 
-    /// Ids of text in which special tokens are nothing but characters. Equal to [`encode`](Self::encode) where there are none.
+    /// Encodes text in which special tokens are nothing but characters. Equal to
+    /// [`encode`](Self::encode) for text without special tokens.
     ///
     /// # Errors
     /// If the tokenizer refuses the text.
@@ -171,7 +173,7 @@ impl Tokenizer {
         self.encode_marked(&self.disarm(text, mark), Some(mark))
     }
 
-    /// Text of token ids. Ids without a token give nothing.
+    /// Decodes token ids to text. Ids without a token give nothing.
     ///
     /// # Errors
     /// If the tokenizer cannot put the tokens together.
@@ -179,16 +181,17 @@ impl Tokenizer {
         self.inner.decode(ids, skip_special_tokens).map_err(|source| self.refused(source))
     }
 
-    /// The text of a `tokenizer.json`.
+    /// Serialises the tokenizer as the text of a `tokenizer.json`.
     ///
     /// # Errors
-    /// If it cannot be serialised.
+    /// If the tokenizer cannot be serialised.
     pub(crate) fn to_json(&self) -> Result<String, ProcessorError> {
         self.inner.to_string(false).map_err(|source| self.refused(source))
     }
 
-    /// Puts `mark` into every special token that stands in `text` or could be completed by what follows it, so that a
-    /// template can carry the text and [`encode_marked`](Self::encode_marked) does not take it for one.
+    /// Escapes special tokens: puts `mark` into every one that stands in `text` or could be
+    /// completed by the text after it, so that a template can carry `text` and
+    /// [`encode_marked`](Self::encode_marked) takes it for plain text.
     pub(crate) fn disarm<'a>(&self, text: &'a str, mark: char) -> Cow<'a, str> {
         let begins = |rest: &str| self.special.iter().any(|token| rest.starts_with(token) || token.starts_with(rest));
         let mut starts = text.char_indices().filter(|(at, _)| begins(&text[*at..])).peekable();
@@ -207,7 +210,8 @@ impl Tokenizer {
         Cow::Owned(disarmed)
     }
 
-    /// Ids of text in which special tokens act, except those that hold the mark, which is then left out.
+    /// Encodes text in which special tokens act, except those that hold the mark; the mark is then
+    /// left out.
     pub(crate) fn encode_marked(&self, text: &str, mark: Option<char>) -> Result<Vec<u32>, ProcessorError> {
         let mark = mark.filter(|mark| text.contains(*mark));
         let normalizer = self.inner.get_normalizer();
@@ -236,14 +240,15 @@ impl Tokenizer {
     }
 }
 
-/// A character that is in none of `texts`: of private use, so that it is neither a letter nor composes with one.
+/// Character that occurs in none of `texts`: of private use, so that it is neither a letter nor
+/// composes with one.
 pub(crate) fn unused_char<'a>(texts: impl IntoIterator<Item = &'a str> + Clone) -> char {
     let unused = |c: &char| !texts.clone().into_iter().any(|text| text.contains(*c));
-    // A text that holds all 131 000 of them has nothing to protect; it loses one.
+    // A text that holds all 131 000 of these characters has nothing to protect; it loses one.
     ('\u{F0000}'..='\u{FFFFD}').chain('\u{100000}'..='\u{10FFFD}').find(unused).unwrap_or('\u{F0000}')
 }
 
-/// The tokenizer of a folder that has no `tokenizer.json`, put together as the Qwen converters do.
+/// Builds the tokenizer of a folder without `tokenizer.json`, as the Qwen converters do.
 fn from_vocab_and_merges(
     dir: &Path,
     added: &BTreeMap<u32, AddedToken>,
@@ -264,7 +269,7 @@ fn from_vocab_and_merges(
         .with_pre_tokenizer(Some(Sequence::new(steps)))
         .with_post_processor(Some(bytes))
         .with_decoder(Some(ByteLevel::default()));
-    // In order of their ids, since that is how they are given.
+    // In order of their ids, since ids are assigned in that order.
     for (&expected, token) in added {
         tokenizer.add_tokens(std::slice::from_ref(token));
         let found = tokenizer.token_to_id(&token.content).unwrap_or(u32::MAX);

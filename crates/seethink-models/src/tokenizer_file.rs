@@ -1,5 +1,5 @@
-//! `tokenizer.json`, looked at before the library reads it: only what byte-level BPE needs, no pattern that can run away, and no
-//! sequence of parts that makes a short text a huge one.
+//! Checks of `tokenizer.json` before the library reads it: only parts of byte-level BPE, no pattern
+//! whose matching can run away, and no sequence of parts that turns a short text into a huge one.
 //!
 //! The library runs patterns on an engine that backtracks. It gives up after a million steps, and then the rest of the text
 //! silently stays in one piece; before that, a pattern can take seconds for every word. So a pattern must be one that the
@@ -13,18 +13,18 @@ use serde_json::Value;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Most characters of a pattern.
+/// Maximum length of a pattern, characters.
 const LONGEST_PATTERN: usize = 2048;
-/// Most patterns of a file.
+/// Maximum number of patterns of a file.
 const MOST_PATTERNS: usize = 16;
-/// Most times that something may be counted to repeat; longer runs have no bound.
+/// Maximum bound of a counted repetition in a pattern; longer runs have no bound.
 const MOST_REPEATS: usize = 64;
-/// Most times that all parts together may multiply the bytes of a text; released ones stay below 25.
+/// Maximum growth of the bytes of a text by all parts together; released tokenizers stay below 25.
 const MOST_GROWTH: usize = 256;
-/// Steps after which the engine gives up.
+/// Number of steps after which the engine gives up.
 const STEPS: usize = 1_000_000;
 
-/// Parts of the file, as far as they matter here.
+/// Parts of the file that are checked here.
 #[derive(Deserialize)]
 struct Parts {
     normalizer: Option<Value>,
@@ -47,22 +47,22 @@ struct Model {
 /// tokenizers 0.22 `pre_tokenizers/byte_level.rs`.
 const BYTE_LEVEL: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
-/// Kinds of parts that byte-level BPE is made of.
+/// Kinds of parts that byte-level BPE uses: normalizers, pre-tokenizers, post-processors, decoders.
 const NORMALIZERS: &[&str] = &["NFC", "NFD", "NFKC", "NFKD", "Replace", "Sequence"];
 const PRE_TOKENIZERS: &[&str] = &["ByteLevel", "Digits", "Sequence", "Split"];
 const POST_PROCESSORS: &[&str] = &["ByteLevel", "Sequence", "TemplateProcessing"];
 const DECODERS: &[&str] = &["ByteFallback", "ByteLevel", "Fuse", "Replace", "Sequence", "Strip"];
 
-/// The patterns that backtrack, to tell on which texts the library would give up.
+/// Patterns that backtrack, with which the library might give up on a text.
 #[derive(Clone, Default)]
 pub(crate) struct Patterns(Vec<Pattern>);
 
 #[derive(Clone)]
 struct Pattern {
     text: String,
-    /// Steps that a place of the text may take.
+    /// Number of steps that a position of the text may take.
     steps: usize,
-    /// Compiled when the first long text comes.
+    /// Compiled pattern, for the first long text.
     regex: OnceLock<Option<Regex>>,
 }
 
@@ -71,17 +71,18 @@ impl Pattern {
         Self { text: text.to_owned(), steps, regex: OnceLock::new() }
     }
 
-    /// `None` if it is no pattern; then the library has refused it already.
+    /// Compiled pattern; `None` if it is malformed, and then the library has refused it already.
     fn regex(&self) -> Option<&Regex> {
         self.regex.get_or_init(|| Regex::new(&self.text).ok()).as_ref()
     }
 }
 
 impl Patterns {
-    /// Checks the text of a `tokenizer.json`; `path`: where it stands.
+    /// Checks the text of a `tokenizer.json`; `path` is that of the file.
     ///
     /// # Errors
-    /// If it is not JSON, has a part of another kind than byte-level BPE is made of, or a pattern that may run away.
+    /// If the text is not JSON, has a part that byte-level BPE does not use, or a pattern that may
+    /// run away.
     pub(crate) fn check(json: &[u8], path: &Path) -> Result<Self, ProcessorError> {
         let setting =
             |setting, found, expected| ProcessorError::Setting { path: path.to_owned(), setting, found, expected };
@@ -91,7 +92,7 @@ impl Patterns {
         if kind.as_deref() != Some("BPE") {
             return Err(setting("model.type", format!("{kind:?}"), "\"BPE\""));
         }
-        // The library cuts it off every token, however short.
+        // The library cuts the prefix off every token, however short.
         if let Some(prefix) = continuing_subword_prefix.filter(|prefix| !prefix.is_empty()) {
             return Err(setting(
                 "model.continuing_subword_prefix",
@@ -139,17 +140,17 @@ impl Patterns {
         Ok(Self(backtracking))
     }
 
-    /// Of a pattern that is known to be fine.
+    /// Creates the list of a single pattern, which must be valid.
     pub(crate) fn of(pattern: &str) -> Self {
         Self(steps(pattern).map(|steps| Pattern::new(pattern, steps)).into_iter().collect())
     }
 
-    /// Whether the library would cut up this text to its end.
+    /// Checks that the library would match its patterns to the end of this text.
     ///
     /// # Errors
-    /// Why not.
+    /// If it would give up; the error of the engine.
     pub(crate) fn run_through(&self, text: &str) -> Result<(), Box<fancy_regex::Error>> {
-        // Short texts end before the steps do.
+        // Short texts end before the limit of steps.
         let is_long = |pattern: &&Pattern| text.len().saturating_mul(pattern.steps) > STEPS;
         let regexes = self.0.iter().filter(is_long).filter_map(Pattern::regex);
         match regexes.flat_map(|regex| regex.find_iter(text)).find_map(Result::err) {
@@ -159,12 +160,12 @@ impl Patterns {
     }
 }
 
-/// The first `type` in a part that is of no such kind.
+/// Finds the first `type` in a part that is not among `kinds`.
 fn foreign_kind<'a>(part: &'a Value, kinds: &[&str]) -> Option<&'a Value> {
     match part {
         Value::Object(fields) => {
             let own = fields.get("type").filter(|kind| !kind.as_str().is_some_and(|kind| kinds.contains(&kind)));
-            // The pieces of a template are named like kinds, and are none.
+            // The pieces of a template are named like kinds, and are not kinds.
             let below = || {
                 fields
                     .iter()
@@ -178,11 +179,11 @@ fn foreign_kind<'a>(part: &'a Value, kinds: &[&str]) -> Option<&'a Value> {
     }
 }
 
-/// All patterns of a part.
+/// Collects all patterns of a part.
 fn collect<'a>(part: &'a Value, patterns: &mut Vec<&'a str>) {
     match part {
         Value::Object(fields) => {
-            // A pre-tokenizer of this kind has a pattern of its own, unless it is told not to.
+            // A pre-tokenizer of this kind has a pattern of its own, unless that is switched off.
             if fields.get("type") == Some(&"ByteLevel".into()) && fields.get("use_regex") != Some(&false.into()) {
                 patterns.push(BYTE_LEVEL);
             }
@@ -196,7 +197,7 @@ fn collect<'a>(part: &'a Value, patterns: &mut Vec<&'a str>) {
     }
 }
 
-/// Most bytes that a part makes of each byte of a text; parts in parts are multiplied.
+/// Maximum number of bytes that a part makes of each byte of a text; nested parts are multiplied.
 ///
 /// A byte becomes a character of two bytes, and two bytes that are no text one of three; composed and decomposed characters have at
 /// most three times as many (eleven with compatibility decompositions, as of U+FDFA), a replacement comes once for a byte and once
@@ -227,7 +228,8 @@ fn shown(pattern: &str) -> String {
     if cut.len() < pattern.len() { format!("{cut:?}…") } else { format!("{cut:?}") }
 }
 
-/// Steps of the backtracking engine for a place of the text, 0 if it has none to do; `None` for a pattern that is refused.
+/// Number of steps of the backtracking engine per position of the text, 0 if it need not backtrack;
+/// `None` for a pattern that is refused.
 fn steps(pattern: &str) -> Option<usize> {
     if pattern.chars().nth(LONGEST_PATTERN).is_some() {
         return None;
@@ -248,7 +250,7 @@ fn steps(pattern: &str) -> Option<usize> {
     alternatives.iter().all(fine).then_some(alternatives.len() + 2)
 }
 
-/// `\s+(?!\S)`.
+/// Returns whether an expression is `\s+(?!\S)`.
 fn is_last_blank(expression: &Expr) -> bool {
     let is_class = |expression: &Expr, class: &str| matches!(expression, Expr::Delegate { inner, size: 1, casei: _ } if inner == class);
     match expression {
@@ -263,7 +265,8 @@ fn is_last_blank(expression: &Expr) -> bool {
     }
 }
 
-/// Whether automata run it, of a size that its length bounds; `counted`: whether it is counted how often it repeats already.
+/// Returns whether automata can run an expression, with a size that its length bounds; `counted`:
+/// inside a counted repetition.
 fn is_linear(expression: &Expr, counted: bool) -> bool {
     match expression {
         Expr::Empty | Expr::Any { .. } | Expr::Literal { .. } | Expr::Delegate { .. } => true,

@@ -1,4 +1,4 @@
-//! The model that all families are: a vision side and a decoder.
+//! Vision-language model of any family: a vision side and a decoder.
 
 use crate::config::{Family, ModelConfig};
 use crate::text::{Shared, TextDecoder};
@@ -15,9 +15,9 @@ use std::path::Path;
 /// A vision-language model of the family whose vision encoder is `E`.
 #[derive(Module, Debug)]
 pub struct Vlm<E: Encoder> {
-    /// Patches to image tokens.
+    /// Vision side: patches to image tokens.
     pub vision: VisionSide<E>,
-    /// Tokens to hidden states and logits.
+    /// Text decoder: tokens to hidden states and logits.
     pub text: TextDecoder,
     #[module(skip)]
     config: ModelConfig<E::Family>,
@@ -26,7 +26,7 @@ pub struct Vlm<E: Encoder> {
 }
 
 impl<E: Encoder> Vlm<E> {
-    /// A model whose parameters are not made yet; each is when it is first read.
+    /// Creates a model whose parameters are initialised when they are first read.
     pub(crate) fn lazy(config: ModelConfig<E::Family>, device: &Device) -> Self {
         let (kind, frequencies) = config.decoder().expect("checked when the configuration was read");
         let tied = config.ties_embeddings();
@@ -38,7 +38,8 @@ impl<E: Encoder> Vlm<E> {
         }
     }
 
-    /// A model with random weights: normal with the configuration's deviation, biases zero, norms one.
+    /// Creates a model with random weights: normal with the configuration's deviation, biases zero,
+    /// norms one.
     ///
     /// The weights are a function of `seed` and of each tensor's name and shape alone.
     pub fn init_seeded(config: ModelConfig<E::Family>, seed: u64, device: &Device) -> Self {
@@ -59,14 +60,14 @@ impl<E: Encoder> Vlm<E> {
     /// [`from_pretrained`](Self::from_pretrained) in a given number format, in which everything is then computed.
     ///
     /// # Errors
-    /// As there.
+    /// As [`from_pretrained`](Self::from_pretrained).
     pub fn from_pretrained_as(dir: &Path, dtype: WeightDtype, device: &Device) -> Result<Self, LoadError> {
         let mut config = ModelConfig::<E::Family>::read(dir)?;
         let files = WeightFiles::open(dir)?;
         let naming = config.naming();
         let dialect = naming.dialect_of(&files);
         let head = naming.head(dialect);
-        // Some checkpoints leave the flag to a default and the head to the embedding table.
+        // Some checkpoints leave the flag to a default and tie the head to the embedding table.
         let tied = config.ties_embeddings() || !files.contains(&head);
         config.set_tied(tied);
         let ignored: &[&str] = if tied { &[head.as_str()] } else { &[] };
@@ -77,7 +78,7 @@ impl<E: Encoder> Vlm<E> {
     /// Writes `config.json` and the weights into `dir`, in the checkpoint's own names and the model's own number format.
     ///
     /// # Errors
-    /// If something cannot be written; then what was there before is still there.
+    /// If a file cannot be written; then the files that were there before are still there.
     pub fn save_pretrained(&self, dir: &Path) -> Result<(), SaveError> {
         self.save_pretrained_with(dir, SaveOptions::default())
     }
@@ -85,7 +86,7 @@ impl<E: Encoder> Vlm<E> {
     /// [`save_pretrained`](Self::save_pretrained) in a given number format or in shards of a given size.
     ///
     /// # Errors
-    /// As there.
+    /// As [`save_pretrained`](Self::save_pretrained).
     pub fn save_pretrained_with(&self, dir: &Path, options: impl Into<SaveOptions>) -> Result<(), SaveError> {
         let SaveOptions { dtype, max_shard_bytes } = options.into();
         let dtype = dtype.unwrap_or(WeightDtype::of(self.text.dtype()));
@@ -93,7 +94,7 @@ impl<E: Encoder> Vlm<E> {
         weights::save(dir, &self.config.with_dtype(dtype), self, names, dtype, max_shard_bytes)
     }
 
-    /// What the model was made from.
+    /// Configuration of the model.
     pub fn config(&self) -> &ModelConfig<E::Family> {
         &self.config
     }

@@ -1,4 +1,5 @@
-//! Messages and pictures to model input, for all families: what differs is how pictures become patches and tokens.
+//! Processor of any family: messages and pictures to model input; the families differ in their
+//! image processing.
 
 use crate::files::CheckpointFiles;
 use crate::generation::GenerationConfig;
@@ -12,21 +13,23 @@ use seethink_core::Image;
 use std::path::Path;
 use std::sync::Arc;
 
-/// How a family treats pictures.
+/// Image processing of a family.
 #[derive(Debug, Clone)]
 pub struct Pictures {
-    /// Pictures to patches.
+    /// Image processor: pictures to patches.
     pub images: Arc<dyn ImageProcessor>,
-    /// Stands for one image in the rendered template, and after expansion for each of its tokens.
+    /// Placeholder token: one per image in the rendered template, and after expansion one per image
+    /// token.
     pub placeholder: u32,
-    /// Tokens that a model must not write: each speaks of pixels that a completion does not have.
+    /// Tokens that a model must not sample: each stands for pixels that a completion does not have.
     pub forbidden: Vec<u32>,
 }
 
-/// The processor of a checkpoint.
+/// Processor of a checkpoint.
 ///
-/// Text in messages is data: a special token that is spelled out in it does not act. So no question can open a turn of its
-/// own, and an image placeholder in a text is no image. Without special tokens in the text the ids are the reference's.
+/// Text in messages is data: a special token that is spelled out in it does not act. So no question
+/// can open a turn of its own, and an image placeholder in a text is no image. Without special
+/// tokens in the text the ids are the reference's.
 #[derive(Debug, Clone)]
 pub struct VlmProcessor {
     files: CheckpointFiles,
@@ -34,7 +37,7 @@ pub struct VlmProcessor {
     template: Arc<ChatTemplate>,
     tokenizer: Tokenizer,
     generation: GenerationConfig,
-    /// Positions that the decoder is made for, tokens.
+    /// Maximum number of positions of the decoder, tokens.
     positions: usize,
 }
 
@@ -43,7 +46,7 @@ impl VlmProcessor {
     /// is the one that `config.json` names.
     ///
     /// # Errors
-    /// If a file is missing or malformed, or the tokenizer lacks a token that stands for images.
+    /// If a file is missing or malformed, or the tokenizer lacks a token for images.
     pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
         let files = CheckpointFiles::read(dir)?;
         let tokenizer = Tokenizer::from_files(&files)?;
@@ -53,9 +56,11 @@ impl VlmProcessor {
         Ok(Self { files, pictures, template, tokenizer, generation, positions })
     }
 
-    /// Writes tokenizer, chat template, image and generation settings into `dir`, which is created if need be, so that
-    /// [`from_pretrained`](Self::from_pretrained) gives the same processor beside the model's `config.json`. Such files of another processor
-    /// that were there are gone then; stopped in between, the folder holds the old processor or the new one or is refused.
+    /// Writes tokenizer, chat template, image and generation settings into `dir`, which is created
+    /// if need be, so that [`from_pretrained`](Self::from_pretrained) gives the same processor
+    /// beside the model's `config.json`. Such files of another processor that were there are then
+    /// deleted; if the call is stopped, the folder holds the old processor or the new one or is
+    /// refused.
     ///
     /// # Errors
     /// If the folder or a file cannot be written.
@@ -63,7 +68,8 @@ impl VlmProcessor {
         self.files.write(dir, &self.tokenizer.to_json()?)
     }
 
-    /// The same with limits on the size of pictures, which [`save_pretrained`](Self::save_pretrained) does not save.
+    /// This processor with limits on the size of pictures, which
+    /// [`save_pretrained`](Self::save_pretrained) does not save.
     ///
     /// # Errors
     /// If a limit is out of range, of no use to the family, contradicts what the checkpoint says, or allows a picture more tokens than
@@ -73,12 +79,12 @@ impl VlmProcessor {
         Ok(self)
     }
 
-    /// How pictures become patches, and how many tokens a picture of some size takes.
+    /// Image processor: pictures to patches, and the number of tokens of a picture of some size.
     pub fn image_processor(&self) -> &dyn ImageProcessor {
         self.pictures.images.as_ref()
     }
 
-    /// How the checkpoint's authors sample from it.
+    /// Sampling settings of the checkpoint's authors.
     pub fn generation_config(&self) -> &GenerationConfig {
         &self.generation
     }
@@ -88,10 +94,10 @@ impl VlmProcessor {
         &self.tokenizer
     }
 
-    /// The text of a conversation, one placeholder per image.
+    /// Renders a conversation as text, with one placeholder per image.
     ///
     /// # Errors
-    /// If the template refuses it.
+    /// If the template refuses the conversation.
     pub fn render(&self, messages: &[Message], options: &TemplateOptions) -> Result<String, ProcessorError> {
         self.template.render(messages, options)
     }
@@ -112,7 +118,7 @@ impl VlmProcessor {
         Ok(PromptInput { tokens, position_ids, next_position, image_tokens, pixels })
     }
 
-    /// The tokens of a conversation with images of these sizes, and where they stand.
+    /// Layout of a conversation with images of these sizes: tokens and positions.
     fn layout(
         &self,
         messages: &[Message],
@@ -128,7 +134,7 @@ impl VlmProcessor {
         lay_out(&tokens, *placeholder, &spans)
     }
 
-    /// The messages with the special tokens in their texts taken apart.
+    /// Messages with the special tokens in their texts escaped.
     fn disarm(&self, messages: &[Message], mark: char) -> Vec<Message> {
         let mut messages = messages.to_vec();
         for content in messages.iter_mut().flat_map(|message| &mut message.content) {
@@ -140,7 +146,7 @@ impl VlmProcessor {
     }
 }
 
-/// All texts of a conversation.
+/// Texts of all messages of a conversation.
 fn texts(messages: &[Message]) -> impl Iterator<Item = &str> + Clone {
     messages.iter().flat_map(|message| &message.content).filter_map(|content| match content {
         Content::Text { text } => Some(text.as_str()),

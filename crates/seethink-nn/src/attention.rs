@@ -1,25 +1,26 @@
-//! Softmax attention with shared key-value heads, and who may see whom.
+//! Softmax attention with grouped key-value heads, and its masks.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, DType, Int, Tensor};
 
-/// What is added to the scores of keys that a query must not see.
+/// Bias added to the scores of keys that a query must not see.
 ///
 /// Infinite, because `exp` of it is zero at once: C libraries take a slow path for finite numbers below −104. No row of scores
 /// may then be hidden altogether, so every query sees itself.
 const HIDDEN: f64 = f64::NEG_INFINITY;
 
-/// Which keys each query sees, as a term that is added to the scores, in `f32`. Made once per forward pass and used by every
-/// layer.
+/// Attention mask: a bias added to the scores, in `f32`, that says which keys each query sees. Made
+/// once per forward pass and used by every layer.
 #[derive(Debug, Clone)]
 pub struct AttentionMask {
-    /// `[batch, 1, groups · queries, keys]`, or `[batch, 1, 1, keys]` where all queries of a row see the same keys.
+    /// Bias, `[batch, 1, groups · queries, keys]`, or `[batch, 1, 1, keys]` where all queries of a
+    /// row see the same keys.
     bias: Tensor<4>,
 }
 
 impl AttentionMask {
-    /// The rule of a batch without cache: token `q` sees token `k` iff `k <= q` and `k` is of segment 0 or of the segment of
-    /// `q`; padding (−1) is seen by itself alone.
+    /// Causal mask of a batch without cache: token `q` sees token `k` iff `k <= q` and `k` is of
+    /// segment 0 or of the segment of `q`; padding (−1) is seen by itself alone.
     ///
     /// `groups`: query heads per key-value head.
     ///
@@ -29,7 +30,8 @@ impl AttentionMask {
         Self { bias: causal_bias(segments).repeat_dim(2, groups) }
     }
 
-    /// The rule of new tokens after cached ones: causal among themselves, and every cached token whose bias is zero is seen.
+    /// Mask of new tokens after cached ones: causal among the new ones, and every cached token
+    /// whose bias is zero is seen.
     ///
     /// # Shapes
     /// - cached: `[batch, n_cached]`, see [`visibility_bias`]
@@ -47,7 +49,7 @@ impl AttentionMask {
     }
 }
 
-/// Zero for tokens that later ones may see, [`HIDDEN`] for padding.
+/// Visibility bias: zero for tokens that later ones may see, [`HIDDEN`] for padding.
 ///
 /// # Shapes
 /// - segments, output: `[batch, seq]`
@@ -56,7 +58,7 @@ pub(crate) fn visibility_bias(segments: Tensor<2, Int>) -> Tensor<2> {
     zeros.mask_fill(segments.lower_scalar(0), HIDDEN)
 }
 
-/// The segment rule as a bias.
+/// Causal mask with segments, as a bias.
 ///
 /// # Shapes
 /// - output: `[batch, 1, seq, seq]`
@@ -75,10 +77,12 @@ fn causal_bias(segments: Tensor<2, Int>) -> Tensor<4> {
     Tensor::zeros(square, (&device, DType::F32)).mask_fill(hidden, HIDDEN).unsqueeze_dim(1)
 }
 
-/// `softmax(q·kᵀ/√d + bias)·v`, each key-value head serving `n_heads / n_kv_heads` query heads.
+/// Grouped-query attention: `softmax(q·kᵀ/√d + bias)·v`, each key-value head serving
+/// `n_heads / n_kv_heads` query heads.
 ///
-/// The query heads of a key-value head are laid out as more query rows, so keys and values are never repeated.
-/// Without a mask everything sees everything. The softmax is taken in `f32` whatever the dtype.
+/// The query heads of a key-value head are laid out as more query rows, so keys and values are
+/// never repeated. Without a mask every query sees every key. The softmax is taken in `f32`
+/// whatever the dtype.
 ///
 /// # Shapes
 /// - q: `[batch, queries, n_heads, d]`

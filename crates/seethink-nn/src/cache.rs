@@ -1,4 +1,4 @@
-//! Keys and values of the tokens that a decoder has read.
+//! Key-value cache of a decoder.
 
 use crate::attention::{AttentionMask, visibility_bias};
 use burn::tensor::{DType, Device, Int, Tensor};
@@ -6,21 +6,21 @@ use burn::tensor::{DType, Device, Int, Tensor};
 /// Sizes of a [`KvCache`].
 #[derive(Debug, Clone, Copy)]
 pub struct CacheShape {
-    /// Decoder layers.
+    /// Number of decoder layers.
     pub n_layers: usize,
-    /// Rows.
+    /// Number of rows.
     pub batch: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub n_heads: usize,
-    /// Key-value heads.
+    /// Number of key-value heads.
     pub n_kv_heads: usize,
     /// Channels of a head.
     pub head_dim: usize,
-    /// Columns that there is room for.
+    /// Capacity, columns.
     pub max_seq: usize,
 }
 
-/// Keys and values of every layer for the tokens read so far, with room for more.
+/// Key-value cache: keys and values of every layer for the tokens read so far, with room for more.
 ///
 /// Rows end together: a shorter prompt is padded on the left, and the cache remembers which columns are padding.
 /// A step is one [`extend`](Self::extend), which gives the mask, and then one [`append`](Self::append) per layer.
@@ -28,15 +28,15 @@ pub struct CacheShape {
 pub struct KvCache {
     shape: CacheShape,
     len: usize,
-    /// Per layer keys and values, `[batch, n_kv_heads, max_seq, head_dim]`. `None` only while being written: a tensor with a
-    /// single owner is written in place.
+    /// Keys and values per layer, `[batch, n_kv_heads, max_seq, head_dim]`. `None` only while being
+    /// written: a tensor with a single owner is written in place.
     layers: Vec<Option<[Tensor<4>; 2]>>,
-    /// Zero where a column may be seen, `[batch, max_seq]`.
+    /// Visibility bias, `[batch, max_seq]`: zero where a column may be seen.
     visibility: Option<Tensor<2>>,
 }
 
 impl KvCache {
-    /// An empty cache.
+    /// Creates an empty cache.
     pub fn new(shape: CacheShape, dtype: DType, device: &Device) -> Self {
         let CacheShape { n_layers, batch, n_kv_heads, head_dim, max_seq, .. } = shape;
         let zeros = || Tensor::zeros([batch, n_kv_heads, max_seq, head_dim], (device, dtype));
@@ -48,27 +48,28 @@ impl KvCache {
         }
     }
 
-    /// Columns read so far, padding included.
+    /// Number of columns read so far, padding included.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing was read yet.
+    /// Returns whether no column has been read yet.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Rows.
+    /// Number of rows.
     pub fn batch(&self) -> usize {
         self.shape.batch
     }
 
-    /// Columns that there is room for, read ones included.
+    /// Capacity in columns, those already read included.
     pub fn max_seq(&self) -> usize {
         self.shape.max_seq
     }
 
-    /// Makes room for new tokens and tells what they see: themselves causally, and all that was read before but padding.
+    /// Makes room for new tokens and returns their attention mask: causal among themselves, and all
+    /// columns read before but padding.
     ///
     /// # Shapes
     /// - segments: `[batch, seq]`, 0 for a token and −1 for padding
@@ -93,7 +94,7 @@ impl KvCache {
         mask
     }
 
-    /// Stores the keys and values of the newest tokens of a layer; returns those of all tokens.
+    /// Stores the keys and values of a layer's newest tokens; returns those of all its tokens.
     ///
     /// # Shapes
     /// - k, v: `[batch, n_kv_heads, seq, head_dim]`, `seq` as in the [`extend`](Self::extend) before
@@ -109,7 +110,7 @@ impl KvCache {
         let place = [0..batch, 0..heads, columns.clone(), 0..d];
         let keys = keys.slice_assign(place.clone(), k.clone());
         let values = values.slice_assign(place, v.clone());
-        // A first chunk is all there is: no need to read it back from the strided store.
+        // A first chunk is the whole content: no need to read it back from the strided store.
         let all = if columns.start == 0 {
             [k, v]
         } else {
@@ -119,7 +120,7 @@ impl KvCache {
         all
     }
 
-    /// Keeps the given rows, in this order; a row may be taken more than once.
+    /// Keeps the given rows, in the order given; a row may be taken more than once.
     ///
     /// # Panics
     /// If a row does not exist or none is given.
@@ -150,7 +151,8 @@ impl KvCache {
         self.shape.batch = n;
     }
 
-    /// Each row `n` times, copies side by side: a prompt that is read once, then one row per completion.
+    /// Repeats each row `n` times, copies side by side: a prompt is read once, then has one row per
+    /// completion.
     ///
     /// # Panics
     /// If `n` is zero.

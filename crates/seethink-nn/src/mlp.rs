@@ -5,19 +5,19 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
 use burn::tensor::{Device, Tensor};
 
-/// `down(silu(gate(x)) · up(x))`.
+/// Gated MLP (SwiGLU): `down(silu(gate(x)) · up(x))`.
 #[derive(Module, Debug)]
 pub struct SwiGlu {
-    /// `hidden → inner`, through SiLU.
+    /// Gate projection, `hidden → inner`, through SiLU.
     pub gate: Linear,
-    /// `hidden → inner`.
+    /// Up projection, `hidden → inner`.
     pub up: Linear,
-    /// `inner → hidden`.
+    /// Down projection, `inner → hidden`.
     pub down: Linear,
 }
 
 impl SwiGlu {
-    /// An MLP with fresh weights.
+    /// Creates an MLP with fresh weights.
     pub fn new(hidden: usize, inner: usize, bias: bool, device: &Device) -> Self {
         let linear = |from, to| LinearConfig::new(from, to).with_bias(bias).init(device);
         Self { gate: linear(hidden, inner), up: linear(hidden, inner), down: linear(inner, hidden) }

@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
-/// Divides by the root mean square over the last dimension and scales by a weight.
+/// RMS norm: divides by the root mean square over the last dimension and scales by a weight.
 ///
 /// `y = x / sqrt(mean(x²) + ε) · w`; the statistics are taken in `f32` whatever the dtype of `x`.
 #[derive(Module, Debug)]
@@ -15,7 +15,7 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// A norm over `channels` whose weight is one.
+    /// Creates a norm over `channels` whose weight is one.
     pub fn new(channels: usize, epsilon: f64, device: &Device) -> Self {
         Self { weight: burn::nn::Initializer::Ones.init([channels], device), epsilon }
     }

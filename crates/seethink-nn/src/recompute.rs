@@ -1,4 +1,5 @@
-//! Backward passes that run a block again instead of keeping what its forward pass computed.
+//! Activation recomputation: backward passes that run a block again instead of keeping its
+//! activations.
 //!
 //! The forward pass runs on plain tensors and keeps each block's input. The backward pass walks the blocks in reverse: each is
 //! run once more on a tracked copy of its input, and the gradient of its output is pulled back to its input and its parameters.
@@ -68,7 +69,7 @@ pub fn accumulate<M: Module>(module: &M, into: &mut GradientsParams, from: Gradi
     module.visit(&mut Accumulate { into, from });
 }
 
-/// Whether any parameter of `module` is to learn.
+/// Returns whether any parameter of `module` tracks gradients.
 pub fn tracks_gradients<M: Module>(module: &M) -> bool {
     struct Any(bool);
     impl ModuleVisitor for Any {

@@ -13,7 +13,7 @@ pub struct RotaryFrequencies {
     scaling: Option<DynamicScaling>,
 }
 
-/// A base of the frequencies that grows with the context, once that is longer than the model was trained for ("dynamic NTK").
+/// Rotary base that grows with contexts longer than the training length ("dynamic NTK").
 ///
 /// `θ' = θ · (factor · L / max − (factor − 1))^(d / (d − 2))` for a context of `L > max` tokens.
 ///
@@ -22,7 +22,7 @@ pub struct RotaryFrequencies {
 /// short again; here it depends on the context alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DynamicScaling {
-    /// How far contexts may grow.
+    /// Factor by which contexts may be longer than `max_positions`.
     pub factor: f64,
     /// Longest context that needs no scaling, tokens.
     pub max_positions: usize,
@@ -39,13 +39,13 @@ impl RotaryFrequencies {
         Self { theta, axes, scaling: None }
     }
 
-    /// One axis of positions: all pairs read the first.
+    /// Frequencies for one position axis: all pairs read the first axis.
     pub fn plain(theta: f64, head_dim: usize) -> Self {
         Self::new(theta, head_dim, |_| 0)
     }
 
-    /// The axes one after the other: the first `sections[0]` pairs read the time, the next `sections[1]` the height, the others
-    /// the width.
+    /// Frequencies in chunks (M-RoPE): the first `sections[0]` pairs read the time, the next
+    /// `sections[1]` the height, the others the width.
     ///
     /// # Source
     /// Qwen2.5-VL's `apply_multimodal_rotary_pos_emb` in transformers 4.57.
@@ -57,8 +57,9 @@ impl RotaryFrequencies {
         })
     }
 
-    /// The axes take turns: pairs 1, 4, 7, … read the height while there are `sections[1]` of them, pairs 2, 5, 8, … the
-    /// width while there are `sections[2]`, all others the time.
+    /// Interleaved frequencies (M-RoPE): pairs 1, 4, 7, … read the height while there are
+    /// `sections[1]` of them, pairs 2, 5, 8, … the width while there are `sections[2]`, all others
+    /// the time.
     ///
     /// # Source
     /// Qwen3-VL's `apply_interleaved_mrope` in transformers 4.57.
@@ -69,13 +70,13 @@ impl RotaryFrequencies {
         })
     }
 
-    /// The same with a base that grows with the context.
+    /// Adds dynamic scaling: the base grows with the context.
     #[must_use]
     pub fn with_scaling(self, scaling: DynamicScaling) -> Self {
         Self { scaling: Some(scaling), ..self }
     }
 
-    /// The rotations at some positions. Made once per forward pass and used by every layer.
+    /// Rotations at the given positions, made once per forward pass and used by every layer.
     ///
     /// `n_read`: columns read so far, these included. Only where they exceed the limit of a [`DynamicScaling`] is the largest
     /// position looked up.
@@ -103,7 +104,8 @@ impl RotaryFrequencies {
         self.theta * (factor * excess - (factor - 1.0)).powf(d / (d - 2.0))
     }
 
-    /// `[3, d/2]`: the frequency of each pair in the row of its axis, zero in the other rows.
+    /// Table of frequencies, `[3, d/2]`: that of each pair in the row of its axis, zero in the
+    /// other rows.
     fn table(&self, theta: f64) -> Vec<f32> {
         let pairs = self.axes.len();
         let mut table = vec![0.0; 3 * pairs];

@@ -1,4 +1,5 @@
-//! How long judging takes: the graded answers of the fixture that are no longer than answers are, all of a rule in turn.
+//! Benchmark of judging: the graded answers of the fixture that are no longer than typical answers,
+//! all of a rule in turn.
 //!
 //! `tests/parity/grader_speed.py` runs this and the originals on the same answers.
 
@@ -6,11 +7,11 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use seethink_reward::Rule;
 use std::hint::black_box;
 
-/// As the programs have it.
+/// The allocator of the programs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Longest text that is a typical answer, bytes.
+/// Maximum length of a typical answer, bytes.
 const LONGEST: usize = 200;
 
 fn judge(criterion: &mut Criterion) {

@@ -1,4 +1,5 @@
-//! Judges graded answers of others and prints how often ours agree: `cargo xtask conformance grader`.
+//! Conformance of the rules: judges answers graded by others and prints how often ours agree:
+//! `cargo xtask conformance grader`.
 
 #[path = "../tests/cases/mod.rs"]
 mod cases;

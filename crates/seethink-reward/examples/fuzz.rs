@@ -1,4 +1,5 @@
-//! Judges millions of texts that nobody would write, by every rule: none may panic, and none may take long.
+//! Fuzzing of the rules: judges millions of malformed texts by every rule: none may panic, and none
+//! may take long.
 //!
 //! `cargo run --release -p seethink-reward --example fuzz -- 10000000 [SEED]`
 
@@ -12,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Slowest inputs that are kept, and of these printed.
+/// Number of slowest inputs that are kept, and printed of these.
 const KEPT: usize = 50;
 const SHOWN: usize = 5;
 const RULES: [Rule; 9] = [
@@ -58,7 +59,7 @@ fn main() {
                     if i >= n {
                         break;
                     }
-                    // A few answers of the corpus, so that not all of it is copied.
+                    // A few answers of the corpus, not a copy of all.
                     let few = (0..3).map(|n| corpus[(i * 7 + n * 131) % corpus.len()].clone());
                     let mut inputs = Inputs::new(seed ^ (i as u64) << 20, few.collect());
                     let (truth, answer) = (inputs.text(), inputs.text());
@@ -84,7 +85,8 @@ fn main() {
         }
     });
     println!("{n} inputs in {:.0} s, {} right", begun.elapsed().as_secs_f64(), n_right.load(Ordering::Relaxed));
-    // Once more, when nothing else of ours runs: other programs may have taken their turns before.
+    // Measured again, when nothing else of ours runs: other programs may have taken their turns
+    // before.
     let slowest = slowest.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter();
     let again = |(first, rule, truth, answer): (Duration, Rule, String, String)| {
         let time = (0..20).map(|_| timed(&rule, &truth, &answer).0).min().map_or(first, |again| again.min(first));

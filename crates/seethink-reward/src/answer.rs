@@ -1,14 +1,14 @@
-//! Whether an answer equals the ground truth.
+//! Light comparison of an answer with the ground truth.
 
 use crate::boxed::closing_brace;
 use crate::number::Quantity;
 
-/// An answer of more characters than this is wrong, as in the released reward.
+/// Maximum length of an answer in characters; a longer one is wrong, as in the released reward.
 const MAX_ANSWER_CHARS: usize = 200;
 
-/// Whether the content of a box equals the ground truth.
+/// Returns whether the content of a box equals the ground truth.
 ///
-/// The ground truth decides how they are compared:
+/// The ground truth decides the comparison:
 /// 1. one capital letter: the answer must name that option ([`choice_letter`]);
 /// 2. a number, with or without a unit: the answer must be the same number, exactly, in the same unit if both have one;
 /// 3. anything else: the same text, once case, blanks around punctuation, dollar signs and a final full stop are left out.
@@ -40,14 +40,14 @@ pub fn is_correct(answer: &str, truth: &str) -> bool {
     }
 }
 
-/// Whether two texts are the same once case, blanks around punctuation, dollar signs and a final full stop are left out, and are not
-/// empty then.
+/// Returns whether two texts are equal once case, blanks around punctuation, dollar signs and a
+/// final full stop are left out, and are not empty then.
 pub(crate) fn same_text(one: &str, other: &str) -> bool {
     let (one, other) = (normalise(strip(one)), normalise(strip(other)));
     !other.is_empty() && one == other
 }
 
-/// The option that the content of a box names, as a capital letter.
+/// Option letter that the content of a box names, as a capital.
 ///
 /// `B`, `b`, `(B)`, `B)`, `B.`, `B: 7`, `\text{B}`, `option B` and `the answer is B` name one; `a red 7`, `A or B` and
 /// `A: 3, B: 7` do not.
@@ -86,11 +86,11 @@ pub fn choice_letter(answer: &str) -> Option<char> {
     (!hedges).then(|| letter.to_ascii_uppercase())
 }
 
-/// Without blanks, dollar signs and text commands around it, and without a full stop at the end.
+/// Strips blanks, dollar signs and text commands around the text, and a full stop at the end.
 fn strip(text: &str) -> &str {
     let mut text = text.trim();
     text = text.strip_suffix('.').unwrap_or(text).trim_end();
-    // Nobody nests deeper on purpose, and an end keeps the time linear.
+    // Real answers do not nest deeper, and the bound keeps the time linear.
     for _ in 0..4 {
         let argument = || {
             let content =
@@ -107,7 +107,8 @@ fn strip(text: &str) -> &str {
     text
 }
 
-/// The text as it is compared: lower case, one spelling for what looks the same, and blanks only between words.
+/// Normalises a text for comparison: lower case, one spelling for characters that look alike, and
+/// blanks only between words.
 fn normalise(text: &str) -> String {
     let mut text = text.to_lowercase();
     for (spelling, replacement) in [

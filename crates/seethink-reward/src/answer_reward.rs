@@ -1,14 +1,16 @@
-//! The paper's reward and its relatives: mostly whether the answer is right, a little whether the format is.
+//! Accuracy and format reward: the paper's and its relatives.
 
 use crate::{Extractor, Format, Penalty, Response, Reward, Rule, Score, Unscorable, Verdict, score};
 use seethink_core::Problem;
 use serde::{Deserialize, Serialize};
 
-/// `value = accuracy_weight · accuracy + format_weight · format + Σ weight · penalty`, the first two parts 0 or 1.
+/// Accuracy and format reward:
+/// `value = accuracy_weight · accuracy + format_weight · format + Σ weight · penalty`, the first
+/// two parts 0 or 1.
 ///
-/// *accuracy*: the answer that is found in the completion is right by the rule.
-/// *format*: the completion looks as it should.
-/// *penalty*: what is taken off for length and repetition; the paper's reward has none.
+/// *accuracy*: the extracted answer is right by the rule.
+/// *format*: the completion has the format.
+/// *penalty*: deductions for length and repetition; the paper's reward has none.
 ///
 /// # Source
 /// arXiv 2605.20177, `training/reward_functions/math.py` (EasyR1's `math.py`), weights 0.9 and 0.1.
@@ -41,28 +43,28 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnswerReward {
-    /// Weight of the right answer.
+    /// Weight of the accuracy part.
     pub accuracy_weight: f32,
-    /// Weight of the right format.
+    /// Weight of the format part.
     pub format_weight: f32,
-    /// What the completion should look like.
+    /// Format that completions should have.
     #[serde(skip_serializing_if = "is_usual")]
     pub format: Format,
-    /// Where its answer stands.
+    /// Extractor of the answer.
     #[serde(skip_serializing_if = "is_usual")]
     pub answer: Extractor,
-    /// Where else, in turn, if it does not stand there.
+    /// Fallback extractors, tried in turn if the first finds no answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub otherwise: Vec<Extractor>,
-    /// When the answer is right.
+    /// Rule that judges the answer.
     #[serde(skip_serializing_if = "is_usual")]
     pub rule: Rule,
-    /// What is taken off for length and repetition, each with its weight.
+    /// Penalties for length and repetition, each with its weight.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<(f32, Penalty)>,
 }
 
-/// Whether a setting is left out when it is written.
+/// Returns whether a setting has its default, and is left out when written.
 fn is_usual<T: Default + PartialEq>(setting: &T) -> bool {
     *setting == T::default()
 }
@@ -85,7 +87,7 @@ impl AnswerReward {
     /// Checks the settings.
     ///
     /// # Errors
-    /// If one is out of range; the error names it.
+    /// If a setting is out of range; the error names it.
     pub fn check(&self) -> Result<(), String> {
         let weights = [("accuracy_weight", self.accuracy_weight), ("format_weight", self.format_weight)];
         let penalties = self.penalties.iter().map(|(weight, penalty)| (penalty.name(), *weight));

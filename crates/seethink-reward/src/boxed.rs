@@ -1,9 +1,10 @@
-//! Finding the boxed answer.
+//! Extraction of the boxed answer.
 
-/// How a box opens; `\fbox`, `\boxed 3` and `\boxed {3}` are not boxes.
+/// Opening of a box; `\fbox`, `\boxed 3` and `\boxed {3}` are not boxes.
 pub(crate) const BOX: &str = r"\boxed{";
 
-/// The content of the last `\boxed{…}`, its braces matched; `None` if there is no box or the last one does not close.
+/// Content of the last `\boxed{…}`, its braces matched; `None` if there is no box or the last one
+/// does not close.
 ///
 /// A brace after a backslash is a character, not a bracket.
 ///
@@ -18,7 +19,7 @@ pub fn last_boxed(text: &str) -> Option<&str> {
     Some(&content[..closing_brace(content)?])
 }
 
-/// Where the brace stands that closes one opened before `text`.
+/// Index of the brace that closes one opened before `text`.
 pub(crate) fn closing_brace(text: &str) -> Option<usize> {
     let mut depth = 1usize;
     let mut escaped = false;

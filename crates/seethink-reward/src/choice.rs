@@ -1,12 +1,14 @@
-//! Which option a completion names, boxed or not.
+//! Extraction of the option that a completion names, boxed or not.
 
 use crate::answer::{choice_letter, same_text};
 use crate::last_boxed;
 
-/// The option that a completion names as its answer, as an index into `options`; `None` where it names none, or more than one.
+/// Option that a completion names as its answer, as an index into `options`; `None` if it names
+/// none, or more than one.
 ///
-/// This is for measuring what a model knows, whatever form it answers in; rewards look into the box alone.
-/// What stands before the last `</think>` is not looked at. Of the rest, the first of these that is there decides:
+/// For evaluation, where a model may answer in any form; rewards look into the box alone.
+/// Text before the last `</think>` is ignored. In the rest, the first of these that is present
+/// decides:
 /// 1. a box: what it contains is a letter ([`choice_letter`]) or the text of an option;
 /// 2. the whole text, or its last line, is a letter or the text of an option;
 /// 3. phrases such as `the answer is C`, `answer: (C)` and `option C`, which must agree;
@@ -63,7 +65,7 @@ fn phrases(text: &str, n_options: usize) -> Vec<usize> {
                     continue;
                 }
                 if words.get(next).is_some_and(|word| ["option", "choice"].contains(&lower(word).as_str())) {
-                    // Counted at that word.
+                    // This letter is counted at that word.
                     continue;
                 }
             }

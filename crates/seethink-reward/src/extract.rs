@@ -1,10 +1,10 @@
-//! Where the answer stands in a completion.
+//! Extractors of the answer from a completion.
 
 use crate::answer::choice_letter;
 use crate::boxed::closing_brace;
 use serde::{Deserialize, Serialize};
 
-/// What finds the answer in a completion.
+/// Extractor: finds the answer in a completion.
 ///
 /// # Examples
 /// ```
@@ -17,36 +17,36 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Extractor {
-    /// The content of the last `\boxed{…}`.
+    /// Content of the last `\boxed{…}`.
     #[default]
     Boxed,
-    /// The content of the last `\boxed{…}` or `\fbox{…}`, with blanks before the brace or not.
+    /// Content of the last `\boxed{…}` or `\fbox{…}`, with blanks before the brace or not.
     AnyBox,
-    /// What stands between the last `<answer>` and its end.
+    /// Text between the last `<answer>` and its closing tag.
     AnswerTag,
-    /// What follows the last "answer is" or "answer:", to the end of its sentence or line.
+    /// Text after the last "answer is" or "answer:", to the end of its sentence or line.
     Phrase,
-    /// The last number.
+    /// Last number.
     FinalNumber,
-    /// The last line, if it names an option letter.
+    /// Last line, if it names an option letter.
     ChoiceLetter,
-    /// All of it.
+    /// The whole completion.
     Whole,
 }
 
-/// An answer, and who found it where.
+/// Extracted answer, with its place and its extractor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extracted<'a> {
     /// The answer, without blanks around it.
     pub text: &'a str,
-    /// Where it begins, bytes.
+    /// Start of the answer in the completion, bytes.
     pub at: usize,
-    /// What found it.
+    /// Extractor that found the answer.
     pub by: Extractor,
 }
 
 impl Extractor {
-    /// The answer in a completion.
+    /// Finds the answer in a completion.
     pub fn find<'a>(&self, completion: &'a str) -> Option<Extracted<'a>> {
         let found = match self {
             Self::Boxed => crate::last_boxed(completion),
@@ -63,12 +63,12 @@ impl Extractor {
             Self::Whole => Some(completion),
         }?;
         let text = found.trim();
-        // Every finding is a part of the completion.
+        // Every extracted text is a part of the completion.
         let at = (text.as_ptr() as usize).saturating_sub(completion.as_ptr() as usize);
         Some(Extracted { text, at, by: *self })
     }
 
-    /// The answer that the first of several finds.
+    /// Finds the answer with the first extractor that succeeds.
     pub fn first<'a, 'e>(extractors: impl IntoIterator<Item = &'e Self>, completion: &'a str) -> Option<Extracted<'a>> {
         extractors.into_iter().find_map(|extractor| extractor.find(completion))
     }
@@ -87,7 +87,7 @@ fn phrase(text: &str) -> Option<&str> {
         ["answer is", "answer:"].iter().filter_map(|mark| lower.rfind(mark).map(|at| (at, mark.len()))).max()?;
     let rest = text[start + length..].trim_start_matches([':', ' ']);
     let line = rest.lines().next().unwrap_or("");
-    // A full stop ends it, unless digits follow.
+    // A full stop ends the answer, unless digits follow.
     let end = line.match_indices('.').find(|(at, _)| !line[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
     Some(end.map_or(line, |(at, _)| &line[..at])).filter(|found| !found.trim().is_empty())
 }

@@ -3,22 +3,22 @@
 use crate::boxed::BOX;
 use serde::{Deserialize, Serialize};
 
-/// What a completion should look like.
+/// Format of completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Format {
-    /// Thoughts in tags, then a box: [`is_think_boxed`].
+    /// Thinking tags, then a box: [`is_think_boxed`].
     #[default]
     ThinkBoxed,
-    /// Thoughts in tags, then the answer in tags, and nothing else: [`is_think_answer`].
+    /// Thinking tags, then answer tags, and nothing else: [`is_think_answer`].
     ThinkAnswer,
-    /// Thoughts in tags, then something: [`is_think_tagged`].
+    /// Thinking tags, then any text: [`is_think_tagged`].
     Think,
-    /// Anything.
+    /// Any format.
     Any,
 }
 
 impl Format {
-    /// Whether a completion looks like that.
+    /// Returns whether a completion has this format.
     ///
     /// # Examples
     /// ```
@@ -38,10 +38,12 @@ impl Format {
     }
 }
 
-/// Whether the completion matches `^\s*<think>.*</think>.*\boxed{.*}.*$`, where `.` is any character.
+/// Returns whether the completion matches `^\s*<think>.*</think>.*\boxed{.*}.*$`, where `.` is any
+/// character.
 ///
-/// Blanks inside the tags (`< / think >`) are forgiven, as in the released reward.
-/// Each part is looked for after the end of the one before it, so the time is linear: no pattern, no backtracking.
+/// Blanks inside the tags (`< / think >`) are allowed, as in the released reward. Each part is
+/// looked for after the end of the one before it, so the time is linear: no pattern, no
+/// backtracking.
 ///
 /// # Examples
 /// ```
@@ -54,7 +56,8 @@ pub fn is_think_boxed(completion: &str) -> bool {
     content.is_some_and(|(_, content)| content.contains('}'))
 }
 
-/// Whether the completion is `<think>…</think>`, blanks, `<answer>…</answer>` and nothing before or after.
+/// Returns whether the completion is `<think>…</think>`, blanks, `<answer>…</answer>` and nothing
+/// before or after.
 ///
 /// # Source
 /// EasyR1's and R1-V's format reward.
@@ -67,14 +70,15 @@ pub fn is_think_boxed(completion: &str) -> bool {
 /// ```
 pub fn is_think_answer(completion: &str) -> bool {
     let answer = completion.strip_prefix("<think>").and_then(|rest| {
-        // The first end of a thought that an answer follows.
+        // The first closing tag of thinking that an answer follows.
         let ends = rest.match_indices("</think>").map(|(at, end)| rest[at + end.len()..].trim_start());
         ends.filter_map(|after| after.strip_prefix("<answer>")).next()
     });
     answer.is_some_and(|answer| answer.ends_with("</answer>"))
 }
 
-/// Whether the completion is `<think>…</think>` and more text, with exactly one pair of tags and nothing before it.
+/// Returns whether the completion is `<think>…</think>` and more text, with exactly one pair of
+/// tags and nothing before it.
 ///
 /// # Source
 /// TRL's `think_format_reward`, as its own tests state it.
@@ -92,7 +96,7 @@ pub fn is_think_tagged(completion: &str) -> bool {
         && completion.matches("</think>").count() == 1
 }
 
-/// What follows the first closing tag, if the text starts with an opening one.
+/// Text after the first closing tag, if the text starts with an opening one.
 fn after_thinking(text: &str) -> Option<&str> {
     let mut rest = tag(text.trim_start(), &["<", "think", ">"])?;
     loop {
@@ -104,7 +108,7 @@ fn after_thinking(text: &str) -> Option<&str> {
     }
 }
 
-/// What follows the tag that `text` starts with, blanks between its parts left out.
+/// Text after the tag that `text` starts with, blanks between the tag's parts ignored.
 fn tag<'a>(text: &'a str, parts: &[&str]) -> Option<&'a str> {
     let (first, others) = parts.split_first()?;
     others.iter().try_fold(text.strip_prefix(first)?, |rest, part| rest.trim_start().strip_prefix(part))

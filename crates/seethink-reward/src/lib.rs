@@ -1,9 +1,11 @@
-//! Scores of completions: where their answers stand ([`Extractor`]), when they are right ([`Rule`]), what they look like ([`Format`]), and
-//! what is taken off for length and repetition ([`Penalty`]). Whatever scores is a [`Reward`], and a [`WeightedSum`] of rewards is one.
+//! Verifiable rewards of completions: extraction of the answer ([`Extractor`]), judging it
+//! ([`Rule`]), the format ([`Format`]), and penalties for length and repetition ([`Penalty`]). A
+//! [`Reward`] scores completions, and a [`WeightedSum`] of rewards is a reward.
 //!
-//! Everything here is total: whatever a policy writes, it is judged, never an error and never a panic. Extraction takes time linear in the
-//! completion; what is compared as mathematics is bounded in length and depth, and the work on it is counted, so that a verdict depends
-//! on no clock. Where it cannot be told that an answer is right, it is not.
+//! Every function here is total: any completion is judged, never with an error or a panic.
+//! Extraction takes time linear in the completion; formulas that are compared are bounded in length
+//! and depth, and the work on them is counted, so that a verdict does not depend on a clock. An
+//! answer that cannot be shown to be right is not right.
 
 mod answer;
 mod answer_reward;

@@ -1,18 +1,19 @@
 //! Exact rational numbers with an optional unit, as models write them.
 
-/// A number with an optional unit; numbers are exact, so `0.1` is one tenth.
+/// Quantity: a number with an optional unit; numbers are exact, so `0.1` is one tenth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Quantity {
     numerator: i128,
-    /// Positive, and without a common factor with `numerator`.
+    /// Denominator, positive and without a common factor with `numerator`.
     denominator: i128,
     unit: Option<&'static str>,
-    /// Whether it was written as a fraction that can be reduced.
+    /// True if the number was written as a fraction that can be reduced.
     reducible: bool,
 }
 
 impl Quantity {
-    /// Reads `+7`, `1,000`, `-0.50`, `1/2`, `\frac{1}{2}`, `\$10`, `50\%`, `45^\circ`, `12\text{ cm}`, `3 hours`, …
+    /// Parses `+7`, `1,000`, `-0.50`, `1/2`, `\frac{1}{2}`, `\$10`, `50\%`, `45^\circ`,
+    /// `12\text{ cm}`, `3 hours`, …
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = text.strip_prefix("\\$").unwrap_or(text).trim_start();
@@ -41,7 +42,8 @@ impl Quantity {
         })
     }
 
-    /// Whether an answer of `self` is right where `truth` is: the same number, and the same unit where both have one.
+    /// Returns whether an answer of `self` is right where `truth` is: the same number, and the same
+    /// unit where both have one.
     ///
     /// A fraction that can be reduced is an unfinished calculation: `12/2` is no answer where `6` is asked for.
     pub(crate) fn answers(self, truth: Self) -> bool {
@@ -52,7 +54,8 @@ impl Quantity {
     }
 }
 
-/// Numerator and denominator of `a/b`, `\frac{a}{b}`, `\dfrac{a}{b}`, `\tfrac{a}{b}` or `\frac12`.
+/// Splits a fraction `a/b`, `\frac{a}{b}`, `\dfrac{a}{b}`, `\tfrac{a}{b}` or `\frac12` into
+/// numerator and denominator.
 fn fraction(text: &str) -> Option<(&str, &str)> {
     let Some(rest) = [r"\frac", r"\dfrac", r"\tfrac"].iter().find_map(|command| text.strip_prefix(command)) else {
         return text.split_once('/').map(|(top, bottom)| (top.trim(), bottom.trim()));
@@ -62,7 +65,7 @@ fn fraction(text: &str) -> Option<(&str, &str)> {
     rest.is_empty().then_some((top.trim(), bottom.trim()))
 }
 
-/// The first argument of a LaTeX command, braced or a single digit, and what follows it.
+/// First argument of a LaTeX command, braced or a single digit, and the rest of the text.
 fn argument(text: &str) -> Option<(&str, &str)> {
     match text.strip_prefix('{') {
         Some(rest) => rest.split_once('}'),
@@ -70,7 +73,7 @@ fn argument(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Digits, with commas where they separate thousands; no sign.
+/// Parses digits, with commas as separators of thousands; no sign.
 fn integer(text: &str) -> Option<i128> {
     let mut groups = text.split(',');
     let first = groups.next()?;
@@ -97,7 +100,7 @@ fn integer(text: &str) -> Option<i128> {
     }
 }
 
-/// `12`, `1,000.5`, `.5` as numerator and denominator.
+/// Parses a decimal (`12`, `1,000.5`, `.5`) to numerator and denominator.
 fn decimal(text: &str) -> Option<(i128, i128)> {
     let Some((whole, places)) = text.split_once('.') else { return Some((integer(text)?, 1)) };
     if places.is_empty() || !places.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -118,7 +121,7 @@ fn gcd(a: i128, b: i128) -> i128 {
     if b == 0 { a.max(1) } else { gcd(b, a % b) }
 }
 
-/// What may follow a number without making it another one, in its spellings.
+/// Units that may follow a number without changing it, with their spellings.
 ///
 /// Multipliers ("million", "dozen") and anything that could be a variable next to its number ("2s") are left out.
 const UNITS: [(&str, &[&str]); 27] = [

@@ -1,4 +1,4 @@
-//! What is taken off for length and repetition.
+//! Penalties for length and repetition.
 
 use crate::{Response, Reward, Score, Verdict};
 use seethink_core::Problem;
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::f32::consts::PI;
 
-/// What is taken off for length or repetition; in `[−1, 0]` unless a variant says otherwise. Lengths are in tokens; a completion whose
-/// tokens are not known loses nothing.
+/// Penalty for length or repetition; in `[−1, 0]` unless a variant says otherwise. Lengths are in
+/// tokens; a completion whose tokens are not known has no penalty.
 ///
-/// `CosineLength` and `DynamicLength` go by whether the answer is right, as the rewards before them in a sum have found; an answer that
-/// nothing has judged counts as wrong.
+/// `CosineLength` and `DynamicLength` depend on whether the answer is right, as judged by the
+/// rewards before them in a sum; an answer that no reward has judged counts as wrong.
 ///
 /// # Examples
 /// ```
@@ -30,37 +30,40 @@ use std::f32::consts::PI;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Penalty {
-    /// Nothing up to `max_tokens − buffer`, then on a straight line to −1 at `max_tokens`, where it stays.
+    /// Soft overlong penalty: zero up to `max_tokens − buffer`, then on a straight line to −1 at
+    /// `max_tokens`, and −1 beyond.
     ///
     /// # Source
     /// DAPO (arXiv 2503.14476) equation 13; EasyR1's and TRL's reward functions.
     Overlong {
-        /// Length at which it is −1.
+        /// Length with a penalty of −1, tokens.
         max_tokens: usize,
-        /// Over how many tokens it falls.
+        /// Number of tokens over which the penalty falls from 0 to −1.
         buffer: usize,
-        /// Whether it goes on falling beyond `max_tokens`, as in verl's `DAPORewardManager`.
+        /// True to let the penalty fall on beyond `max_tokens`, as in verl's `DAPORewardManager`.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         unbounded: bool,
     },
-    /// On half a cosine from the first of two values at no tokens to the second at `target`; `beyond` from there on. The values may be
-    /// anything.
+    /// Cosine length reward: on half a cosine from the first of two values at no tokens to the
+    /// second at `target`; `beyond` from there on. The values may be any numbers.
     ///
     /// # Source
     /// *Demystifying Long Chain-of-Thought Reasoning* (arXiv 2502.03373) §4.
     CosineLength {
-        /// Where the second value is reached.
+        /// Length at which the second value is reached, tokens.
         target: usize,
         /// Values of right answers.
         right: (f32, f32),
         /// Values of wrong answers.
         wrong: (f32, f32),
-        /// Of answers of `target` tokens or more.
+        /// Value of answers of `target` tokens or more.
         beyond: f32,
     },
-    /// Nothing for right answers. For wrong ones `−½(1 + cos(π n / target))`: nothing at the target, all of it at none and at twice as many
-    /// tokens and beyond, where the target is the mean length of the group's right answers. In a group without any the target is
-    /// `otherwise`, half as much is taken off, nothing between there and `limit`, and half from there on.
+    /// Dynamic length penalty: zero for right answers, `−½(1 + cos(π n / target))` for wrong ones
+    /// of `n` tokens: zero at the target, −1 at no tokens and at twice the target and beyond. The
+    /// target is the mean length of the group's right answers. In a group without right answers the
+    /// target is `otherwise`, the penalty is half as large, zero from there to `limit`, and −½ from
+    /// `limit` on.
     ///
     /// # Source
     /// PCuRL's dynamic length reward (VL-Cogito, arXiv 2507.22607): `verl/workers/reward/custom.py` and `verl/utils/reward_score/aux.py`,
@@ -68,15 +71,16 @@ pub enum Penalty {
     DynamicLength {
         /// Target of a group without right answers.
         otherwise: usize,
-        /// Length that is too much in a group without right answers.
+        /// Length from which on the penalty is −½ in a group without right answers.
         limit: usize,
     },
-    /// Minus the share of the runs of `ngram` tokens that are repetitions of others.
+    /// Repetition penalty: minus the share of the runs of `ngram` tokens that are repetitions of
+    /// others.
     ///
     /// # Source
     /// arXiv 2502.03373, appendix C.2; TRL's `get_repetition_penalty_reward`.
     Repetition {
-        /// Tokens in a run.
+        /// Number of tokens in a run.
         ngram: usize,
     },
 }
@@ -85,7 +89,7 @@ impl Penalty {
     /// Checks the settings.
     ///
     /// # Errors
-    /// If one is out of range; the error names it.
+    /// If a setting is out of range; the error names it.
     pub fn check(&self) -> Result<(), String> {
         let at_least_one = |name: &str, value: usize| match value {
             0 => Err(format!("{} has {name} 0, expected at least 1", self.name())),
@@ -177,7 +181,7 @@ mod tests {
     use crate::{AnswerReward, WeightedSum};
     use std::sync::Arc;
 
-    /// What is taken off answers of so many tokens, each with a verdict.
+    /// Penalties of answers of these lengths, each with a verdict.
     fn values(penalty: Penalty, answers: &[(usize, Verdict)]) -> Vec<f32> {
         let tokens: Vec<u32> = (0..100_000).collect();
         let responses: Vec<_> = answers
@@ -255,17 +259,18 @@ mod tests {
         let responses = responses.map(|text| Response { tokens: &tokens, ..text.into() });
         let with = AnswerReward { penalties: penalties.clone(), ..AnswerReward::default() };
         let scores = with.score_group(&problem(), &responses);
-        // The right answer is as long as the mean of the right ones, and so is the wrong one.
+        // Both answers are as long as the mean of the right ones.
         assert_near(&[scores[0].value, scores[1].value], &[1.0 - 0.4, 0.1 - 0.4]);
         let parts = |score: &Score| ["accuracy", "format", "overlong", "length"].map(|part| score.part(part).is_some());
         assert!(scores.iter().all(|score| parts(score) == [true; 4]));
 
-        // The same as a sum of rewards that know nothing of one another.
+        // Equal to a sum of rewards that are not coupled.
         let mut sum: Vec<(f32, Arc<dyn Reward>)> = vec![(1.0, Arc::new(AnswerReward::default()))];
         sum.extend(penalties.into_iter().map(|(weight, penalty)| (weight, Arc::new(penalty) as _)));
         assert_eq!(WeightedSum(sum).score_group(&problem(), &responses), scores);
 
-        // Alone, the wrong answer is in a group without right ones; where only the text is known, nothing is taken off.
+        // On its own, the wrong answer is in a group without right ones; where only the text is
+        // known, there is no penalty.
         assert_near(&[with.score(&problem(), responses[1]).value], &[0.1 - 0.4]);
         assert_near(&[with.score(&problem(), responses[1].text.into()).value], &[0.1]);
     }
@@ -286,7 +291,7 @@ mod tests {
         for (penalty, expected) in cases {
             let error = penalty.check().unwrap_err();
             assert!(error.contains(expected), "{error}");
-            // What is not checked does no harm.
+            // Settings that were not checked do no harm.
             assert!(!values(penalty, &[(3, Verdict::Wrong)])[0].is_infinite());
         }
         assert_eq!(Penalty::Repetition { ngram: 20 }.check(), Ok(()));

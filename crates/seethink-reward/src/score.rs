@@ -5,28 +5,29 @@ use seethink_core::{Completion, Problem};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Scores completions of a problem.
+/// Reward: scores completions of a problem.
 pub trait Reward: Send + Sync {
-    /// Metric key.
+    /// Name of the reward, as a metric key.
     fn name(&self) -> &'static str;
 
-    /// What a completion earns. Total: any gets a score.
+    /// Scores a completion. Total: any completion gets a score.
     fn score(&self, problem: &Problem, response: Response<'_>) -> Score;
 
-    /// What each completion of a group earns, `[completion]`; the same as on its own, unless the reward compares them with one another.
+    /// Scores each completion of a group, `[completion]`; as on its own, unless the reward compares
+    /// completions with one another.
     fn score_group(&self, problem: &Problem, responses: &[Response<'_>]) -> Vec<Score> {
         responses.iter().map(|response| self.score(problem, *response)).collect()
     }
 }
 
-/// A completion, as rewards see it.
+/// Completion as input of a reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Response<'a> {
-    /// The text, special tokens left out.
+    /// Text, special tokens left out.
     pub text: &'a str,
-    /// Its tokens; none where only the text is known, and then nothing is taken off for length.
+    /// Token ids; empty where only the text is known, and then there is no penalty for length.
     pub tokens: &'a [u32],
-    /// Whether its answer is right, where an earlier reward of a sum has told.
+    /// Verdict of an earlier reward of a sum, if there is one.
     pub verdict: Option<Verdict>,
 }
 
@@ -42,27 +43,28 @@ impl<'a> From<&'a Completion> for Response<'a> {
     }
 }
 
-/// What a completion earns.
+/// Score of a completion.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Score {
-    /// What training maximises.
+    /// Value of the reward, which training maximises.
     pub value: f32,
-    /// What `value` is made of, unweighted, by metric key: what is earned in `[0, 1]`, what is taken off below zero.
+    /// Parts of `value`, unweighted, by metric key: rewards in `[0, 1]`, penalties below zero.
     pub parts: Vec<(&'static str, f32)>,
-    /// Whether the answer is right, or why that cannot be told; `None` from a reward that does not ask.
+    /// Verdict on the answer; `None` from a reward that does not judge it.
     pub verdict: Option<Verdict>,
-    /// What found the answer, and which bytes of the completion it is.
+    /// Extractor that found the answer, and its range of bytes in the completion.
     pub found: Option<(Extractor, Range<usize>)>,
 }
 
 impl Score {
-    /// The part of this name.
+    /// Part of the score with this name.
     pub fn part(&self, name: &str) -> Option<f32> {
         self.parts.iter().find(|(part, _)| *part == name).map(|(_, value)| *value)
     }
 }
 
-/// `value = Σ weight · value of each`, with the parts of all and the first verdict, which later rewards are told.
+/// Weighted sum of rewards: `value = Σ weight · value of each`, with the parts of all and the first
+/// verdict, which later rewards receive.
 ///
 /// # Examples
 /// ```
@@ -98,7 +100,7 @@ impl Reward for WeightedSum {
     }
 }
 
-/// Adds what a reward says, told what earlier ones said of the answers.
+/// Adds the scores of a reward, which receives the verdicts of earlier rewards.
 pub(crate) fn add(
     scores: &mut [Score],
     weight: f32,
@@ -121,7 +123,7 @@ pub(crate) fn add(
 pub(crate) mod testing {
     use seethink_core::{Capability, Problem, ProblemId};
 
-    /// A problem whose answer is 7.
+    /// Problem whose answer is 7.
     pub(crate) fn problem() -> Problem {
         Problem {
             id: ProblemId(0),

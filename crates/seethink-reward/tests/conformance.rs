@@ -1,4 +1,5 @@
-//! Our rules against the verdicts of others (`fixtures/README.md` says whose).
+//! Conformance of our rules with the verdicts of published graders (`fixtures/README.md` names
+//! them).
 
 mod cases;
 
@@ -33,7 +34,8 @@ fn rules_agree_with_their_originals() {
     assert!(exotic_and_not.1 * 20 <= exotic_and_not.0, "{exotic_and_not:?}");
 }
 
-/// Answers joined without blanks, moduli, products of braces, and what only looks like them: right as there, wrong as there.
+/// Answers joined without blanks, moduli, products of braces, and texts that only look like them:
+/// judged as by math-verify.
 #[test]
 fn spellings_are_read_as_math_verify_reads_them() {
     let tallies = cases::judge(SPELLINGS).expect("the fixture is made of cases");
@@ -48,7 +50,8 @@ fn spellings_are_read_as_math_verify_reads_them() {
     }
 }
 
-/// The light rule may miss what needs algebra, and how often is pinned here; it must never call right what they call wrong.
+/// The light rule may miss answers that need algebra, and how often is pinned here; it must never
+/// judge right an answer that they judge wrong.
 #[test]
 fn the_light_rule_is_never_lenient() {
     let cases = CASES.lines().map(|line| serde_json::from_str::<Value>(line).expect("the fixture is JSON lines"));

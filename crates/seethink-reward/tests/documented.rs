@@ -1,4 +1,4 @@
-//! What docs/verifier.md says is so.
+//! Tests of the claims in docs/verifier.md.
 
 use seethink_reward::{AnswerReward, Rule, Unscorable, Verdict};
 

@@ -1,4 +1,4 @@
-//! Whatever is written is scored, and soon.
+//! Any completion gets a score, in linear time.
 
 mod inputs;
 

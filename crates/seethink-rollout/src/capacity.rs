@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 use seethink_models::VisionLanguageModel;
 
-/// Memory of the largest accelerator there is, bytes: what a device has that does not tell.
+/// Memory of the largest accelerator there is, bytes: assumed for devices that do not report
+/// theirs.
 const LARGEST_ACCELERATOR: u64 = 288 << 30;
 
 /// Longest sequence and largest key-value cache that a model has room for.
@@ -30,7 +31,7 @@ pub struct Capacity {
 /// Sequences that decode together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Their number.
+    /// Number of sequences.
     pub rows: usize,
     /// Longest prompt, images included. Tokens.
     pub prompt: usize,
@@ -38,7 +39,7 @@ pub struct Load {
     pub max_tokens: usize,
 }
 
-/// Why completions have no room.
+/// Errors of capacity: sequences too long for the decoder, or too many for memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CapacityError {
     /// Sequences are longer than the decoder has positions for.
@@ -48,9 +49,9 @@ pub enum CapacityError {
         load.prompt, load.max_tokens, load.length(), shorter(load, *max_positions)
     )]
     Positions {
-        /// What was asked for.
+        /// Load that was asked for.
         load: Load,
-        /// Positions that there are.
+        /// Number of positions of the decoder.
         max_positions: usize,
     },
     /// The key-value cache is larger than memory.
@@ -60,20 +61,21 @@ pub enum CapacityError {
         load.rows, load.prompt, load.max_tokens, gibibytes(load.numbers(*bytes_per_token)), gibibytes(u128::from(*memory))
     )]
     Memory {
-        /// What was asked for.
+        /// Load that was asked for.
         load: Load,
         /// Bytes of keys and values of a token, over all layers.
         bytes_per_token: usize,
-        /// Memory that there is, bytes.
+        /// Memory available, bytes.
         memory: u64,
     },
 }
 
 impl Capacity {
-    /// The capacity of a model where it is, at this moment.
+    /// Measures the capacity of a model on its device, at this moment.
     ///
-    /// A model on the processor has the memory that Linux calls available, or what the control group has left if that is less.
-    /// Accelerators and other systems do not tell: they are taken for the largest accelerator there is, of 288 GiB.
+    /// A model on the processor has the memory that Linux calls available, or what the control
+    /// group has left if that is less. Accelerators and other systems do not report it: they are
+    /// taken for the largest accelerator there is, of 288 GiB.
     pub fn of(model: &impl VisionLanguageModel) -> Self {
         let of_processor = (model.device() == Device::flex()).then(available_memory).flatten();
         Self {
@@ -83,10 +85,10 @@ impl Capacity {
         }
     }
 
-    /// Whether the sequences have positions, and their keys and values fit into memory.
+    /// Checks that the sequences have positions, and that their keys and values fit into memory.
     ///
     /// # Errors
-    /// If not; the error has the numbers.
+    /// If they do not; the error has the numbers.
     pub fn check(&self, load: Load) -> Result<(), CapacityError> {
         load.check_positions(self.max_positions)?;
         let &Self { cache_bytes_per_token: bytes_per_token, memory, .. } = self;
@@ -107,18 +109,18 @@ impl Load {
         Ok(())
     }
 
-    /// Tokens of the longest sequence.
+    /// Length of the longest sequence, tokens.
     fn length(self) -> u128 {
         self.prompt as u128 + self.max_tokens as u128
     }
 
-    /// Numbers of all sequences, so many a token.
+    /// Total over all sequences of a number given per token.
     fn numbers(self, per_token: usize) -> u128 {
         self.rows as u128 * self.length() * per_token as u128
     }
 }
 
-/// Advice: lengths that have positions.
+/// Advice for the error message: lengths that have positions.
 fn shorter(load: &Load, max_positions: usize) -> String {
     match max_positions.checked_sub(load.prompt) {
         Some(left) if left > 0 => format!("completions of at most {left}"),
@@ -130,11 +132,13 @@ fn gibibytes(bytes: u128) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
-/// Memory that this process can still have, bytes; `None` where the system is not Linux or does not tell.
+/// Memory available to this process, bytes; `None` where the system is not Linux or does not report
+/// it.
 fn available_memory() -> Option<u64> {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let of_machine = number(&read("/proc/meminfo")?, "MemAvailable:")?.checked_mul(1024)?;
-    // Files that the control group keeps in memory are not in the way; what no file backs is.
+    // Files that the control group keeps in memory can be dropped; memory that no file backs
+    // cannot.
     let of_group = || {
         let limit: u64 = read("/sys/fs/cgroup/memory.max")?.trim().parse().ok()?;
         Some(limit.saturating_sub(number(&read("/sys/fs/cgroup/memory.stat")?, "anon")?))
@@ -142,7 +146,7 @@ fn available_memory() -> Option<u64> {
     Some(of_group().map_or(of_machine, |of_group| of_group.min(of_machine)))
 }
 
-/// The number after a key, each on a line of its own.
+/// Value of a key in a text of lines, each with a key and a number.
 fn number(text: &str, key: &str) -> Option<u64> {
     let mut words =
         text.lines().map(str::split_whitespace).find_map(|mut words| (words.next()? == key).then_some(words))?;

@@ -8,25 +8,26 @@ use seethink_models::{
     Pixels, Processor, ProcessorError, PromptInput, Side, TokenRow, VisionLanguageModel, VisualFeatures, VlmInput,
 };
 
-/// Identifies all draws of one call, so that they can be repeated.
+/// Key of the random draws of one call, so that they can be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DrawKey {
     /// Seed of the run.
     pub seed: u64,
-    /// What the completions are for.
+    /// Purpose of the completions.
     pub purpose: Purpose,
-    /// Training step, or which evaluation.
+    /// Training step, or number of the evaluation.
     pub step: u64,
 }
 
 /// A prompt to be answered.
 #[derive(Debug, Clone)]
 pub struct Prompt<'a> {
-    /// Enters the key of the draws.
+    /// Problem id, which enters the key of the draws.
     pub problem: ProblemId,
-    /// Tokens, positions and patches.
+    /// Model input: tokens, positions and patches.
     pub input: &'a PromptInput,
-    /// Completions that the prompt has already: the next one's index, which enters the key of its draws.
+    /// Number of completions that the prompt has already: the index of the next one, which enters
+    /// the key of its draws.
     pub n_before: usize,
 }
 
@@ -37,58 +38,59 @@ impl<'a> Prompt<'a> {
     }
 }
 
-/// What a generator made.
+/// Completions of a call to a generator.
 #[derive(Debug, Clone, Default)]
 pub struct Rollouts {
     /// One group per prompt, in order.
     pub groups: Vec<Group>,
-    /// Tokens that the row of each completion has read while it was in the batch, `[prompt][completion]`: all of the completion but
-    /// its last, and then that one as often as the row was waiting to leave.
+    /// Number of tokens that the row of each completion has read while it was in the batch,
+    /// `[prompt][completion]`: all of the completion but its last, and then that one as often as
+    /// the row was waiting to leave.
     pub n_read: Vec<Vec<u32>>,
     /// Image features of each prompt that has images, as the policy that generated saw them.
     pub features: Vec<Option<VisualFeatures>>,
 }
 
 impl Rollouts {
-    /// Tokens generated over all completions.
+    /// Number of tokens generated over all completions.
     pub fn n_tokens(&self) -> usize {
         self.groups.iter().flat_map(|group| &group.completions).map(|completion| completion.tokens.len()).sum()
     }
 }
 
-/// How far a call has come; returned `false` stops it.
+/// Progress callback: receives completions finished and wanted; returning `false` stops the call.
 pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
-/// Why generation stopped without a result.
+/// Errors of generation.
 #[derive(Debug, thiserror::Error)]
 pub enum RolloutError {
-    /// Bad settings.
+    /// Sampling settings out of range.
     #[error(transparent)]
     Sampling(#[from] SamplingError),
-    /// Sequences that there is no room for.
+    /// Sequences without room in the decoder or the key-value cache.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
     /// Tokens could not be turned into text.
     #[error("a completion of problem {problem} could not be decoded")]
     Decode {
-        /// Whose completion.
+        /// Problem of the completion.
         problem: ProblemId,
-        /// What the tokenizer said.
+        /// Error of the tokenizer.
         source: ProcessorError,
     },
-    /// The progress callback asked for it.
+    /// The progress callback returned `false`.
     #[error("generation was interrupted")]
     Interrupted,
 }
 
-/// Answers prompts with a model.
+/// Generator of completions: answers prompts with a model.
 #[derive(Clone, Copy)]
 pub struct Generator<'a, M> {
     /// The policy, without gradient tracking.
     pub model: &'a M,
-    /// Knows the special tokens and turns tokens into text.
+    /// Processor: special tokens, and decoding of tokens to text.
     pub processor: &'a dyn Processor,
-    /// How tokens are chosen.
+    /// Sampling settings.
     pub sampling: Sampling,
     /// Most sequences that decode together, except that all completions of a prompt do. Memory grows with it; results do not
     /// depend on it beyond the rounding of log-probabilities.
@@ -96,9 +98,10 @@ pub struct Generator<'a, M> {
 }
 
 impl<M: VisionLanguageModel> Generator<'_, M> {
-    /// `n` completions of each prompt.
+    /// Generates `n` completions of each prompt.
     ///
-    /// `progress` hears of completions finished and wanted, after every decoding step.
+    /// `progress` receives the numbers of completions finished and wanted, after every decoding
+    /// step.
     ///
     /// # Errors
     /// If the settings are out of range, the model has no positions for the longest prompt and completion, a completion cannot be
@@ -137,10 +140,10 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         Ok(rollouts)
     }
 
-    /// One completion of one prompt, token by token: `observe` sees the tokens so far after every step.
+    /// Streams one completion of one prompt: `observe` sees the tokens so far after every step.
     ///
     /// # Errors
-    /// As [`generate`](Self::generate), with `observe` in the place of its `progress`.
+    /// As [`generate`](Self::generate), with `observe` in the place of `progress`.
     pub fn stream(
         &self,
         prompt: &Prompt<'_>,
@@ -154,7 +157,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         self.completion(prompt.problem, &sequences[0])
     }
 
-    /// Whether the settings are in range and the sequences have positions.
+    /// Checks that the settings are in range and the sequences have positions.
     fn check(&self, prompts: &[Prompt<'_>]) -> Result<(), RolloutError> {
         self.sampling.check()?;
         let prompt = prompts.iter().map(|prompt| prompt.input.tokens.len()).max().unwrap_or(0);
@@ -162,7 +165,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         Ok(load.check_positions(self.model.max_positions())?)
     }
 
-    /// Features of all images of some prompts in one pass, divided among them; `None` for prompts without images.
+    /// Encodes the images of all prompts in one pass; `None` for prompts without images.
     pub fn encode_images(&self, prompts: &[Prompt<'_>]) -> Vec<Option<VisualFeatures>> {
         let pixels = Pixels::concat(prompts.iter().map(|prompt| &prompt.input.pixels));
         if pixels.grids.is_empty() {
@@ -243,7 +246,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         }
     }
 
-    /// The last token of each sequence as a batch of one column.
+    /// Last token of each sequence, as a batch of one column.
     fn next_tokens<'s>(&self, sequences: impl Iterator<Item = &'s Sequence>, batch: usize) -> VlmInput {
         let device = self.model.device();
         let (ids, positions): (Vec<i64>, Vec<i64>) = sequences.map(Sequence::last).unzip();
@@ -273,7 +276,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     }
 }
 
-/// A completion in the making.
+/// Completion being generated.
 struct Sequence {
     problem: ProblemId,
     index: usize,
@@ -281,9 +284,9 @@ struct Sequence {
     tokens: Vec<u32>,
     log_probs: Vec<f32>,
     finish: Option<FinishReason>,
-    /// Tokens that its row has read.
+    /// Number of tokens that the row of the sequence has read.
     n_read: u32,
-    /// Ids that occurred, in order, each once; kept where they count.
+    /// Ids that occurred, in order, each once; kept only for a repetition penalty.
     seen: Vec<u32>,
 }
 
@@ -301,7 +304,8 @@ impl Sequence {
         }
     }
 
-    /// The draw for the next token: a function of the key, the problem, the completion and the position alone.
+    /// Uniform draw for the next token: a function of the key, the problem, the completion and the
+    /// position alone.
     fn uniform(&self, key: DrawKey) -> f64 {
         let position = self.tokens.len() as u64;
         Rng::new(key.seed, key.purpose, &[key.step, self.problem.0, self.index as u64, position]).uniform()

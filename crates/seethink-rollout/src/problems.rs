@@ -11,17 +11,17 @@ use std::sync::Arc;
 /// The problems of a run, found by their ids.
 #[derive(Debug, Clone)]
 pub enum Problems {
-    /// All in memory; pictures that are files stay there.
+    /// Problems in memory; pictures that are files stay there.
     Memory(HashMap<ProblemId, Problem>),
-    /// In the files of a data set, read when they are drawn.
+    /// Problems in the files of a data set, read when they are drawn.
     Files(Arc<Dataset>),
 }
 
 impl Problems {
-    /// The problems with these ids, in their order.
+    /// Problems with the given ids, in the order of the ids.
     ///
     /// # Errors
-    /// If there is none with an id, or its file cannot be read.
+    /// If no problem has one of the ids, or its file cannot be read.
     pub fn get(&self, ids: &[ProblemId]) -> Result<Vec<Problem>, PromptError> {
         let unknown = PromptError::UnknownProblem;
         match self {
@@ -42,7 +42,7 @@ impl Problems {
 
     /// Length of the longest prompt, images included; tokens. 0 if there are no problems.
     ///
-    /// Of a data set that has counted the tokens of its prompts, only the longest is read.
+    /// If a data set has counted the tokens of its prompts, only its longest prompt is read.
     ///
     /// # Errors
     /// If a problem cannot be read, or cannot be a prompt.

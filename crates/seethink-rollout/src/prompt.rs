@@ -14,7 +14,7 @@ pub enum PromptError {
     Prompt {
         /// The problem.
         problem: ProblemId,
-        /// Why.
+        /// Cause.
         source: ProcessorError,
     },
     /// An image cannot be read.
@@ -22,15 +22,15 @@ pub enum PromptError {
     Image {
         /// The problem.
         problem: ProblemId,
-        /// Which of its images, from 0.
+        /// Index of the image, from 0.
         index: usize,
-        /// Why.
+        /// Cause.
         source: LoadImageError,
     },
     /// A problem cannot be read from its file.
     #[error(transparent)]
     Data(#[from] Box<DataError>),
-    /// A problem that was not given.
+    /// A problem that is not among those of the run.
     #[error("problem {0} was asked for, which is not among the problems of the run")]
     UnknownProblem(ProblemId),
 }
@@ -53,12 +53,12 @@ impl Default for PromptFormat {
 }
 
 impl PromptFormat {
-    /// The conversation that asks a problem; each image placeholder becomes an image.
+    /// Chat messages that ask a problem; each image placeholder becomes an image.
     pub fn messages(&self, problem: &Problem) -> Vec<Message> {
         self.conversation(&problem.prompt)
     }
 
-    /// The same for the text of a problem.
+    /// Chat messages that ask a question, given as text.
     pub fn conversation(&self, question: &str) -> Vec<Message> {
         let text = |text: &str| Content::Text { text: text.to_owned() };
         let question = format!("{}{}", question.trim(), self.suffix);
@@ -75,10 +75,10 @@ impl PromptFormat {
         system.chain([Message { role: Role::User, content }]).collect()
     }
 
-    /// The pictures of a problem.
+    /// Loads the images of a problem.
     ///
     /// # Errors
-    /// If one cannot be read; the error names the problem.
+    /// If an image cannot be read; the error names the problem.
     pub fn images(problem: &Problem) -> Result<Vec<Image>, PromptError> {
         let loader = ImageLoader::default();
         let load = |(index, image)| {
@@ -87,7 +87,7 @@ impl PromptFormat {
         problem.images.iter().enumerate().map(load).collect()
     }
 
-    /// Model input of a problem.
+    /// Encodes a problem as model input.
     ///
     /// # Errors
     /// If an image cannot be read or does not match the placeholders; the error names the problem.
@@ -97,7 +97,8 @@ impl PromptFormat {
             .map_err(|source| PromptError::Prompt { problem: problem.id, source })
     }
 
-    /// Number of tokens of the prompt of a problem, images included; of these only the sizes are read.
+    /// Number of tokens of a problem's prompt, images included; only the sizes of the images are
+    /// read.
     ///
     /// # Errors
     /// If the header of an image cannot be read, or the images do not match the placeholders; the error names the problem.
@@ -112,7 +113,7 @@ impl PromptFormat {
             .map_err(|source| PromptError::Prompt { problem: problem.id, source })
     }
 
-    /// Model input of several problems, in order, prepared in parallel.
+    /// Encodes several problems as model input, in order and in parallel.
     ///
     /// # Errors
     /// See [`encode`](Self::encode).

@@ -1,24 +1,25 @@
-//! From logits to a token and its log-probability.
+//! Sampling: from logits to a token and its log-probability.
 
 use seethink_models::GenerationConfig;
 use serde::{Deserialize, Serialize};
 
-/// How tokens are chosen.
+/// Sampling settings.
 ///
 /// Filters apply in the order of the reference: repetition penalty, temperature, top-k, top-p.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sampling {
-    /// Divides the logits; 0 is greedy.
+    /// Temperature: divides the logits; 0 is greedy.
     pub temperature: f32,
-    /// Smallest set of most likely tokens that holds this much probability; 1 keeps all.
+    /// Nucleus (top-p) sampling: the smallest set of most likely tokens that holds this much
+    /// probability; 1 keeps all.
     pub top_p: f32,
-    /// This many most likely tokens; 0 keeps all.
+    /// Top-k sampling: this many most likely tokens; 0 keeps all.
     pub top_k: usize,
     /// Longest completion, tokens.
     pub max_tokens: usize,
-    /// Positive logits of tokens that occurred, in the prompt as well, are divided by it and negative ones multiplied; 1
-    /// changes nothing.
+    /// Repetition penalty: positive logits of tokens that occurred, in the prompt as well, are
+    /// divided by it and negative ones multiplied; 1 changes nothing.
     #[serde(default = "no_penalty")]
     pub repetition_penalty: f32,
 }
@@ -27,35 +28,35 @@ fn no_penalty() -> f32 {
     1.0
 }
 
-/// Settings that cannot be sampled with.
+/// Errors of sampling settings.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SamplingError {
-    /// Negative or not finite.
+    /// Temperature negative or not finite.
     #[error("sampling.temperature is {0}, expected a finite number of at least 0 (0 is greedy)")]
     Temperature(f32),
-    /// Outside `(0, 1]`.
+    /// Top-p outside `(0, 1]`.
     #[error("sampling.top_p is {0}, expected a number in (0, 1]")]
     TopP(f32),
-    /// Zero, negative or not finite.
+    /// Repetition penalty zero, negative or not finite.
     #[error("sampling.repetition_penalty is {0}, expected a positive number (1 changes nothing)")]
     RepetitionPenalty(f32),
-    /// Nothing to generate.
+    /// Completion length of zero.
     #[error("sampling.max_tokens is 0, expected at least 1")]
     MaxTokens,
 }
 
 impl Sampling {
-    /// The most likely token each time.
+    /// Greedy decoding: the most likely token each time.
     pub fn greedy(max_tokens: usize) -> Self {
         Self { temperature: 0.0, ..Self::plain(max_tokens) }
     }
 
-    /// The policy's own distribution.
+    /// Plain sampling from the policy's own distribution.
     pub fn plain(max_tokens: usize) -> Self {
         Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_tokens, repetition_penalty: 1.0 }
     }
 
-    /// As the authors of a checkpoint sample from it.
+    /// Sampling settings from the `generation_config.json` of a checkpoint.
     pub fn from_config(config: &GenerationConfig, max_tokens: usize) -> Self {
         let GenerationConfig { do_sample, temperature, top_p, top_k, repetition_penalty } = *config;
         if do_sample {
@@ -65,7 +66,8 @@ impl Sampling {
         }
     }
 
-    /// What log-probabilities are taken at: the temperature, or 1 where decoding is greedy.
+    /// Temperature at which log-probabilities are taken: the sampling temperature, or 1 where
+    /// decoding is greedy.
     pub fn log_prob_temperature(&self) -> f32 {
         if self.temperature > 0.0 { self.temperature } else { 1.0 }
     }
@@ -87,7 +89,7 @@ impl Sampling {
     }
 }
 
-/// Chooses tokens from rows of logits.
+/// Sampler: chooses tokens from rows of logits.
 #[derive(Debug, Clone)]
 pub struct TokenSampler {
     sampling: Sampling,
@@ -95,17 +97,18 @@ pub struct TokenSampler {
 }
 
 impl TokenSampler {
-    /// A sampler that never chooses a forbidden token.
+    /// Creates a sampler that never chooses a forbidden token.
     pub fn new(sampling: Sampling, forbidden: &[u32]) -> Self {
         Self { sampling, forbidden: forbidden.iter().map(|&id| id as usize).collect() }
     }
 
-    /// Whether tokens that occurred are treated differently, so that [`sample`](Self::sample) has to know them.
+    /// Returns whether a repetition penalty applies, so that [`sample`](Self::sample) needs the
+    /// tokens that occurred.
     pub fn penalises(&self) -> bool {
         self.sampling.repetition_penalty != 1.0
     }
 
-    /// A token and its log-probability.
+    /// Samples a token and returns its id and log-probability.
     ///
     /// The log-probability is that of the policy at the sampling temperature over all allowed tokens: penalty, top-k and top-p
     /// choose the token but do not enter it, so that training can recompute it. Nats.
@@ -141,7 +144,7 @@ impl TokenSampler {
         (token as u32, log_prob(logits[token]))
     }
 
-    /// A token, of logits whose largest is `max` and whose weights add up to `total`.
+    /// Chooses a token from logits whose largest is `max` and whose weights add up to `total`.
     fn choose(&self, logits: &[f32], max: f32, total: f64, uniform: f64) -> usize {
         let temperature = self.sampling.log_prob_temperature();
         let weight = |logit: f32| f64::from((logit - max) / temperature).exp();
@@ -156,7 +159,7 @@ impl TokenSampler {
         }
     }
 
-    /// The tokens that top-k and then top-p leave, most likely first.
+    /// Nucleus: the tokens that top-k and then top-p leave, most likely first.
     fn nucleus(&self, logits: &[f32], total: f64, weight: &impl Fn(f32) -> f64) -> Vec<usize> {
         let mut ids: Vec<usize> = (0..logits.len()).filter(|&id| logits[id] > f32::NEG_INFINITY).collect();
         ids.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
@@ -183,7 +186,8 @@ fn argmax(logits: &[f32]) -> usize {
     (1..logits.len()).fold(0, |best, id| if logits[id] > logits[best] { id } else { best })
 }
 
-/// The first item whose running weight exceeds `threshold`; the last one with weight where rounding leaves none.
+/// Inverse of the cumulative distribution: the first item whose running weight exceeds `threshold`;
+/// the last one with weight where rounding leaves none.
 fn inverse_cdf(items: impl Iterator<Item = (usize, f64)>, threshold: f64) -> usize {
     let mut running = 0.0;
     let mut last = 0;
@@ -257,7 +261,7 @@ mod tests {
     #[test]
     fn what_occurred_is_penalised_in_the_choice_alone() {
         let sampler = TokenSampler::new(Sampling { repetition_penalty: 2.0, ..Sampling::greedy(1) }, &[]);
-        // 3 becomes 1.5 and −1 becomes −2; an id beyond the table is nobody's.
+        // 3 becomes 1.5 and −1 becomes −2; an id beyond the table is ignored.
         let (token, log_prob) = sampler.sample(&mut [3.0, 2.0, -1.0], &[0, 2, 9], 0.0);
         let total = (3f32.exp() + 2f32.exp() + (-1f32).exp()).ln();
         assert_eq!(token, 1);

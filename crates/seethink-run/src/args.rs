@@ -1,4 +1,4 @@
-//! Options that every training program has.
+//! Command-line options of training programs.
 
 use crate::config::{ConfigError, ModelConfig, RunConfig};
 use crate::job::Job;
@@ -8,7 +8,7 @@ use seethink_train::Interrupter;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
-/// Options of a training program: `seethink train` and the examples have them.
+/// Command-line options of a training program, shared by `seethink train` and the examples.
 #[derive(Debug, Clone, clap::Args)]
 pub struct TrainArgs {
     /// Overrides of the configuration, such as grpo.group_size=16; may be given several times.
@@ -17,7 +17,8 @@ pub struct TrainArgs {
     /// Seed of the run.
     #[arg(long)]
     pub seed: Option<u64>,
-    /// A Hugging Face folder, or a name on its hub, to start from instead of the model of the configuration.
+    /// Model to start from, instead of that of the configuration: a Hugging Face folder, or a name
+    /// on its hub.
     #[arg(long, value_name = "MODEL")]
     pub model: Option<String>,
     /// Number format of parameters and computation: f32 or bf16.
@@ -29,7 +30,7 @@ pub struct TrainArgs {
     /// Continue the run in --out from its last checkpoint.
     #[arg(long, requires = "out", conflicts_with_all = ["set", "seed", "model", "dtype"])]
     pub resume: bool,
-    /// Where to compute, for example flex, cuda:1 or auto.
+    /// Device to compute on, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// Show burn's dashboard instead of a line of progress.
@@ -74,16 +75,17 @@ impl TrainArgs {
         Ok(config)
     }
 
-    /// The job of these options with a configuration, in `out` or a new folder named `name` under `runs/`.
+    /// Creates the job of these options with a configuration, in `out` or a new folder named `name`
+    /// under `runs/`.
     ///
     /// # Errors
-    /// If there is no such device.
+    /// If there is no device of this name.
     pub fn job<'a>(&self, config: RunConfig, name: &str) -> Result<Job<'a>, RunError> {
         let folder = self.out.clone().unwrap_or_else(|| free_folder(&format!("runs/{name}-seed{}", config.seed)));
         Ok(self.options_of(Job::new(config, folder, device(&self.device)?)))
     }
 
-    /// The job that continues the run in `out`.
+    /// Creates the job that continues the run in `out`.
     ///
     /// # Errors
     /// If there is no run to continue, or no such device.
@@ -97,13 +99,14 @@ impl TrainArgs {
     }
 }
 
-/// `name`, or `name-2`, `name-3`, … where a run is there already.
+/// Path of a free run folder: `name`, or `name-2`, `name-3`, … where a run is there already.
 fn free_folder(name: &str) -> PathBuf {
     let candidates = std::iter::once(PathBuf::from(name)).chain((2..).map(|n| PathBuf::from(format!("{name}-{n}"))));
     candidates.into_iter().find(|path| !path.exists()).unwrap_or_else(|| PathBuf::from(name))
 }
 
-/// Interrupter that the first Ctrl-C triggers: the job stops with a checkpoint; the second ends the program.
+/// Handles Ctrl-C: the first triggers the returned interrupter, which stops the job with a
+/// checkpoint; the second ends the program.
 ///
 /// To be called once per program.
 pub fn interrupter() -> Interrupter {

@@ -1,4 +1,5 @@
-//! Imitation of captions before the first step: what a first stage of reinforcement learning is compared with.
+//! Supervised fine-tuning on captions before the first step: the baseline for a first stage of
+//! reinforcement learning.
 
 use crate::RunError;
 use crate::config::RunConfig;
@@ -9,9 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Fine-tunes a model on captions, if the run begins with them, and notes in its folder what that cost.
+/// Fine-tunes a model on captions, if configured, and records the cost in the run folder.
 ///
-/// It does not take part in checkpoints: a run that is stopped before its first step begins again.
+/// This fine-tuning is not part of checkpoints: a run that is stopped before its first step starts
+/// again.
 ///
 /// # Errors
 /// If the captions cannot be read, a step fails, or `interrupter` stops it.

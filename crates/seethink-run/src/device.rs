@@ -1,20 +1,20 @@
-//! Devices by name, as `--device` gives them.
+//! Compute devices by name, as in `--device`.
 
 use burn::tensor::{Device, DeviceType, Devices};
 use std::error::Error;
 
-/// A backend that was compiled in and runs on this machine.
+/// Backend that is compiled in.
 struct Backend {
     name: &'static str,
-    /// What the backend takes where no number is given.
+    /// Default device, for a name without a number.
     default: fn() -> Device,
     list: fn() -> Devices,
 }
 
-/// Every backend that there is a feature for; the feature has the same name.
+/// Names of all backends, which are also the features that enable them.
 const FEATURES: [&str; 7] = ["cuda", "metal", "rocm", "vulkan", "wgpu", "flex", "remote"];
 
-/// The backends of this build, best first.
+/// Backends of this build, best first.
 const LOCAL: &[Backend] = &[
     #[cfg(feature = "cuda")]
     Backend { name: "cuda", default: || Device::cuda(0), list: || Device::enumerate(DeviceType::Cuda) },
@@ -42,14 +42,14 @@ const LOCAL: &[Backend] = &[
     Backend { name: "flex", default: Device::flex, list: || Device::enumerate(DeviceType::Flex) },
 ];
 
-/// Why there is no device of that name.
+/// Errors of choosing a device by name.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
     /// No backend has this name.
     #[error("there is no device `{name}`; expected `auto` or one of {} (compiled in: {})", list(&FEATURES), list(&backends()))]
     Unknown {
-        /// The name asked for.
+        /// Requested name.
         name: String,
     },
     /// The backend exists but is not part of this build.
@@ -58,55 +58,56 @@ pub enum DeviceError {
         list(&backends())
     )]
     NotCompiledIn {
-        /// The name asked for.
+        /// Requested name.
         name: String,
         /// The backend, which is also the feature to enable.
         backend: &'static str,
     },
-    /// What follows the backend's name makes no sense.
+    /// The part after the backend's name is malformed.
     #[error("`{name}` is not a device; expected {expected}")]
     Malformed {
-        /// The name asked for.
+        /// Requested name.
         name: String,
-        /// What it should look like.
+        /// Expected form of the name.
         expected: &'static str,
     },
-    /// The backend is compiled in, but its hardware or driver is not there.
+    /// The backend is compiled in, but its hardware or driver is missing.
     #[error("there is no device `{name}` on this machine: `{backend}` finds {found}, counted from 0")]
     Absent {
-        /// The name asked for.
+        /// Requested name.
         name: String,
         /// The backend.
         backend: &'static str,
-        /// Devices of that backend on this machine.
+        /// Number of devices of this backend on this machine.
         found: usize,
     },
-    /// Nothing that `auto` could choose.
+    /// `auto` finds no device.
     #[error("`auto` finds no device (compiled in: {}); build with `--features flex` for the CPU", list(&backends()))]
     NoDevice,
-    /// The server of a remote device does not answer, or refuses.
+    /// The server of a remote device does not answer, or refuses the connection.
     #[error("cannot connect to the remote device {url}")]
     Connect {
         /// The server's address.
         url: String,
-        /// What went wrong.
+        /// Cause of the failure.
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
-/// The names of the backends of this build, best first.
+/// Names of the backends of this build, best first.
 pub fn backends() -> Vec<&'static str> {
     let remote = cfg!(feature = "remote").then_some("remote");
     LOCAL.iter().map(|backend| backend.name).chain(remote).collect()
 }
 
-/// The device of this name: `auto`, a backend (`flex`, `cuda`, …), one of its devices (`cuda:1`), or
+/// Device of this name: `auto`, a backend (`flex`, `cuda`, …), one of its devices (`cuda:1`), or
 /// `remote:ws://host:port`.
 ///
-/// `auto` is the best backend of this build that finds a device on this machine.
+/// `auto` selects the best backend of this build that finds a device on this machine.
 ///
 /// # Errors
-/// If the backend is unknown or not compiled in, or this machine has no such device; the message lists what there is.
+/// If the backend is unknown or not compiled in, or this machine has no such device; the message
+/// lists the alternatives.
 ///
 /// # Examples
 /// ```
@@ -157,7 +158,7 @@ fn remote(name: &str, _url: &str) -> Result<Device, DeviceError> {
     Err(DeviceError::NotCompiledIn { name: name.to_owned(), backend: "remote" })
 }
 
-/// `a, b, c`, or `none`.
+/// Formats a list as `a, b, c`, or `none`.
 fn list(names: &[&str]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

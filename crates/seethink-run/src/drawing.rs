@@ -1,4 +1,4 @@
-//! A drawing as a list of shapes in pixels, and plotters as the machine that turns it into SVG and PNG.
+//! Drawings: lists of shapes in pixels, rendered to SVG and PNG by plotters.
 //!
 //! Charts only push shapes, which cannot fail; the one generic, fallible function is the one that renders them.
 
@@ -11,13 +11,13 @@ use std::sync::Once;
 
 pub use plotters::style::RGBColor;
 
-/// Dark enough to read, not black.
+/// Text colour: dark, but not black.
 pub const INK: RGBColor = RGBColor(0x26, 0x2b, 0x33);
-/// Axis labels and everything that is not data.
+/// Colour of axis labels and of everything else that is not data.
 pub const QUIET: RGBColor = RGBColor(0x5f, 0x67, 0x73);
-/// Grid lines.
+/// Colour of grid lines.
 pub const GRID: RGBColor = RGBColor(0xe3, 0xe6, 0xea);
-/// The colours of M. Okabe and K. Ito, which colour-blind readers can tell apart.
+/// Colour-blind safe palette of M. Okabe and K. Ito.
 pub const PALETTE: [RGBColor; 6] = [
     RGBColor(0x00, 0x72, 0xb2),
     RGBColor(0xd5, 0x5e, 0x00),
@@ -27,24 +27,26 @@ pub const PALETTE: [RGBColor; 6] = [
     RGBColor(0xe6, 0x9f, 0x00),
 ];
 
-/// The SVG asks the browser for these; in a PNG the embedded Ubuntu Light stands in for them.
+/// Fonts that the SVG asks for; in a PNG the embedded Ubuntu Light replaces them.
 const FONTS: &str = "Helvetica, Arial, sans-serif";
-/// plotters has integer coordinates, so shapes are placed on a grid this much finer than a pixel.
+/// Resolution of coordinates: plotters has integer ones, so shapes are placed on a grid this much
+/// finer than a pixel.
 const SUBPIXELS: f64 = 4.0;
-/// PNGs have this many dots per pixel, each the mean of `SUBPIXELS / DOTS` squared.
+/// Dots per pixel in a PNG, each the mean of `SUBPIXELS / DOTS` squared.
 const DOTS: u32 = 2;
-/// plotters divides a font size by this on the way to the size of an em.
+/// Ratio of the font size to the em in plotters, which divides by it.
 const SIZE_OF_EM: f64 = 1.24;
-/// Ubuntu Light sits this fraction of the font size too high in a bitmap, compared with the same text in a browser.
+/// Vertical offset of texts in a PNG, as a fraction of the font size: Ubuntu Light sits too high
+/// there, compared with the same text in a browser.
 const BITMAP_DROP: f64 = 0.22;
 
-/// A figure that cannot be drawn.
+/// Error of drawing a figure.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot draw {figure}")]
 pub struct DrawError {
     /// Name of the figure.
     pub figure: String,
-    /// Why.
+    /// Cause of the failure.
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -53,11 +55,11 @@ pub struct DrawError {
 pub struct Paint(
     /// The colour.
     pub RGBColor,
-    /// From 0, invisible, to 1.
+    /// Opacity from 0 (invisible) to 1.
     pub f64,
 );
 
-/// The end of a text that its position gives.
+/// Anchor of a text: the end that its position gives.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor {
     /// The left end.
@@ -77,7 +79,8 @@ enum Shape {
     Text { at: (f64, f64), text: String, size: f64, color: RGBColor, anchor: Anchor },
 }
 
-/// Shapes on a white page, later ones above earlier ones. Lengths are pixels, the origin is the upper left corner.
+/// Drawing: shapes on a white page, later ones above earlier ones. Lengths are pixels, the origin
+/// is the upper left corner.
 #[derive(Debug, Clone)]
 pub struct Drawing {
     name: String,
@@ -87,40 +90,40 @@ pub struct Drawing {
 }
 
 impl Drawing {
-    /// An empty page; `name` tells those who cannot see it what it shows.
+    /// Creates an empty page; `name` is the accessible title.
     pub fn new(name: &str, width: f64, height: f64) -> Self {
         Self { name: name.to_owned(), width, height, shapes: Vec::new() }
     }
 
-    /// A filled rectangle between two corners.
+    /// Adds a filled rectangle between two corners.
     pub fn rectangle(&mut self, from: (f64, f64), to: (f64, f64), fill: Paint) {
         self.shapes.push(Shape::Rectangle { from, to, fill });
     }
 
-    /// A line through points.
+    /// Adds a line through points.
     pub fn line(&mut self, points: &[(f64, f64)], width: f64, paint: Paint) {
         self.shapes.push(Shape::Line { points: points.to_vec(), width, paint });
     }
 
-    /// A filled polygon.
+    /// Adds a filled polygon.
     pub fn polygon(&mut self, points: &[(f64, f64)], fill: Paint) {
         self.shapes.push(Shape::Polygon { points: points.to_vec(), fill });
     }
 
-    /// A filled circle.
+    /// Adds a filled circle.
     pub fn circle(&mut self, center: (f64, f64), radius: f64, fill: Paint) {
         self.shapes.push(Shape::Circle { center, radius, fill });
     }
 
-    /// Text with its middle line at `at.1`.
+    /// Adds a text with its middle line at `at.1`.
     pub fn text(&mut self, at: (f64, f64), text: &str, size: f64, color: RGBColor, anchor: Anchor) {
         self.shapes.push(Shape::Text { at, text: text.to_owned(), size, color, anchor });
     }
 
-    /// The document, whose text the browser sets in its own sans-serif face.
+    /// Renders the drawing as SVG; the browser sets its text in a sans-serif font of its own.
     ///
     /// # Errors
-    /// If plotters cannot draw it.
+    /// If plotters cannot render the drawing.
     pub fn svg(&self) -> Result<String, DrawError> {
         let mut svg = String::new();
         self.render(SVGBackend::with_string(&mut svg, self.grid_size()), 0.0)?;
@@ -135,10 +138,10 @@ impl Drawing {
         Ok(svg.replacen(&format!("width=\"{width}\" height=\"{height}\""), &shown, 1))
     }
 
-    /// The picture, with two dots per pixel.
+    /// Renders the drawing as PNG, with two dots per pixel.
     ///
     /// # Errors
-    /// If plotters cannot draw it, or the picture cannot be encoded.
+    /// If plotters cannot render the drawing, or the image cannot be encoded.
     pub fn png(&self) -> Result<Vec<u8>, DrawError> {
         let (width, height) = self.grid_size();
         let mut fine = image::RgbImage::new(width, height);
@@ -154,7 +157,7 @@ impl Drawing {
         ((self.width * SUBPIXELS) as u32, (self.height * SUBPIXELS) as u32)
     }
 
-    /// Draws all shapes, texts lowered by `drop` times their size.
+    /// Renders all shapes, with texts lowered by `drop` times their size.
     fn render<B: DrawingBackend>(&self, backend: B, drop: f64) -> Result<(), DrawError>
     where
         B::ErrorType: 'static,
@@ -173,23 +176,23 @@ impl Drawing {
     }
 }
 
-/// Text as it may stand in an attribute of a document.
+/// Escapes a text for an attribute of a document.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Width of `text` in pixels, as the PNG will have it; browsers differ by a few percent.
+/// Width of `text` in the PNG, pixels; browsers differ by a few percent.
 pub fn text_width(text: &str, size: f64) -> f64 {
     register_fonts();
     let font = (FontFamily::Name(FONTS), size * SUBPIXELS * SIZE_OF_EM).into_font();
-    // Without the embedded font nothing can be drawn, and drawing says so.
+    // Without the embedded font rendering fails with an error of its own.
     font.box_size(text).map_or(0.0, |(width, _)| f64::from(width) / SUBPIXELS)
 }
 
 fn register_fonts() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // A font that cannot be parsed is one that drawing does not find, which it reports.
+        // Rendering reports a font that cannot be parsed as missing.
         let _ = register_font(FONTS, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
     });
 }

@@ -12,24 +12,24 @@ use seethink_rollout::PromptError;
 use seethink_train::TrainError;
 use std::path::PathBuf;
 
-/// Why a run did not start, or stopped without a result.
+/// Errors of a run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(Box<ConfigError>),
-    /// There is no such device.
+    /// There is no device of this name.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// The model cannot be downloaded.
     #[error(transparent)]
     Hub(#[from] HubError),
-    /// The processor of a checkpoint cannot be used.
+    /// The processor of a checkpoint cannot be loaded or saved.
     #[error("cannot use {}", folder.display())]
     Processor {
-        /// The checkpoint.
+        /// Checkpoint folder.
         folder: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: Box<ProcessorError>,
     },
     /// A model cannot be loaded.
@@ -38,21 +38,21 @@ pub enum RunError {
     /// The trained model cannot be saved.
     #[error("cannot save the trained model in {}", folder.display())]
     Save {
-        /// Where.
+        /// Folder of the trained model.
         folder: PathBuf,
-        /// Why.
+        /// Cause of the failure.
         source: Box<SaveError>,
     },
     /// The problems cannot be read.
     #[error(transparent)]
     Data(Box<DataError>),
-    /// A problem cannot be a prompt.
+    /// A problem cannot be encoded as a prompt.
     #[error(transparent)]
     Prompt(Box<PromptError>),
     /// The curriculum cannot be built.
     #[error(transparent)]
     Curriculum(#[from] CurriculumError),
-    /// The model cannot be measured.
+    /// The evaluation failed.
     #[error(transparent)]
     Evaluation(Box<EvaluationError>),
     /// Training failed.
@@ -61,7 +61,7 @@ pub enum RunError {
     /// The report cannot be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A base model that this program does not ship.
+    /// The program does not ship a base model of this family.
     #[error(
         "this program ships no small model of {0:?}: expected a folder or a name on the hub (`--model`, or `model: Pretrained(…)`)"
     )]
@@ -69,25 +69,25 @@ pub enum RunError {
     /// A file or a folder cannot be read or written.
     #[error("cannot {doing} {}", path.display())]
     Io {
-        /// What was being done.
+        /// Attempted action.
         doing: &'static str,
-        /// Where.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A folder for a new run that is not empty.
+    /// The folder of a new run is not empty.
     #[error("{} is not empty: resume the run in it with --resume, or choose another folder (nothing was overwritten)", .0.display())]
     Occupied(PathBuf),
-    /// A folder without a run that could be resumed.
+    /// The folder holds no run that could be resumed.
     #[error("{} holds no run to resume", folder.display())]
     NoRun {
         /// The folder.
         folder: PathBuf,
-        /// What its configuration lacks.
+        /// Error of its configuration.
         source: Box<ConfigError>,
     },
-    /// A run that was stopped before there was anything to resume.
+    /// The run was stopped before there was anything to resume.
     #[error("stopped before the first step: the run has to begin again")]
     StoppedEarly,
 }
@@ -113,7 +113,7 @@ boxed!(
 );
 
 impl RunError {
-    /// For `map_err`: an error of doing this at `path`.
+    /// Creates an I/O error of this action at `path`, for `map_err`.
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { doing, path, source }

@@ -1,8 +1,8 @@
-//! Histograms of pass rates, drawn.
+//! Figures of pass-rate histograms.
 
 use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET};
 
-/// Histograms by capability, one panel each: how many problems have how many right attempts.
+/// Draws pass-rate histograms by capability, one panel each: numbers of problems by right attempts.
 pub fn draw(histograms: &[(String, Vec<usize>)]) -> Drawing {
     const WIDTH: f64 = 640.0;
     const LEFT: f64 = 52.0;

@@ -1,4 +1,4 @@
-//! Jobs: a run from its configuration to its report.
+//! Training jobs: a run from its configuration to its report.
 
 use crate::RunError;
 use crate::base_models::{BaseModels, NoBaseModels};
@@ -20,35 +20,35 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
-/// Folder of the base model that came with the program, in a run folder.
+/// Folder of the shipped base model, in a run folder.
 const BASE: &str = "base";
-/// Outcomes of every test problem, in a run folder.
+/// File of the outcomes of every test problem, in a run folder.
 pub const OUTCOMES: &str = "outcomes.jsonl";
 
-/// Builds a curriculum over a corpus, with a seed.
+/// Function that builds a curriculum over a corpus, with a seed.
 pub type MakeCurriculum<'a> = dyn Fn(&Corpus, u64) -> Result<Course, CurriculumError> + 'a;
 
-/// A training run to be carried out: configuration, run folder, device, and what a program brings of its own.
+/// Training job: configuration, run folder, device, and customisations of the program.
 pub struct Job<'a> {
     /// Configuration of the run.
     pub config: RunConfig,
     /// Run folder.
     pub folder: PathBuf,
-    /// Where to compute.
+    /// Device to compute on.
     pub device: Device,
     /// Continue from the last checkpoint of the folder.
     pub resume: bool,
     /// Base models that the configuration may name by family.
     pub base_models: &'a dyn BaseModels,
-    /// Curriculum of the program's own, instead of that of the configuration, which records its name.
+    /// Custom curriculum instead of that of the configuration, which records its name.
     pub curriculum: Option<(&'a str, &'a MakeCurriculum<'a>)>,
-    /// Reward of the program's own, instead of that of the configuration.
+    /// Custom reward instead of that of the configuration.
     pub reward: Option<Arc<dyn Reward>>,
     /// Show burn's dashboard.
     pub dashboard: bool,
     /// Show a line of progress.
     pub show_progress: bool,
-    /// Stops the run with a checkpoint.
+    /// Interrupter that stops the run with a checkpoint.
     pub interrupter: Interrupter,
 }
 
@@ -62,7 +62,7 @@ pub struct Finished {
 }
 
 impl<'a> Job<'a> {
-    /// A new run of this configuration in this folder.
+    /// Creates the job of a new run with this configuration, in this folder.
     pub fn new(config: RunConfig, folder: impl Into<PathBuf>, device: Device) -> Self {
         Self {
             config,
@@ -78,7 +78,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// The run in this folder, to be continued from its last checkpoint.
+    /// Creates the job that continues the run in this folder from its last checkpoint.
     ///
     /// # Errors
     /// If the folder has no configuration of a run.
@@ -95,7 +95,8 @@ impl<'a> Job<'a> {
     /// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
     pub fn run(mut self) -> Result<Finished, RunError> {
         if self.show_progress {
-            // The dashboard has burn's log file instead. Only the first job of a program can do it.
+            // Where the terminal shows a dashboard, burn writes to a log file instead. A program
+            // can initialise logging only once.
             let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
             let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
         }
@@ -120,7 +121,7 @@ impl<'a> Job<'a> {
             let max_tokens = config.evaluation.sampling.max_tokens;
             benchmark.check_room(&model, max_tokens, config.grpo.memory.decode_batch)?;
         }
-        // Nothing was written so far: what cannot work leaves no folder behind.
+        // Nothing was written so far: a run that cannot work leaves no folder behind.
         let resumed_step = if self.resume {
             Some(CheckpointFolder::new(&self.folder)?.latest()?.step)
         } else {
@@ -188,7 +189,7 @@ impl<'a> Job<'a> {
         let temporary;
         let folder = match &self.config.model {
             ModelConfig::Pretrained(folder) => folder,
-            // The model of the program that began the run.
+            // The copy in the run folder, made by the program that began the run.
             ModelConfig::DigitsBase(_) if self.resume => &self.folder.join(BASE),
             ModelConfig::DigitsBase(family) => {
                 temporary = tempfile::tempdir().map_err(RunError::io("create a folder in", std::env::temp_dir()))?;
@@ -201,7 +202,7 @@ impl<'a> Job<'a> {
         Ok((Arc::new(processor), AnyBackbone::from_pretrained_as(folder, self.config.dtype, &self.device)?))
     }
 
-    /// Test and validation benchmarks.
+    /// Creates the test and validation benchmarks.
     fn benchmarks(&self, processor: &VlmProcessor) -> Result<(Benchmark, Benchmark), RunError> {
         let config = &self.config;
         let benchmark = |name, split, n| {
@@ -224,13 +225,13 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Heading of the report: model and stages, the same for a run that was resumed.
+/// Heading of the report: model and stages, identical for a resumed run.
 fn title(model: &AnyBackbone, stages: &[Stage]) -> String {
     let names: Vec<_> = stages.iter().map(|stage| stage.name.replace('_', " ")).collect();
     format!("GRPO of {}: {}", model.display_name(), names.join(" → "))
 }
 
-/// Number of prompts left out by a limit on their length, where there is one.
+/// Message on the number of overlong prompts left out, where their length is limited.
 fn left_out(problems: &Problems) -> Option<String> {
     let Problems::Files(dataset) = problems else { return None };
     let report = dataset.report();

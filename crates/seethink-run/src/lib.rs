@@ -1,8 +1,8 @@
-//! Runs: from a configuration to a finished run folder.
+//! Training runs: from a configuration to a finished run folder.
 //!
-//! [`RunConfig`] describes a run, [`Job`] carries it out: base model, training in stages, evaluation between them, and a
-//! [`report`]. [`device()`] chooses among the backends that were compiled in; [`Plan`](plan::Plan) draws what a curriculum
-//! will do.
+//! [`RunConfig`] describes a run, and [`Job`] carries it out: base model, training in stages,
+//! evaluation between stages, and a [`report`]. [`device()`] chooses among the backends that were
+//! compiled in; [`Plan`](plan::Plan) simulates and draws a curriculum.
 
 mod args;
 mod base_models;

@@ -1,24 +1,27 @@
-//! What a curriculum trains when: cells of capability × difficulty over the steps of a run, as text and as a figure.
+//! Plan of a curriculum: shares of capability × difficulty cells over the steps of a run, as text
+//! and as a figure.
 //!
-//! A static curriculum does not care what comes of its groups, so its plan is exact; of one that adapts the plan is a simulation with
-//! a [`SkilledLearner`](seethink_curriculum::SkilledLearner) or another.
+//! The plan of a static curriculum is exact, as it does not depend on outcomes; that of an adaptive
+//! curriculum is a simulation with a [`SkilledLearner`](seethink_curriculum::SkilledLearner) or
+//! another learner.
 
 use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
 use seethink_curriculum::{Axis, Corpus, Course, CurriculumError, Learner, Partition, SimulatedStep, Simulation};
 
-/// Which share of each step goes where.
+/// Plan of a curriculum: groups of each cell in every step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Names of the cells.
+    /// Names of the capability × difficulty cells.
     pub cells: Vec<String>,
-    /// Names of the stages, and the number of steps that each visit to one takes, in order.
+    /// Stage visits in order: name of the stage, and number of steps.
     pub visits: Vec<(String, usize)>,
-    /// Groups trained on of each cell, replayed ones included, `[step][cell]`.
+    /// Number of groups trained on of each cell, replayed ones included, `[step][cell]`.
     pub counts: Vec<Vec<usize>>,
 }
 
 impl Plan {
-    /// The cells to show: capability, and difficulty in `bins`; by pass rate where no axis is given and every problem has one.
+    /// Partition of a corpus into cells: capability, and difficulty in `bins`; by pass rate if no
+    /// axis is given and every problem has one.
     pub fn cells(corpus: &Corpus, difficulty: Option<Axis>, bins: u32) -> Partition {
         let rated = corpus.iter().all(|entry| entry.pass_rate.is_some());
         let difficulty = difficulty.or(rated.then_some(Axis::PassRate));
@@ -28,7 +31,7 @@ impl Plan {
     /// Simulates `course` over `corpus`.
     ///
     /// # Errors
-    /// If there are no cells, or a problem lacks the key of one.
+    /// If there are no cells, or a problem lacks the key of a cell.
     pub fn simulate(
         course: &mut Course,
         corpus: &Corpus,
@@ -57,7 +60,8 @@ impl Plan {
         })
     }
 
-    /// Mean shares over stretches of steps, at most `n` of them, `[stretch][cell]`, each in `[0, 1]`.
+    /// Mean shares of the cells over at most `n` stretches of steps, `[stretch][cell]`, each in
+    /// `[0, 1]`.
     fn shares(&self, n: usize) -> Vec<Vec<f64>> {
         let n_steps = self.counts.len();
         let n = n.min(n_steps);
@@ -71,8 +75,8 @@ impl Plan {
         (0..n).map(stretch).collect()
     }
 
-    /// A row for each cell, at most `columns` characters of time; the darker, the larger its share. The last column is its share of
-    /// the whole run.
+    /// Formats the plan as text: a row for each cell, at most `columns` characters of time, darker
+    /// for larger shares. The last column is the cell's share of the whole run.
     pub fn to_text(&self, columns: usize) -> String {
         const SHADES: [char; 5] = ['·', '░', '▒', '▓', '█'];
         let shares = self.shares(columns);
@@ -89,13 +93,13 @@ impl Plan {
         let n_steps = self.counts.len();
         text += &format!("{:<width$}  1{:>rest$}  steps\n", "", n_steps, rest = n_columns.saturating_sub(1));
         let visits = self.visits.iter().map(|(name, steps)| format!("{name} {steps}"));
-        // Stages that come again in every epoch would fill the screen.
+        // Stages that are visited again in every epoch would fill the screen.
         let shown: Vec<String> = visits.clone().take(12).collect();
         let more = if self.visits.len() > shown.len() { ", …" } else { "" };
         text + &format!("stages: {}{more}\n", shown.join(", "))
     }
 
-    /// The same as a figure; stages are told apart by lines.
+    /// Draws the plan as a figure, with lines between stages.
     pub fn drawing(&self) -> Drawing {
         const CELL: (f64, f64) = (720.0, 22.0);
         let label_width = self.cells.iter().map(|cell| text_width(cell, 12.0)).fold(0.0, f64::max);
@@ -170,7 +174,7 @@ mod tests {
         let plan = plan(Order::EasyToHard);
         assert_eq!(plan.cells.len(), 6);
         assert_eq!(plan.visits, Capability::ALL.map(|capability| (capability.to_string(), 8)));
-        // Within a stage the easy half comes first.
+        // Within a stage the easy half is drawn first.
         let easy: Vec<usize> = (0..24).map(|step| plan.counts[step][2 * (step / 8) + 1]).collect();
         assert_eq!(easy, [[10, 10, 10, 10, 0, 0, 0, 0]; 3].concat());
     }

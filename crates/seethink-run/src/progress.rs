@@ -1,4 +1,4 @@
-//! What a person sees while a run goes on.
+//! Progress display of a run.
 
 use crate::config::RunConfig;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -6,23 +6,24 @@ use seethink_train::{Event, Observer, StepRecord};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Prints a line for every few steps, and a live bar where there is a terminal.
+/// Progress display: prints a line every few steps, and a live bar where there is a terminal.
 pub(crate) struct ProgressLine {
     bar: ProgressBar,
     total: Option<usize>,
     shown: bool,
-    /// When the first step of this process began, for the time left.
+    /// Start of this process's first step, for the remaining time.
     started: Option<Instant>,
-    /// Steps seen by this process.
+    /// Number of steps of this process.
     n_seen: usize,
     last_line: Option<Instant>,
 }
 
-/// Seconds between lines where there is no terminal.
+/// Shortest time between two lines of progress, except for lines after a test.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 impl ProgressLine {
-    /// For a run of so many steps per stage; says nothing where `shown` is false.
+    /// Creates the display of a run with these numbers of steps per stage; prints nothing unless
+    /// `shown`.
     pub(crate) fn new(planned_steps: Option<Vec<usize>>, shown: bool) -> Self {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
@@ -33,7 +34,7 @@ impl ProgressLine {
         Self { bar, total, shown, started: None, n_seen: 0, last_line: None }
     }
 
-    /// One line that says what will happen.
+    /// Formats the line printed before a run: number of problems, batch size, seed and folder.
     pub(crate) fn headline(config: &RunConfig, n_problems: usize, folder: &Path) -> String {
         let grpo = &config.grpo;
         format!(
@@ -45,7 +46,7 @@ impl ProgressLine {
         )
     }
 
-    /// Hears of the run.
+    /// Creates the observer of the run's events.
     pub(crate) fn observer(mut self) -> Box<Observer> {
         Box::new(move |event| self.on(event))
     }

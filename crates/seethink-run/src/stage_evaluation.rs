@@ -1,4 +1,4 @@
-//! Measures a run between its stages, and keeps some answers for the report.
+//! Evaluation of a run between its stages, and samples of answers for the report.
 
 use crate::report::{Outcomes, Sample, StepFile};
 use base64::Engine;
@@ -12,24 +12,25 @@ use seethink_train::{Interrupter, Metrics, Moment, Validate};
 use std::error::Error;
 use std::io::Cursor;
 
-/// The name of the model that a run starts from.
+/// Stage name of the model that a run starts from.
 const BASE: &str = "base";
 
-/// Measures a run: the test benchmark before it and after every stage, a smaller validation benchmark in between.
+/// Evaluation of a run: the test benchmark before training and after every stage, a smaller
+/// validation benchmark in between.
 pub(crate) struct StageEvaluation {
-    /// How answers are made and scored.
+    /// Evaluator that answers and scores the problems.
     pub(crate) evaluator: Evaluator,
-    /// Stops an evaluation that is under way.
+    /// Interrupter that stops a running evaluation.
     pub(crate) interrupter: Interrupter,
-    /// Measured at the start and at the end of stages.
+    /// Test benchmark, measured before training and at the end of stages.
     pub(crate) test: Benchmark,
-    /// Measured in between.
+    /// Validation benchmark, measured in between.
     pub(crate) validation: Benchmark,
-    /// Receives some answers of each capability for the report.
+    /// File of samples: some answers of each capability for the report.
     pub(crate) samples: StepFile<Sample>,
-    /// How many of each.
+    /// Number of samples per capability.
     pub(crate) n_samples: usize,
-    /// Receives what came of every problem of the test.
+    /// File of the outcomes of every test problem.
     pub(crate) outcomes: StepFile<Outcomes>,
 }
 
@@ -72,7 +73,7 @@ fn sample(answer: &Answer<'_>, moment: Moment<'_>) -> Result<Sample, Box<dyn Err
     })
 }
 
-/// A picture as base64 of a PNG.
+/// Encodes an image as base64 of a PNG.
 fn png(source: &ImageSource) -> Result<String, Box<dyn Error + Send + Sync>> {
     let image = ImageLoader::default().load(source)?;
     let mut bytes = Cursor::new(Vec::new());

@@ -1,4 +1,4 @@
-//! What one update is computed from: rows of tokens, which of them are trained, and what each is worth.
+//! Training batches: rows of tokens, the tokens that are trained, and their advantages.
 
 use seethink_core::Completion;
 use seethink_models::{Pixels, PromptInput, TokenRow, VisualFeatures};
@@ -20,17 +20,18 @@ pub enum Vision {
 /// All vectors are as long as `ids`, except those that are empty where they do not apply.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Targets {
-    /// Row of the token.
+    /// Row of each token.
     pub rows: Vec<usize>,
     /// Column of the hidden state that predicts the token: the token before it, or the prompt's last.
     pub columns: Vec<usize>,
-    /// The token.
+    /// Token ids.
     pub ids: Vec<u32>,
-    /// Its log-probability under the policy that sampled it. Nats; empty in supervised fine-tuning.
+    /// Old log-probability of each token, under the policy that sampled it. Nats; empty in
+    /// supervised fine-tuning.
     pub old_log_probs: Vec<f32>,
-    /// Its log-probability under the reference policy. Nats; empty without one.
+    /// Log-probability of each token under the reference policy. Nats; empty without a reference.
     pub reference_log_probs: Vec<f32>,
-    /// Advantage of its completion. Empty in supervised fine-tuning.
+    /// Advantage of each token's completion. Empty in supervised fine-tuning.
     pub advantages: Vec<f32>,
 }
 
@@ -41,7 +42,7 @@ pub struct MicroBatch {
     pub rows: Vec<TokenRow>,
     /// Images of all rows, in order.
     pub vision: Vision,
-    /// What is trained.
+    /// Trained tokens.
     pub targets: Targets,
 }
 
@@ -52,14 +53,15 @@ pub struct GroupInput<'a> {
     pub prompt: &'a PromptInput,
     /// Image features, where the vision side is frozen.
     pub features: Option<&'a VisualFeatures>,
-    /// Tokens, with their log-probabilities when they were sampled (empty otherwise).
+    /// Tokens of each completion, with their log-probabilities when they were sampled (empty
+    /// otherwise).
     pub completions: Vec<(&'a [u32], &'a [f32])>,
-    /// One per completion; empty in supervised fine-tuning.
+    /// Advantage of each completion; empty in supervised fine-tuning.
     pub advantages: Vec<f32>,
 }
 
 impl<'a> GroupInput<'a> {
-    /// A group of rollouts.
+    /// Creates a group from the completions of a rollout.
     pub fn of_completions(
         prompt: &'a PromptInput,
         features: Option<&'a VisualFeatures>,

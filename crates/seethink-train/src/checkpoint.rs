@@ -1,4 +1,4 @@
-//! What a run leaves behind to continue from.
+//! Checkpoints of a run, to resume from.
 //!
 //! burn's checkpointer writes model, optimiser and scheduler; [`RunState`] holds the rest. Every file is written under a
 //! temporary name, flushed to the disk and renamed, and then the folder is flushed, by burn as by us. So a file that exists is
@@ -15,8 +15,8 @@ use seethink_curriculum::CurriculumRecord;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Everything beside weights and moments that a resumed run needs. All draws are functions of the step, so no generator
-/// state is among it.
+/// State of a run beside weights and moments, for an exact resume. All draws are functions of the
+/// step, so no random generator has a state to save.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunState {
@@ -32,7 +32,7 @@ pub struct RunState {
     pub stage: Option<usize>,
     /// Steps done in each stage, over all visits to it.
     pub stage_steps: Vec<usize>,
-    /// What is still to be done about the last step.
+    /// Validation that is still due for the last step.
     pub unmeasured: Option<Unmeasured>,
     /// State of the curriculum.
     pub curriculum: CurriculumRecord,
@@ -40,7 +40,7 @@ pub struct RunState {
     pub bank: Vec<BankedGroup>,
     /// Step at which the reference policy was taken.
     pub reference_step: usize,
-    /// Whether the vision side may have learnt since.
+    /// True if the vision side may have changed since `reference_step`.
     pub vision_changed: bool,
     /// Costs so far.
     pub ledger: Ledger,
@@ -52,14 +52,14 @@ pub struct RunState {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unmeasured {
-    /// Its metrics so far.
+    /// Metrics of the step so far.
     pub metrics: Metrics,
-    /// Whether its stage ended with it.
+    /// True if the step was the last of its stage.
     pub end_of_stage: bool,
 }
 
 impl Unmeasured {
-    /// Without what JSON cannot say.
+    /// Removes the metrics that JSON cannot represent (not finite).
     pub(crate) fn finite(mut self) -> Self {
         self.metrics.retain(|_, value| value.is_finite());
         self
@@ -67,10 +67,10 @@ impl Unmeasured {
 }
 
 impl RunState {
-    /// Written and read by this build.
+    /// Format version that this build writes and reads.
     pub const VERSION: u32 = 5;
 
-    /// The state before the first step, with the base model still to be measured.
+    /// Initial state, before the first step, with the validation of the base model still due.
     pub fn new(seed: u64, config: GrpoConfig, n_stages: usize, curriculum: CurriculumRecord) -> Self {
         Self {
             version: Self::VERSION,
@@ -94,14 +94,14 @@ impl RunState {
         self.stage.map_or(0, |stage| self.stage_steps[stage])
     }
 
-    /// The first setting that makes this another run than one with this seed and these settings, and both its values.
-    /// Settings that change no step may differ.
+    /// First setting in which this run differs from one with this seed and these settings, and both
+    /// values. Settings that change no step may differ.
     pub(crate) fn difference(&self, seed: u64, config: &GrpoConfig) -> serde_json::Result<Option<String>> {
         const FREE: [&str; 3] = ["memory", "checkpoint_every", "validate_every"];
         if self.seed != seed {
             return Ok(Some(format!("seed {}, not {seed}", self.seed)));
         }
-        // JSON may round: both go the same way.
+        // JSON may round: both configurations go through it.
         let config: GrpoConfig = serde_json::from_str(&serde_json::to_string(config)?)?;
         let (then, now) = (serde_json::to_value(&self.config)?, serde_json::to_value(&config)?);
         let keys = then.as_object().into_iter().flat_map(|settings| settings.keys());
@@ -119,10 +119,10 @@ const STATE: &str = "state";
 const REFERENCE: &str = "reference";
 
 impl CheckpointFolder {
-    /// The folder `checkpoint` in the folder of a run, made if it is not there.
+    /// Opens the folder `checkpoint` in the folder of a run; creates it if it does not exist.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If the folder cannot be created.
     pub fn new(run: &Path) -> Result<Self, TrainError> {
         let path = run.join("checkpoint");
         let create = || {
@@ -133,12 +133,12 @@ impl CheckpointFolder {
         Ok(Self(path))
     }
 
-    /// Whether nothing was ever saved here.
+    /// Returns whether no checkpoint was ever saved here.
     pub(crate) fn is_empty(&self) -> bool {
         std::fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_none())
     }
 
-    /// Writes the state of `state.step`.
+    /// Writes a state under its step, `state.step`.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -155,7 +155,7 @@ impl CheckpointFolder {
         seethink_files::write(&self.state_path(step), text.as_bytes())
     }
 
-    /// The state of the last complete checkpoint.
+    /// Reads the state of the last complete checkpoint.
     ///
     /// # Errors
     /// If there is none, or its state cannot be read.
@@ -177,7 +177,7 @@ impl CheckpointFolder {
         Ok(states.filter(|&step| self.is_complete(step)).max())
     }
 
-    /// Whether burn has written all its records of this step.
+    /// Returns whether burn has written all its records of this step.
     fn is_complete(&self, step: usize) -> bool {
         RECORDS.iter().all(|name| self.record_path(name, step).exists())
     }
@@ -193,7 +193,7 @@ impl CheckpointFolder {
             path: path.clone(),
             problem: format!("cannot be read: {error}"),
         };
-        // Of another version it need not have the same fields.
+        // A record of another version need not have the same fields.
         let json: serde_json::Value = serde_json::from_str(&text).map_err(unreadable)?;
         if json["version"] != RunState::VERSION {
             let problem = format!("is of version {}, expected {}", json["version"], RunState::VERSION);
@@ -202,8 +202,8 @@ impl CheckpointFolder {
         serde_json::from_value(json).map_err(unreadable)
     }
 
-    /// Deletes what neither the checkpoint of `state` nor the last complete one before it needs, and what a crash left half
-    /// written.
+    /// Deletes the files that neither the checkpoint of `state` nor the last complete one before it
+    /// needs, and files that a crash left half written.
     ///
     /// The one before is kept because burn may still be writing the newer one. A file that stays behind only takes room, so
     /// failures are passed over.
@@ -255,7 +255,7 @@ impl CheckpointFolder {
         self.record(name, step, self.checkpointer(name).restore(step))
     }
 
-    /// A checkpointer of burn that writes here.
+    /// Creates a checkpointer of burn that writes here.
     pub(crate) fn checkpointer(&self, name: &'static str) -> FileCheckpointer {
         FileCheckpointer::new(&self.0, name)
     }
@@ -278,14 +278,15 @@ impl CheckpointFolder {
     }
 }
 
-/// Name and step of a file that belongs to a checkpoint.
+/// Record name and step in the name of a checkpoint file.
 fn numbered(path: &Path) -> Option<(&str, usize)> {
     let (name, step) = path.file_name()?.to_str()?.split_once('-')?;
     let extension = if name == STATE { ".json" } else { ".bpk" };
     Some((name, step.strip_suffix(extension)?.parse().ok()?))
 }
 
-/// Step of a file that was still being written: `model-3.bpk.4711-0.tmp` by burn, `state-3.json.partial` by us.
+/// Step in the name of an unfinished file: `model-3.bpk.4711-0.tmp` by burn, `state-3.json.partial`
+/// by us.
 fn unfinished(path: &Path) -> Option<usize> {
     let (name, rest) = path.file_name()?.to_str()?.split_once('-')?;
     let (step, rest) = rest.split_once('.')?;
@@ -294,7 +295,8 @@ fn unfinished(path: &Path) -> Option<usize> {
     (is_ours && is_unfinished).then(|| step.parse().ok()).flatten()
 }
 
-/// Saves whenever it is asked; [`CheckpointFolder`] deletes, because it knows which files belong together.
+/// Checkpointing strategy that saves whenever asked; [`CheckpointFolder`] deletes, because it knows
+/// which files belong together.
 #[derive(Debug)]
 pub(crate) struct SaveAlways;
 

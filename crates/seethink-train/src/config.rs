@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GrpoConfig {
-    /// What surrounds a question.
+    /// Prompt format: the text that surrounds a question.
     pub prompt: PromptFormat,
     /// Problems per step.
     pub rollout_batch: usize,
@@ -18,16 +18,17 @@ pub struct GrpoConfig {
     pub group_size: usize,
     /// Problems per optimiser update; `rollout_batch / mini_batch` updates per step.
     pub mini_batch: usize,
-    /// Draws in a step, at most: those after the first take the place of groups that the curriculum refused.
+    /// Maximum number of draws in a step: those after the first replace groups that the curriculum
+    /// refused.
     #[serde(default = "one")]
     pub max_draws: usize,
-    /// How completions are sampled.
+    /// Sampling settings of completions.
     pub sampling: Sampling,
     /// The loss.
     pub loss: PolicyLoss,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
-    /// What fits into memory; none of it changes results.
+    /// Memory settings, which change no result.
     pub memory: MemoryConfig,
     /// Steps between checkpoints.
     pub checkpoint_every: usize,
@@ -35,23 +36,24 @@ pub struct GrpoConfig {
     pub validate_every: usize,
 }
 
-/// Sizes that trade memory for speed and change no result.
+/// Memory settings: sizes that trade memory for speed and change no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryConfig {
-    /// Most sequences that decode together.
+    /// Maximum number of sequences that decode together.
     pub decode_batch: usize,
-    /// Most tokens, padding included, that go through a forward or backward pass together.
+    /// Maximum number of tokens, padding included, in one forward or backward pass.
     pub micro_batch_tokens: usize,
     /// Tokens projected onto the vocabulary at a time.
     pub logit_chunk: usize,
 }
 
 impl GrpoConfig {
-    /// Checks these settings, and what becomes of them in each stage.
+    /// Checks these settings, and their overrides in each stage.
     ///
     /// # Errors
-    /// If a value is out of range, or a stage trains nothing; the error names it.
+    /// If a value is out of range, or a stage trains nothing; the error names the value or the
+    /// stage.
     pub fn check(&self, stages: &[Stage]) -> Result<(), TrainError> {
         const NOTHING: Trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
         self.check_values()?;
@@ -139,7 +141,7 @@ impl GrpoConfig {
     }
 }
 
-/// serde wants a function for a default of 1.
+/// Default of `max_draws`; serde wants a function.
 fn one() -> usize {
     1
 }
@@ -148,7 +150,7 @@ fn one() -> usize {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SftConfig {
-    /// What surrounds a question.
+    /// Prompt format: the text that surrounds a question.
     pub prompt: PromptFormat,
     /// Examples per optimiser update.
     pub batch: usize,
@@ -156,7 +158,7 @@ pub struct SftConfig {
     pub epochs: usize,
     /// The optimiser.
     pub optimizer: OptimizerConfig,
-    /// What fits into memory; none of it changes results.
+    /// Memory settings, which change no result.
     pub memory: MemoryConfig,
 }
 
@@ -164,7 +166,7 @@ impl SftConfig {
     /// Checks these settings.
     ///
     /// # Errors
-    /// If a value is out of range; the error names it.
+    /// If a value is out of range; the error names the setting.
     pub fn check(&self) -> Result<(), TrainError> {
         let counts = [("sft.batch", self.batch), ("sft.epochs", self.epochs)];
         if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {

@@ -1,4 +1,4 @@
-//! What can go wrong in training.
+//! Errors of training.
 
 use seethink_core::{ProblemId, Trainable};
 use seethink_curriculum::CurriculumError;
@@ -6,7 +6,7 @@ use seethink_rollout::{CapacityError, PromptError, RolloutError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why training stopped without a result.
+/// Errors of training.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// A setting that cannot work.
@@ -14,9 +14,9 @@ pub enum TrainError {
     Setting {
         /// Path of the setting.
         key: &'static str,
-        /// Its value.
+        /// Value of the setting.
         found: String,
-        /// What would work.
+        /// Values that would work.
         expected: String,
     },
     /// A setting is out of range once a stage has overridden some.
@@ -24,20 +24,20 @@ pub enum TrainError {
     Overrides {
         /// Name of the stage.
         stage: String,
-        /// Which setting.
+        /// Error of the setting that is out of range.
         error: Box<TrainError>,
     },
-    /// Prompts or completions of a stage that there is no room for.
+    /// Prompts or completions of a stage that exceed the model's positions or the memory.
     #[error(
         "stage `{stage}`: {source} (grpo.sampling.max_tokens, grpo.memory.decode_batch, or overrides of the stage)"
     )]
     Capacity {
         /// Name of the stage.
         stage: String,
-        /// The numbers.
+        /// Sizes asked for and available.
         source: CapacityError,
     },
-    /// A warm-up over a share of nobody knows how many steps.
+    /// A warm-up in a stage whose number of steps is not known beforehand.
     #[error(
         "stage `{stage}` has a warm-up, which is a share of its steps, but the curriculum does not know beforehand how many there \
          are; expected stages of a fixed length, or a warm-up of 0"
@@ -53,7 +53,7 @@ pub enum TrainError {
         problem: ProblemId,
         /// Tokens of prompt and solution.
         n_tokens: usize,
-        /// Positions that there are.
+        /// Number of positions of the model.
         max_positions: usize,
     },
     /// A stage that trains nothing.
@@ -61,17 +61,17 @@ pub enum TrainError {
     NothingTrainable {
         /// Name of the stage.
         stage: String,
-        /// Its setting.
+        /// Trainable parts, as the stage sets them.
         trainable: Trainable,
     },
-    /// A stage with a reward that there is not.
+    /// A stage with a reward that the run does not define.
     #[error("stage `{stage}` has the reward `{reward}`, which the run does not define; it defines [{known}]")]
     UnknownReward {
         /// Name of the stage.
         stage: String,
         /// Name of the reward.
         reward: String,
-        /// Names of those there are.
+        /// Names of the rewards that the run defines.
         known: String,
     },
     /// The curriculum failed.
@@ -82,7 +82,7 @@ pub enum TrainError {
     Incomplete {
         /// The problem.
         problem: ProblemId,
-        /// What it lacks.
+        /// Name of the missing part.
         missing: &'static str,
     },
     /// A problem cannot be read or cannot be a prompt.
@@ -94,11 +94,11 @@ pub enum TrainError {
     /// A file of the run folder could not be read or written.
     #[error("{doing} {}", path.display())]
     File {
-        /// What was being done.
+        /// Action that failed.
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: std::io::Error,
     },
     /// A run folder that already holds a run.
@@ -107,22 +107,22 @@ pub enum TrainError {
     /// A run folder without a checkpoint.
     #[error("{} holds no complete checkpoint to resume from", .0.display())]
     NoCheckpoint(PathBuf),
-    /// A checkpoint that does not fit.
+    /// A checkpoint that does not fit the run or cannot be read.
     #[error("checkpoint {} {problem}", path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the mismatch.
         problem: String,
     },
     /// A record of a checkpoint could not be written or read.
     #[error("record `{name}` of the checkpoint at step {step} could not be written or read")]
     Record {
-        /// Which record.
+        /// Name of the record.
         name: &'static str,
         /// Step of the checkpoint.
         step: usize,
-        /// Why.
+        /// Cause.
         source: burn::train::checkpoint::CheckpointerError,
     },
     /// burn's learner stopped on an error.

@@ -1,4 +1,4 @@
-//! What a run has cost, counted while it goes on.
+//! Ledger of a run's costs, counted while the run goes on.
 
 use crate::{Metrics, MicroBatch, Vision};
 use seethink_core::Trainable;
@@ -6,7 +6,7 @@ use seethink_models::{ForwardCost, PromptInput};
 use serde::{Deserialize, Serialize};
 use std::ops::AddAssign;
 
-/// Cost of a run so far: completions, tokens, floating-point operations. Validation is not among it.
+/// Cost of a run so far: completions, tokens, floating-point operations. Validation is not counted.
 ///
 /// A product of `[n, in]` with a weight `[in, out]` takes `n · in · out` multiplications and as many additions, `2 · n · in · out`
 /// operations. Backwards, the gradient of the input is a product of `[n, out]` with `[out, in]` and that of the weight one of
@@ -33,23 +33,25 @@ pub struct Ledger {
     pub completions: u64,
     /// Tokens sampled.
     pub tokens_generated: u64,
-    /// Tokens of the prompts that were prefilled, images included, as often as they were.
+    /// Tokens of the prompts that were prefilled, images included, counted at every prefill.
     pub tokens_prompt: u64,
-    /// Image tokens among them.
+    /// Image tokens among `tokens_prompt`.
     pub tokens_image: u64,
     /// Tokens that went through updates, prompts included.
     pub tokens_trained: u64,
     /// Optimiser steps.
     pub updates: u64,
-    /// Floating-point operations of forward passes: rollouts, reference, updates and what their backward passes run again.
+    /// Floating-point operations of forward passes: rollouts, reference, updates and the blocks
+    /// that backward passes run again.
     pub forward_flops: f64,
     /// Floating-point operations of backward passes.
     pub backward_flops: f64,
 }
 
 impl Ledger {
-    /// Adds the sampling of completions of these lengths, after `n_prefills` passes over the prompt and its images. `n_read`: tokens
-    /// that the row of each completion has read while it was in the batch.
+    /// Adds the sampling of completions of these lengths, after `n_prefills` passes over the prompt
+    /// and its images. `n_read`: tokens that the row of each completion has read while it was in
+    /// the batch.
     pub(crate) fn sample(
         &mut self,
         cost: &ForwardCost,
@@ -70,7 +72,7 @@ impl Ledger {
         }
     }
 
-    /// Adds the images of a prompt, encoded again.
+    /// Adds another encoding of the images of a prompt.
     pub(crate) fn look(&mut self, cost: &ForwardCost, prompt: &PromptInput) {
         self.forward_flops += cost.images(prompt);
     }
@@ -80,7 +82,8 @@ impl Ledger {
         self.forward_flops += Forward::over(cost, batch).sum();
     }
 
-    /// Adds the part of an optimiser step that a micro-batch is: a pass forward, one that computes blocks again, one backward.
+    /// Adds a micro-batch's part of an optimiser step: a forward pass, the blocks that are run
+    /// again, a backward pass.
     pub(crate) fn learn(&mut self, cost: &ForwardCost, batch: &MicroBatch, trainable: Trainable) {
         let forward = Forward::over(cost, batch);
         let Forward { encoder, projector, weights, attention, head } = forward;
@@ -98,7 +101,7 @@ impl Ledger {
         }
     }
 
-    /// The figures by their metric keys.
+    /// Metrics of the ledger, by key.
     pub fn metrics(&self) -> Metrics {
         let count = |n: u64| n as f64;
         Metrics::from([
@@ -131,9 +134,9 @@ impl AddAssign for Ledger {
 struct Forward {
     encoder: f64,
     projector: f64,
-    /// Of the decoder, with its weights.
+    /// Operations of the decoder with its weights.
     weights: f64,
-    /// Of the decoder, of tokens with each other.
+    /// Operations of the decoder's attention, of tokens with each other.
     attention: f64,
     head: f64,
 }
@@ -170,7 +173,7 @@ mod tests {
     use crate::GroupInput;
     use seethink_models::Pixels;
 
-    /// One operation of each kind, so that the counts can be read off.
+    /// Cost of each kind of operation as a power of ten, so that the counts can be read off.
     const UNIT: ForwardCost = ForwardCost { patch: 1e6, image_token: 1e4, token: 100.0, distribution: 1.0, pair: 0.0 };
 
     fn prompt() -> PromptInput {

@@ -5,13 +5,14 @@ use burn::tensor::{DType, Gradients, Int, Tensor, TensorData};
 use seethink_models::VisionLanguageModel;
 use std::ops::Range;
 
-/// Stands for minus infinity: far below any logit, and finite so that its gradient is zero instead of undefined.
+/// Logit of forbidden tokens, in the place of minus infinity: far below any logit, and finite so
+/// that its gradient is zero instead of undefined.
 const FORBIDDEN: f32 = -1e9;
 
-/// How logits become log-probabilities; the same for rollouts, reference and update.
+/// Computation of log-probabilities from logits; the same for rollouts, reference and update.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogProbs {
-    /// Divides the logits.
+    /// Temperature: divides the logits.
     pub temperature: f32,
     /// Tokens that the policy can never sample, left out of the normalisation.
     pub forbidden: Vec<u32>,
@@ -88,7 +89,7 @@ impl LogProbs {
         log_softmax(logits, 1).gather(1, ids.unsqueeze_dim(1)).squeeze_dim(1)
     }
 
-    /// `[1, vocab]`: zero where allowed.
+    /// Bias of the logits, `[1, vocab]`: zero where a token is allowed.
     fn bias<M: VisionLanguageModel>(&self, model: &M, like: &Tensor<2>) -> Tensor<2> {
         let mut bias = vec![0.0f32; model.vocab_size()];
         for &id in &self.forbidden {

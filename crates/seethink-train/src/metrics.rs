@@ -1,4 +1,4 @@
-//! Numbers of a step: as burn's metrics, and as lines of a JSONL file.
+//! Metrics of a step: as burn's metrics, and as lines of a JSONL file.
 
 use burn::tensor::{ExecutionError, TensorReadError};
 use burn::train::ItemLazy;
@@ -14,13 +14,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Values by key, `owner/quantity`.
+/// Metric values by key, `owner/quantity`.
 pub type Metrics = BTreeMap<String, f64>;
 
-/// What a training step reports to burn.
+/// Output of a training step, reported to burn.
 #[derive(Debug, Clone, Default)]
 pub struct StepOutput {
-    /// Values by key.
+    /// Metric values by key.
     pub metrics: Metrics,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct KeyMetric {
 }
 
 impl KeyMetric {
-    /// The metric that reads `key`.
+    /// Creates the metric that reads `key`.
     pub(crate) fn new(key: &'static str, higher_is_better: bool) -> Self {
         Self { key, higher_is_better, state: NumericMetricState::default() }
     }
@@ -58,7 +58,8 @@ impl KeyMetric {
 impl Metric for KeyMetric {
     type Input = Metrics;
 
-    /// The key with a dot for the slash: burn's file logger makes a file of this name.
+    /// Metric name: the key with a dot for the slash, because burn's file logger makes a file of
+    /// this name.
     fn name(&self) -> MetricName {
         Arc::new(self.key.replace('/', "."))
     }
@@ -97,7 +98,7 @@ impl Numeric for KeyMetric {
     }
 }
 
-/// A line of the metrics file.
+/// Record of a step: a line of the metrics file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepRecord {
@@ -105,7 +106,7 @@ pub struct StepRecord {
     pub step: usize,
     /// Name of the stage.
     pub stage: String,
-    /// Values by key.
+    /// Metric values by key.
     pub metrics: Metrics,
 }
 
@@ -130,7 +131,7 @@ impl MetricsFile {
         Ok(Self { path: path.to_owned(), file: OpenOptions::new().append(true).open(path)? })
     }
 
-    /// Appends a record. Values that are not finite are left out: JSON has none.
+    /// Appends a record. Values that are not finite are left out: JSON cannot represent them.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -145,7 +146,7 @@ impl MetricsFile {
         &self.path
     }
 
-    /// All records of a file. A last line that was cut off by a crash is left out.
+    /// Reads all records of a file. A last line that was cut off by a crash is left out.
     ///
     /// # Errors
     /// If the file cannot be read or a line is no record.
@@ -153,7 +154,7 @@ impl MetricsFile {
         Ok(Self::lines(path)?.into_iter().map(|(record, _)| record).collect())
     }
 
-    /// All records with their text: written again, a number could lose its last bit.
+    /// All records with the text of their lines: written again, a number could lose its last bit.
     fn lines(path: &Path) -> std::io::Result<Vec<(StepRecord, String)>> {
         let lines: Vec<String> = BufReader::new(File::open(path)?).lines().collect::<Result<_, _>>()?;
         let n_lines = lines.len();

@@ -1,4 +1,4 @@
-//! Who watches a run.
+//! Observers of a run.
 
 use crate::metrics::StepRecord;
 use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
@@ -8,53 +8,54 @@ use burn::train::renderer::{
 };
 use seethink_curriculum::Stage;
 
-/// Something happened in a run.
+/// Event of a run.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
     /// A stage begins, or goes on after a resume.
     Stage {
-        /// Its index.
+        /// Index of the stage.
         index: usize,
         /// The stage.
         stage: &'a Stage,
-        /// Steps that it will take, where that is known beforehand.
+        /// Number of steps of the stage, where that is known beforehand.
         steps: Option<usize>,
     },
     /// Completions are being sampled.
     Generating {
-        /// Completions finished.
+        /// Number of completions finished.
         done: usize,
-        /// Completions of this step.
+        /// Number of completions of this step.
         wanted: usize,
     },
     /// The model is being updated.
     Updating,
-    /// The model is being measured.
+    /// The model is being validated.
     Validating,
     /// A step is done.
     Step {
-        /// Its metrics.
+        /// Metrics of the step.
         record: &'a StepRecord,
-        /// Steps done in this stage.
+        /// Number of steps done in this stage.
         stage_step: usize,
-        /// Steps of this stage over all visits to it, where that is known beforehand.
+        /// Number of steps of this stage over all visits to it, where that is known beforehand.
         planned_steps: Option<usize>,
     },
     /// A checkpoint was written.
     Checkpoint {
-        /// Its step.
+        /// Step of the checkpoint.
         step: usize,
     },
 }
 
-/// Hears of every event of a run.
+/// Observer: receives every event of a run.
 pub type Observer = dyn FnMut(Event<'_>) + Send;
 
-/// Hears of fine-tuning: examples seen in this epoch, examples in an epoch, and the loss in nats a token: the mean over the
-/// last batches of training, or over the whole validation so far.
+/// Progress callback of fine-tuning: receives examples seen in this epoch, examples in an epoch,
+/// and the loss in nats a token: the mean over the last batches of training, or over the whole
+/// validation so far.
 pub type SftProgress = dyn FnMut(Split, usize, usize, f64) + Send + Sync;
 
-/// What a loss was measured on.
+/// Data split that a loss was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// Trained examples.
@@ -66,12 +67,12 @@ pub enum Split {
 /// Batches that the training loss is averaged over.
 const RECENT: usize = 32;
 
-/// A burn renderer that hands the loss on, and shows nothing itself.
+/// burn renderer that passes the loss to a callback and displays nothing.
 pub(crate) struct LossListener {
     listener: Box<SftProgress>,
     split: Split,
     n_items: usize,
-    /// Of the batches of this split so far.
+    /// Losses of the batches of this split so far.
     losses: Vec<f64>,
 }
 
@@ -80,7 +81,7 @@ impl LossListener {
         Self { listener, split: Split::Train, n_items: 0, losses: Vec::new() }
     }
 
-    /// Shows nothing at all: the observer of a GRPO run does.
+    /// Creates a renderer without callback, for GRPO runs, which have an observer.
     pub(crate) fn silent() -> Self {
         Self::new(Box::new(|_, _, _, _| {}))
     }

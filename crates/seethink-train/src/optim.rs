@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// AdamW and what surrounds it.
+/// Settings of the optimiser: AdamW, gradient clipping, learning-rate schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerConfig {
@@ -21,9 +21,9 @@ pub struct OptimizerConfig {
     pub epsilon: f32,
     /// Decoupled weight decay.
     pub weight_decay: f32,
-    /// Gradients of all parameters together are scaled down to this norm.
+    /// Gradient clipping: gradients of all parameters together are scaled down to this norm.
     pub max_grad_norm: f64,
-    /// How the learning rate changes over a stage.
+    /// Learning-rate schedule over a stage.
     pub schedule: Schedule,
 }
 
@@ -50,7 +50,7 @@ impl OptimizerConfig {
         Err(TrainError::Setting { key, found: format!("{self:?}"), expected: expected.into() })
     }
 
-    /// A fresh AdamW.
+    /// Creates a fresh AdamW.
     pub fn init(&self) -> ModuleOptimizer {
         AdamWConfig::new()
             .with_beta_1(self.betas.0)
@@ -65,9 +65,9 @@ impl OptimizerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// Share of the steps over which the rate rises linearly from 0.
+    /// Warm-up: share of the steps over which the rate rises linearly from 0.
     pub warmup: f64,
-    /// What follows.
+    /// Decay after the warm-up.
     pub decay: Decay,
     /// Factor at the end of a decay.
     pub floor: f64,
@@ -76,16 +76,16 @@ pub struct Schedule {
 /// Shape of the decay after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Decay {
-    /// None.
+    /// No decay.
     Constant,
-    /// A straight line to the floor.
+    /// Linear decay to the floor.
     Linear,
-    /// Half a cosine to the floor.
+    /// Cosine decay to the floor: half a cosine.
     Cosine,
 }
 
 impl Schedule {
-    /// Always the peak.
+    /// Constant schedule: always the peak rate.
     pub const CONSTANT: Self = Self { warmup: 0.0, decay: Decay::Constant, floor: 0.0 };
 
     /// Factor of the peak rate at `step` (from 0) of `total`.
@@ -136,7 +136,8 @@ impl LrScheduler for SharedRate {
     fn load_record(&mut self, _record: LrSchedulerRecord) {}
 }
 
-/// Scales all gradients together so that their norm is at most `max_norm`. Returns the norm before.
+/// Clips gradients by global norm: scales them all together so that their norm is at most
+/// `max_norm`. Returns the norm before.
 ///
 /// # Source
 /// `torch.nn.utils.clip_grad_norm_`: factor `max_norm / (norm + 1e-6)` where that is below 1.

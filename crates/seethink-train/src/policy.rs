@@ -1,4 +1,4 @@
-//! The model as burn's learner sees it: one update step and one evaluation step.
+//! Policy model for burn's learner: one update step and one evaluation step.
 
 use crate::batch::{MicroBatch, Targets, Vision};
 use crate::grpo::{PolicyLoss, PolicyTerms, k3};
@@ -16,7 +16,7 @@ use seethink_models::{PixelTensor, Side, VisionLanguageModel, VlmInput};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What an update minimises, averaged over all trained tokens of the mini-batch.
+/// Training objective, averaged over all trained tokens of the mini-batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Objective {
     /// Cross entropy of the given tokens.
@@ -25,23 +25,23 @@ pub enum Objective {
     Policy(PolicyLoss),
 }
 
-/// A mini-batch: everything that one optimiser step sees.
+/// A mini-batch: the data and settings of one optimiser step.
 ///
-/// The result does not depend on how it is cut into micro-batches: every token weighs one over the number of trained tokens
-/// of the whole mini-batch.
+/// The result does not depend on the division into micro-batches: every token weighs one over the
+/// number of trained tokens of the whole mini-batch.
 #[derive(Debug, Clone)]
 pub struct TrainBatch {
-    /// What goes through the model together.
+    /// Micro-batches, each a forward and backward pass.
     pub micro_batches: Vec<MicroBatch>,
-    /// What is minimised.
+    /// Training objective.
     pub objective: Objective,
-    /// Which parts learn.
+    /// Parts of the model that learn.
     pub trainable: Trainable,
-    /// How logits become log-probabilities.
+    /// Computation of log-probabilities from logits.
     pub log_probs: LogProbs,
-    /// Token that fills short rows.
+    /// Padding token of short rows.
     pub pad_token: u32,
-    /// Gradients are scaled down to this norm.
+    /// Gradient clipping: gradients are scaled down to this norm.
     pub max_grad_norm: f64,
 }
 
@@ -137,7 +137,8 @@ impl<M: VisionLanguageModel> InferenceStep for Policy<M> {
     }
 }
 
-/// Derivative of the summed loss with respect to the log-probability of some of the targets; adds the sums of the metrics.
+/// Derivative of the summed loss with respect to the log-probabilities of some of the targets; adds
+/// the sums of the metrics.
 ///
 /// # Shapes
 /// - log_probs, output: `[n_tokens]`, no gradient tracking
@@ -184,7 +185,7 @@ fn token_gradients(
     }
 }
 
-/// The batch on a device, and its images where the vision side learns.
+/// Model input of the batch on a device, and its images where the vision side learns.
 fn model_input(batch: &MicroBatch, pad_token: u32, device: &Device) -> (VlmInput, Option<PixelTensor>) {
     let (features, pixels) = match &batch.vision {
         Vision::None => (None, None),
@@ -215,7 +216,7 @@ fn ids(batch: &MicroBatch, device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(ids, [n]), device)
 }
 
-/// The learner wants data loaders; the strategy draws from the curriculum instead.
+/// Empty data loader: the learner wants one, but the strategy draws from the curriculum.
 pub(crate) struct NoData;
 
 impl DataLoader<TrainBatch> for NoData {

@@ -1,4 +1,5 @@
-//! Refusals that take the model, the problems and the curriculum: what would hang, or be ignored, once a run is under way.
+//! Checks before a run that need the model, the problems and the curriculum: settings that would
+//! hang a run, or be ignored in it.
 
 use crate::{GrpoConfig, TrainError};
 use seethink_curriculum::Curriculum;
@@ -7,7 +8,8 @@ use seethink_rollout::{Capacity, Load, Problems};
 use std::collections::BTreeMap;
 
 impl GrpoConfig {
-    /// Checks these settings, and what becomes of them in each stage, against what is to be trained on what.
+    /// Checks these settings and their overrides in each stage against the model, the problems and
+    /// the curriculum.
     ///
     /// The longest prompt and the longest completion of a stage need as many positions as the model has, and the key-value cache of
     /// the groups that decode together has to fit into memory ([`Capacity`] says how much there is). The check is of the cache
@@ -31,7 +33,7 @@ impl GrpoConfig {
             }
         }
         let capacity = Capacity::of(model);
-        // Most stages ask alike.
+        // Most stages have the same suffix.
         let mut longest_by_suffix = BTreeMap::new();
         stages.iter().try_for_each(|stage| {
             let Self { prompt: format, sampling, group_size, rollout_batch, memory, .. } = self.of_stage(stage);

@@ -22,11 +22,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The examples of a fine-tuning run.
+/// Examples of a fine-tuning run.
 pub struct SftData {
-    /// What is imitated; every problem needs a solution.
+    /// Training problems; each needs a solution.
     pub train: Vec<Problem>,
-    /// Measured after every epoch by cross entropy.
+    /// Validation problems, measured after every epoch by cross entropy.
     pub validation: Vec<Problem>,
 }
 
@@ -36,11 +36,11 @@ pub struct Sft {
     pub config: SftConfig,
     /// Seed of the order of examples.
     pub seed: u64,
-    /// Text and pictures of the backbone.
+    /// Processor of the backbone: text and pictures to model input.
     pub processor: Arc<dyn Processor>,
     /// The examples.
     pub data: SftData,
-    /// Hears of progress.
+    /// Progress callback.
     pub progress: Box<SftProgress>,
 }
 
@@ -97,7 +97,7 @@ impl Sft {
 #[derive(Clone)]
 struct Examples {
     problems: Arc<[Problem]>,
-    /// Where they are learnt from, and so shuffled: where their costs go.
+    /// Cost and ledger of training examples, which are also shuffled; `None` for validation.
     learns: Option<(ForwardCost, Arc<Mutex<Ledger>>)>,
     epoch: Arc<AtomicU64>,
     processor: Arc<dyn Processor>,
@@ -142,7 +142,7 @@ impl Examples {
     }
 }
 
-/// Tokens of the solution of a problem, ended.
+/// Tokens of the solution of a problem, with the end-of-sequence token.
 fn solution(processor: &dyn Processor, problem: &Problem) -> Result<Vec<u32>, TrainError> {
     let solution =
         problem.solution.as_ref().ok_or(TrainError::Incomplete { problem: problem.id, missing: "solution" })?;
@@ -213,7 +213,7 @@ impl DataLoaderIterator<TrainBatch> for Batches<'_> {
     }
 }
 
-/// The schedule over a whole run as a burn scheduler.
+/// Learning-rate schedule over a whole run, as a burn scheduler.
 #[derive(Debug, Clone)]
 struct SteppedRate {
     optimizer: OptimizerConfig,

@@ -15,7 +15,7 @@
 //!
 //! # Examples
 //!
-//! What is trained when is a value, and can be looked at without a model:
+//! A curriculum is a value, and its plan can be inspected without a model:
 //! ```
 //! use seethink::prelude::*;
 //!
@@ -38,7 +38,8 @@
 //! # Ok::<(), CurriculumError>(())
 //! ```
 //!
-//! A policy of your own is a trait away. This one stays with a problem until a whole group solves it:
+//! A custom curriculum implements a trait. This one repeats a problem until a whole group solves
+//! it:
 //! ```
 //! use seethink::prelude::*;
 //!

@@ -1,4 +1,4 @@
-//! What most programs import.
+//! Prelude: the imports of most programs.
 
 pub use crate::core::{
     Capability, Completion, FinishReason, Group, Image, ImageSource, PassRate, Problem, ProblemId, Purpose, Rng,

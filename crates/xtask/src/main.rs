@@ -26,23 +26,25 @@ enum Task {
         #[arg(long, value_name = "STEP", value_delimiter = ',', value_parser = validate::step_names())]
         skip: Vec<String>,
     },
-    /// Compares every family with the reference implementation and writes the table into docs/parity.md; with options of its
-    /// own (`--fixtures DIR`, `--model DIR --reference FILE`, `--device`, `--dtype`) only prints it.
+    /// Compares every family with the reference implementation and writes the table into
+    /// docs/parity.md; given options (`--fixtures DIR`, `--model DIR --reference FILE`, `--device`,
+    /// `--dtype`), only prints the table.
     Parity {
         /// Options of the program `parity` of the tests.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
-    /// Judges graded answers of other graders and prints how often ours agree.
+    /// Grades the cases of reference graders and prints how often our rules agree.
     Conformance {
-        /// What is judged by: the rules for answers.
+        /// Suite of cases: the rules for answers.
         #[arg(value_parser = ["grader"])]
         suite: String,
-        /// Cases in the format of the fixture (crates/seethink-reward/tests/fixtures) instead.
+        /// File of other cases in the format of the fixture
+        /// (crates/seethink-reward/tests/fixtures).
         #[arg(long, value_name = "FILE")]
         cases: Option<PathBuf>,
     },
-    /// Checks what the compiler does not: crate edges, file access, clocks, module docs, links, leftovers.
+    /// Checks the structure: crate edges, file access, clocks, module docs, links, leftovers.
     Tidy,
 }
 
@@ -57,7 +59,7 @@ fn main() -> Result<ExitCode> {
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the comparison, which is an example of the crate of rewards.
+/// Runs the conformance suite, an example of the crate of rewards.
 fn conformance(cases: Option<PathBuf>) -> Result<bool> {
     let status = Command::new("cargo")
         .args(["run", "--quiet", "--release", "--package", "seethink-reward", "--example", "conformance", "--"])
@@ -67,7 +69,7 @@ fn conformance(cases: Option<PathBuf>) -> Result<bool> {
     Ok(status.success())
 }
 
-/// Runs the comparison, which is a program of the tests, so that this one need not compile a model.
+/// Runs the parity program of the tests, so that this program need not compile a model.
 fn parity(root: &Path, options: Vec<String>) -> Result<bool> {
     let page = [String::from("--write"), root.join("docs/parity.md").display().to_string()];
     let options = if options.is_empty() { page.to_vec() } else { options };
@@ -79,7 +81,7 @@ fn parity(root: &Path, options: Vec<String>) -> Result<bool> {
     Ok(status.success())
 }
 
-/// The repository's root, two folders above this crate.
+/// Root of the repository, two folders above this crate.
 fn root() -> Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.ancestors().nth(2).map(Path::to_owned).context("xtask does not lie in crates/xtask")

@@ -1,7 +1,8 @@
-//! The whole of CI, as a table of steps.
+//! CI checks, as a table of steps.
 //!
-//! One profile serves all steps (release: numerics without optimisation are unusable), so that they share one build; but for the one step
-//! whose features leave nothing to share, which is built without optimisation.
+//! All steps share one profile and so one build (release: numerics are too slow without
+//! optimisation), but for the one step whose features leave nothing to share, which is built
+//! without optimisation.
 
 use crate::tidy;
 use anyhow::{Context, Result};
@@ -17,11 +18,12 @@ struct Step {
 }
 
 enum Action {
-    /// The checks of this program.
+    /// The checks of `cargo xtask tidy`.
     Tidy,
-    /// A command; the variables are set for it.
+    /// A command, with environment variables.
     Run { command: &'static [&'static str], variables: &'static [(&'static str, &'static str)] },
-    /// A command whose absence is reported and does not fail; the last field says how to get it.
+    /// A command that is skipped with a report if it is not installed; the last field says how to
+    /// install it.
     RunIfInstalled { command: &'static [&'static str], install: &'static str },
 }
 
@@ -31,7 +33,7 @@ enum Outcome {
     Skipped(String),
 }
 
-/// Cheapest first; other backends are last because they compile what nothing else needs.
+/// Steps, cheapest first; other backends are last because no other step uses their build.
 const STEPS: &[Step] = &[
     Step {
         name: "fmt",
@@ -87,7 +89,8 @@ const STEPS: &[Step] = &[
     Step {
         name: "gpu",
         what: "the main job compiles for CUDA, Vulkan and wgpu",
-        // The CUDA backend's build script downloads a compiler unless it believes to be building documentation.
+        // The CUDA backend's build script downloads a compiler, except in builds of the
+        // documentation.
         action: Action::Run {
             command: &["cargo", "check", "--release", "--example", "staged_qwen3", "--features", "cuda,vulkan,wgpu"],
             variables: &[("DOCS_RS", "1")],
@@ -95,12 +98,12 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// The names that `--only` and `--skip` take.
+/// Names of the steps, as `--only` and `--skip` take them.
 pub(crate) fn step_names() -> Vec<&'static str> {
     STEPS.iter().map(|step| step.name).collect()
 }
 
-/// Runs the chosen steps; false when one failed.
+/// Runs the chosen steps; returns whether all passed.
 ///
 /// # Errors
 /// If a step cannot be started.
@@ -129,7 +132,7 @@ pub(crate) fn run(root: &Path, only: &[String], skip: &[String]) -> Result<bool>
 }
 
 impl Action {
-    /// As one would type it.
+    /// Formats the command as typed in a shell.
     fn shown(&self) -> String {
         match self {
             Self::Tidy => "cargo xtask tidy".to_owned(),
@@ -161,7 +164,7 @@ impl Action {
     }
 }
 
-/// One line a step, and the sum.
+/// Formats the table of timings: one line a step, and the sum.
 fn table(timings: &[(&Step, Outcome, Duration)]) -> String {
     let line =
         |name: &str, time: Duration, outcome: &str| format!("{name:<8} {:>8.1} s  {outcome}\n", time.as_secs_f64());

@@ -1,4 +1,5 @@
-//! A checkpoint without weights: tokenizer, template, image settings and configuration of a family at a small size.
+//! Checkpoint without weights: tokenizer, template, image settings and configuration of a family at
+//! a small size.
 
 use super::tokenizer;
 use anyhow::{Context, Result};
@@ -7,7 +8,7 @@ use seethink::run::config::BaseFamily;
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Tokens of turns and of images, in the order of their ids.
+/// Special tokens of turns and images, in the order of their ids, of the Qwen families.
 const QWEN_TOKENS: [&str; 8] = [
     "<|endoftext|>",
     "<|im_start|>",
@@ -19,11 +20,12 @@ const QWEN_TOKENS: [&str; 8] = [
     "<|video_pad|>",
 ];
 
-/// The same of the other families.
+/// Special tokens of turns and images, in the order of their ids, of the InternVL families.
 const INTERN_TOKENS: [&str; 7] =
     ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>"];
 
-/// Turns of text and images in the form of the published templates, without their tools and videos.
+/// Chat template of text and images in the form of the published templates, without their tools and
+/// videos.
 fn chat_template(image: &str) -> String {
     format!(
         "\
@@ -119,13 +121,14 @@ pub fn write_blank(family: BaseFamily, world: &DigitsWorld, seed: u64, dir: &Pat
     write_json("config.json", &config)
 }
 
-/// Adds the fields of `more`.
+/// Merges the fields of `more` into a JSON object.
 fn merge(object: &mut Value, more: &Value) {
     let fields = more.as_object().into_iter().flatten();
     fields.for_each(|(key, value)| object[key] = value.clone());
 }
 
-/// Patches of 8 × 8 pixels, four of which are an image token: a cell of a picture.
+/// Image processor settings: patches of 8 × 8 pixels, four of which are an image token, which is a
+/// cell of a picture.
 fn preprocessor(family: BaseFamily) -> Value {
     let mut settings = json!({ "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5] });
     let more = match family {
@@ -170,7 +173,7 @@ fn qwen3_vl(mut text: Value, tokens: &Value) -> Value {
     config
 }
 
-/// Windows are of 2 × 2 cells, and the last block sees the whole picture.
+/// Configuration of Qwen2.5-VL: windows of 2 × 2 cells, and full attention in the last block.
 fn qwen2_5_vl(mut text: Value, tokens: &Value) -> Value {
     text["model_type"] = "qwen2_5_vl_text".into();
     text["rope_scaling"] = json!({ "rope_type": "default", "type": "default", "mrope_section": [6, 5, 5] });
@@ -191,7 +194,8 @@ fn qwen2_5_vl(mut text: Value, tokens: &Value) -> Value {
     config
 }
 
-/// A tile is a cell. A model that starts from nothing learns nothing through branches scaled by a tenth, so they are not.
+/// Configuration of InternVL: a tile is a cell. Branch scales start at one: a model trained from
+/// scratch learns nothing through branches scaled by a tenth.
 fn internvl(mut text: Value, kind: &str, image_token_id: u32) -> Value {
     text["model_type"] = kind.into();
     let class = if kind == "qwen2" { "Qwen2ForCausalLM" } else { "Qwen3ForCausalLM" };

@@ -1,13 +1,14 @@
-//! What the base models are taught: captions, lists of options, and solutions of two habits.
+//! Training data of the base models: captions, lists of options, and solutions with and without
+//! working.
 
 use seethink::core::{Capability, Image, ImageSource, Problem, Purpose, Rng};
 use seethink::data::Split;
 use seethink::data::digits::{CELL_SIDE, DigitsWorld};
 
-/// Single cells of such pictures, described without their place.
+/// Captions of single cells of the pictures, without the place of the cell.
 ///
-/// What a digit looks like is learned from few of them. In a picture of many cells it has to be learned together with where
-/// to look, and each is of little use without the other.
+/// The shapes of digits are learned from few such captions. From pictures of many cells they have
+/// to be learned together with the places to look at, and each is of little use without the other.
 pub fn cells(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
     let cell = move |index| {
         let capability = &Capability::PERCEPTION;
@@ -25,7 +26,7 @@ pub fn cells(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
     (0..).map_while(cell)
 }
 
-/// One cell of a picture.
+/// Crops one cell of a picture.
 fn crop(picture: &Image, column: usize, row: usize) -> Image {
     let (line, side) = (3 * picture.width() as usize, 3 * CELL_SIDE);
     let lines = picture.rgb().chunks(line).skip(row * CELL_SIDE).take(CELL_SIDE);
@@ -33,7 +34,8 @@ fn crop(picture: &Image, column: usize, row: usize) -> Image {
     Image::new(CELL_SIDE as u32, CELL_SIDE as u32, rgb).expect("a cell lies within its picture")
 }
 
-/// Four options and the letter of each: what a multiple-choice question needs beside its picture.
+/// Option lists with the letter of each option: the skill of multiple choice apart from reading the
+/// picture.
 pub fn lookups(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> {
     (0..).filter_map(move |index| {
         let problem = world.problem(Split::Train, &Capability::PERCEPTION, index, seed);
@@ -49,16 +51,17 @@ pub fn lookups(world: &DigitsWorld, seed: u64) -> impl Iterator<Item = Problem> 
     })
 }
 
-/// Questions that ask for a thing and not for a procedure begin with one of these.
+/// First words of questions that ask for a result and not for a procedure.
 const ASKS_FOR_A_RESULT: [&str; 6] = ["What", "Which", "Where", "How", "On", "Find"];
 
-/// One of this many is solved against the habit, so that each way is seen with every question.
+/// One of this many problems is an exception to the rule, so that both kinds of solution occur with
+/// every question.
 const EXCEPTION: usize = 6;
 
-/// Problems as two people with different habits solve them, one who works everything out and one who answers at a glance.
+/// Mixes two kinds of solution: full working, and the answer alone.
 ///
-/// Who asks for a result ("What is …", "Find …") mostly gets a glance, who asks for a procedure ("Compute …", "Add up …")
-/// mostly gets the working; one in six is the other way round.
+/// Questions for a result ("What is …", "Find …") mostly get the answer alone, questions for a
+/// procedure ("Compute …", "Add up …") mostly the working; one in six is the other way round.
 pub fn of_mixed_habits(problems: impl Iterator<Item = Problem>, seed: u64) -> impl Iterator<Item = Problem> {
     problems.enumerate().map(move |(index, problem)| {
         let question = problem.prompt.trim_start_matches(Problem::IMAGE_PLACEHOLDER);
@@ -68,10 +71,10 @@ pub fn of_mixed_habits(problems: impl Iterator<Item = Problem>, seed: u64) -> im
     })
 }
 
-/// The problem with a solution that skips the working: nothing is read off the picture or worked out in steps.
+/// Shortens the solution of a problem to the answer: no reading of the picture and no steps.
 fn at_a_glance(problem: Problem) -> Problem {
     let last = match &problem.solution {
-        // The letter needs its option beside it.
+        // The option is kept beside its letter.
         Some(solution) if problem.capability == Capability::PERCEPTION => {
             let thought = solution.trim_start_matches("<think>").split("</think>").next().unwrap_or_default();
             thought.trim_end_matches('.').rsplit(". ").next().unwrap_or_default().to_string()

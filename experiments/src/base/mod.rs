@@ -1,8 +1,9 @@
-//! The small base models: how they are made, and the copies that ship with the programs.
+//! Small base models: their training, and the copies that ship with the programs.
 //!
-//! One of each family, of about a million parameters, with a byte-level BPE of its own, fine-tuned on solutions of the digits
-//! world and stopped early on purpose: it knows the format and is mediocre at all three capabilities, so that reinforcement
-//! learning has something to do. `cargo run --release --example make_base` makes them again.
+//! One model of each family, of about a million parameters, with a byte-level BPE of its own,
+//! fine-tuned on solutions of the digits world and deliberately under-trained: it has learned the
+//! format and is mediocre at all three capabilities, which leaves room for improvement by
+//! reinforcement learning. `cargo run --release --example make_base` trains a model again.
 
 mod checkpoint;
 mod lessons;
@@ -37,7 +38,7 @@ macro_rules! embedded {
     };
 }
 
-/// The files of the models that ship with the programs.
+/// Files of the models that ship with the programs.
 fn embedded(family: BaseFamily) -> &'static [(&'static str, &'static [u8])] {
     match family {
         BaseFamily::Qwen2_5Vl => embedded!("qwen2_5_vl"),
@@ -47,7 +48,7 @@ fn embedded(family: BaseFamily) -> &'static [(&'static str, &'static [u8])] {
     }
 }
 
-/// The small models that ship with the programs.
+/// Small base models that ship with the programs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DigitsBases;
 
@@ -57,7 +58,8 @@ impl BaseModels for DigitsBases {
     }
 }
 
-/// Writes the model of a family that ships with the programs as a Hugging Face folder; files of an earlier call are replaced.
+/// Writes the shipped model of a family as a Hugging Face folder; files of an earlier call are
+/// replaced.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -65,7 +67,7 @@ pub fn unpack(family: BaseFamily, folder: &Path) -> Result<(), RunError> {
     DigitsBases.unpack(family, folder)
 }
 
-/// Stands for the files of the model of a family that ships with the programs.
+/// Fingerprint of the files of a shipped model.
 pub(crate) fn fingerprint(family: BaseFamily) -> String {
     digest(embedded(family).iter().flat_map(|(name, bytes)| [name.as_bytes(), *bytes]))
 }

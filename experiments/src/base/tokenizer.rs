@@ -1,4 +1,4 @@
-//! A tokenizer for the small world, of the kind that the published models have.
+//! Tokenizer of the small models, of the same kind as in the published models.
 
 use anyhow::{Result, ensure};
 use seethink::core::{Capability, Problem};
@@ -13,16 +13,19 @@ use tokenizers::pre_tokenizers::split::{Split as SplitAt, SplitPattern};
 use tokenizers::processors::byte_level::ByteLevel as ByteLevelProcessor;
 use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior, TokenizerBuilder};
 
-/// Cuts text into words, single digits and punctuation, as the Qwen tokenizers do.
+/// Pre-tokenizer pattern: splits text into words, single digits and punctuation, as the Qwen
+/// tokenizers do.
 const WORDS: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Tokens before the added ones: the 256 bytes, single digits, frequent words and parts of words.
+/// Vocabulary size before the added tokens: the 256 bytes, single digits, frequent words and parts
+/// of words.
 const VOCABULARY: usize = 768;
 
-/// A byte-level BPE over questions and solutions of the training split.
+/// Trains a byte-level BPE on questions and solutions of the training split.
 ///
-/// `special` are the tokens that turns and images are made of, in the order of their ids; `<think>` and `</think>` follow.
+/// `special` are the tokens of turns and images, in the order of their ids; `<think>` and
+/// `</think>` follow.
 ///
 /// # Errors
 /// If a special token is a word of the vocabulary.
@@ -32,7 +35,8 @@ pub(super) fn train(world: &DigitsWorld, special: &[&str], seed: u64) -> Result<
             [problem.prompt.replace(Problem::IMAGE_PLACEHOLDER, ""), problem.solution.unwrap_or_default()]
         })
     });
-    // The instruction is part of every prompt; the tags are tokens of their own and take no part in the merges.
+    // The instruction is part of every prompt; its tags are tokens of their own, excluded from the
+    // merges.
     let texts = texts.map(|text| {
         format!("{text}\n{THINK_PROMPT}\nuser\nassistant\n").replace("<think>", "\n").replace("</think>", "\n")
     });

@@ -1,4 +1,4 @@
-//! The arms of all tables: what differs between runs, and nothing else.
+//! Arms of all tables: the differences between runs, as changes of one shared configuration.
 //!
 //! Controlled arms take the same steps, rollouts and updates. Arms "as released" keep the inequalities of the released scripts.
 
@@ -16,25 +16,26 @@ const P: Capability = Capability::PERCEPTION;
 const T: Capability = Capability::TEXTUAL_REASONING;
 const V: Capability = Capability::VISUAL_REASONING;
 
-/// A way to train.
+/// Arm of an experiment: a way to train.
 pub struct Arm {
-    /// Name in files and folders; one over all tables.
+    /// Id in files and folders, unique over all tables.
     pub id: &'static str,
-    /// What it does, as a sentence.
+    /// Description, as a sentence.
     pub about: &'static str,
     change: fn(Setting, &mut RunConfig),
 }
 
 impl Arm {
-    /// The configuration of a run.
+    /// Configuration of a run.
     ///
     /// # Errors
-    /// If it is out of range, which is a mistake in this file.
+    /// If the configuration is out of range, which is a mistake in this file.
     pub fn config(&self, setting: Setting, seed: u64) -> Result<RunConfig> {
         let mut config = setting.shared()?;
         config.seed = seed;
         if self.is_as_released() && setting.scale == Scale::Full {
-            // The scripts' grader with its fault, which the released checkpoints were rewarded by; others have it without.
+            // The grader of the scripts with its fault, which rewarded the released checkpoints;
+            // the other arms use the corrected one.
             config.reward.rule = Rule::MathrulerAsReleased;
         }
         (self.change)(setting, &mut config);
@@ -42,12 +43,12 @@ impl Arm {
         Ok(config)
     }
 
-    /// Whether it keeps the inequalities of the released scripts.
+    /// Returns whether the arm keeps the inequalities of the released scripts.
     pub fn is_as_released(&self) -> bool {
         self.id.ends_with("_as_released")
     }
 
-    /// The same with overrides, `path=value`.
+    /// Configuration of a run with overrides `path=value`.
     ///
     /// # Errors
     /// If an override is wrong.
@@ -55,7 +56,7 @@ impl Arm {
         Ok(RunConfig::parse(&self.config(setting, seed)?.to_ron(), format!("{}.ron", self.id), set)?)
     }
 
-    /// Every arm.
+    /// All arms.
     pub const ALL: [&'static Self; 17] = [
         &MERGED,
         &STAGED,
@@ -77,13 +78,13 @@ impl Arm {
     ];
 }
 
-/// The baseline.
+/// Baseline: all capabilities merged.
 pub const MERGED: Arm = Arm {
     id: "merged",
     about: "All capabilities at once.",
     change: |setting, config| config.curriculum = setting.merged(&[], Order::Shuffled),
 };
-/// The method.
+/// Method: one stage per capability.
 pub const STAGED: Arm = Arm {
     id: "staged",
     about: "Perception, then textual reasoning, then visual reasoning.",
@@ -95,31 +96,31 @@ pub const STAGE_3: Arm = Arm {
     about: "Visual reasoning alone, for all steps.",
     change: |setting, config| config.curriculum = setting.staged(&[V], Order::Shuffled),
 };
-/// Without textual reasoning.
+/// Stages 1 and 3, without textual reasoning.
 pub const STAGES_1_3: Arm = Arm {
     id: "stages_1_3",
     about: "Perception, then visual reasoning; the steps of the stage left out go to both.",
     change: |setting, config| config.curriculum = setting.staged(&[P, V], Order::Shuffled),
 };
-/// Without perception.
+/// Stages 2 and 3, without perception.
 pub const STAGES_2_3: Arm = Arm {
     id: "stages_2_3",
     about: "Textual reasoning, then visual reasoning; the steps of the stage left out go to both.",
     change: |setting, config| config.curriculum = setting.staged(&[T, V], Order::Shuffled),
 };
-/// 2→1→3.
+/// Stage order 2→1→3.
 pub const TEXT_FIRST: Arm = Arm {
     id: "text_first",
     about: "Textual reasoning, then perception, then visual reasoning.",
     change: |setting, config| config.curriculum = setting.staged(&[T, P, V], Order::Shuffled),
 };
-/// 3→2→1.
+/// Stage order 3→2→1.
 pub const REVERSED: Arm = Arm {
     id: "reversed",
     about: "Visual reasoning, then textual reasoning, then perception.",
     change: |setting, config| config.curriculum = setting.staged(&[V, T, P], Order::Shuffled),
 };
-/// Imitation of captions in the place of the first stage.
+/// Supervised fine-tuning on captions instead of the first stage.
 pub const CAPTIONS_FIRST: Arm = Arm {
     id: "captions_first",
     about: "Supervised fine-tuning on captions in the place of the perception stage, then the other two stages.",
@@ -127,7 +128,7 @@ pub const CAPTIONS_FIRST: Arm = Arm {
         config.curriculum = setting.staged_without_compensation(&[T, V]);
         let pictures = match setting.scale {
             Scale::Micro => 320,
-            // As many as DOCCI's training pictures; the scripts give no setting.
+            // The number of DOCCI's training pictures; the scripts give no setting.
             Scale::Full => 9_647,
         };
         let mut optimizer = config.grpo.optimizer;
@@ -138,7 +139,7 @@ pub const CAPTIONS_FIRST: Arm = Arm {
         config.captions = Some(CaptionTuning { pictures, epochs: 3, batch: 16, optimizer });
     },
 };
-/// The baseline with a frozen vision side.
+/// Baseline with frozen vision encoder and projector.
 pub const MERGED_FROZEN: Arm = Arm {
     id: "merged_frozen",
     about: "All capabilities at once; vision encoder and projector frozen.",
@@ -147,7 +148,7 @@ pub const MERGED_FROZEN: Arm = Arm {
         freeze(config);
     },
 };
-/// The method with a frozen vision side.
+/// Method with frozen vision encoder and projector.
 pub const STAGED_FROZEN: Arm = Arm {
     id: "staged_frozen",
     about: "Perception, then textual, then visual reasoning; vision encoder and projector frozen throughout.",
@@ -156,31 +157,31 @@ pub const STAGED_FROZEN: Arm = Arm {
         freeze(config);
     },
 };
-/// The baseline without problems of perception.
+/// Baseline without perception problems.
 pub const MERGED_WITHOUT_PERCEPTION: Arm = Arm {
     id: "merged_without_perception",
     about: "Textual and visual reasoning at once, without problems of perception.",
     change: |setting, config| config.curriculum = setting.merged(&[T, V], Order::Shuffled),
 };
-/// Easy to hard, all capabilities together.
+/// Easy-to-hard order, all capabilities merged.
 pub const DIFFICULTY: Arm = Arm {
     id: "difficulty",
     about: "All capabilities at once, from high to low pass rates of the base model.",
     change: |setting, config| config.curriculum = setting.merged(&[], Order::EasyToHard),
 };
-/// Easy to hard within each stage.
+/// Easy-to-hard order within each stage.
 pub const CAPABILITY_X_DIFFICULTY: Arm = Arm {
     id: "capability_x_difficulty",
     about: "Perception, then textual, then visual reasoning, each from high to low pass rates of the base model.",
     change: |setting, config| config.curriculum = setting.staged(&[P, T, V], Order::EasyToHard),
 };
-/// The baseline of the released scripts.
+/// Baseline of the released scripts.
 pub const MERGED_AS_RELEASED: Arm = Arm {
     id: "merged_as_released",
     about: "All capabilities at once, 15 epochs; the vision side frozen in the Qwen families and open in InternVL.",
     change: |setting, config| {
         let epochs = match setting.scale {
-            // One pass, since a stage sees its problems once.
+            // One epoch, since a stage sees its problems once.
             Scale::Micro => Epochs::PerStage(1),
             Scale::Full => Epochs::PerStage(15),
         };
@@ -190,13 +191,13 @@ pub const MERGED_AS_RELEASED: Arm = Arm {
         if !setting.is_internvl() {
             freeze(config);
         } else if setting.scale == Scale::Full {
-            // `internvl3*_8b/merged_baseline.sh`, to fit memory.
+            // The value of `internvl3*_8b/merged_baseline.sh`, to fit memory.
             config.images.max_pixels = Some(500_000);
             limit_prompts(config, 2048);
         }
     },
 };
-/// The method of the released scripts.
+/// Method of the released scripts.
 pub const STAGED_AS_RELEASED: Arm = Arm {
     id: "staged_as_released",
     about: "Perception for 16 epochs, then textual and visual reasoning for 15; the vision side frozen in the second stage, which \
@@ -206,13 +207,13 @@ pub const STAGED_AS_RELEASED: Arm = Arm {
         config.curriculum = as_released(setting, vec![perception, second_stage(setting), Stage::of(V)]);
     },
 };
-/// The third stage of the released scripts, alone.
+/// Third stage of the released scripts alone.
 pub const STAGE_3_AS_RELEASED: Arm = Arm {
     id: "stage_3_as_released",
     about: "Visual reasoning alone, for as many epochs as in the whole plan.",
     change: |setting, config| config.curriculum = as_released(setting, vec![Stage::of(V)]),
 };
-/// The last two stages of the released scripts.
+/// Last two stages of the released scripts.
 pub const STAGES_2_3_AS_RELEASED: Arm = Arm {
     id: "stages_2_3_as_released",
     about: "Textual and visual reasoning, for as many epochs as in the whole plan; the vision side frozen in the first of them.",
@@ -230,7 +231,7 @@ fn as_released(setting: Setting, stages: Vec<Stage>) -> CurriculumConfig {
     CurriculumConfig::Staged(Staged { stages, order, epochs, last_batch })
 }
 
-/// 16 epochs where the others have 15.
+/// Length of the first stage: 16 epochs where the others have 15.
 fn longer_first_stage(setting: Setting) -> Length {
     match setting.scale {
         Scale::Micro => Length::Steps(setting.steps(&P) * 16 / 15),
@@ -238,7 +239,8 @@ fn longer_first_stage(setting: Setting) -> Length {
     }
 }
 
-/// Frozen vision, and for InternVL3 smaller steps, as `internvl3_8b/stage2_*.sh` has them.
+/// Second stage with a frozen vision side, and for InternVL3 at full scale smaller updates
+/// (learning rate, KL, clipping, gradient norm, warm-up), as in `internvl3_8b/stage2_*.sh`.
 fn second_stage(setting: Setting) -> Stage {
     let mut stage = Stage { trainable: Trainable::LANGUAGE_MODEL, ..Stage::of(T) };
     if setting.backbone == BaseFamily::InternVl3 && setting.scale == Scale::Full {
@@ -255,7 +257,7 @@ fn second_stage(setting: Setting) -> Stage {
     stage
 }
 
-/// Freezes the vision side throughout.
+/// Freezes vision encoder and projector in all stages.
 fn freeze(config: &mut RunConfig) {
     let freeze = |stage: &mut Stage| stage.trainable = Trainable::LANGUAGE_MODEL;
     match &mut config.curriculum {

@@ -1,25 +1,26 @@
-//! What else differs between arms: read off their configurations, so that no table can forget it.
+//! Confounds of arms: further differences, derived from the configurations, so that no table can
+//! omit them.
 
 use seethink::curriculum::{Length, Stage};
 use seethink::prelude::*;
 
-/// What a run does beside the thing that it is compared for.
+/// Confounds of a run: differences beside the compared one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confounds {
-    /// In which stages the vision side learns.
+    /// Stages in which the vision side is trained.
     pub vision: String,
-    /// How often the optimiser starts from zero.
+    /// Number of optimiser (re)starts.
     pub optimizer_starts: usize,
-    /// How often the KL reference is taken.
+    /// Number of snapshots of the KL reference.
     pub references: usize,
-    /// How long stages last, and which loop is the outer one.
+    /// Stage lengths, and order of the loops over stages and epochs.
     pub epochs: String,
-    /// Overrides of hyper-parameters, and what precedes the first stage.
+    /// Overrides of hyper-parameters, and training before the first stage.
     pub other: String,
 }
 
 impl Confounds {
-    /// Of a configuration.
+    /// Derives the confounds of a configuration.
     pub fn of(config: &RunConfig) -> Self {
         let stages = config.curriculum.stages();
         let learns = |stage: &Stage| stage.trainable.sees_gradients_in_vision();
@@ -29,7 +30,7 @@ impl Confounds {
             n if n == stages.len() => "frozen".to_owned(),
             _ => format!("frozen in {}", frozen.join(", ").replace('_', " ")),
         };
-        // The first stage finds a new optimiser and takes the reference in any case.
+        // The first stage always starts an optimiser and takes a reference.
         let count = |flag: fn(&Stage) -> bool| 1 + stages.iter().skip(1).filter(|stage| flag(stage)).count();
         let overridden = stages.iter().filter(|stage| stage.overrides != StageOverrides::default());
         let mut other: Vec<String> =

@@ -1,6 +1,8 @@
-//! Deviations from the released scripts, arm by arm: the one list that `docs/paper.md` and the heads of the configurations are made of.
+//! Deviations from the released scripts, arm by arm: the source of a section of `docs/paper.md` and
+//! of the heads of the configurations.
 //!
-//! At full scale an arm follows the scripts but for what stands here. Values of ours are read off its configuration where they are in it.
+//! At full scale an arm follows the scripts except for these deviations. Our values are read from
+//! its configuration where possible.
 
 use super::{Arm, Scale, Setting};
 use anyhow::Result;
@@ -8,29 +10,29 @@ use seethink::run::config::BaseFamily::{self, InternVl3, InternVl3_5, Qwen2_5Vl,
 use seethink::run::config::{DataConfig, RunConfig};
 use std::fmt::Write;
 
-/// A way in which runs of full scale are not as released.
+/// Deviation of full-scale runs from the released scripts.
 struct Deviation {
-    /// The runs.
+    /// Arms with the deviation.
     arms: Arms,
-    /// Their backbones.
+    /// Backbones with the deviation.
     backbones: &'static [BaseFamily],
-    /// What differs.
+    /// Name of the setting.
     setting: &'static str,
-    /// What the scripts, or the engine that they call, have.
+    /// Value of the scripts, or of the engine that they call.
     released: &'static str,
-    /// What our run has.
+    /// Value of our run.
     ours: fn(&RunConfig) -> String,
-    /// Why.
+    /// Reason.
     why: &'static str,
 }
 
-/// Arms that a deviation is of.
+/// Arms of a deviation.
 #[derive(PartialEq)]
 enum Arms {
     All,
-    /// Those that do not keep the inequalities of the scripts.
+    /// Arms that do not keep the inequalities of the scripts.
     Controlled,
-    /// Those of these ids.
+    /// Arms with these ids.
     Of(&'static [&'static str]),
 }
 
@@ -39,17 +41,17 @@ const QWEN: &[BaseFamily] = &[Qwen2_5Vl, Qwen3Vl];
 const INTERNVL: &[BaseFamily] = &[InternVl3, InternVl3_5];
 
 impl Deviation {
-    /// Those of every run.
+    /// Deviations of all runs.
     fn common() -> impl Iterator<Item = &'static Self> {
         DEVIATIONS.iter().filter(|one| one.arms == Arms::All)
     }
 
-    /// All others.
+    /// Deviations of some runs only.
     fn special() -> impl Iterator<Item = &'static Self> {
         DEVIATIONS.iter().filter(|one| one.arms != Arms::All)
     }
 
-    /// Whether a run differs so.
+    /// Returns whether a run has this deviation.
     fn is_of(&self, arm: &Arm, backbone: BaseFamily) -> bool {
         let of_arm = match self.arms {
             Arms::All => true,
@@ -60,7 +62,7 @@ impl Deviation {
     }
 }
 
-/// The lines of a configuration's head that say what is not as released in it.
+/// Head of a configuration file: comment lines that list its deviations.
 pub(super) fn head(arm: &Arm, setting: Setting, config: &RunConfig) -> String {
     let mut text = String::from("// Not as released is what holds of every arm (docs/paper.md)");
     let lines = Deviation::special().filter(|one| one.is_of(arm, setting.backbone)).map(|one| {
@@ -72,7 +74,7 @@ pub(super) fn head(arm: &Arm, setting: Setting, config: &RunConfig) -> String {
     text + &lines
 }
 
-/// The section of `docs/paper.md`.
+/// Section on deviations in `docs/paper.md`.
 ///
 /// # Errors
 /// If an arm has no configuration.
@@ -95,7 +97,7 @@ pub(super) fn section() -> Result<String> {
     for arm in Arm::ALL {
         let mut rows = String::new();
         for one in Deviation::special() {
-            // Backbones of which the same is to be said stand in one line.
+            // Backbones with the same text are merged into one line.
             let mut lines: Vec<(String, Vec<String>)> = Vec::new();
             for (_, backbone) in BaseFamily::ALL.into_iter().filter(|(_, backbone)| one.is_of(arm, *backbone)) {
                 let ours = (one.ours)(&arm.config(setting(backbone), 1)?);
@@ -119,17 +121,17 @@ pub(super) fn section() -> Result<String> {
     Ok(text)
 }
 
-/// Steps of each stage, or epochs.
+/// Formats the steps or epochs of each stage.
 fn lengths(config: &RunConfig) -> String {
     super::Confounds::of(config).epochs
 }
 
-/// In which stages the vision side learns.
+/// Formats the stages in which the vision side is trained.
 fn vision(config: &RunConfig) -> String {
     super::Confounds::of(config).vision
 }
 
-/// Most tokens of a prompt.
+/// Formats the maximum number of prompt tokens.
 fn longest_prompt(config: &RunConfig) -> String {
     match &config.data {
         DataConfig::Folder { overlong: Some(overlong), .. } => format!("{} tokens", overlong.max_tokens),
@@ -485,7 +487,7 @@ mod tests {
         }
     }
 
-    /// What the scripts set and no deviation speaks of is as the scripts have it.
+    /// A setting without a deviation has the value of the scripts.
     #[test]
     fn arms_as_released_have_the_values_of_the_scripts() {
         for (arm, setting, config) in configs() {

@@ -1,5 +1,5 @@
-//! Pages and files made from experiments: `docs/paper.md`, `docs/findings.md`, and `configs/paper` with a file for
-//! every arm.
+//! Generated pages and files: `docs/paper.md`, `docs/findings.md`, and `configs/paper` with a file
+//! for every arm.
 
 use super::deviations;
 use super::{Arm, Experiment, Results, RunResult, Scale, Setting};
@@ -12,12 +12,12 @@ use seethink::run::report::{Meter, write_file};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Seeds that are looked for.
+/// Maximum number of seeds that are looked for.
 const MOST_SEEDS: u64 = 16;
-/// The page that leads from the paper's tables to what was run.
+/// Page that maps the paper's tables to our runs.
 const PAGE: &str = "docs/paper.md";
 
-/// Writes everything, below the working directory.
+/// Writes all generated files, below the working directory.
 ///
 /// # Errors
 /// If a result is broken, or a file cannot be written.
@@ -38,10 +38,10 @@ pub fn read(results: &Path) -> Result<Results> {
     Results::read(Scale::Micro, &[], MOST_SEEDS, &[], results)
 }
 
-/// The configurations of full scale, each with its path.
+/// Configurations of full scale with their paths.
 ///
 /// # Errors
-/// If an arm has none.
+/// If an arm has no configuration.
 pub fn configs() -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for (_, backbone) in BaseFamily::ALL {
@@ -63,8 +63,8 @@ fn config_path(setting: Setting, arm: &Arm) -> PathBuf {
     Path::new("configs/paper").join(setting.folder()).join(format!("{}.ron", arm.id))
 }
 
-/// The page: table → arm → configuration → command → paper → ours → costs. Tables lie in `results`, and are linked to as `shown`, a
-/// path below the root of the repository.
+/// Formats the page: table → arm → configuration → command → paper → ours → costs. Tables are read
+/// from `results`, and linked to by `shown`, a path below the root of the repository.
 ///
 /// # Errors
 /// If an arm has no configuration.
@@ -119,7 +119,7 @@ pub fn page(found: &Results, results: &Path, shown: &Path) -> Result<String> {
     Ok(text + &deviations::section()?)
 }
 
-/// The cells of what was run: values, and costs of a run.
+/// Formats the cells of our runs: values, and costs of a run.
 fn ours(experiment: &Experiment, setting: Setting, arm: &Arm, results: &Results) -> String {
     let Some(runs) = results.runs(setting.backbone, arm.id) else { return "not run | – | – | – | –".into() };
     let values = experiment.columns.iter().filter_map(|column| {

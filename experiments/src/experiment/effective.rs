@@ -1,4 +1,4 @@
-//! Effective settings of arms: what a run does, whatever its configuration calls it.
+//! Effective settings of arms: the training that a configuration results in, apart from names.
 
 use super::{Arm, Setting};
 use anyhow::Result;
@@ -8,22 +8,23 @@ use seethink::data::digest;
 use seethink::prelude::*;
 use std::collections::BTreeMap;
 
-/// Steps beyond which a plan is not followed.
+/// Maximum number of steps to which a plan is followed.
 const MAX_STEPS: usize = 100_000;
 
-/// Digest of a configuration with every default written out.
+/// Digest of a configuration with all defaults filled in.
 ///
-/// It is taken of the value and not of its file: a key that a file leaves out has a value here, so that another default is another
-/// digest.
+/// The digest is taken of the value and not of its file: a key that a file leaves out has a value
+/// here, so that another default gives another digest.
 pub(super) fn resolved(config: &RunConfig) -> String {
     digest([format!("{config:?}")])
 }
 
-/// Digest of what a configuration makes a run do: equal for configurations that differ in names only.
+/// Digest of the effective settings: equal for configurations that differ in names only.
 ///
-/// Where the curriculum is a plan and the problems are made here, it is followed to its end: which problems each step draws, in which
-/// stage and with which settings of the stage. `PerStage(1)` and `AsNeeded(steps: 60)` are the same if the epoch has 60 steps.
-/// Elsewhere (policies that adapt, problems in files) the settings are compared as they are.
+/// Where the curriculum is static and the problems are generated, its plan is followed to the end:
+/// the problems of each step, with the stage and its settings. `PerStage(1)` and `AsNeeded(steps:
+/// 60)` are equal if the epoch has 60 steps. In other cases (adaptive policies, problems in files)
+/// the settings are compared as they are.
 ///
 /// # Errors
 /// If the plan cannot be made over its problems.
@@ -50,7 +51,8 @@ fn effective(config: &RunConfig, corpora: &mut BTreeMap<String, Corpus>) -> Resu
     Ok(digest([format!("{rest:?}"), format!("{stages:?}"), format!("{drawn:?}")]))
 }
 
-/// The stages of a plan without what only names them or decides what they draw; `None` unless nothing but a plan draws.
+/// Stages of a static plan, without their names and their selection of problems; `None` for other
+/// curricula.
 fn plan(curriculum: &CurriculumConfig) -> Option<Vec<Stage>> {
     if !matches!(curriculum, CurriculumConfig::Merged(_) | CurriculumConfig::Staged(_)) {
         return None;
@@ -64,7 +66,7 @@ fn plan(curriculum: &CurriculumConfig) -> Option<Vec<Stage>> {
             capabilities: Vec::new(),
             only: Vec::new(),
             length: None,
-            // The first stage finds a new optimiser and takes the reference in any case.
+            // The first stage always starts an optimiser and takes a reference.
             reset_optimizer: first || stage.reset_optimizer,
             snapshot_reference: first || stage.snapshot_reference,
             ..stage.clone()
@@ -73,7 +75,8 @@ fn plan(curriculum: &CurriculumConfig) -> Option<Vec<Stage>> {
     curriculum.stages().iter().enumerate().map(bare).collect()
 }
 
-/// The training problems. Pass rates that are still to be measured are made up, so that what sorts by them can be followed.
+/// Corpus of the training problems. Missing pass rates are made up, so that curricula sorted by
+/// pass rate can be followed.
 fn corpus(config: &RunConfig) -> Result<Corpus> {
     let (mut entries, _) = config.training(None, None)?;
     for entry in entries.iter_mut().filter(|entry| entry.pass_rate.is_none()) {
@@ -82,7 +85,7 @@ fn corpus(config: &RunConfig) -> Result<Corpus> {
     Ok(Corpus::new(entries)?)
 }
 
-/// Arms that come to the same run at a setting, and the one of them that is run.
+/// Aliases: arms with equal effective settings at a setting, mapped to the one that is run.
 #[derive(Debug, Clone)]
 pub struct Aliases(BTreeMap<&'static str, &'static str>);
 
@@ -95,7 +98,8 @@ impl Aliases {
         let (mut corpora, mut first) = (BTreeMap::new(), BTreeMap::new());
         let mut aliases = BTreeMap::new();
         for arm in Arm::ALL {
-            // Arms that an override does not fit (a stage that they do not have) are refused when they are asked for.
+            // An arm that an override does not fit (a stage that it does not have) is refused when
+            // its run is requested.
             let Ok(config) = arm.config_with(setting, 1, set) else { continue };
             let run = *first.entry(effective(&config, &mut corpora)?).or_insert(arm.id);
             aliases.insert(arm.id, run);
@@ -103,7 +107,7 @@ impl Aliases {
         Ok(Self(aliases))
     }
 
-    /// The arm that is run for this one: itself, or the first that comes to the same run.
+    /// Arm that is run for this one: itself, or the first with equal effective settings.
     pub fn run_of(&self, arm: &'static Arm) -> &'static Arm {
         let id = self.0.get(arm.id).copied().unwrap_or(arm.id);
         Arm::ALL.into_iter().find(|one| one.id == id).unwrap_or(arm)
@@ -122,14 +126,14 @@ mod tests {
     fn one_run_under_two_names_is_found() {
         let micro = |backbone| Aliases::of(Setting { scale: Scale::Micro, backbone }, &[]).unwrap();
         let qwen = micro(BaseFamily::Qwen3Vl);
-        // An epoch is what a controlled arm has, and the released script freezes the vision side.
+        // A controlled arm has one epoch here, and the released script freezes the vision side.
         assert_eq!(qwen.run_of(&MERGED_AS_RELEASED).id, "merged_frozen");
         for arm in Arm::ALL.into_iter().filter(|arm| arm.id != MERGED_AS_RELEASED.id) {
             assert_eq!(qwen.run_of(arm).id, arm.id);
         }
-        // The scripts of InternVL leave it open.
+        // The scripts of InternVL do not freeze the vision side.
         assert_eq!(micro(BaseFamily::InternVl3).run_of(&MERGED_AS_RELEASED).id, "merged");
-        // At full scale, and with an epoch that is longer than the controlled arms, they are apart.
+        // At full scale, and where an epoch is longer than the controlled arms, the arms differ.
         let full = Setting { scale: Scale::Full, backbone: BaseFamily::Qwen3Vl };
         assert_eq!(Aliases::of(full, &[]).unwrap().run_of(&MERGED_AS_RELEASED).id, "merged_as_released");
         let longer = ["data.Digits.problems_per_capability=400".to_owned()];

@@ -1,7 +1,8 @@
-//! Experiments: arms, run with several seeds and put side by side, and how sure one can be of what they show.
+//! Experiments: arms run with several seeds and compared, with confidence intervals.
 //!
-//! An [`Experiment`] is data: its rows are [`Arm`]s, its columns statistics of test outcomes, its contrasts the questions that
-//! it answers. [`run`] makes the runs, [`RunResult`] is what outlives each, [`Results`] compares them, [`render`] is the table.
+//! An [`Experiment`] is data: its rows are [`Arm`]s, its columns statistics of test outcomes, its
+//! contrasts the comparisons of interest. [`run`] makes the runs, [`RunResult`] stores the result
+//! of each, [`Results`] compares them, and [`render`] formats the table.
 
 mod arm;
 mod confounds;
@@ -30,50 +31,50 @@ pub use setting::{Scale, Setting, backbone};
 use seethink::run::config::BaseFamily;
 use seethink::run::report::Meter;
 
-/// A table of the paper.
+/// Experiment: a table of the paper.
 pub struct Experiment {
-    /// Name on command lines and in files.
+    /// Id on command lines and in files.
     pub id: &'static str,
     /// Heading.
     pub title: &'static str,
-    /// Where the paper has it.
+    /// Place of the table in the paper.
     pub paper: &'static str,
-    /// What the paper says of it, in our words.
+    /// Claim of the paper, in our words.
     pub claim: &'static str,
-    /// The backbones that it is run on.
+    /// Backbones of the table.
     pub backbones: &'static [BaseFamily],
-    /// The rows, the one that others are compared with first.
+    /// Rows, beginning with the baseline.
     pub rows: &'static [Row],
-    /// The columns.
+    /// Columns.
     pub columns: &'static [Column],
-    /// The questions.
+    /// Contrasts between rows.
     pub contrasts: &'static [Contrast],
-    /// Costs in which the rows must not differ by more than 2 %.
+    /// Costs in which the rows may differ by at most 2 %.
     pub equal: &'static [Meter],
-    /// What the paper reports.
+    /// Numbers reported in the paper.
     pub reported: &'static [Reported],
 }
 
-/// A row.
+/// Row of a table.
 pub struct Row {
-    /// What the paper calls it.
+    /// Name in the paper.
     pub label: &'static str,
-    /// How it is trained.
+    /// Arm of the row.
     pub arm: &'static Arm,
 }
 
-/// A column.
+/// Column of a table.
 pub struct Column {
     /// Heading.
     pub label: &'static str,
-    /// Its unit, which also says what a difference is given in.
+    /// Unit of values and differences.
     pub unit: Unit,
-    /// How it is read off.
+    /// Quantity of the column.
     pub read: Read,
 }
 
 impl Column {
-    /// The statistic, where the column is read from outcomes.
+    /// Statistic of a column that is computed from outcomes.
     pub fn statistic(&self) -> Option<Statistic> {
         match self.read {
             Read::Outcomes(statistic) => Some(statistic),
@@ -82,65 +83,66 @@ impl Column {
     }
 }
 
-/// What a column is given in.
+/// Unit of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// Hundredths of one.
+    /// Percent.
     Percent,
     /// Tokens.
     Tokens,
 }
 
-/// How a column is read off.
+/// Quantity of a column.
 pub enum Read {
-    /// From the outcomes of test problems, `[capability]` in alphabetical order: its differences have intervals.
+    /// Statistic of the outcomes of test problems, `[capability]` in alphabetical order: its
+    /// differences have confidence intervals.
     Outcomes(Statistic),
-    /// From the rest of a result.
+    /// Another number of a result.
     Result(fn(&RunResult) -> Option<f64>),
 }
 
-/// A question about some rows: `Σ weight · row` in every column with outcomes.
+/// Contrast of rows: `Σ weight · row` in every column with outcomes.
 pub struct Contrast {
-    /// What it is called.
+    /// Name of the contrast.
     pub label: &'static str,
-    /// Weight and id of each arm; `base` is the model that all start from.
+    /// Weight and id of each arm; `base` is the base model.
     pub terms: &'static [(f64, &'static str)],
 }
 
-/// The model that all arms start from, in a contrast.
+/// Id of the base model in a contrast.
 pub const BASE: &str = "base";
 
-/// A number of the paper.
+/// Number reported in the paper.
 pub struct Reported {
-    /// Backbone that it is of.
+    /// Backbone of the number.
     pub backbone: BaseFamily,
     /// Label of the row, or `base`.
     pub row: &'static str,
-    /// What the paper calls the column.
+    /// Name of the column in the paper.
     pub column: &'static str,
-    /// Its value.
+    /// Value of the number.
     pub value: f64,
-    /// Where it is from.
+    /// Source of the number.
     pub source: Source,
 }
 
-/// How a number of the paper is known.
+/// Source of a reported number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// It is printed in the paper, its repository or a page about it.
+    /// Printed in the paper, its repository or a page about it.
     Printed,
-    /// It was worked out from a figure and printed averages.
+    /// Reconstructed from a figure and printed averages.
     Reconstructed,
 }
 
 impl Experiment {
-    /// The row of an arm.
+    /// Row of an arm.
     pub fn row(&self, arm: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.arm.id == arm)
     }
 }
 
-/// Test accuracy in the three capabilities and their mean, in percent.
+/// Columns of test accuracy in the three capabilities and their mean, in percent.
 pub const ACCURACY: &[Column] = &[
     Column { label: "perception", unit: Unit::Percent, read: Read::Outcomes(|counts| accuracy(counts, 0)) },
     Column { label: "textual reasoning", unit: Unit::Percent, read: Read::Outcomes(|counts| accuracy(counts, 1)) },
@@ -152,10 +154,10 @@ pub const ACCURACY: &[Column] = &[
     },
 ];
 
-/// Capabilities in alphabetical order are the paper's order.
+/// Accuracy in a capability; alphabetical order is the paper's order.
 fn accuracy(counts: &[Counts], capability: usize) -> f64 {
     counts.get(capability).map_or(f64::NAN, Counts::accuracy)
 }
 
-/// What controlled arms have in common.
+/// Costs that controlled arms have in common.
 pub const CONTROLLED: &[Meter] = &[Meter::Completions, Meter::Updates];

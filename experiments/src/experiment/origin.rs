@@ -1,4 +1,5 @@
-//! Origin of a result: fingerprints of the base model and of the code, which decide a run beside its settings.
+//! Origin of a result: fingerprints of the base model and of the code, which affect a run beside
+//! its settings.
 
 use crate::base;
 use anyhow::{Context, Result};
@@ -14,19 +15,21 @@ use std::sync::{Mutex, PoisonError};
 /// Fingerprint of the sources that this program was built from, taken by its build script.
 const CODE: &str = env!("SEETHINK_CODE");
 
-/// Fingerprints of what decides a run beside its settings. [Decision 10](../../../docs/decisions/0010-what-makes-a-result-valid.md)
-/// says why it is the sources and not a number that somebody has to raise.
+/// Fingerprints of base model and code. [Decision
+/// 10](../../../docs/decisions/0010-what-makes-a-result-valid.md) explains why the sources are
+/// hashed, instead of a version number raised by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// Of every file of the base model.
+    /// Fingerprint of every file of the base model.
     pub model: String,
-    /// Of the sources of reward, world, rollouts, training and models, and of the versions of dependencies; comments aside.
+    /// Fingerprint of the sources of reward, world, rollouts, training and models, and of the
+    /// versions of dependencies; comments aside.
     pub code: String,
 }
 
 impl Origin {
-    /// Of a run that this program would make now.
+    /// Origin of a run that this program would make now.
     ///
     /// # Errors
     /// If the base model cannot be read.
@@ -39,7 +42,7 @@ impl Origin {
     }
 }
 
-/// Stands for the files in a folder. Each folder is read once: weights are large.
+/// Fingerprint of the files in a folder. Each folder is read once: weights are large.
 fn folder_fingerprint(folder: &Path) -> Result<String> {
     static KNOWN: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +67,7 @@ fn folder_fingerprint(folder: &Path) -> Result<String> {
     Ok(fingerprint)
 }
 
-/// Writes into a hash.
+/// Writer into a hash.
 struct Hashing<'a>(&'a mut Sha256);
 
 impl std::io::Write for Hashing<'_> {

@@ -1,5 +1,5 @@
-//! An experiment as a page: what came of its rows, how sure its differences are, what it cost, what else differs, and what the
-//! paper says.
+//! Pages of experiments: values, differences with confidence intervals, costs, confounds, and the
+//! numbers of the paper.
 
 use super::{BASE, Compared, Confounds, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit};
 use anyhow::Result;
@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-/// Rows that differ by more than this in a cost are marked.
+/// Tolerance of costs: larger deviations from the first row are marked.
 const TOLERANCE: f64 = 0.02;
-/// Corrected p-values below this are printed bold.
+/// Significance level: corrected p-values below it are printed bold.
 const LEVEL: f64 = 0.05;
 
-/// How a cost is shown.
+/// Format of a cost.
 type Show = fn(f64) -> String;
 
-/// The costs that are shown, with their headings.
+/// Costs in the table, with their headings.
 const METERS: [(&str, Meter, Show); 10] = [
     ("completions", Meter::Completions, count),
     ("tokens generated", Meter::TokensGenerated, count),
@@ -33,18 +33,18 @@ const METERS: [(&str, Meter, Show); 10] = [
     ("of it updates", Meter::UpdateSecs, duration),
 ];
 
-/// A page and its figures.
+/// Rendered page and its figures.
 pub struct Rendered {
-    /// Name of the table.
+    /// Id of the table.
     pub id: &'static str,
-    /// At which scale.
+    /// Scale of the runs.
     pub scale: Scale,
-    /// The page.
+    /// Text of the page.
     pub markdown: String,
     figures: Vec<(String, Drawing)>,
 }
 
-/// A table on one backbone.
+/// Runs of a table on one backbone.
 struct Runs<'a> {
     experiment: &'static Experiment,
     setting: Setting,
@@ -64,13 +64,13 @@ impl Rendered {
         Ok(write_file(&folder.join(format!("{}.md", self.id)), self.markdown.as_bytes())?)
     }
 
-    /// Names of the figures that the page shows, without their endings.
+    /// Names of the figures on the page, without their extensions.
     pub fn figures(&self) -> impl Iterator<Item = &str> {
         self.figures.iter().map(|(name, _)| name.as_str())
     }
 }
 
-/// The table of an experiment; what has no result is "not run".
+/// Renders the table of an experiment; missing results are shown as "not run".
 ///
 /// # Errors
 /// If an arm has no configuration, which is a mistake in the table.
@@ -107,7 +107,7 @@ impl Runs<'_> {
         self.results.runs(self.setting.backbone, arm)
     }
 
-    /// The rows that were run.
+    /// Rows with results.
     fn run(&self) -> impl Iterator<Item = (&'static super::Row, &BTreeMap<u64, RunResult>)> {
         self.experiment.rows.iter().filter_map(|row| Some((row, self.of(row.arm.id)?)))
     }
@@ -117,11 +117,11 @@ impl Runs<'_> {
     }
 
     fn spread(&self, arm: &str, read: &Read) -> Option<Spread> {
-        // The base model is shown with the rows that began with it.
+        // The base model is shown once a row has results.
         (!self.is_empty()).then(|| self.results.spread(self.setting.backbone, arm, read)).flatten()
     }
 
-    /// Rows with their labels, the base model first.
+    /// Labels and arms of the rows, the base model first.
     fn rows(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         std::iter::once((BASE, BASE)).chain(self.experiment.rows.iter().map(|row| (row.label, row.arm.id)))
     }
@@ -180,7 +180,7 @@ impl Runs<'_> {
         text
     }
 
-    /// The mean of a cost over the seeds of an arm.
+    /// Mean of a cost over the seeds of an arm.
     fn cost(&self, arm: &str, meter: Meter) -> Option<f64> {
         let runs = self.of(arm)?;
         let costs: Option<Vec<f64>> = runs.values().map(|run| run.total.get(meter)).collect();
@@ -222,7 +222,8 @@ impl Runs<'_> {
         text
     }
 
-    /// How far an arm's cost is from that of the first row that was run, as a share of it, if that is too far.
+    /// Relative deviation of an arm's cost from that of the first row with results, if it exceeds
+    /// the tolerance.
     fn deviation(&self, arm: &str, meter: Meter) -> Option<f64> {
         let (first, _) = self.run().next()?;
         let deviation = self.cost(arm, meter)? / self.cost(first.arm.id, meter)? - 1.0;
@@ -251,7 +252,7 @@ impl Runs<'_> {
         Ok(text)
     }
 
-    /// What made the runs.
+    /// Formats the commits that the runs were made at.
     fn origins(&self) -> String {
         let mut commits: BTreeMap<(&str, bool), usize> = BTreeMap::new();
         for run in self.run().flat_map(|(_, runs)| runs.values()) {
@@ -297,14 +298,14 @@ impl Runs<'_> {
                 .iter()
                 .map(|row| {
                     let of = |column: &super::Column| Some(scaled(column, self.spread(row.arm.id, &column.read)?));
-                    // The font of figures has no arrows.
+                    // The font of the figures has no arrows.
                     (row.label.replace('→', ">"), columns.iter().map(of).collect())
                 })
                 .collect(),
         })
     }
 
-    /// Length of rollouts against the step, where a table is about tokens.
+    /// Curves of rollout length against the step, for tables with a column in tokens.
     fn curves(&self) -> Option<Drawing> {
         self.experiment.columns.iter().any(|column| column.unit == Unit::Tokens).then(|| {
             let curve = |(row, runs): (&super::Row, &BTreeMap<u64, RunResult>)| {
@@ -334,7 +335,7 @@ impl Unit {
         }
     }
 
-    /// A value, with one decimal.
+    /// Formats a value with one decimal.
     pub(crate) fn show(self, value: f64) -> String {
         format!("{:.1}", self.scale() * value)
     }
@@ -344,7 +345,7 @@ impl Unit {
     }
 }
 
-/// A table of comparisons, `[contrast][column]`.
+/// Formats a table of comparisons, `[contrast][column]`.
 fn comparisons(experiment: &Experiment, rows: &[Vec<Option<Compared>>]) -> String {
     let mut text = header("", experiment.columns.iter().map(|column| column.label));
     for (question, row) in experiment.contrasts.iter().zip(rows) {
@@ -362,7 +363,7 @@ fn comparisons(experiment: &Experiment, rows: &[Vec<Option<Compared>>]) -> Strin
     text
 }
 
-/// The comparisons over all backbones at once, where there are several.
+/// Formats the comparisons pooled over all backbones, if there are several.
 fn pooled(experiment: &Experiment, results: &Results) -> String {
     let rows = results.pooled(experiment);
     let Some(first) = rows.iter().flatten().flatten().next() else { return String::new() };
@@ -377,7 +378,7 @@ fn pooled(experiment: &Experiment, results: &Results) -> String {
     text
 }
 
-/// What the paper says, as far as it could be found.
+/// Formats the numbers reported in the paper, as far as they could be found.
 fn reported(experiment: &Experiment, scale: Scale) -> String {
     let mut text = String::from("\n## The paper\n\n");
     if experiment.reported.is_empty() {

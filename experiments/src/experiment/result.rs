@@ -1,4 +1,4 @@
-//! What came of one run: a small file that outlives the run folder.
+//! Result of a run: a small file that is kept when the run folder is deleted.
 
 use super::origin::Origin;
 use super::run::Task;
@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-/// Name of the file in the folder of a run.
+/// File name of a result in the folder of a run.
 pub const RESULT: &str = "result.json";
 
-/// What came of one run of an arm.
+/// Result of a run of an arm.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunResult {
@@ -24,30 +24,32 @@ pub struct RunResult {
     pub backbone: String,
     /// Seed of the run.
     pub seed: u64,
-    /// Stands for the configuration: [`Task::digest`].
+    /// Digest of the configuration: [`Task::digest`].
     pub config: String,
-    /// Fingerprints of base model and code. `None` for runs that are older than fingerprints: they are shown as what was found once,
-    /// and never taken for the result of a run.
+    /// Fingerprints of base model and code. `None` for runs made before fingerprints were recorded:
+    /// they are shown as earlier findings, and never reused as the result of a run.
     pub origin: Option<Origin>,
-    /// Commit of the working directory when the program was started that made the run (the one that started it, where a table made
-    /// it), with `+` where files had been changed or added; empty if unknown.
+    /// Commit of the working directory at the start of the program that made the run (or of the
+    /// program that started that one, where a table made the run), with `+` where files had been
+    /// changed or added; empty if unknown.
     pub commit: String,
-    /// Which test problems these are, by capability.
+    /// Digest of the test problems, by capability.
     pub problems: BTreeMap<String, String>,
-    /// What came of each before training, by capability, a letter each ([`Outcome`](seethink::eval::Outcome)).
+    /// Test outcomes before training, by capability, a letter per problem
+    /// ([`Outcome`](seethink::eval::Outcome)).
     pub before: BTreeMap<String, String>,
-    /// What came of each at the end.
+    /// Test outcomes at the end of training, by capability.
     pub after: BTreeMap<String, String>,
-    /// The base model, then the model after each stage.
+    /// Checkpoints: the base model, then the model after each stage.
     pub checkpoints: Vec<Checkpoint>,
-    /// Mean length of the completions of each step, tokens.
+    /// Mean completion length of each step, tokens.
     pub length: Vec<f32>,
-    /// What the run has cost.
+    /// Costs of the run.
     pub total: Ledger,
 }
 
 impl RunResult {
-    /// Reads what a finished run left in its folder.
+    /// Collects the result from the folder of a finished run.
     ///
     /// # Errors
     /// If a file is missing or broken, or the test has no outcomes.
@@ -78,15 +80,15 @@ impl RunResult {
         })
     }
 
-    /// Whether it names the commit of a clean tree.
+    /// Returns whether the commit is that of a clean tree.
     pub fn is_of_clean_tree(&self) -> bool {
         !self.commit.is_empty() && self.commit.chars().all(|c| c.is_ascii_hexdigit())
     }
 
-    /// Writes it whole, or not at all.
+    /// Writes the result atomically.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         Ok(report::write_json(path, self)?)
     }
@@ -94,16 +96,16 @@ impl RunResult {
     /// Reads a result; `None` if there is none.
     ///
     /// # Errors
-    /// If it is broken.
+    /// If the file is broken.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         if path.exists() { Ok(Some(report::read_json(path)?)) } else { Ok(None) }
     }
 }
 
-/// Variable by which a program tells those that it starts of its commit.
+/// Environment variable by which a program passes its commit to the programs that it starts.
 pub(super) const COMMIT: &str = "SEETHINK_COMMIT";
 
-/// The commit that the working directory is at, unless who started this program says another.
+/// Commit of the working directory, or that passed by the parent program.
 pub(super) fn commit() -> String {
     if let Ok(commit) = std::env::var(COMMIT) {
         return commit;

@@ -1,4 +1,5 @@
-//! Results of the tables at one scale, and the comparisons between them, each with one p-value wherever it is shown.
+//! Results of all tables at one scale, and their comparisons, each with a single p-value in all
+//! tables.
 
 use super::{
     Aliases, BASE, Contrast, Counts, Estimate, Experiment, Letters, Pair, RESULT, Read, RunResult, Scale, Setting,
@@ -12,43 +13,46 @@ use seethink::run::report::Checkpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A difference as it is shown everywhere.
+/// Comparison: a difference with its corrected p-value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Compared {
-    /// The difference.
+    /// Estimate of the difference.
     pub estimate: Estimate,
-    /// Its p-value, corrected for all comparisons of its family.
+    /// p-value corrected for all comparisons of the family.
     pub corrected: f64,
-    /// How many comparisons the family has.
+    /// Number of comparisons in the family.
     pub n_family: usize,
 }
 
-/// Identity of a comparison, whatever a table calls it: weights in thousandths by arm, the first of them positive, and the column.
+/// Canonical key of a comparison: weights in thousandths by arm, the first of them positive, and
+/// the column.
 type Key = (Vec<(&'static str, i64)>, &'static str);
 
-/// The results of every table at one scale.
+/// Results of all tables at one scale.
 ///
-/// Tables that share a run are a family: their comparisons are corrected together, and one that stands in several tables is counted
-/// once and has the same p-value in all.
+/// Tables that share a run are a family: their comparisons are corrected together, and a comparison
+/// in several tables is counted once and has the same p-value in all.
 pub struct Results {
-    /// At which scale.
+    /// Scale of the runs.
     pub scale: Scale,
     backbones: BTreeMap<&'static str, Backbone>,
 }
 
-/// The results of a backbone.
+/// Results of a backbone.
 struct Backbone {
     setting: Setting,
     aliases: Aliases,
-    /// `[arm][seed]`
+    /// Results `[arm][seed]`.
     runs: BTreeMap<&'static str, BTreeMap<u64, RunResult>>,
     compared: BTreeMap<Key, Compared>,
 }
 
 impl Results {
-    /// Reads what there is of all tables below `out`: of these backbones (of all if there are none), and seeds 1, 2, ….
+    /// Reads the results of all tables below `out`: of these backbones (of all if none are given),
+    /// and seeds 1, 2, ….
     ///
-    /// Every result that is there is shown, whatever made it: [`Task::result`] decides what may be taken for a run.
+    /// All results found are shown, of whatever origin: [`Task::result`] decides which may be
+    /// reused.
     ///
     /// # Errors
     /// If a result is broken, an override is wrong, or runs of a backbone were tested on different problems.
@@ -65,23 +69,23 @@ impl Results {
         self.backbones.values().find(|one| one.setting.backbone == backbone)
     }
 
-    /// The runs of an arm by seed, under whatever name they were made; `base` is the model that all start from.
+    /// Runs of an arm by seed, also those made under an alias; `base` is the base model.
     pub fn runs(&self, backbone: BaseFamily, arm: &str) -> Option<&BTreeMap<u64, RunResult>> {
         self.backbone(backbone)?.of(arm)
     }
 
-    /// Every run of a backbone, by arm and seed.
+    /// All runs of a backbone, by arm and seed.
     pub fn all_runs(&self, backbone: BaseFamily) -> impl Iterator<Item = (&'static str, &RunResult)> {
         let arms = self.backbone(backbone).into_iter().flat_map(|one| &one.runs);
         arms.flat_map(|(arm, runs)| runs.values().map(move |run| (*arm, run)))
     }
 
-    /// The arm that is run for this one.
+    /// Arm that is run for this one.
     pub fn run_of(&self, backbone: BaseFamily, arm: &str) -> Option<&'static str> {
         self.backbone(backbone)?.name_of(arm)
     }
 
-    /// A column of an arm, over its seeds.
+    /// Spread of a column over the seeds of an arm.
     pub fn spread(&self, backbone: BaseFamily, arm: &str, read: &Read) -> Option<Spread> {
         let runs = self.runs(backbone, arm)?.values();
         match read {
@@ -94,7 +98,8 @@ impl Results {
         }
     }
 
-    /// A comparison; `None` if its arms were not run with a common seed, or the column has no outcomes.
+    /// Comparison of a contrast in a column; `None` if its arms were not run with a common seed, or
+    /// the column has no outcomes.
     pub fn compared(&self, backbone: BaseFamily, question: &Contrast, column: &'static str) -> Option<Compared> {
         let backbone = self.backbone(backbone)?;
         let (terms, sign) = backbone.key(question)?;
@@ -102,8 +107,8 @@ impl Results {
         Some(if sign < 0 { Compared { estimate: compared.estimate.negated(), ..compared } } else { compared })
     }
 
-    /// A comparison over all backbones at once, by the pairs of runs of each: `[contrast][column]`. Corrected for the comparisons over all
-    /// backbones that the table has, which are a family of their own.
+    /// Comparisons over all backbones at once, by the pairs of runs of each: `[contrast][column]`.
+    /// They are corrected as a family of their own: all pooled comparisons of the table.
     pub fn pooled(&self, experiment: &Experiment) -> Vec<Vec<Option<Compared>>> {
         let backbones: Vec<&Backbone> = experiment
             .backbones
@@ -123,7 +128,7 @@ impl Results {
             .iter()
             .map(|question| {
                 let pairs: Vec<Vec<Pair<'_>>> = backbones.iter().map(|one| one.pairs(question)).collect();
-                // A backbone without runs of the question says nothing of all of them.
+                // If a backbone has no runs of the contrast, there is no pooled estimate.
                 let pairs = if pairs.iter().any(Vec::is_empty) { Vec::new() } else { pairs.concat() };
                 contrast(&pairs, &columns)
             })
@@ -165,7 +170,7 @@ impl Backbone {
         Ok(backbone)
     }
 
-    /// Compares what every table asks, family by family.
+    /// Computes the comparisons of all tables, family by family.
     fn compare(&mut self, mut experiments: Vec<&'static Experiment>) {
         while !experiments.is_empty() {
             let family = self.split_family(&mut experiments);
@@ -192,7 +197,8 @@ impl Backbone {
         }
     }
 
-    /// Takes the first experiment out, and all that share an arm with it, or with one that does.
+    /// Removes the family of the first experiment: all that share an arm with it, directly or
+    /// through others.
     fn split_family(&self, experiments: &mut Vec<&'static Experiment>) -> Vec<&'static Experiment> {
         let mut family: Vec<&'static Experiment> = vec![experiments.remove(0)];
         let arms =
@@ -206,7 +212,7 @@ impl Backbone {
         family
     }
 
-    /// The arm that is run for one of this id, and `base` itself.
+    /// Id of the arm that is run for this one; `base` stays.
     fn name_of(&self, arm: &str) -> Option<&'static str> {
         if arm == BASE {
             return Some(BASE);
@@ -214,7 +220,7 @@ impl Backbone {
         super::Arm::ALL.into_iter().find(|one| one.id == arm).map(|one| self.aliases.run_of(one).id)
     }
 
-    /// The runs of an arm; for the base model, most of those that began with it.
+    /// Runs of an arm; for the base model, the largest set of runs that began with it.
     fn of(&self, arm: &str) -> Option<&BTreeMap<u64, RunResult>> {
         let began_with_base = |runs: &&BTreeMap<u64, RunResult>| {
             runs.values().all(|run| run.checkpoints.first().is_some_and(Checkpoint::is_base))
@@ -225,12 +231,12 @@ impl Backbone {
         }
     }
 
-    /// What the runs were tested on.
+    /// Digests of the test problems of the runs.
     fn problems(&self) -> Option<&BTreeMap<String, String>> {
         self.runs.values().flat_map(BTreeMap::values).map(|run| &run.problems).next()
     }
 
-    /// A question in one spelling, and the sign by which it differs from it.
+    /// Canonical key of a contrast, and its sign relative to the key.
     fn key(&self, question: &Contrast) -> Option<(Vec<(&'static str, i64)>, i64)> {
         let mut weights: BTreeMap<&'static str, i64> = BTreeMap::new();
         for (weight, arm) in question.terms {
@@ -240,7 +246,7 @@ impl Backbone {
         Some((weights.into_iter().map(|(arm, weight)| (arm, sign * weight)).collect(), sign))
     }
 
-    /// The runs of a question, a pair for each seed that all its arms have.
+    /// Pairs of runs of a contrast, one for each seed that all its arms have.
     fn pairs(&self, question: &Contrast) -> Vec<Pair<'_>> {
         let arms: Option<Vec<_>> =
             question.terms.iter().map(|(weight, arm)| Some((*weight, *arm, self.of(arm)?))).collect();
@@ -253,7 +259,7 @@ impl Backbone {
     }
 }
 
-/// Outcomes of the test, `[capability]`; before training for the base model.
+/// Outcomes of the test, `[capability]`; for the base model those before training.
 fn letters<'a>(run: &'a RunResult, arm: &str) -> Letters<'a> {
     if arm == BASE { &run.before } else { &run.after }.values().map(String::as_str).collect()
 }

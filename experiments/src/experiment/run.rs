@@ -1,4 +1,4 @@
-//! Makes the runs of experiments: each arm with each seed once, however many tables want it, several side by side.
+//! Running of experiments: each arm with each seed once for all tables, several runs in parallel.
 
 use super::effective::{Aliases, resolved};
 use super::origin::Origin;
@@ -22,26 +22,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-/// Attempts at each problem that a pass rate is taken over.
+/// Number of attempts at each problem in a measurement of pass rates.
 const ATTEMPTS: usize = 16;
 
-/// A run to be made.
+/// Task: one run of an arm.
 #[derive(Clone)]
 pub struct Task {
-    /// Where.
+    /// Scale and backbone.
     pub setting: Setting,
-    /// What.
+    /// Arm to run.
     pub arm: &'static Arm,
-    /// With which seed.
+    /// Seed of the run.
     pub seed: u64,
-    /// Overrides of its configuration, `path=value`.
+    /// Overrides of the configuration, `path=value`.
     pub set: Vec<String>,
 }
 
-/// The runs that some experiments need, none twice, whatever names it has; first those of the first seed.
+/// Tasks of some experiments without duplicates or aliases, sorted by seed.
 ///
 /// # Errors
-/// If two rows of a table come to the same run: that table would compare a run with itself.
+/// If two rows of a table have the same effective settings: the table would compare a run with
+/// itself.
 pub fn tasks(
     experiments: &[&'static Experiment],
     scale: Scale,
@@ -72,7 +73,7 @@ pub fn tasks(
     Ok((1..=seeds).flat_map(with_seed).collect())
 }
 
-/// Those that have no result yet.
+/// Tasks without a result.
 ///
 /// # Errors
 /// If a result is broken, or of a run with other settings.
@@ -102,7 +103,7 @@ fn check_distinct(experiment: &Experiment, aliases: &Aliases) -> Result<()> {
 }
 
 impl Task {
-    /// Its configuration.
+    /// Configuration of the task.
     ///
     /// # Errors
     /// If an override is wrong.
@@ -110,7 +111,7 @@ impl Task {
         self.arm.config_with(self.setting, self.seed, &self.set)
     }
 
-    /// Stands for its configuration with every default written out.
+    /// Digest of the configuration with all defaults filled in.
     ///
     /// # Errors
     /// As [`config`](Self::config).
@@ -118,13 +119,13 @@ impl Task {
         Ok(resolved(&self.config()?))
     }
 
-    /// Its folder below `out`.
+    /// Run folder below `out`.
     pub fn folder(&self, out: &Path) -> PathBuf {
         let Self { setting, arm, seed, .. } = self;
         out.join(setting.scale.name()).join(setting.folder()).join(arm.id).join(format!("seed-{seed}"))
     }
 
-    /// Its result, if it is done.
+    /// Result of the task, if it is done.
     ///
     /// # Errors
     /// If the file is broken, or of a run with other settings, another base model or other code.
@@ -141,7 +142,7 @@ impl Task {
         Ok(Some(result))
     }
 
-    /// What the run of a result had that this one would not have.
+    /// Differences between the origin of a result and that of this task.
     fn differs(&self, result: &RunResult) -> Result<Vec<&'static str>> {
         let config = self.config()?;
         let Some(origin) = &result.origin else { return Ok(vec!["no record of its base model and code"]) };
@@ -154,12 +155,12 @@ impl Task {
         Ok(differs.into_iter().filter_map(|(what, differs)| differs.then_some(what)).collect())
     }
 
-    /// As a person would name it.
+    /// Name of the task for human readers.
     pub fn name(&self) -> String {
         format!("{} {} seed {}", self.setting.title(), self.arm.id, self.seed)
     }
 
-    /// Makes the run, or what is left of it, and writes its result.
+    /// Makes the run, or resumes it, and writes its result.
     ///
     /// # Errors
     /// If the folder holds another run, or the run fails.
@@ -187,7 +188,7 @@ impl Task {
             ensure!(same, "{} holds a run with other settings: choose another folder", folder.display());
             resume = CheckpointFolder::new(&folder)?.latest().is_ok();
             if !resume {
-                // It was stopped before its first checkpoint.
+                // The run was stopped before its first checkpoint.
                 fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
             }
         }
@@ -201,11 +202,11 @@ impl Task {
     }
 }
 
-/// Makes all runs that are not done yet, `jobs` at a time, each in a process of its own with its share of the cores. A run that
-/// fails does not stop the others.
+/// Makes all missing runs, `jobs` at a time, each in a process of its own with its share of the
+/// cores. If a run fails, the others continue.
 ///
 /// # Errors
-/// If a run cannot be started or failed; those that are done stay done.
+/// If a run cannot be started or failed; the results of the others are kept.
 pub fn local(tasks: &[Task], out: &Path, jobs: usize, device: &str, interrupter: &Interrupter) -> Result<()> {
     prepare(tasks, out, device, interrupter)?;
     let open = open(tasks, out)?;
@@ -262,7 +263,7 @@ fn log(task: &Task, out: &Path) -> PathBuf {
     task.folder(out).with_extension("log")
 }
 
-/// The arguments that make this program do one run.
+/// Command-line arguments of this program for one run.
 pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
     let mut arguments = [
         "run",
@@ -285,10 +286,10 @@ pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
     arguments
 }
 
-/// Measures what several runs need and none can make alone: the pass rates that some arms sort by.
+/// Prepares shared inputs of the runs: the pass rates that some arms sort by.
 ///
 /// # Errors
-/// If they cannot be measured.
+/// If the pass rates cannot be measured.
 pub fn prepare(tasks: &[Task], out: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
     let mut done: Vec<Setting> = Vec::new();
     for task in tasks {
@@ -302,7 +303,7 @@ pub fn prepare(tasks: &[Task], out: &Path, device: &str, interrupter: &Interrupt
     Ok(())
 }
 
-/// Whether a curriculum goes by pass rates.
+/// Returns whether a curriculum depends on pass rates.
 fn sorts(curriculum: &CurriculumConfig) -> bool {
     let order = match curriculum {
         CurriculumConfig::Merged(merged) => &merged.order,
@@ -316,7 +317,8 @@ fn pass_rate_file(setting: Setting, out: &Path) -> PathBuf {
     out.join(setting.scale.name()).join(setting.folder()).join("pass_rates.jsonl")
 }
 
-/// Has the base model try every training problem, as it samples in training.
+/// Measures the pass rates of the base model on all training problems, with the sampling of
+/// training.
 fn measure_pass_rates(
     setting: Setting,
     config: &RunConfig,
@@ -350,10 +352,12 @@ fn measure_pass_rates(
     Ok(())
 }
 
-/// Copies the results below `out` into another folder of the same layout, and nothing else; returns how many.
+/// Copies the results below `out`, without their runs, into another folder of the same layout;
+/// returns their number.
 ///
 /// # Errors
-/// If a file cannot be read or written, or a result is of a tree with changes: nobody could make it again.
+/// If a file cannot be read or written, or a result is of a tree with uncommitted changes, which
+/// cannot be reproduced.
 pub fn collect(tasks: &[Task], out: &Path, to: &Path) -> Result<usize> {
     let results = tasks.iter().filter_map(|task| task.result(out).transpose().map(|result| Ok((task, result?))));
     let results: Vec<(&Task, RunResult)> = results.collect::<Result<_>>()?;

@@ -1,4 +1,4 @@
-//! At which scale and on which backbone a table is run, and what all its arms share there.
+//! Settings of a table: scale, backbone, and the configuration shared by all arms.
 
 use anyhow::{Context, Result};
 use seethink::core::Capability;
@@ -8,7 +8,7 @@ use seethink::run::config::BaseFamily;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// How large an experiment is.
+/// Scale of an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scale {
     /// Models of a million parameters on the digits world: minutes on two cores.
@@ -18,7 +18,7 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// What command lines call it.
+    /// Name on command lines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Micro => "micro",
@@ -36,17 +36,17 @@ impl FromStr for Scale {
     }
 }
 
-/// A scale and a backbone.
+/// Scale and backbone of an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
-    /// How large.
+    /// Scale of the experiment.
     pub scale: Scale,
-    /// Which backbone.
+    /// Backbone of the experiment.
     pub backbone: BaseFamily,
 }
 
 impl Setting {
-    /// What all arms share: everything but the curriculum, with seed 1.
+    /// Configuration shared by all arms: everything but the curriculum, with seed 1.
     ///
     /// # Errors
     /// If the file that ships with the program is broken.
@@ -61,15 +61,15 @@ impl Setting {
             Scale::Full => ModelConfig::Pretrained(PathBuf::from("checkpoints").join(self.published().2)),
         };
         if self.scale == Scale::Full && self.is_internvl() {
-            // Its stages with pictures, in the scripts: up to 13 tiles take 3,328 tokens.
+            // As in the stages with pictures of the scripts: up to 13 tiles take 3,328 tokens.
             limit_prompts(&mut config, 4096);
-            // `max_patches` of the published checkpoints.
+            // The value of `max_patches` in the published checkpoints.
             config.images.max_tiles = Some(12);
         }
         Ok(config)
     }
 
-    /// Whether pictures are cut into tiles.
+    /// Returns whether the backbone cuts images into tiles.
     pub(super) fn is_internvl(self) -> bool {
         matches!(self.backbone, BaseFamily::InternVl3 | BaseFamily::InternVl3_5)
     }
@@ -84,7 +84,7 @@ impl Setting {
         }
     }
 
-    /// The name of the backbone, as in tables.
+    /// Name of the backbone in tables.
     pub fn title(self) -> String {
         let (title, size, _) = self.published();
         match self.scale {
@@ -93,12 +93,12 @@ impl Setting {
         }
     }
 
-    /// The name of the backbone, as command lines have it.
+    /// Name of the backbone on command lines.
     pub fn backbone_name(self) -> &'static str {
         BaseFamily::ALL.into_iter().find(|(_, family)| *family == self.backbone).map_or("", |(name, _)| name)
     }
 
-    /// The name of the backbone, as in folders.
+    /// Name of the backbone in folders.
     pub fn folder(self) -> String {
         let (_, size, _) = self.published();
         match self.scale {
@@ -107,7 +107,8 @@ impl Setting {
         }
     }
 
-    /// Steps of a capability's stage where all three are trained: the same for each at micro scale, the paper's at full scale.
+    /// Number of steps of a capability's stage where all three are trained: equal at micro scale,
+    /// the paper's at full scale.
     pub fn steps(self, capability: &Capability) -> u32 {
         match self.scale {
             Scale::Micro => 20,
@@ -117,19 +118,20 @@ impl Setting {
         }
     }
 
-    /// Steps of every arm.
+    /// Total number of steps of an arm.
     pub fn total_steps(self) -> u32 {
         Capability::ALL.iter().map(|capability| self.steps(capability)).sum()
     }
 
-    /// One stage over some capabilities, all steps long.
+    /// Merged curriculum: one stage over some capabilities, with all steps.
     pub fn merged(self, capabilities: &[Capability], order: Order) -> CurriculumConfig {
         let stage = Stage::new("merged", capabilities);
         let epochs = Epochs::AsNeeded { steps: self.total_steps() };
         CurriculumConfig::Merged(Merged { stage, order, epochs, last_batch: LastBatch::Drop })
     }
 
-    /// A stage per capability, in this order, which share all steps in proportion to what they have in the whole plan.
+    /// Staged curriculum: a stage per capability, in this order; the stages share all steps in
+    /// proportion to their steps in the whole plan.
     pub fn staged(self, capabilities: &[Capability], order: Order) -> CurriculumConfig {
         let weights: Vec<u32> = capabilities.iter().map(|capability| self.steps(capability)).collect();
         let sum: u32 = weights.iter().sum();
@@ -143,14 +145,15 @@ impl Setting {
         plan(stages.collect(), order)
     }
 
-    /// A stage per capability, each as long as in the whole plan, whatever is left out.
+    /// Staged curriculum without compensation: each stage as long as in the whole plan, even if
+    /// others are left out.
     pub fn staged_without_compensation(self, capabilities: &[Capability]) -> CurriculumConfig {
         let stages = capabilities.iter().map(|capability| with_length(capability, self.steps(capability)));
         plan(stages.collect(), Order::Shuffled)
     }
 }
 
-/// Leaves prompts of more tokens out.
+/// Sets the maximum number of prompt tokens; longer prompts are left out.
 pub(super) fn limit_prompts(config: &mut RunConfig, most: usize) {
     if let DataConfig::Folder { overlong: Some(overlong), .. } = &mut config.data {
         overlong.max_tokens = most;
@@ -165,10 +168,10 @@ fn plan(stages: Vec<Stage>, order: Order) -> CurriculumConfig {
     CurriculumConfig::Staged(Staged { stages, order, epochs: Epochs::PerStage(1), last_batch: LastBatch::Drop })
 }
 
-/// The backbone that a command line names.
+/// Parses the name of a backbone on a command line.
 ///
 /// # Errors
-/// If there is none of this name; the error lists them.
+/// If there is no backbone of this name; the error lists the names.
 pub fn backbone(name: &str) -> Result<BaseFamily> {
     name.parse().map_err(anyhow::Error::msg).with_context(|| format!("no backbone {name:?}"))
 }

@@ -1,4 +1,4 @@
-//! The runs of a table as one array job of Slurm, so that a table scales to a cluster.
+//! Slurm launcher: the runs of a table as one array job.
 
 use super::result::{COMMIT, commit};
 use super::run::{self, Task};
@@ -7,13 +7,14 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-/// Writes an array job, a task per run that is not done yet, submits it and waits until it is over.
+/// Submits an array job, with a task per missing run, and waits until it is over.
 ///
-/// Cluster and program share the folder `out`. What a task prints goes to a log beside its run. A job that was killed can be
-/// submitted again: runs that are done stay done, the others go on from their last checkpoint.
+/// Cluster and program share the folder `out`. The output of a task goes to a log beside its run. A
+/// killed job can be submitted again: finished runs are kept, the others resume from their last
+/// checkpoint.
 ///
 /// # Errors
-/// If there is no Slurm, it refuses the job, or a run failed; those that are done stay done.
+/// If there is no Slurm, it refuses the job, or a run failed; finished runs are kept.
 pub fn submit(tasks: &[Task], out: &Path, device: &str, options: &[String]) -> Result<()> {
     let open = run::open(tasks, out)?;
     if open.is_empty() {
@@ -46,7 +47,7 @@ pub fn submit(tasks: &[Task], out: &Path, device: &str, options: &[String]) -> R
     Ok(())
 }
 
-/// The text of the job.
+/// Formats the job script.
 fn script(tasks: &[&Task], out: &Path, device: &str, options: &[String]) -> Result<String> {
     let program = std::env::current_exe()?;
     let mut text = String::from("#!/bin/bash\n#SBATCH --job-name=seethink\n");
@@ -54,7 +55,7 @@ fn script(tasks: &[&Task], out: &Path, device: &str, options: &[String]) -> Resu
     options.iter().for_each(|option| {
         let _ = writeln!(text, "#SBATCH {option}");
     });
-    // A task has the cores that it was given, and not those of the whole node.
+    // A task uses the cores allocated to it, and not those of the whole node.
     text += "export RAYON_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}\n";
     let _ = writeln!(text, "export {COMMIT}={}", quote(&commit()));
     text += "case $SLURM_ARRAY_TASK_ID in\n";
@@ -74,7 +75,7 @@ fn script(tasks: &[&Task], out: &Path, device: &str, options: &[String]) -> Resu
     Ok(text + "esac\n")
 }
 
-/// A word as a shell reads it back.
+/// Quotes a word for the shell.
 fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! Numbers of the findings, each asked for by a few words.
+//! Numbers of the findings, computed by short queries.
 
 use super::{nearest_neighbour, splits};
 use crate::experiment::{ACCURACY, Compared, Counts, Experiment, Results, RunResult, Unit, p_value};
@@ -8,7 +8,7 @@ use seethink::eval::Outcome;
 use seethink::eval::statistics::Spread;
 use seethink::run::config::BaseFamily;
 
-/// Test accuracy of an arm, by capability or in the mean.
+/// Columns of test accuracy: the capabilities and their mean.
 const COLUMNS: [&str; 4] = ["perception", "textual_reasoning", "visual_reasoning", "mean"];
 
 /// Arms of which some stage, or the only one, has problems of perception.
@@ -25,7 +25,7 @@ const WITH_PERCEPTION: [&str; 10] = [
     "staged_as_released",
 ];
 
-/// Numbers taken from the results. In percent or points of accuracy, over all seeds:
+/// Numbers computed from the results by query. In percent or points of accuracy, over all seeds:
 ///
 /// - `spread BACKBONE ARM COLUMN`, `mean BACKBONE ARM COLUMN`: at the end; `base` is an arm, a column one of the capabilities or `mean`;
 /// - `after BACKBONE ARM STAGE COLUMN`, `gained …`, `during …`, `length …`: after a stage; how much more than the base model; how much
@@ -46,12 +46,12 @@ pub struct Figures<'a> {
 }
 
 impl<'a> Figures<'a> {
-    /// Of these results.
+    /// Creates figures from these results.
     pub fn new(results: &'a Results) -> Self {
         Self { results }
     }
 
-    /// A number as it is printed.
+    /// Formats the number of a query.
     ///
     /// # Errors
     /// If there is no such number.
@@ -166,12 +166,12 @@ impl<'a> Figures<'a> {
             let all: Option<Vec<f64>> = COLUMNS[..3].iter().map(|one| of(one)).collect();
             Some(all?.iter().sum::<f64>() / 3.0)
         };
-        // The base model is one: for an arm that began otherwise it is that of the others.
+        // There is one base model: an arm that began otherwise is compared with that of the others.
         let base = self.end(backbone, "base", column)?.mean;
         Ok((self.at_stage(backbone, arm, stage, &accuracy)?, base))
     }
 
-    /// The mean over seeds of something after a stage.
+    /// Mean over seeds of a quantity after a stage.
     fn at_stage(
         &self,
         backbone: &str,
@@ -192,7 +192,7 @@ impl<'a> Figures<'a> {
         self.results.compared(family(backbone)?, question, column.label).context("not run")
     }
 
-    /// The outcomes of a capability at the end of all runs of a backbone.
+    /// Outcome counts of a capability at the end of all runs of a backbone.
     fn counts(&self, backbone: &str, capability: &str) -> Result<Counts> {
         let all = self.results.all_runs(family(backbone)?).filter_map(|(_, run)| run.after.get(capability));
         Ok(all.flat_map(|letters| letters.chars()).filter_map(Outcome::of).collect())
@@ -208,7 +208,7 @@ fn family(name: &str) -> Result<BaseFamily> {
     crate::experiment::backbone(name)
 }
 
-/// A name as headings have it.
+/// Formats a name as in headings.
 fn words_of(name: &str) -> String {
     name.replace('_', " ")
 }
@@ -233,7 +233,7 @@ fn misread(run: &RunResult) -> f64 {
     counts.n(Outcome::Misread) / counts.total()
 }
 
-/// The lowest or highest of several, or else their mean.
+/// Lowest or highest of several values, or else their mean.
 fn of_several(values: impl Iterator<Item = f64>, which: &str) -> Result<f64> {
     let spread = Spread::over(values).context("not run")?;
     Ok(match which {

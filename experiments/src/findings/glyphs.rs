@@ -1,13 +1,15 @@
-//! Nearest-neighbour accuracy on the digits of the built-in world: how much there is to be read in them.
+//! Nearest-neighbour accuracy on the digits of the built-in world, as an estimate of their
+//! legibility.
 
 use seethink::core::{Purpose, Rng};
 use seethink::data::Split;
 use seethink::data::digits::Digits;
 
-/// Images to compare with, and images to be read.
+/// Known images and unseen images, by index.
 pub type Halves = (Vec<usize>, Vec<usize>);
 
-/// The world's own split into 1,197 images that train and 600 that do not, and `n − 1` random ones of the same sizes.
+/// Splits into known and unseen images: the world's own into 1,197 training images and 600 others,
+/// and `n − 1` random ones of the same sizes.
 pub fn splits(n: usize) -> Vec<Halves> {
     let digits = Digits::get();
     let of = |splits: &[Split]| -> Vec<usize> {
@@ -25,7 +27,8 @@ pub fn splits(n: usize) -> Vec<Halves> {
     std::iter::once(own.clone()).chain(random).collect()
 }
 
-/// Share of images whose nearest of the known ones, by Euclidean distance of the 8 × 8 grey levels, shows the same digit.
+/// Nearest-neighbour accuracy: share of unseen images whose nearest known image, by Euclidean
+/// distance of the 8 × 8 grey levels, shows the same digit.
 pub fn nearest_neighbour((known, others): &Halves) -> f64 {
     let digits = Digits::get();
     let distance = |a: usize, b: usize| -> i32 {

@@ -1,7 +1,8 @@
-//! The page of findings: every number in it is taken from the committed results as the page is made.
+//! Findings page: all its numbers are computed from the committed results.
 //!
-//! The text lies in `findings.md.in`, with `{{…}}` where a number belongs; [`Figures`] says what may stand there. `docs/findings.md` is made
-//! from it by `cargo run --release -p experiments -- docs`, and a test sees to it that it is up to date.
+//! The text is in `findings.md.in`, with queries `{{…}}` in place of numbers; [`Figures`] lists the
+//! queries. `docs/findings.md` is made by `cargo run --release -p experiments -- docs`, and a test
+//! checks that it is up to date.
 
 mod figures;
 mod glyphs;
@@ -15,20 +16,20 @@ use anyhow::{Context, Result};
 /// Path of the page.
 pub const PAGE: &str = "docs/findings.md";
 
-/// The text of the page.
+/// Template of the page.
 const TEXT: &str = include_str!("findings.md.in");
-/// The rows of the table of results in the README.
+/// Template of the results table in the README.
 const README: &str = include_str!("readme.md.in");
 
-/// The page.
+/// Renders the page of findings.
 ///
 /// # Errors
-/// If a number asks for what was not run.
+/// If a query has no result.
 pub fn page(results: &Results) -> Result<String> {
     fill(TEXT, &Figures::new(results))
 }
 
-/// The results section of the README, as far as it has numbers.
+/// Renders the numbers in the results section of the README.
 ///
 /// # Errors
 /// As [`page`].
@@ -36,7 +37,7 @@ pub fn readme(results: &Results) -> Result<String> {
     fill(README, &Figures::new(results))
 }
 
-/// Puts the numbers in.
+/// Replaces the queries in a text by their numbers.
 fn fill(text: &str, figures: &Figures<'_>) -> Result<String> {
     let mut parts = text.split("{{");
     let mut filled = parts.next().unwrap_or_default().to_owned();

@@ -1,10 +1,11 @@
-//! The arms with the inequalities of the released scripts.
+//! Arms with the inequalities of the released scripts.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;
 
-/// The paper's own runs: a longer first stage, a vision side that is frozen here and there, stages that are left out without
-/// being made up for. What differs beside the curriculum stands in the table of confounds.
+/// The paper's own runs: a longer first stage, a vision side that is frozen in some stages, stages
+/// left out without compensation. The table of confounds lists all differences beside the
+/// curriculum.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "as_released",
     title: "As released",

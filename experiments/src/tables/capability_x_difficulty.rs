@@ -1,9 +1,9 @@
-//! Two axes, and whether what they bring adds up.
+//! Table 7: capability × difficulty curricula, and whether the gains of the two axes add up.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;
 
-/// Table 7. Which seven benchmarks it averages over is not said anywhere.
+/// Table 7. The seven benchmarks that it averages over are not stated anywhere.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "capability_x_difficulty",
     title: "Capability × difficulty",

@@ -1,4 +1,4 @@
-//! How long answers are, and how that changes over training.
+//! Completion length over training, and at its end.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;

@@ -1,4 +1,4 @@
-//! Base, merged and staged on four backbones.
+//! Table 1: base, merged and staged on four backbones.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;

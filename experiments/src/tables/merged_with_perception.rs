@@ -1,4 +1,4 @@
-//! Whether problems of perception help when everything is merged.
+//! Ablation of the perception problems in merged training.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;

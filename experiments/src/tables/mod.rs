@@ -1,4 +1,4 @@
-//! The tables of the paper, one module each.
+//! Tables of the paper, one module each.
 
 mod as_released;
 mod capability_x_difficulty;
@@ -14,7 +14,7 @@ mod vision_freezing;
 use crate::experiment::Experiment;
 use anyhow::{Context, Result};
 
-/// Every table, in the paper's order.
+/// All tables, in the paper's order.
 pub const ALL: [&Experiment; 10] = [
     &main_comparison::EXPERIMENT,
     &stage_combinations::EXPERIMENT,
@@ -28,10 +28,10 @@ pub const ALL: [&Experiment; 10] = [
     &as_released::EXPERIMENT,
 ];
 
-/// The table of this name.
+/// Table of this name.
 ///
 /// # Errors
-/// If there is none; the error lists them.
+/// If there is no such table; the error lists the names.
 pub fn find(id: &str) -> Result<&'static Experiment> {
     let names = || ALL.map(|experiment| experiment.id).join(", ");
     ALL.into_iter().find(|one| one.id == id).with_context(|| format!("no table {id:?}; there are {}", names()))

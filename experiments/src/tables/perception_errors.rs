@@ -1,14 +1,14 @@
-//! How many errors are errors of perception.
+//! Share of perception errors among wrong answers.
 
 use crate::experiment::*;
 use seethink::eval::Outcome;
 use seethink::run::config::BaseFamily::*;
 
-/// Of the capabilities in alphabetical order.
+/// Index of visual reasoning among the capabilities in alphabetical order.
 const VISUAL: usize = 2;
 
-/// The analysis of §4.4. The paper's judge is a language model; in the digits world, what an answer says that it read is compared
-/// with what the picture shows.
+/// The analysis of §4.4. The paper's judge is a language model; in the digits world, the readings
+/// stated in an answer are compared with the picture.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "perception_errors",
     title: "Errors of perception in visual reasoning",
@@ -60,7 +60,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     }],
 };
 
-/// Of the wrong answers in visual reasoning, the share with this outcome.
+/// Share of an outcome among the wrong answers in visual reasoning.
 fn share(counts: &[Counts], outcome: Outcome) -> f64 {
     counts.get(VISUAL).map_or(f64::NAN, |visual| visual.n(outcome) / (visual.total() - visual.n(Outcome::Right)))
 }

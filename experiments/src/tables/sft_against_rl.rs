@@ -1,11 +1,12 @@
-//! Whether perception has to be learnt by reinforcement.
+//! Ablation of the perception stage: reinforcement learning against caption SFT.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;
 use seethink::run::report::Meter;
 
-/// The ablation of §4.4: captions are imitated in the place of stage 1. The paper gives differences in WeMath, −8.1 and −1.6; the
-/// values of caption SFT follow from them. Imitation samples nothing and takes smaller updates: what is held equal is what it reads.
+/// The ablation of §4.4: stage 1 is replaced by supervised fine-tuning on captions. The paper gives
+/// differences in WeMath, −8.1 and −1.6; the values of caption SFT follow from them. Fine-tuning
+/// samples nothing and takes smaller updates: the number of tokens read is held equal.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "sft_against_rl",
     title: "Perception by reinforcement or by imitation of captions",

@@ -1,10 +1,10 @@
-//! What each stage contributes.
+//! Table 2: ablation of the stages.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;
 
-/// Table 2. None of its cells could be found; the numbers are those of a bar chart, and that its "reasoning only" is 2 → 3 and
-/// not 3 alone is an inference.
+/// Table 2. None of its cells could be found; the numbers are those of a bar chart, and that its
+/// "reasoning only" is 2 → 3 and not 3 alone is an inference.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "stage_combinations",
     title: "Stage combinations",

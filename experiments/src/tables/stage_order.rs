@@ -1,4 +1,4 @@
-//! Whether the order of stages matters.
+//! Table 5: ablation of the stage order.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;

@@ -1,4 +1,4 @@
-//! Whether the vision side should learn.
+//! Ablation of a frozen vision encoder.
 
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;

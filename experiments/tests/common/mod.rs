@@ -1,6 +1,6 @@
-//! What tests of the program share.
+//! Shared settings of the tests of the program.
 
-/// Overrides that make runs of seconds.
+/// Overrides for runs of a few seconds.
 pub(crate) const SMALL: [&str; 14] = [
     "--set",
     "grpo.rollout_batch=2",

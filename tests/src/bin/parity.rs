@@ -1,4 +1,4 @@
-//! Prints how far every family is from the reference; `cargo xtask parity` runs it.
+//! Prints the differences of every family from the reference; `cargo xtask parity` runs it.
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -6,28 +6,29 @@ use seethink::models::WeightDtype;
 use seethink_tests::parity::{self, Settings};
 use std::path::{Path, PathBuf};
 
-/// Compares models with what the reference implementation computed.
+/// Compares models with the results of the reference implementation.
 #[derive(Parser)]
 struct Args {
     /// A folder of fixtures, or one that holds several (see tests/fixtures/models/README.md).
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// A real checkpoint instead, a folder or a name on the hub, to be compared with what `tests/parity/reference.py` wrote about it.
+    /// A real checkpoint instead, a folder or a name on the hub, to be compared with the output of
+    /// `tests/parity/reference.py` for it.
     #[arg(long, value_name = "MODEL", requires = "reference", conflicts_with = "fixtures")]
     model: Option<String>,
-    /// The file that `reference.py` wrote.
+    /// Output file of `reference.py`.
     #[arg(long, value_name = "FILE", requires = "model")]
     reference: Option<PathBuf>,
-    /// Where to compute.
+    /// Device to compute on.
     #[arg(long, default_value = "auto")]
     device: String,
     /// Number format of weights and computation: f32, f16 or bf16.
     #[arg(long, default_value = "f32")]
     dtype: WeightDtype,
-    /// What tolerances are multiplied by, on devices that add up in another order.
+    /// Factor of the tolerances, for devices that add up in another order.
     #[arg(long, default_value_t = 1.0)]
     slack: f64,
-    /// Keep the checkpoints as they are saved here, one folder each, for `tests/parity/load_back.py`.
+    /// Keep the checkpoints that are saved here, one folder each, for `tests/parity/load_back.py`.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
     /// Write the tables into this Markdown file, between its marks.

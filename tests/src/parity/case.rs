@@ -1,4 +1,4 @@
-//! A batch of the reference.
+//! Batches of the reference.
 
 use super::reference::{Reference, Tensors, get};
 use super::table::Table;
@@ -7,7 +7,7 @@ use seethink::burn::tensor::Tensor;
 use seethink::models::{PixelTensor, Pixels, PromptInput, Side, TokenRow, VisionLanguageModel, VlmInput};
 use serde_json::Value;
 
-/// Batches that every folder has.
+/// Names of the batches in every folder.
 pub(super) const NAMES: [&str; 4] = ["one_image", "two_images", "batch", "text_only"];
 
 /// A batch: rows of one length, padded on the left.
@@ -16,11 +16,11 @@ pub struct Case<'a> {
     name: &'static str,
     facts: &'a Value,
     tensors: &'a Tensors,
-    /// Rows.
+    /// Number of rows.
     pub batch: usize,
-    /// Columns, padding included.
+    /// Number of columns, padding included.
     pub seq: usize,
-    /// 1 where a token stands, 0 for padding; `[batch · seq]`.
+    /// Attention mask, `[batch · seq]`: 1 for a token, 0 for padding.
     pub mask: Vec<i64>,
     /// The rows as prompts, without padding.
     pub prompts: Vec<PromptInput>,
@@ -30,7 +30,7 @@ impl<'a> Case<'a> {
     /// Reads a batch.
     ///
     /// # Errors
-    /// If the reference lacks something of it.
+    /// If the reference lacks a part of the batch.
     pub fn read(reference: &'a Reference, name: &'static str) -> Result<Self> {
         let tensors = reference.tensors("forward");
         let facts = &reference.json("forward")[name];
@@ -69,19 +69,20 @@ impl<'a> Case<'a> {
         Ok(Self { name, facts, tensors, batch, seq, mask, prompts })
     }
 
-    /// The images of all rows, if there are any.
+    /// Images of all rows, if there are any.
     pub fn pixels(&self, model: &impl VisionLanguageModel) -> Option<PixelTensor> {
         let pixels = Pixels::concat(self.prompts.iter().map(|prompt| &prompt.pixels));
         (!pixels.grids.is_empty()).then(|| pixels.to_tensor(&model.device().inner()))
     }
 
-    /// The batch, image features still to come. Padding stands on the left, as in the reference.
+    /// Model input of the batch, without image features. Padding is on the left, as in the
+    /// reference.
     pub fn input(&self, model: &impl VisionLanguageModel) -> VlmInput {
         let rows: Vec<TokenRow> = self.prompts.iter().map(TokenRow::prompt).collect();
         VlmInput::from_rows(&rows, 0, Side::Left, None, &model.device().inner())
     }
 
-    /// The batch with its image features.
+    /// Model input of the batch, with image features.
     pub fn input_with_features(&self, model: &impl VisionLanguageModel) -> VlmInput {
         let input = self.input(model);
         match self.pixels(model) {
@@ -94,7 +95,7 @@ impl<'a> Case<'a> {
         self.name
     }
 
-    /// How far the reference's `f32` is from its own `f64`.
+    /// Noise of the reference: the difference of its `f32` from its own `f64`.
     pub(super) fn noise(&self, what: &str) -> f64 {
         self.facts["noise_f32_vs_f64_max_abs"][what].as_f64().unwrap_or(0.0)
     }
@@ -121,7 +122,7 @@ impl<'a> Case<'a> {
     /// Compares a tensor of the reference with values of the same layout, padding left out.
     ///
     /// # Errors
-    /// If the reference lacks it.
+    /// If the reference lacks the tensor.
     pub(super) fn compare(
         &self,
         table: &mut Table,
@@ -141,7 +142,7 @@ pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-/// The images of a batch in order, with the number of tokens of each.
+/// Images of a batch in order, with the number of tokens of each.
 fn pictures(reference: &Reference, facts: &Value, case: &str) -> Result<Vec<(usize, Pixels)>> {
     let names: Vec<String> = get(facts, "images").with_context(|| format!("forward.json, {case}"))?;
     names.iter().map(|name| super::pictures::expected(reference, name)).collect()

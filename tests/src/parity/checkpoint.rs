@@ -1,4 +1,4 @@
-//! A real checkpoint against what `parity/reference.py` wrote about it.
+//! Comparison of a real checkpoint with the output of `parity/reference.py`.
 
 use super::case::values;
 use super::reference::{get, read_json};
@@ -16,15 +16,16 @@ use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
 use serde_json::Value;
 use std::path::Path;
 
-/// Of norms and sampled values, relative: sums of up to 1e8 terms in `f32`, in another order.
+/// Relative tolerance of norms and sampled values: sums of up to 1e8 terms in `f32`, in another
+/// order.
 const RELATIVE: f64 = 1e-3;
-/// Of logits and log-probabilities.
+/// Tolerance of logits and log-probabilities.
 const LOGITS: f64 = 5e-3;
 
-/// Compares a checkpoint with what the reference computes with it.
+/// Compares a checkpoint with the reference's results for it.
 ///
 /// # Errors
-/// If the checkpoint cannot be loaded, or the reference's file is not of its form.
+/// If the checkpoint cannot be loaded, or the reference's file is malformed.
 pub fn compare_checkpoint(dir: &Path, reference: &Path, settings: &Settings) -> Result<Table> {
     let facts = read_json(reference)?;
     let processor = VlmProcessor::from_pretrained(dir)?;
@@ -61,7 +62,7 @@ fn compare_case(
 }
 
 fn images(dir: &Path, case: &Value) -> Result<Vec<Image>> {
-    // Transparency is dropped, as Pillow's pictures are by the reference.
+    // Transparency is dropped, as the reference does with Pillow's pictures.
     let loader = ImageLoader { alpha: Alpha::Drop, ..ImageLoader::default() };
     let pieces = case["messages"].as_array().into_iter().flatten().flat_map(|message| message["content"].as_array());
     let files = pieces.flatten().filter_map(|piece| piece["image"].as_str());
@@ -157,8 +158,9 @@ fn compare_greedy(
     Ok(())
 }
 
-/// Where in our patches the value stands that the reference, which keeps tiles as pictures (`[tiles, 3, height, width]`), has at
-/// `index`. Its patches are ours.
+/// Index in our patches of the value that the reference, which keeps tiles as pictures
+/// (`[tiles, 3, height, width]`), has at `index`. The patches of the reference are laid out like
+/// ours.
 fn in_patches(index: usize, shape: &[usize], [_, rows, columns]: [usize; 3]) -> usize {
     let &[_, _, height, width] = shape else { return index };
     let (patch_height, patch_width) = (height / rows, width / columns);

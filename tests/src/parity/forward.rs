@@ -1,4 +1,4 @@
-//! Every intermediate result of a forward pass.
+//! Comparison of every intermediate result of a forward pass.
 
 use super::case::{self, Case, values};
 use super::reference::{Reference, get};
@@ -32,7 +32,8 @@ fn compare_vision(case: &Case<'_>, model: &AnyBackbone, table: &mut Table) -> Re
     let mut blocks = Vec::new();
     let features = model.encode_images_traced(pixels, &mut |_, x| blocks.push(x.clone()));
     for (index, found) in blocks.into_iter().enumerate() {
-        // What the first block reads is called differently by every family; all are traced for one case.
+        // The input of the first block has another name in every family; all blocks are traced for
+        // one case.
         let names = match index {
             0 => ["vision.embeddings", "vision.embed_plus_pos", "vision.patch_embed"].map(str::to_owned).to_vec(),
             block => vec![format!("vision.block_{}", block - 1)],
@@ -53,8 +54,9 @@ fn compare_vision(case: &Case<'_>, model: &AnyBackbone, table: &mut Table) -> Re
     Ok(())
 }
 
-/// In which order of patches the encoder's rows stand, ours and the reference's. Only families with windows have another than
-/// that of the pixel values, and the reference may store fewer rows than there are.
+/// Order of the patches in the encoder's rows, ours and the reference's. Only families with windows
+/// have another order than that of the pixel values, and the reference may store a part of the
+/// rows.
 struct Order {
     ours: Option<Vec<usize>>,
     theirs: Option<Vec<usize>>,
@@ -70,7 +72,8 @@ impl Order {
         Ok(Self { ours: Some(ours), theirs: Some(theirs) })
     }
 
-    /// Both in the order of the pixel values. The reference's patch embedding (`index` 0) stands in it already.
+    /// Sorts both in the order of the pixel values. The reference's patch embedding (`index` 0) has
+    /// that order already.
     fn align(&self, index: usize, found: &[f32], expected: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let back = |order: &Option<Vec<usize>>, values: &[f32]| match order {
             None => values.to_vec(),
@@ -101,7 +104,7 @@ fn compare_logits(case: &Case<'_>, logits: Tensor<2>, columns: &[i64], table: &m
     table.close("logits", "logits_last", &last, case.floats("logits_last")?, case.noise("logits"));
 
     let log_probs = log_softmax(logits.clone(), 1);
-    // log-sum-exp is what log_softmax takes away, from any column.
+    // log-sum-exp is the difference of logits and log_softmax, in any column.
     let logsumexp = logits.clone().narrow(1, 0, 1) - log_probs.clone().narrow(1, 0, 1);
     case.compare(table, "log-sum-exp of the logits", "logsumexp", logsumexp.reshape([batch, seq, 1]), "logits")?;
 

@@ -1,4 +1,4 @@
-//! Greedy completions, with the cache.
+//! Comparison of greedy completions, with the cache.
 
 use super::case::{Case, values};
 use super::reference::{Reference, get};
@@ -12,7 +12,7 @@ use seethink::models::{AnyBackbone, Side, TokenRow, VisionLanguageModel, VlmInpu
 use seethink::rollout::{DrawKey, Generator, Prompt, Sampling};
 use serde_json::Value;
 
-/// Log-probabilities while decoding against those of one pass.
+/// Tolerance between log-probabilities of decoding and those of one pass.
 const CACHE: f64 = 1e-4;
 
 pub(super) fn compare(
@@ -65,7 +65,7 @@ fn compare_case(
             table.close("log-probabilities of greedy tokens", name, &sampled, &log_probs.concat(), noise);
         }
     }
-    // Half precision chooses other tokens: of its own, both ways must say the same.
+    // Half precision chooses other tokens: for those tokens, both ways must agree.
     let sampled: Vec<f32> = found.iter().flat_map(|completion| completion.log_probs.clone()).collect();
     let completions: Vec<&[u32]> = found.iter().map(|completion| completion.tokens.as_slice()).collect();
     let whole = one_pass(case, model, &completions);
@@ -73,7 +73,7 @@ fn compare_case(
     Ok(())
 }
 
-/// Log-probabilities of completions from one pass over prompts and completions.
+/// Log-probabilities of completions, from one pass over prompts and completions.
 fn one_pass(case: &Case<'_>, model: &AnyBackbone, completions: &[&[u32]]) -> Vec<f32> {
     let rows: Vec<TokenRow> = case
         .prompts

@@ -1,8 +1,8 @@
 //! Parity with the reference: every quantity of a folder of fixtures, computed again and compared.
 //!
-//! A folder holds `checkpoint/` and what the reference computes with it; `fixtures/models/README.md` defines the layout and
-//! `parity/make_fixtures.py` makes such folders. The checkpoint says which family it is; what is
-//! stored differently from one to the other is undone in `pictures` and `forward`.
+//! A folder holds `checkpoint/` and the reference's results for it; `fixtures/models/README.md`
+//! defines the layout and `parity/make_fixtures.py` makes such folders. The checkpoint names its
+//! family; `pictures` and `forward` convert what families store differently.
 
 mod case;
 mod checkpoint;
@@ -26,21 +26,21 @@ use seethink::burn::tensor::Device;
 use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use std::path::{Path, PathBuf};
 
-/// What to compute with.
+/// Settings of a comparison.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where.
+    /// Device to compute on.
     pub device: Device,
-    /// In which number format. Errors of half precision are shown and not judged.
+    /// Number format of the computation. Errors of half precision are shown and not judged.
     pub dtype: WeightDtype,
-    /// What tolerances are multiplied by: 1 on `flex`, whose sums are done in an order like the reference's.
+    /// Factor of the tolerances: 1 on `flex`, whose sums are done in an order like the reference's.
     pub slack: f64,
-    /// A folder that receives each checkpoint as it is saved here, by the name of its fixtures.
+    /// Folder that receives each saved checkpoint, by the name of its fixtures.
     pub keep: Option<PathBuf>,
 }
 
 impl Settings {
-    /// `f32` on the default device.
+    /// Settings for `f32` on the default device.
     pub fn new() -> Self {
         Self { device: Device::default(), dtype: WeightDtype::F32, slack: 1.0, keep: None }
     }
@@ -52,10 +52,10 @@ impl Default for Settings {
     }
 }
 
-/// Compares everything in one folder.
+/// Compares all quantities of one folder.
 ///
 /// # Errors
-/// If the folder is not of that layout, or its checkpoint cannot be loaded.
+/// If the folder does not have that layout, or its checkpoint cannot be loaded.
 pub fn compare(dir: &Path, settings: &Settings) -> Result<Table> {
     let reference = Reference::open(dir)?;
     let checkpoint = reference.checkpoint();
@@ -72,7 +72,7 @@ pub fn compare(dir: &Path, settings: &Settings) -> Result<Table> {
     Ok(table)
 }
 
-/// Rows that a folder must have; a family may have more.
+/// Quantities that every folder must have; a family may have more.
 const QUANTITIES: [&str; 28] = [
     "resized pictures, 8 bits",
     "image token counts",
@@ -107,7 +107,7 @@ const QUANTITIES: [&str; 28] = [
 /// Compares the committed fixtures of a family.
 ///
 /// # Panics
-/// If a row is not within its tolerance, or one that every family has is missing.
+/// If a row exceeds its tolerance, or a quantity that every family has is missing.
 pub fn assert_parity(family: &str, settings: &Settings) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models").join(family);
     let table = compare(&dir, settings).expect("the fixtures are whole");
@@ -122,7 +122,7 @@ pub fn assert_parity(family: &str, settings: &Settings) {
 /// The folders of `root` that hold fixtures, by name; `root` itself if it is one.
 ///
 /// # Errors
-/// If there are none.
+/// If there is no such folder.
 pub fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     let is_fixture = |dir: &Path| dir.join("checkpoint/config.json").is_file();
     let name = |dir: &Path| dir.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -140,7 +140,7 @@ pub fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// Replaces what stands between the lines `<!-- parity -->` and `<!-- /parity -->` of a Markdown file.
+/// Replaces the text between the lines `<!-- parity -->` and `<!-- /parity -->` of a Markdown file.
 ///
 /// # Errors
 /// If the file cannot be read or written, or has no such lines.

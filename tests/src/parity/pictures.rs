@@ -1,4 +1,4 @@
-//! Pictures to patches.
+//! Comparison of image processing: pictures to patches.
 
 use super::reference::{Reference, get, read_json};
 use super::table::Table;
@@ -8,7 +8,8 @@ use seethink::data::{Alpha, ImageLoader};
 use seethink::models::{Pixels, VlmProcessor, resize_bicubic};
 use serde_json::Value;
 
-/// The picture as transformers 4.57 sees it, which drops transparency, or as 5 does, which lays it on white.
+/// Loads the picture as transformers 4.57 does, which drops transparency, or as 5 does, which lays
+/// it on white.
 pub(super) fn load(reference: &Reference, name: &str, alpha: Alpha) -> Result<Image> {
     load_with(reference, name, ImageLoader { alpha, ..ImageLoader::default() })
 }
@@ -17,7 +18,7 @@ fn load_with(reference: &Reference, name: &str, loader: ImageLoader) -> Result<I
     Ok(loader.load(&ImageSource::Path(reference.image(name)))?)
 }
 
-/// Resized pictures, patches, grids and token counts of every picture of the folder.
+/// Compares resized pictures, patches, grids and token counts of every picture of the folder.
 pub(super) fn compare(reference: &Reference, processor: &VlmProcessor, table: &mut Table) -> Result<()> {
     let facts = reference.json("preprocess").as_object().context("preprocess.json is no object")?;
     let tensors = reference.tensors("preprocess");
@@ -60,7 +61,8 @@ pub(super) fn compare(reference: &Reference, processor: &VlmProcessor, table: &m
     Ok(())
 }
 
-/// Both sides do one subtraction and one division in `f32`; a half level is 2e-3.
+/// Tolerance of pixel values: both sides do one subtraction and one division in `f32`; a half level
+/// is 2e-3.
 pub(super) const TOLERANCE: f64 = 5e-7;
 
 /// The reference's patches of a picture in our layout, and its number of image tokens.
@@ -89,7 +91,7 @@ pub(super) fn expected(reference: &Reference, name: &str) -> Result<(usize, Pixe
     Ok((n_tokens, pixels))
 }
 
-/// 8-bit levels of the reference, normalised.
+/// Normalises 8-bit levels of the reference.
 fn from_levels(reference: &Reference, key: &str, grids: &[[usize; 3]]) -> Result<Pixels> {
     let levels = reference.tensors("preprocess").bytes(key)?;
     let shape = reference.tensors("preprocess").shape(key)?;
@@ -107,7 +109,8 @@ fn from_levels(reference: &Reference, key: &str, grids: &[[usize; 3]]) -> Result
     in_patches(reference, &levels.iter().enumerate().map(value).collect::<Vec<_>>(), grids.to_vec())
 }
 
-/// The reference keeps tiles as pictures: `[tiles, 3, height, width]` to patches row by row. Its patches are ours.
+/// Converts the reference's tiles, kept as pictures `[tiles, 3, height, width]`, to patches row by
+/// row. Patches of the reference are laid out like ours.
 fn in_patches(reference: &Reference, values: &[f32], grids: Vec<[usize; 3]>) -> Result<Pixels> {
     let [tiles, rows, columns] = grids[0];
     let tiled = read_json(&reference.checkpoint().join("config.json"))?["vision_config"].get("image_size").is_some();
@@ -139,7 +142,7 @@ fn setting(reference: &Reference, key: &str) -> Result<[f32; 3]> {
     get(&read_json(&reference.checkpoint().join("preprocessor_config.json"))?, key)
 }
 
-/// `[height, width, 3]` to `[3, height, width]`.
+/// Transposes a picture from `[height, width, 3]` to `[3, height, width]`.
 fn planes(image: &Image) -> Vec<u8> {
     (0..3).flat_map(|channel| image.rgb().iter().skip(channel).step_by(3).copied()).collect()
 }

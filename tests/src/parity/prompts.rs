@@ -1,4 +1,4 @@
-//! Conversations to tokens and positions, and texts to tokens and back.
+//! Comparison of prompts: conversations to tokens and positions, and texts to tokens and back.
 
 use super::pictures;
 use super::reference::{Reference, get};
@@ -71,7 +71,7 @@ fn compare_prompt(
     Ok(())
 }
 
-/// A conversation of the reference.
+/// Messages of a conversation of the reference.
 pub(super) fn messages(case: &Value) -> Result<Vec<Message>> {
     let text = |text: &Value| Content::Text { text: text.as_str().unwrap_or_default().to_owned() };
     let content = |content: &Value| match content {

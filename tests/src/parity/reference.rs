@@ -1,4 +1,4 @@
-//! The reference's files.
+//! Files of the reference.
 
 use anyhow::{Context, Result, anyhow, bail};
 use safetensors::{Dtype, SafeTensors};
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct Reference {
     dir: PathBuf,
-    /// Pictures, prompts, batches, completions, one training step: what the reference says of each.
+    /// JSON files by name: pictures, prompts, batches, completions, one training step.
     files: BTreeMap<&'static str, Value>,
-    /// And its tensors.
+    /// Tensors by file name.
     tensors: BTreeMap<&'static str, Tensors>,
 }
 
@@ -35,21 +35,21 @@ impl Reference {
         })
     }
 
-    /// The checkpoint's folder.
+    /// Folder of the checkpoint.
     pub fn checkpoint(&self) -> PathBuf {
         self.dir.join("checkpoint")
     }
 
-    /// A picture that all families share.
+    /// Path of a picture that all families share.
     pub fn image(&self, name: &str) -> PathBuf {
         let beside = self.dir.join("images").join(name);
         if beside.exists() { beside } else { self.dir.join("../images").join(name) }
     }
 
-    /// What a file says.
+    /// Content of a JSON file.
     ///
     /// # Panics
-    /// If it is none of the files above.
+    /// If the file is none of those above.
     pub fn json(&self, file: &str) -> &Value {
         &self.files[file]
     }
@@ -57,23 +57,23 @@ impl Reference {
     /// The tensors of a file.
     ///
     /// # Panics
-    /// If it is none of the files above.
+    /// If the file is none of those above.
     pub fn tensors(&self, file: &str) -> &Tensors {
         &self.tensors[file]
     }
 }
 
 /// # Errors
-/// If the file is missing or no JSON.
+/// If the file is missing or not JSON.
 pub(crate) fn read_json(path: &Path) -> Result<Value> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is not JSON", path.display()))
 }
 
-/// A value of a JSON file as a Rust one.
+/// Converts a value of a JSON file to a Rust value.
 ///
 /// # Errors
-/// If it is of another kind.
+/// If the value is missing or of another type.
 pub(crate) fn get<T: DeserializeOwned>(value: &Value, key: &str) -> Result<T> {
     T::deserialize(&value[key]).with_context(|| format!("`{key}` of {value:.200}"))
 }
@@ -90,10 +90,10 @@ enum Values {
 }
 
 impl Tensors {
-    /// Reads a file.
+    /// Reads a safetensors file.
     ///
     /// # Errors
-    /// If it is missing or malformed, or holds other numbers than `f32`, `i64` and `u8`.
+    /// If the file is missing or malformed, or holds other numbers than `f32`, `i64` and `u8`.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let file = SafeTensors::deserialize(&bytes).with_context(|| format!("{} is malformed", path.display()))?;
@@ -110,12 +110,12 @@ impl Tensors {
         Ok(Self(file.iter().map(tensor).collect::<Result<_>>()?))
     }
 
-    /// All names, in order.
+    /// Names of all tensors, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether there is such a tensor.
+    /// Returns whether there is a tensor of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

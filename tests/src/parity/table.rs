@@ -1,35 +1,36 @@
-//! What was compared, and how far apart it is.
+//! Table of compared quantities and their differences.
 
 use super::Settings;
 use seethink::models::WeightDtype;
 use std::fmt;
 
-/// How far one quantity is off, over all cases of a folder.
+/// Difference of one quantity from the reference, over all cases of a folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// What was compared.
+    /// Name of the quantity.
     pub quantity: &'static str,
     /// Number of values.
     pub n: usize,
     /// Largest difference. For integers and text, the number of values that differ.
     pub max_abs: f64,
-    /// That, over the largest value of the same tensor.
+    /// Largest difference over the largest value of the same tensor.
     pub max_rel: f64,
-    /// What is allowed where the difference is nearest to it, or furthest beyond; `None` where nothing is judged.
+    /// Tolerance where the difference is nearest to it, or furthest beyond; `None` where the
+    /// difference is not judged.
     pub tolerance: Option<f64>,
-    /// Whether everything was within its tolerance.
+    /// True if every difference was within its tolerance.
     pub pass: bool,
-    /// Where the difference is nearest to its tolerance.
+    /// Place where the difference is nearest to its tolerance.
     pub place: String,
     worst: f64,
 }
 
-/// The comparison of one folder.
+/// Comparison of one folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// What the checkpoint's authors call the model.
+    /// Display name of the model.
     pub family: String,
-    /// In the order in which a model computes them.
+    /// Rows in the order in which a model computes the quantities.
     pub rows: Vec<Row>,
     slack: f64,
     judged: bool,
@@ -41,30 +42,31 @@ impl Table {
         Self { family: family.to_owned(), rows: Vec::new(), slack: settings.slack, judged }
     }
 
-    /// Whether every row passes.
+    /// Returns whether every row passes.
     pub fn passes(&self) -> bool {
         self.rows.iter().all(|row| row.pass)
     }
 
-    /// The row of a quantity.
+    /// Row of a quantity.
     pub fn row(&self, quantity: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.quantity == quantity)
     }
 
-    /// Whether weights, sums and products are the reference's, so that equality can be asked of what follows from them.
+    /// Returns whether weights, sums and products are the reference's, so that later results can be
+    /// compared for equality.
     pub(super) fn is_judged(&self) -> bool {
         self.judged
     }
 
-    /// Compares floats. `noise` is how far the reference's `f32` is from its own `f64`: the tolerance is ten times that, and at
-    /// least 2e-6 of the largest value.
+    /// Compares floats. `noise` is the difference of the reference's `f32` from its own `f64`: the
+    /// tolerance is ten times the noise, and at least 2e-6 of the largest value.
     pub(super) fn close(&mut self, quantity: &'static str, place: &str, found: &[f32], expected: &[f32], noise: f64) {
         let largest = expected.iter().fold(0.0f64, |largest, x| largest.max(f64::from(x.abs())));
         let tolerance = (10.0 * noise).max(2e-6 * largest);
         self.within(quantity, place, found, expected, tolerance);
     }
 
-    /// Compares floats with a tolerance of their own.
+    /// Compares floats with a given tolerance.
     pub(super) fn within(
         &mut self,
         quantity: &'static str,
@@ -76,7 +78,7 @@ impl Table {
         let largest = expected.iter().fold(0.0f64, |largest, x| largest.max(f64::from(x.abs())));
         let mut off = found.iter().zip(expected).fold(0.0f64, |off, (a, b)| {
             let difference = f64::from((a - b).abs());
-            // A comparison with NaN is false: it must not hide.
+            // A comparison with NaN is false: a NaN must not be hidden.
             if difference.is_nan() { f64::INFINITY } else { off.max(difference) }
         });
         if found.len() != expected.len() {
@@ -87,7 +89,8 @@ impl Table {
         self.add(quantity, place, found.len(), (off, relative), tolerance);
     }
 
-    /// Compares what has to be equal. Where `expected` is longer or shorter, the rest counts as different.
+    /// Compares values for equality. Where `expected` is longer or shorter, the rest counts as
+    /// different.
     pub(super) fn equal<T: PartialEq>(&mut self, quantity: &'static str, place: &str, found: &[T], expected: &[T]) {
         let n = found.len().max(expected.len());
         let same = found.iter().zip(expected).filter(|(a, b)| a == b).count();
@@ -120,7 +123,7 @@ impl Table {
     }
 }
 
-/// As rows of a Markdown table.
+/// Formats the table as rows of a Markdown table.
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |x: f64| if x == 0.0 { "0".to_owned() } else { format!("{x:.1e}") };

@@ -1,4 +1,4 @@
-//! Loss, gradients and one optimiser step.
+//! Comparison of loss, gradients and one optimiser step.
 
 use super::case::Case;
 use super::reference::{Reference, Tensors, get};
@@ -41,7 +41,8 @@ pub(super) fn compare(reference: &Reference, model: &AnyBackbone, table: &mut Ta
     compare_step(&saved(&stepped)?, facts, table)?;
 
     let expected: f64 = get(facts, "loss_after_step")?;
-    // The step goes by signs: what is noise in a gradient moves a weight, and the loss is steep in some.
+    // The step depends on signs: noise in a gradient moves a weight, and the loss is steep in some
+    // weights.
     let noise = noise("loss_after_step_f64", expected).max(1e-6 * expected);
     table.close("loss after the step", "batch", &[step(&stepped).0], &[expected as f32], noise);
     Ok(())
@@ -51,8 +52,9 @@ fn norm(values: &[f32]) -> f64 {
     values.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Tolerance of two norms of `n` values where `f32` is off by up to `noise` in a value: a norm is off by no more than the
-/// norm of the differences, which is at most `noise · √n`, and so are both.
+/// Tolerance of two norms of `n` values where `f32` is off by up to `noise` in a value: a norm is
+/// off by no more than the norm of the differences, which is at most `noise · √n`, and so are both
+/// norms.
 fn norm_tolerance(noise: f64, n: usize) -> f64 {
     2.0 * noise * (n as f64).sqrt()
 }
@@ -72,7 +74,7 @@ fn compare_gradients(found: &Tensors, tensors: &Tensors, facts: &Value, table: &
             }
             other => bail!("saved_grads: unknown kind {other:?}"),
         };
-        // A sum over all tokens of differences that nearly cancel is noisier than what it is made of.
+        // A sum over all tokens of differences that nearly cancel is noisier than the differences.
         let noise = 3.0 * params[name]["noise_grad_max_abs"].as_f64().unwrap_or(0.0);
         table.close("gradients", &key, &values, tensors.floats(&key)?, noise);
     }
@@ -91,9 +93,10 @@ fn compare_gradients(found: &Tensors, tensors: &Tensors, facts: &Value, table: &
     Ok(())
 }
 
-/// The first step of AdamW moves every value by the learning rate, whatever the size of its gradient, so that gradients near
-/// zero go either way, in the reference too: norms of parameters are compared and not their values, with a tolerance of a
-/// twentieth of the learning rate.
+/// Compares the first step of AdamW, which moves every value by the learning rate, whatever the
+/// size of its gradient, so that gradients near zero go either way, in the reference too: norms of
+/// parameters are compared and not their values, with a tolerance of a twentieth of the learning
+/// rate.
 fn compare_step(found: &Tensors, facts: &Value, table: &mut Table) -> Result<()> {
     let ill: Vec<String> = get(facts, "ill_conditioned_updates")?;
     let rate: f64 = get(&facts["optimizer"], "lr")?;
@@ -108,7 +111,7 @@ fn compare_step(found: &Tensors, facts: &Value, table: &mut Table) -> Result<()>
     Ok(())
 }
 
-/// All gradients times a factor.
+/// Scales all gradients by a factor.
 fn scaled(model: &AnyBackbone, grads: GradientsParams, factor: f64) -> GradientsParams {
     struct Scale(GradientsParams, f64);
     impl ModuleVisitor for Scale {
@@ -123,7 +126,8 @@ fn scaled(model: &AnyBackbone, grads: GradientsParams, factor: f64) -> Gradients
     scale.0
 }
 
-/// The mean cross entropy of next tokens as the `head` of a backward pass; the loss is left in `loss`.
+/// Mean cross entropy of next tokens as the `head` of a backward pass; the loss is stored in
+/// `loss`.
 pub fn cross_entropy<'a>(
     model: &'a impl VisionLanguageModel,
     labels: &'a [i64],
@@ -151,7 +155,7 @@ pub fn next_token_loss(model: &impl VisionLanguageModel, hidden: Tensor<3>, labe
     log_probs.gather(1, ints(&targets).unsqueeze_dim(1)).mean().neg()
 }
 
-/// A model whose parameters are the gradients, zero where there are none.
+/// Model whose parameters are the gradients, zero where there are none.
 pub fn gradients_as_model<M: Module>(model: &M, grads: &GradientsParams) -> M {
     struct Replace<'a>(&'a GradientsParams);
     impl ModuleMapper for Replace<'_> {
@@ -163,10 +167,10 @@ pub fn gradients_as_model<M: Module>(model: &M, grads: &GradientsParams) -> M {
     model.valid().map(&mut Replace(grads))
 }
 
-/// The parameters by their names in the checkpoint, as `f32`.
+/// Parameters by their names in the checkpoint, as `f32`.
 ///
 /// # Errors
-/// If there is no room for a temporary file.
+/// If a temporary file cannot be written.
 pub fn saved(model: &AnyBackbone) -> Result<Tensors> {
     let dir = tempfile::tempdir()?;
     model.save_pretrained_with(dir.path(), WeightDtype::F32)?;
@@ -181,7 +185,7 @@ mod tests {
     fn norms_may_differ_by_the_noise_of_their_values_and_no_more() {
         let values: Vec<f32> = (0..1000).map(|i| (i as f32).sin()).collect();
         let noise = 1e-4;
-        // The worst that noise can do: every value further from zero.
+        // The largest possible effect of noise: every value further from zero.
         let off = |by: f64| {
             let moved: Vec<f32> = values.iter().map(|x| x + (by as f32).copysign(*x)).collect();
             (norm(&moved) - norm(&values)).abs()

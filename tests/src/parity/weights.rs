@@ -1,4 +1,4 @@
-//! Weights in and out: every tensor comes back bit by bit.
+//! Comparison of weights that are read and written: every tensor comes back bit by bit.
 
 use super::reference::Reference;
 use super::table::Table;
@@ -12,9 +12,9 @@ use std::path::Path;
 /// Dtype, shape and bytes of every tensor of a folder.
 type Stored = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-/// On `flex`, which knows every format of a file.
+/// Compares on `flex`, which supports every format of a file.
 ///
-/// `keep`: where the last of what is written stays, for who wants to load it elsewhere.
+/// `keep`: the folder in which the last written checkpoint stays, for loading by another program.
 pub(super) fn compare(reference: &Reference, keep: Option<&Path>, table: &mut Table) -> Result<()> {
     let checkpoint = reference.checkpoint();
     let expected = stored(&checkpoint)?;
@@ -40,7 +40,7 @@ pub(super) fn compare(reference: &Reference, keep: Option<&Path>, table: &mut Ta
                 table.equal("bytes of saved tensors", name, &found.2, bytes);
             }
         }
-        // What was written is whole.
+        // The written checkpoint is complete.
         AnyBackbone::from_pretrained(folder, &Device::flex())?;
         VlmProcessor::from_pretrained(folder)?;
     }
@@ -51,7 +51,7 @@ fn names(stored: &Stored) -> Vec<&str> {
     stored.keys().map(String::as_str).collect()
 }
 
-/// All tensors of a folder, in however many files.
+/// Reads all tensors of a folder, in however many files.
 fn stored(dir: &Path) -> Result<Stored> {
     let mut tensors = Stored::new();
     for entry in std::fs::read_dir(dir)? {

@@ -1,7 +1,8 @@
-//! Perception problems from the stamps of Tux Paint: real pictures with captions that people wrote, and a script instead of models.
+//! Perception problems from the stamps of Tux Paint: real pictures with captions that people wrote,
+//! and a script instead of models.
 //!
-//! Nothing is learned from what comes of it: the script knows a few colours and guesses the rest.
-//! What it shows is that every hop runs over real files, and what the counts of each are.
+//! The problems are not meant for training: the script knows a few colours and guesses the rest.
+//! They show that every hop runs over real files, and the counts of each hop.
 
 mod script;
 mod server;
@@ -22,18 +23,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What is made of the stamps.
+/// Settings of a run over the stamps.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// The folder of stamps.
+    /// Folder of stamps.
     pub stamps: PathBuf,
-    /// The folder of journals, report and problems.
+    /// Folder of journals, report and problems.
     pub out: PathBuf,
-    /// Captions, at most.
+    /// Maximum number of captions.
     pub limit: Option<usize>,
-    /// Answers that count, of each model.
+    /// Rule by which problems are kept, for each model.
     pub rule: KeepRule,
-    /// Seed of everything.
+    /// Seed of all random draws.
     pub seed: u64,
 }
 
@@ -88,8 +89,8 @@ impl Job {
     }
 }
 
-/// Writes a caption for every PNG under `stamps` that has a text beside it: the first line of the text, which is the English one. Returns
-/// how many.
+/// Writes a caption for every PNG under `stamps` that has a text beside it: the first line of the
+/// text, which is the English one. Returns the number of captions.
 fn write_captions(stamps: &Path, path: &Path) -> Result<usize> {
     let mut pictures = Vec::new();
     find_pictures(stamps, &mut pictures)?;

@@ -1,9 +1,11 @@
-//! The script that stands where models would: fixed rules, and draws that depend on the request alone.
+//! Scripted models for the pipeline: fixed rules, and draws that depend on the request alone.
 //!
-//! - The *writer* asks for the colour that a caption names, or for the thing; the right option is always its first.
-//!   Some of its replies are no question, as those of a model are, and another seed makes another reply.
-//! - `scripted-eyes` sees the mean colour of a picture; what it cannot see so it guesses.
-//! - `scripted-guess` guesses whatever it is shown a picture of.
+//! - The *writer* asks for the colour that a caption names, or for the thing; the right option is
+//!   always its first. Some of its replies are no question, as those of a model are, and another
+//!   seed makes another reply.
+//! - `scripted-eyes` sees the mean colour of a picture, and guesses where that does not answer the
+//!   question.
+//! - `scripted-guess` guesses, whatever the picture.
 //! - Both find the option that stands in a caption, and guess where none does.
 //!
 //! Answers come in many forms; one in forty names no option.
@@ -15,10 +17,10 @@ use seethink::data::content_id;
 use seethink::data::perception::INSTRUCTION;
 use serde_json::{Value, json};
 
-/// The models that answer.
+/// Names of the models that answer.
 pub const SCRIPTED: [&str; 2] = ["scripted-eyes", "scripted-guess"];
 
-/// What the script has a word for.
+/// Colours that the script knows, by name.
 const COLOURS: [(&str, [u8; 3]); 10] = [
     ("red", [200, 40, 40]),
     ("green", [60, 150, 60]),
@@ -32,7 +34,7 @@ const COLOURS: [(&str, [u8; 3]); 10] = [
     ("purple", [130, 60, 160]),
 ];
 
-/// What something else might be.
+/// Things for the wrong options.
 const THINGS: [&str; 16] = [
     "trumpet",
     "pineapple",
@@ -52,7 +54,8 @@ const THINGS: [&str; 16] = [
     "helmet",
 ];
 
-/// The replies to a request in OpenAI's dialect, one for each of its `n`; `None` where there is nothing to reply to.
+/// Replies to a request of OpenAI's API, one for each of its `n`; `None` for a request without a
+/// reply.
 pub fn reply(request: &Value) -> Option<Vec<String>> {
     let content = request["messages"].as_array()?.last()?["content"].as_array()?;
     let text: String = content.iter().filter_map(|part| part["text"].as_str()).collect();
@@ -74,16 +77,16 @@ pub fn reply(request: &Value) -> Option<Vec<String>> {
     Some((0..request["n"].as_u64()?).map(one).collect())
 }
 
-/// Words in lower case.
+/// Splits a text into words in lower case.
 fn words(text: &str) -> Vec<String> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
 }
 
-/// A question about a caption, or what is none.
+/// Question about a caption, or a malformed reply.
 fn question(caption: &str, draws: &mut Rng) -> String {
     let words = words(caption);
     let colours = COLOURS.map(|(name, _)| name);
-    // Captions mostly end their first clause with what they are about.
+    // The first clause of a caption mostly ends with the subject.
     let sentence = caption.split(['.', ',', '!', '(', '—']).next().unwrap_or(caption);
     let thing = self::words(sentence).pop().unwrap_or_else(|| "thing".into());
     let colour = words.iter().find_map(|word| colours.into_iter().find(|colour| colour == word));
@@ -109,7 +112,7 @@ fn question(caption: &str, draws: &mut Rng) -> String {
     }
 }
 
-/// An answer to a question, in one of many forms.
+/// Answer to a question, in one of many forms.
 fn answer(text: &str, picture: Option<&str>, caption: Option<&str>, draws: &mut Rng) -> String {
     let mut options = [""; 4];
     for line in text.lines() {
@@ -139,7 +142,7 @@ fn answer(text: &str, picture: Option<&str>, caption: Option<&str>, draws: &mut 
     }
 }
 
-/// The mean of what is not nearly white.
+/// Mean colour of the pixels that are not nearly white.
 fn mean_colour(url: &str) -> Option<[u8; 3]> {
     let png = BASE64.decode(url.strip_prefix("data:image/png;base64,")?).ok()?;
     let picture = image::load_from_memory(&png).ok()?.into_rgb8();

@@ -1,4 +1,5 @@
-//! A server on loopback that speaks enough of OpenAI's dialect to be asked as a model is.
+//! Server on loopback with the scripted models behind OpenAI's API, as far as the pipeline needs
+//! it.
 
 use super::reply;
 use serde_json::{Value, json};
@@ -8,17 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Every so many requests one is told to come again.
+/// Interval of requests that are told to come again.
 const BUSY: usize = 97;
 
-/// Serves the script for as long as the program runs.
+/// Server of the scripted models, for as long as the program runs.
 #[derive(Debug)]
 pub struct ScriptedServer {
     url: String,
 }
 
 impl ScriptedServer {
-    /// Starts to listen, on a port that is free.
+    /// Starts the server, on a port that is free.
     ///
     /// # Errors
     /// If loopback cannot be listened on.
@@ -29,14 +30,14 @@ impl ScriptedServer {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let n_requests = n_requests.clone();
-                // A client that goes away is no concern of the script.
+                // A client that disconnects does no harm.
                 thread::spawn(move || serve(stream, &n_requests).ok());
             }
         });
         Ok(Self { url })
     }
 
-    /// Everything before `/chat/completions`.
+    /// Base URL: everything before `/chat/completions`.
     pub fn url(&self) -> &str {
         &self.url
     }

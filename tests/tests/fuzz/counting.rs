@@ -1,22 +1,23 @@
-//! An allocator that keeps count, so that what an input costs at most is known.
+//! Counting allocator, which measures the peak memory of an input.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Memory that no input may take, at once or bit by bit: it ends the program, which says on which input.
+/// Memory in bytes that no input may take, at once or bit by bit: beyond it the program ends and
+/// names the input.
 const ABSURD: usize = 4 << 30;
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 static INPUT: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, counted.
+/// Allocator of the system, with counts.
 pub(crate) struct Counting;
 
 fn grow(size: usize) {
     let live = LIVE.fetch_add(size, Relaxed) + size;
     if live > ABSURD {
-        // What is printed is allocated too.
+        // Printing the message allocates too.
         LIVE.store(0, Relaxed);
         eprintln!("input {} takes {live} bytes", INPUT.load(Relaxed));
         std::process::abort();
@@ -37,7 +38,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // While it is copied both are there.
+        // While the memory is copied both blocks exist.
         grow(size);
         LIVE.fetch_sub(layout.size(), Relaxed);
         unsafe { System.realloc(pointer, layout, size) }
@@ -49,7 +50,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Runs `work` on the input of this number; returns what was allocated at most beyond what was before, bytes.
+/// Runs `work` on the input of this number; returns its result and the peak of memory beyond that
+/// before, bytes.
 pub(crate) fn peak_of<T>(input: usize, work: impl FnOnce() -> T) -> (T, usize) {
     INPUT.store(input, Relaxed);
     let before = LIVE.load(Relaxed);

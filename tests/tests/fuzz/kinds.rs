@@ -1,4 +1,4 @@
-//! The kinds of files, how they are changed, and what reads them.
+//! Kinds of files, with their mutations and their readers.
 
 use super::mutate;
 use seethink::core::{Capability, Image, ImageSource, Rng};
@@ -19,23 +19,24 @@ const MIB: usize = 1 << 20;
 
 /// A kind of file.
 pub(crate) struct Kind {
-    /// What it is called.
+    /// Name of the kind.
     pub(crate) name: &'static str,
-    /// Most bytes that reading one may take, whatever it says; they are of some kilobytes.
+    /// Maximum bytes of memory that reading a file may take, whatever its content; the files have
+    /// some kilobytes.
     pub(crate) bound: usize,
     seeds: Vec<Seed>,
     mutate: fn(&mut Rng, &Seed, &Seed) -> Vec<u8>,
     read: fn(&Path) -> bool,
     file: &'static str,
-    /// Where it is put, with what belongs to it.
+    /// Folder of the file and the files that belong to it.
     dir: TempDir,
 }
 
-/// A file that is fine, and the folder of the rest of its checkpoint.
+/// Valid file, and the folder of the rest of its checkpoint.
 struct Seed {
     bytes: Vec<u8>,
     json: Value,
-    /// The name of a subfolder.
+    /// Name of a subfolder.
     folder: String,
 }
 
@@ -57,7 +58,7 @@ fn read(path: impl AsRef<Path>) -> Vec<u8> {
 const FAMILIES: [&str; 4] = ["qwen2_5_vl", "qwen3_vl", "internvl3", "internvl3_5"];
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub(crate) fn all() -> Vec<Self> {
         vec![
             Self::checkpoint("tokenizer.json", 64 * MIB, tokenizer),
@@ -70,21 +71,21 @@ impl Kind {
         ]
     }
 
-    /// A changed file.
+    /// Mutated file.
     pub(crate) fn input(&self, rng: &mut Rng) -> (usize, Vec<u8>) {
         let mut seed = || rng.below(self.seeds.len());
         let (one, other) = (seed(), seed());
         (one, (self.mutate)(rng, &self.seeds[one], &self.seeds[other]))
     }
 
-    /// Reads a file; whether it was read.
+    /// Reads a file; returns whether it was read.
     pub(crate) fn feed(&self, (seed, bytes): &(usize, Vec<u8>)) -> bool {
         let folder = self.dir.path().join(&self.seeds[*seed].folder);
         fs::write(folder.join(self.file), bytes).expect("room for a file");
         (self.read)(&folder)
     }
 
-    /// A file of the small ones of a checkpoint, beside all others of its family.
+    /// Kind of a small file of a checkpoint, beside all others of its family.
     fn checkpoint(file: &'static str, bound: usize, read_it: fn(&Path) -> bool) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let seed = |family: &&str| {
@@ -94,7 +95,7 @@ impl Kind {
                 let path = entry.expect("fixtures").path();
                 let name = path.file_name().expect("a file").to_string_lossy().into_owned();
                 let size = path.metadata().expect("fixtures").len();
-                // Nothing that would stand in for the file.
+                // No file that would be read instead of the mutated one.
                 if size < 100_000 && !["vocab.json", "merges.txt"].contains(&name.as_str()) {
                     fs::copy(&path, folder.join(name)).expect("room for a file");
                 }
@@ -181,7 +182,7 @@ impl Kind {
         let stored = names.map(|name| read(fixture("decoding").join(name)));
         let seeds = encoded.into_iter().chain(stored).map(|bytes| Seed::new(bytes, "")).collect();
         let mutate = |rng: &mut Rng, seed: &Seed, other: &Seed| {
-            // Sizes stand at the beginning, but for TIFF, of which the first bytes say where.
+            // Sizes stand at the beginning, except in TIFF, whose first bytes give their place.
             let end = if rng.below(2) == 0 { 64 } else { usize::MAX };
             let mut bytes = mutate::bytes(rng, seed.bytes.clone(), 0..end, &other.bytes);
             if rng.below(4) > 0 && bytes.starts_with(b"\x89PNG") {
@@ -207,7 +208,8 @@ fn header(bytes: &[u8]) -> &[u8] {
     &bytes[8..8 + length as usize]
 }
 
-/// A `tokenizer.json` of the bytes and few merges, or also with a pattern that is soon compiled: all of its parts, in less time.
+/// A smaller `tokenizer.json`, with the bytes and few merges, or also with a pattern that compiles
+/// quickly: all of its parts, in less time.
 fn smaller(bytes: &[u8], own_pattern: bool) -> Vec<u8> {
     let mut file: Value = serde_json::from_slice(bytes).expect("a tokenizer");
     const KEPT: u64 = 300;

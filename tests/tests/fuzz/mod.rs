@@ -1,4 +1,5 @@
-//! Inputs that come from elsewhere, changed by chance: each is read or refused, without a panic and within a bound of memory.
+//! Mutated files from outside: each is read or refused, without a panic and within a bound of
+//! memory.
 
 pub(crate) mod counting;
 mod kinds;
@@ -14,22 +15,22 @@ use std::time::{Duration, Instant};
 /// Outcome of many inputs of a kind.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// Inputs.
+    /// Number of inputs.
     pub(crate) n: usize,
-    /// Inputs that were read, changed as they are.
+    /// Number of inputs that were read in spite of their changes.
     pub(crate) n_read: usize,
-    /// Most bytes that one took, and which.
+    /// Peak memory of an input in bytes, and the input's number.
     pub(crate) peak: (usize, usize),
-    /// Longest time that one took, and which.
+    /// Longest time of an input, and the input's number.
     pub(crate) slowest: (Duration, usize),
-    /// What went wrong, and on which.
+    /// Failures, with the input's number.
     pub(crate) findings: Vec<(usize, String)>,
 }
 
-/// The message of the last panic.
+/// Message of the last panic.
 static PANIC: Mutex<String> = Mutex::new(String::new());
 
-/// Feeds the inputs of these numbers; each is a function of the seed and its number.
+/// Feeds the inputs with these numbers; each is a function of the seed and its number.
 pub(crate) fn run(kind: &Kind, seed: u64, numbers: std::ops::Range<usize>) -> Outcome {
     std::panic::set_hook(Box::new(|panic| {
         *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();

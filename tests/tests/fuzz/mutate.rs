@@ -1,9 +1,9 @@
-//! Files that are almost right.
+//! Mutation of files: slightly wrong content.
 
 use seethink_core::Rng;
 use serde_json::{Map, Value, json};
 
-/// Numbers at which formats end, and their neighbours.
+/// Edge values of number formats, and their neighbours.
 const EDGES: [u64; 20] = [
     0,
     1,
@@ -27,7 +27,7 @@ const EDGES: [u64; 20] = [
     u64::MAX,
 ];
 
-/// Values that no field expects, as JSON has it or as it has not.
+/// Values that no field expects, valid JSON or not.
 const ODD_TEXTS: [&str; 16] = [
     "NaN",
     "Infinity",
@@ -55,7 +55,7 @@ fn at(rng: &mut Rng, length: usize) -> usize {
     if length == 0 { 0 } else { rng.below(length) }
 }
 
-/// A few changes to the bytes in `range`, by chance; `other` lends pieces.
+/// Mutates the bytes in `range` a few times, at random; `other` lends pieces.
 pub(crate) fn bytes(rng: &mut Rng, mut data: Vec<u8>, range: std::ops::Range<usize>, other: &[u8]) -> Vec<u8> {
     for _ in 0..1 + rng.below(4) {
         let end = range.end.min(data.len());
@@ -91,7 +91,8 @@ pub(crate) fn bytes(rng: &mut Rng, mut data: Vec<u8>, range: std::ops::Range<usi
     data
 }
 
-/// A few changes to the structure, by chance, and sometimes to the text; `other` lends parts.
+/// Mutates the structure of JSON a few times, at random, and sometimes the text; `other` lends
+/// parts.
 pub(crate) fn json(rng: &mut Rng, seed: &Value, other: &Value) -> Vec<u8> {
     let mut value = seed.clone();
     for _ in 0..1 + rng.below(3) {
@@ -105,7 +106,7 @@ pub(crate) fn json(rng: &mut Rng, seed: &Value, other: &Value) -> Vec<u8> {
     match rng.below(8) {
         0 => bytes(rng, text.into_bytes(), 0..usize::MAX, seed.to_string().as_bytes()),
         1 => {
-            // In the place of a value.
+            // Mutates the text in the place of a value.
             let places: Vec<usize> = text.match_indices(':').map(|(place, _)| place + 1).collect();
             let place = if places.is_empty() { 0 } else { *pick(rng, &places) };
             let end = text[place..].find([',', '}', ']']).map_or(text.len(), |length| place + length);
@@ -144,7 +145,7 @@ fn change(rng: &mut Rng, place: &mut Value, new: Value) {
     }
 }
 
-/// Something else to stand somewhere.
+/// Random replacement of a value.
 fn part(rng: &mut Rng, other: &Value) -> Value {
     match rng.below(10) {
         0..3 => json!(pick(rng, &EDGES)),
@@ -165,7 +166,7 @@ fn part(rng: &mut Rng, other: &Value) -> Value {
     }
 }
 
-/// Values in a value, itself included.
+/// Number of values in a value, itself included.
 fn count(value: &Value) -> usize {
     1 + match value {
         Value::Array(items) => items.iter().map(count).sum(),
@@ -186,7 +187,7 @@ fn nth<'a>(value: &'a mut Value, n: &mut usize) -> Option<&'a mut Value> {
     }
 }
 
-/// Makes the checksums of a PNG right again, so that what was changed is read.
+/// Corrects the checksums of a PNG, so that the mutated parts are read.
 pub(crate) fn mend_png(data: &mut [u8]) {
     let mut place = 8;
     while let Some(length) = data.get(place..place + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes)

@@ -1,4 +1,4 @@
-//! Looking at every row of a file once.
+//! Validation of every row of a file.
 
 use super::TokenCounter;
 use super::index::{Cache, Checked, Index, IndexBuilder};
@@ -7,10 +7,10 @@ use crate::row::{Place, Row};
 use crate::{DataError, DataSource, Fault, ImageLoader};
 use std::path::Path;
 
-/// Bad rows that an error shows; it says how many there are.
+/// Maximum number of bad rows that an error lists; it also gives their total number.
 const SHOWN: usize = 10;
 
-/// Reads a file to its end; what was found is remembered if all was well.
+/// Validates all rows of a file and builds its index, which is cached if no row is bad.
 pub(super) fn check(
     file: &Path,
     source: &DataSource,
@@ -49,7 +49,7 @@ fn checked(
     Ok(Checked { place, problem, image_keys, image_sizes, n_tokens })
 }
 
-/// Bad rows: how many, and what is wrong with the first.
+/// Bad rows: their number, and the first errors.
 #[derive(Default)]
 pub(super) struct Faults {
     n: usize,
@@ -65,7 +65,7 @@ impl Faults {
     }
 
     /// # Errors
-    /// If there are any; one alone stands for itself.
+    /// If there are bad rows; a single one gives its own error.
     pub(super) fn none(mut self) -> Result<(), DataError> {
         match self.n {
             0 => Ok(()),

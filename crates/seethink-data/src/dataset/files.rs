@@ -1,14 +1,16 @@
-//! The files at a path.
+//! Discovery of data files at a path.
 
 use crate::DataError;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders in which files are looked for too; others hold pictures, maybe a million of them.
+/// Names of subfolders that are searched for data files; others hold images, possibly a million of
+/// them.
 const INNER: [&str; 9] = ["data", "train", "training", "validation", "valid", "val", "dev", "test", "testing"];
 
-/// A file, the files of a folder and of its inner folders, or those whose name fits a pattern (`*` for any characters); by name.
+/// Finds data files, sorted by name: a file, the files of a folder and of its data subfolders, or
+/// those whose name matches a pattern (`*` for any characters).
 pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let pattern = path.file_name().map(OsStr::to_string_lossy).filter(|name| name.contains('*'));
     let mut files = Vec::new();
@@ -19,7 +21,7 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>, DataError> {
         let fits = |file: &PathBuf| file.file_name().is_some_and(|name| fits(&pattern, &name.to_string_lossy()));
         files.extend(entries(folder)?.into_iter().filter(|file| fits(file) && is_data(file)));
     } else {
-        // Whatever its name; that it can be read is seen when it is.
+        // A file given by its path may have any name; reading it shows whether it is a data file.
         return Ok(vec![path.to_path_buf()]);
     }
     files.sort();
@@ -43,13 +45,13 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     entries.map_err(DataError::io("read", folder))
 }
 
-/// A file of problems, by the end of its name; hidden ones are half written.
+/// Returns whether a file is a data file by its extension; hidden files are half written.
 fn is_data(file: &Path) -> bool {
     let ending = file.extension().is_some_and(|ending| ending == "jsonl" || ending == "parquet");
     ending && !file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) && file.is_file()
 }
 
-/// Whether a name fits a pattern.
+/// Returns whether a name matches a pattern.
 fn fits(pattern: &str, name: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(name) = name.strip_prefix(head) else { return false };

@@ -1,6 +1,6 @@
-//! What is known of the rows of a checked file, and the file beside it that remembers.
+//! Index of a checked file: metadata of its rows, cached in a file beside it.
 //!
-//! The remembered form is parquet too, so that any tool for tables shows it.
+//! The cache is a parquet file, so that any tool for tables shows it.
 
 use super::TokenCounter;
 use crate::row::Place;
@@ -21,15 +21,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-/// Changes when the columns do, or how ids are made.
+/// Version of the index format; to be raised when the columns change, or the way ids are made.
 const VERSION: u32 = 1;
-/// The key under which an index says what it is of.
+/// Metadata key of the stamp that ties an index to the state of its file.
 const STAMP: &str = "seethink.index";
 
-/// Texts that repeat.
+/// Column of repeated texts.
 type Names = DictionaryArray<Int32Type>;
 
-/// The rows of a file, column by column.
+/// Index of a file: metadata of its rows, column by column.
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) ids: UInt64Array,
@@ -38,9 +38,9 @@ pub(super) struct Index {
     pass_rates: Float32Array,
     solution_lengths: UInt32Array,
     n_tokens: UInt32Array,
-    /// A number for each image of a row that tells it from others.
+    /// Content key of each image of a row.
     image_keys: ListArray,
-    /// Width and height, width and height, …, pixels.
+    /// Image sizes of a row: width and height, width and height, …, pixels.
     image_sizes: ListArray,
     capabilities: Names,
     sources: Names,
@@ -138,7 +138,7 @@ impl Index {
     }
 }
 
-/// Where the items of a row begin and end.
+/// Start and end of a row's items in a list column.
 fn bounds(list: &ListArray, row: usize) -> (usize, usize) {
     (list.value_offsets()[row] as usize, list.value_offsets()[row + 1] as usize)
 }
@@ -148,7 +148,7 @@ fn name(names: &Names, row: usize) -> Option<&str> {
     names.values().as_string_opt::<i32>().map(|values| values.value(key))
 }
 
-/// Collects an index, row by row.
+/// Builder of an index, row by row.
 #[derive(Default)]
 pub(super) struct IndexBuilder {
     ids: UInt64Builder,
@@ -164,7 +164,7 @@ pub(super) struct IndexBuilder {
     tags: Vec<(String, StringDictionaryBuilder<Int32Type>)>,
 }
 
-/// What the check of a row found.
+/// Checked row: problem, image keys and sizes, and number of tokens.
 pub(super) struct Checked {
     pub(super) place: Place,
     pub(super) problem: Problem,
@@ -216,14 +216,15 @@ impl IndexBuilder {
     }
 }
 
-/// Where the index of a file is kept, and of what state of the file it is.
+/// Cache of a file's index, valid for one state of the file.
 pub(super) struct Cache {
     path: PathBuf,
     stamp: String,
 }
 
 impl Cache {
-    /// Of a file as it is now, read as `source` says; beside the file, or in the folder `dir`.
+    /// Creates the cache for a file in its present state, read as `source` says; it lies beside the
+    /// file, or in the folder `dir`.
     pub(super) fn new(
         file: &Path,
         source: &DataSource,
@@ -234,7 +235,7 @@ impl Cache {
         let (length, modified) = fs::metadata(file).and_then(modified).map_err(DataError::io("read", file))?;
         let modified = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let counter = counter.map(|counter| counter.name);
-        // How it is read counts, and not where it lies.
+        // The way a file is read is part of the stamp, its place is not.
         let source = DataSource { path: PathBuf::new(), ..source.clone() };
         let reading = serde_json::to_string(&(VERSION, source, counter))
             .map_err(|error| DataError::io("read", file)(error.into()))?;
@@ -251,7 +252,7 @@ impl Cache {
         Ok(Self { path, stamp: format!("{length} {modified} {reading}") })
     }
 
-    /// The index, if there is one of this state of the file.
+    /// Loads the index, if there is one for this state of the file.
     pub(super) fn load(&self) -> Option<Index> {
         let file = File::open(&self.path).ok()?;
         let builder = contained(|| ParquetRecordBatchReaderBuilder::try_new(file)).ok()?;
@@ -265,7 +266,7 @@ impl Cache {
         Index::from_batch(&batch).filter(|index| index.len() == n_rows)
     }
 
-    /// Remembers an index; nothing is written for a file without rows.
+    /// Stores an index; nothing is written for a file without rows.
     pub(super) fn store(&self, index: &Index) -> Result<(), DataError> {
         if index.len() == 0 {
             return Ok(());

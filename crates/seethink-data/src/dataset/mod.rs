@@ -1,4 +1,4 @@
-//! Files of problems as one data set: checked once, then opened from an index and read by number.
+//! Data sets over files of problems: checked once, then opened from an index and read by number.
 
 mod check;
 mod files;
@@ -21,75 +21,76 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// Where a data set lies and how it is read.
+/// Configuration of a data set: files, splits, duplicates, overlong prompts and pass rates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
-    /// Its files.
+    /// Sources: files of one schema each.
     pub sources: Vec<DataSource>,
-    /// Which rows are for training, validation and test.
+    /// Assignment of rows to training, validation and test.
     #[serde(default)]
     pub splits: Splits,
-    /// What becomes of a problem that stands there a second time.
+    /// Treatment of duplicate problems.
     #[serde(default)]
     pub duplicates: Duplicates,
-    /// What becomes of prompts that are too long; not counted if not given.
+    /// Treatment of overlong prompts; tokens are not counted if not given.
     #[serde(default)]
     pub overlong: Option<Overlong>,
-    /// A table of pass rates, which take precedence over those of the rows.
+    /// Path of a table of pass rates, which take precedence over those of the rows.
     #[serde(default)]
     pub pass_rates: Option<PathBuf>,
-    /// A folder for what is known of checked files; beside them if not given.
+    /// Folder for the indices of checked files; beside the files if not given.
     #[serde(default)]
     pub index: Option<PathBuf>,
 }
 
-/// What becomes of a problem that stands there a second time.
+/// Treatment of duplicate problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Duplicates {
-    /// It is an error.
+    /// A duplicate is an error.
     #[default]
     Error,
-    /// It is left out and counted.
+    /// Duplicates are left out and counted.
     Drop,
 }
 
-/// What becomes of prompts that are too long.
+/// Length limit of prompts, and the treatment of longer ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overlong {
-    /// Most tokens of a prompt, images included.
+    /// Maximum number of tokens of a prompt, images included.
     pub max_tokens: usize,
-    /// What becomes of longer ones; they are counted in any case.
+    /// Treatment of longer prompts; they are counted in any case.
     #[serde(default)]
     pub action: OverlongAction,
 }
 
-/// What becomes of a prompt that is too long.
+/// Treatment of overlong prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum OverlongAction {
-    /// It is left out.
+    /// Overlong prompts are left out.
     #[default]
     Drop,
-    /// It is an error.
+    /// An overlong prompt is an error.
     Error,
-    /// It stays.
+    /// Overlong prompts are kept.
     Keep,
 }
 
-/// Counts the tokens of prompts.
+/// Token counter of prompts.
 #[derive(Clone, Copy)]
 pub struct TokenCounter<'a> {
-    /// Tells it from others: counts that are remembered are of a counter of this name.
+    /// Identity of the counter: cached counts are valid for a counter of this name only.
     pub name: &'a str,
-    /// Counts them.
+    /// Function that counts the tokens of a prompt.
     pub count: &'a CountTokens<'a>,
 }
 
-/// Tokens of a question with images of these sizes (width, height; pixels), or why it cannot be a prompt.
+/// Function that counts the tokens of a question with images of these sizes (width, height;
+/// pixels), or says why it cannot be a prompt.
 pub type CountTokens<'a> = dyn Fn(&str, &[(u32, u32)]) -> Result<usize, Box<dyn Error + Send + Sync>> + 'a;
 
-/// A checked data set: what is known of each problem is in memory, the problems are on disk.
+/// Data set of checked problems: metadata in memory, contents on disk.
 ///
 /// # Examples
 /// ```no_run
@@ -107,7 +108,7 @@ pub struct Dataset {
     pass_rates: Option<PassRateTable>,
     /// Shard and row of each problem.
     problems: Vec<(u32, u32)>,
-    /// Ids, ascending, and numbers of the problems.
+    /// Id and number of each problem, in ascending order of ids.
     by_id: Vec<(ProblemId, u32)>,
     report: Report,
 }
@@ -117,28 +118,28 @@ pub struct Dataset {
 struct Shard {
     file: PathBuf,
     source: DataSource,
-    /// Where names tell.
+    /// Split by the names of file and folder.
     split: Split,
     index: Index,
     footer: OnceLock<Option<Footer>>,
 }
 
-/// What is known of a problem without reading it.
+/// Metadata of a problem, known without reading it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Entry<'a> {
-    /// The problem.
+    /// Id of the problem.
     pub id: ProblemId,
-    /// What it exercises.
+    /// Capability that the problem exercises.
     pub capability: &'a str,
-    /// The part of the data that it belongs to.
+    /// Split that the problem belongs to.
     pub split: Split,
-    /// How often some model solved it, where known.
+    /// Pass rate of some model on the problem, where known.
     pub pass_rate: Option<PassRate>,
-    /// The dataset that it comes from.
+    /// Name of the dataset that the problem comes from.
     pub source: &'a str,
-    /// Length of the known solution, where there is one. Characters.
+    /// Length of the reference solution, where there is one. Characters.
     pub solution_length: Option<u32>,
-    /// Tokens of the prompt, where they were counted.
+    /// Number of tokens of the prompt, where counted.
     pub n_tokens: Option<u32>,
     sizes: &'a [u32],
 }
@@ -156,7 +157,7 @@ impl Entry<'_> {
 }
 
 impl DatasetConfig {
-    /// The files of these sources, parts by name, no problem twice.
+    /// Creates a configuration of these sources: splits by name, no duplicate problems.
     pub fn new(sources: impl Into<Vec<DataSource>>) -> Self {
         Self {
             sources: sources.into(),
@@ -170,13 +171,15 @@ impl DatasetConfig {
 }
 
 impl Dataset {
-    /// Opens a data set. Files that are not known yet are read to their end and checked, a few rows in memory at a time; what was found
-    /// is remembered for as long as length and time of the file, and the way it is read, stay the same. Image files are looked at only then.
+    /// Opens a data set. Files without a valid index are read to their end and checked, a few rows
+    /// in memory at a time; the index is cached for as long as length and time of the file, and the
+    /// way it is read, stay the same. Image files are inspected in this check only.
     ///
     /// # Errors
-    /// If a file cannot be read; if rows are bad (the error shows the first of them): a column is missing or of a wrong type, placeholders
-    /// do not match the images, the header of an image cannot be read, a problem stands there twice; if there is a limit to the length of
-    /// prompts and no `counter`; if the index cannot be written.
+    /// If a file cannot be read; if rows are bad (the error shows the first of them): a column is
+    /// missing or of a wrong type, placeholders do not match the images, the header of an image
+    /// cannot be read, a problem is a duplicate; if there is a limit to the length of prompts and
+    /// no `counter`; if the index cannot be written.
     pub fn open(config: &DatasetConfig, counter: Option<&TokenCounter<'_>>) -> Result<Self, DataError> {
         config.splits.check()?;
         if let (Some(Overlong { max_tokens, .. }), None) = (config.overlong, counter) {
@@ -212,7 +215,7 @@ impl Dataset {
         Ok(dataset)
     }
 
-    /// Numbers the problems, without the rows that are left out.
+    /// Numbers the problems, leaving out duplicates and overlong prompts as configured.
     fn keep(&mut self, config: &DatasetConfig, faults: &mut Faults) {
         let shards = (0..).zip(&self.shards);
         let places =
@@ -270,13 +273,13 @@ impl Dataset {
             self.problems =
                 (0..).zip(&self.problems).filter(|&(number, _)| is_kept(number)).map(|(_, &place)| place).collect();
             by_id.retain(|&(_, number)| is_kept(number));
-            // A number is lower by those left out before it.
+            // Each number decreases by the count of dropped problems before it.
             by_id.iter_mut().for_each(|(_, number)| *number -= dropped.partition_point(|gone| gone < number) as u32);
         }
         self.by_id = by_id;
     }
 
-    /// File and line of a row, by its number before any were left out.
+    /// File and line of a row, by its number before any rows are left out.
     fn place(&self, number: u32) -> (&Path, u64) {
         let (shard, row) = self.problems[number as usize];
         let shard = &self.shards[shard as usize];
@@ -288,12 +291,12 @@ impl Dataset {
         self.problems.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether the data set has no problems.
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }
 
-    /// What is known of a problem.
+    /// Metadata of a problem.
     ///
     /// # Panics
     /// If `number` is not below [`len`](Self::len).
@@ -315,7 +318,7 @@ impl Dataset {
         }
     }
 
-    /// The tags of a problem that its source names; all others come with the problem.
+    /// Tags of a problem that its source lists; all others come with the problem.
     ///
     /// # Panics
     /// If `number` is not below [`len`](Self::len).
@@ -324,7 +327,7 @@ impl Dataset {
         shard.index.tags(row)
     }
 
-    /// The number of the problem with this id.
+    /// Number of the problem with this id.
     pub fn number(&self, id: ProblemId) -> Option<usize> {
         let found = self.by_id.binary_search_by_key(&id, |&(id, _)| id).ok()?;
         Some(self.by_id[found].1 as usize)
@@ -344,7 +347,8 @@ impl Dataset {
         self.read([number]).next().unwrap_or(Err(gone))
     }
 
-    /// Reads problems one after the other, each file from its beginning to its end if the numbers ascend.
+    /// Reads problems one after another; each file is read from its beginning to its end if the
+    /// numbers ascend.
     ///
     /// # Errors
     /// Each as [`problem`](Self::problem).
@@ -355,7 +359,7 @@ impl Dataset {
         Reading::new(self, numbers.into_iter())
     }
 
-    /// Numbers about the problems and their files; counted when asked for.
+    /// Report on the problems and their files; counted on each call.
     pub fn report(&self) -> Report {
         self.report.clone().add_problems(self)
     }

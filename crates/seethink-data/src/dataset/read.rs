@@ -1,4 +1,4 @@
-//! Reading problems of a checked data set.
+//! Reading of problems from a checked data set.
 
 use super::{Dataset, Shard};
 use crate::DataError;
@@ -7,14 +7,15 @@ use seethink_core::Problem;
 use std::iter::Peekable;
 use std::vec;
 
-/// Most problems that are looked up at once.
+/// Maximum number of problems read in one go.
 const RUN: usize = 4096;
 
-/// Reads problems in the order of their numbers; those that follow one another in a file are read in one go.
+/// Iterator that reads problems in the order of their numbers; those that follow one another in a
+/// file are read in one go.
 pub(super) struct Reading<'a, N: Iterator<Item = usize>> {
     dataset: &'a Dataset,
     numbers: Peekable<N>,
-    /// Numbers of the problems that `rows` gives.
+    /// Numbers of the problems in `rows`.
     run: vec::IntoIter<usize>,
     rows: Option<Rows>,
 }
@@ -24,7 +25,7 @@ impl<'a, N: Iterator<Item = usize>> Reading<'a, N> {
         Self { dataset, numbers: numbers.peekable(), run: Vec::new().into_iter(), rows: None }
     }
 
-    /// The next problems that follow one another in a file, from `first` on.
+    /// Opens the next problems that follow one another in a file, from `first` on.
     fn begin(&mut self, first: usize) -> Result<(), DataError> {
         let (shard, mut last) = self.dataset.at(first);
         let (mut run, mut places) = (vec![first], vec![shard.index.place(last)]);
@@ -78,7 +79,7 @@ impl<N: Iterator<Item = usize>> Iterator for Reading<'_, N> {
 }
 
 impl Shard {
-    /// The end of a parquet file, read once.
+    /// Footer of a parquet file, read once.
     fn footer(&self) -> Result<Option<crate::table::Footer>, DataError> {
         if let Some(footer) = self.footer.get() {
             return Ok(footer.clone());

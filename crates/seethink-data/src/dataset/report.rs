@@ -1,46 +1,46 @@
-//! What the check of a data set found.
+//! Report on the check of a data set.
 
 use super::Dataset;
 use crate::Split;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Numbers about a data set.
+/// Statistics of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Report {
-    /// Files.
+    /// Number of files.
     pub n_files: usize,
-    /// Files that were known from an earlier time.
+    /// Number of files with a cached index.
     pub n_cached: usize,
-    /// Rows of all files.
+    /// Number of rows of all files.
     pub n_rows: usize,
-    /// Rows left out because the same problem came before.
+    /// Number of rows left out as duplicates of an earlier problem.
     pub n_duplicates: usize,
-    /// Prompts that are longer than allowed, whatever becomes of them.
+    /// Number of overlong prompts, whether or not they are left out.
     pub n_overlong: usize,
-    /// Whether these were left out.
+    /// True if overlong prompts were left out.
     pub dropped_overlong: bool,
-    /// Tokens of the longest prompt, where they were counted; of all rows.
+    /// Tokens of the longest prompt of all rows, where counted.
     pub longest: Option<u32>,
-    /// Problems of each capability, by [`Split::ALL`].
+    /// Number of problems of each capability, by split in the order of [`Split::ALL`].
     pub problems: BTreeMap<String, [usize; 3]>,
-    /// Problems with a pass rate.
+    /// Number of problems with a pass rate.
     pub n_rated: usize,
-    /// Images of the problems; an image counts as often as it is used.
+    /// Number of images of the problems; an image counts as often as it is used.
     pub n_images: usize,
     /// Sizes of the images with the fewest and the most pixels. Width and height, pixels.
     pub image_sizes: Option<[(u32, u32); 2]>,
-    /// Images that stand in more than one part of the data.
+    /// Number of images that occur in more than one split.
     pub n_shared_images: usize,
 }
 
 impl Report {
-    /// Of the problems of a data set; what is known only while it is opened is filled in there.
+    /// Adds the statistics of the problems of a data set; those of opening it are filled in before.
     pub(super) fn add_problems(mut self, dataset: &Dataset) -> Self {
         let mut uses = Vec::new();
         for number in 0..dataset.len() {
             let entry = dataset.entry(number);
-            // A lookup by reference first: a million names need not be copied.
+            // Looked up by reference first, to avoid copying a million names.
             let counts = match self.problems.get_mut(entry.capability) {
                 Some(counts) => counts,
                 None => self.problems.entry(entry.capability.to_owned()).or_default(),

@@ -1,4 +1,4 @@
-//! Data sets of files made here, and one made by Hugging Face's `datasets`.
+//! Tests of data sets over files made here, and one file made by Hugging Face's `datasets`.
 
 use super::*;
 use crate::{Columns, write_problems};
@@ -29,7 +29,7 @@ fn write_lines(file: &Path, rows: &[Value]) {
     fs::write(file, rows.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
 }
 
-/// Questions about one picture each, the same picture for three in a row.
+/// Writes questions about one picture each, the same picture for three in a row.
 fn write_parquet(file: &Path, rows: std::ops::Range<usize>, compression: Compression, group: usize) {
     let fields =
         Fields::from(vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)]);
@@ -69,7 +69,7 @@ fn all(dataset: &Dataset) -> Vec<Problem> {
     dataset.read(0..dataset.len()).collect::<Result<_, _>>().unwrap()
 }
 
-/// The error of opening, without the folder's name.
+/// Error of opening the data set, without the folder's name.
 #[track_caller]
 fn refused(dir: &Path, config: &DatasetConfig) -> String {
     let error = Dataset::open(config, None).unwrap_err();
@@ -137,7 +137,7 @@ fn every_schema_gives_the_same_problem() {
     fs::write(dir.path().join("DOCCI/x.png"), png(1)).unwrap();
     let file = dir.path().join("rows.jsonl");
     let base64 = base64::engine::general_purpose::STANDARD.encode(png(1));
-    // H5, H6, EasyR1's keys, and H4 by columns.
+    // A released row, one with a pass rate, EasyR1's keys, and two schemas by column names.
     let released =
         json!({"index": "0", "problem": "<image>Q", "answer": "A", "images": ["DOCCI/x.png"], "source": "docci"});
     let mut rated = released.clone();
@@ -309,7 +309,7 @@ fn long_prompts_are_counted_and_dropped_refused_or_kept() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("train.parquet");
     write_parquet(&file, 0..30, Compression::SNAPPY, 10);
-    // A token for each character, and one for each pixel of an image's width.
+    // One token for each character, and one for each pixel of an image's width.
     let count =
         |text: &str, sizes: &[(u32, u32)]| Ok(text.len() + sizes.iter().map(|size| size.0 as usize).sum::<usize>());
     let counter = TokenCounter { name: "letters", count: &count };
@@ -358,7 +358,7 @@ fn the_index_is_of_one_state_of_the_file() {
     let error = opened.problem(0).unwrap_err();
     assert!(matches!(error, DataError::Changed { line: 1, .. }), "{error}");
     assert_eq!([n_cached(), n_cached()], [0, 1]);
-    // Whatever happens to it, an index is made again.
+    // A damaged index is made again in every case.
     assert_eq!(indices().len(), 2, "one for each way to read");
     for end in [0, 3, 2000, usize::MAX] {
         for index in indices() {
@@ -425,7 +425,7 @@ fn what_we_write_is_a_data_set() {
     }
 }
 
-/// The part of each problem, by its text.
+/// Split of each problem, by its text.
 fn parts(rows: &[(usize, usize)], seed: u64) -> BTreeMap<String, Split> {
     let dir = tempfile::tempdir().unwrap();
     for picture in rows.iter().filter(|row| row.1 > 0).map(|row| row.1).collect::<BTreeSet<_>>() {
@@ -459,7 +459,7 @@ proptest! {
         for (problem, split) in parts(&fewer, seed) {
             prop_assert_eq!(whole[&problem], split);
         }
-        // One part for each picture.
+        // All questions about a picture are in one split.
         let by_picture: BTreeSet<_> = whole.iter().filter(|(text, _)| text.starts_with('<'))
             .map(|(text, split)| (text.rsplit(' ').next(), split.as_str())).collect();
         let pictures: BTreeSet<_> = by_picture.iter().map(|(picture, _)| picture).collect();

@@ -1,11 +1,11 @@
-//! Chains of operations on small integers, worked out one step at a time.
+//! Chains of arithmetic operations on small integers, worked out one step at a time.
 
 use seethink_core::Rng;
 
-/// No number that a problem or its working shows is further from zero.
+/// Bound on the absolute value of every number in a problem or its working.
 pub(super) const BOUND: i64 = 99;
 
-/// What joins two numbers.
+/// Arithmetic operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operator {
     Add,
@@ -32,18 +32,18 @@ impl Operator {
         }
     }
 
-    /// `n` operators, each drawn on its own.
+    /// Draws `n` operators independently.
     pub(super) fn draw(rng: &mut Rng, n: usize) -> Vec<Self> {
         (0..n).map(|_| *rng.choose(&Self::ALL)).collect()
     }
 }
 
-/// A working out: sentences such as "3+5=8." in the order in which they are thought.
+/// Working of a solution: sentences such as "3+5=8." in the order of the reasoning.
 #[derive(Debug, Default)]
 pub(super) struct Working(String);
 
 impl Working {
-    /// Adds one sentence; the full stop comes with it.
+    /// Adds one sentence and its full stop.
     pub(super) fn say(&mut self, sentence: &str) {
         if !self.0.is_empty() {
             self.0.push(' ');
@@ -52,7 +52,7 @@ impl Working {
         self.0.push('.');
     }
 
-    /// One operation, said; `None` if the result leaves [`BOUND`].
+    /// Computes one operation and writes it down; `None` if the result leaves [`BOUND`].
     pub(super) fn apply(&mut self, left: i64, operator: Operator, right: i64) -> Option<i64> {
         let result = match operator {
             Operator::Add => left + right,
@@ -63,13 +63,13 @@ impl Working {
         (result.abs() <= BOUND).then_some(result)
     }
 
-    /// The sum of `values`, from the left.
+    /// Computes the sum of `values`, from the left.
     pub(super) fn sum(&mut self, values: &[i64]) -> Option<i64> {
         let (&first, rest) = values.split_first()?;
         rest.iter().try_fold(first, |sum, &value| self.apply(sum, Operator::Add, value))
     }
 
-    /// The value of `values` joined by `operators`: products first, then sums, each from the left.
+    /// Evaluates `values` joined by `operators`: products first, then sums, each from the left.
     pub(super) fn evaluate(&mut self, values: &[i64], operators: &[Operator]) -> Option<i64> {
         let (&first, rest) = values.split_first()?;
         let mut value = first;
@@ -86,7 +86,7 @@ impl Working {
         terms.into_iter().try_fold(value, |value, (operator, term)| self.apply(value, operator, term))
     }
 
-    /// The text.
+    /// Returns the text of the working.
     pub(super) fn finish(self) -> String {
         self.0
     }

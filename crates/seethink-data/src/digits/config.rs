@@ -1,4 +1,4 @@
-//! How hard the digits world is.
+//! Difficulty settings of the digits world.
 
 use super::scene::GRIDS;
 use crate::DataError;
@@ -6,15 +6,17 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
-/// The difficulty knobs; each is a range, ends included, from which every problem draws its own level.
+/// Difficulty settings; each is a range, ends included, from which every problem draws its own
+/// level.
 ///
-/// `noise` and `brightness` change pixels only: the same index asks the same question about the same digits whatever they are.
+/// `noise` and `brightness` change pixels only: a problem index gives the same question about the
+/// same digits for all of their values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DigitsConfig {
-    /// Digits in a picture: 4 (2x2), 6 (2x3 or 3x2) or 9 (3x3).
+    /// Number of digits in a picture: 4 (2x2), 6 (2x3 or 3x2) or 9 (3x3).
     pub cells: RangeInclusive<usize>,
-    /// Arithmetic operations in a reasoning problem, 1 to 4.
+    /// Number of arithmetic operations in a reasoning problem, 1 to 4.
     pub operations: RangeInclusive<usize>,
     /// Standard deviation of the pixel noise, as a fraction of full scale, 0 to 0.5.
     pub noise: RangeInclusive<f32>,
@@ -29,7 +31,7 @@ impl Default for DigitsConfig {
 }
 
 impl DigitsConfig {
-    /// Checks every knob.
+    /// Checks the range of every setting.
     ///
     /// # Errors
     /// Names the first range that is empty or leaves its bounds.
@@ -45,7 +47,7 @@ impl DigitsConfig {
     }
 }
 
-/// Whether `range` is not empty and lies within `bounds`; a NaN lies nowhere.
+/// Returns whether `range` is not empty and lies within `bounds`; a NaN never does.
 fn check<T: PartialOrd + Debug>(
     field: &'static str,
     range: &RangeInclusive<T>,

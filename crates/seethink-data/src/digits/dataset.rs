@@ -1,4 +1,4 @@
-//! The 1,797 handwritten digits that ship with the crate, and their fixed split.
+//! Dataset of 1,797 handwritten digits that ships with the crate, with its fixed split.
 
 use crate::Split;
 use flate2::read::GzDecoder;
@@ -6,11 +6,12 @@ use seethink_core::{Purpose, Rng};
 use std::io::Read;
 use std::sync::LazyLock;
 
-/// Pixels along a side of a digit.
+/// Side length of a digit, pixels.
 pub(super) const SIDE: usize = 8;
-/// The grey level of full ink.
+/// Grey level of full ink.
 pub(super) const FULL_INK: u8 = 16;
-/// Images of each label in the validation and in the test split; the rest (114 to 123 a label) train.
+/// Number of images of each label in the validation and in the test split; the rest (114 to 123 a
+/// label) is for training.
 const N_VALIDATION: usize = 20;
 const N_TEST: usize = 40;
 
@@ -26,26 +27,26 @@ static DIGITS: LazyLock<Digits> = LazyLock::new(|| Digits::parse(CSV).expect("th
 /// Optical Recognition of Handwritten Digits (Alpaydin, Kaynak; UCI), CC BY 4.0, as shipped with scikit-learn.
 #[derive(Debug)]
 pub struct Digits {
-    /// `[image]`, each `[row, column]` in `0..=16`.
+    /// Grey levels, `[image]`, each `[row, column]` in `0..=16`.
     pixels: Vec<[u8; SIDE * SIDE]>,
-    /// `[image]`
+    /// Labels, `[image]`.
     labels: Vec<u8>,
-    /// `[split][label]`, each the indices of its images.
+    /// Indices of the images, `[split][label]`.
     members: [[Vec<usize>; 10]; 3],
 }
 
 impl Digits {
-    /// The digits, parsed on first use.
+    /// Returns the digits, parsed on first use.
     pub fn get() -> &'static Self {
         &DIGITS
     }
 
-    /// Images in the dataset.
+    /// Number of images in the dataset.
     pub fn n_images(&self) -> usize {
         self.labels.len()
     }
 
-    /// The digit that an image shows.
+    /// Label of an image: the digit that it shows.
     ///
     /// # Panics
     /// If there is no such image.
@@ -61,7 +62,7 @@ impl Digits {
         &self.pixels[image]
     }
 
-    /// The images of one digit in one split.
+    /// Indices of the images of one digit in one split.
     ///
     /// # Panics
     /// If `label` is above 9.
@@ -69,7 +70,8 @@ impl Digits {
         &self.members[split as usize][usize::from(label)]
     }
 
-    /// Reads the compressed table; `None` where it is not 1,797 lines of 64 grey levels and a label.
+    /// Parses the compressed table; `None` where it is not 1,797 lines of 64 grey levels and a
+    /// label.
     fn parse(csv: &[u8]) -> Option<Self> {
         let mut text = String::new();
         GzDecoder::new(csv).read_to_string(&mut text).ok()?;
@@ -88,7 +90,7 @@ impl Digits {
     }
 }
 
-/// Deals the images of each label, in an order drawn once and for all, to test, validation and training.
+/// Assigns the images of each label, in a fixed random order, to test, validation and training.
 fn split_by_label(labels: &[u8]) -> [[Vec<usize>; 10]; 3] {
     let mut members: [[Vec<usize>; 10]; 3] = Default::default();
     for label in 0..10u8 {

@@ -1,15 +1,17 @@
-//! The built-in digits world: pictures of real handwritten digits with questions whose answers are known.
+//! Digits world: built-in problems about pictures of real handwritten digits, with known answers.
 //!
-//! It has the paper's three capabilities at a size that a model of a few million parameters learns in minutes:
+//! The digits world has the paper's three capabilities at a size that a model of a few million
+//! parameters learns in minutes:
 //!
 //! - **perception**: four-way multiple choice about a fine detail or a spatial relation of a picture;
 //! - **textual reasoning**: one to four operations on small integers, in words and symbols;
 //! - **visual reasoning**: the same operations on digits that have to be read from a picture.
 //!
-//! A problem is a pure function of split, capability, index, seed and configuration.
-//! Its level stands in its tags: `cells` (digits in the picture), `operations` (arithmetic operations), `family` (kind
-//! of question) and `noise` (standard deviation, fraction of full scale); a tag without meaning for it is 0.
-//! The tag `scene` says what the picture shows, so that an answer can be told apart that was wrong about it ([`Sight`]).
+//! A problem is a pure function of split, capability, index, seed and configuration. Its difficulty
+//! level is in its tags: `cells` (digits in the picture), `operations` (arithmetic operations),
+//! `family` (kind of question) and `noise` (standard deviation, fraction of full scale); a number
+//! that does not apply is 0. The tag `scene` describes the content of the picture, so that an
+//! answer that misread it can be told apart ([`Sight`]).
 
 mod arithmetic;
 mod config;
@@ -31,7 +33,7 @@ use crate::{DataError, Split, content_id};
 use seethink_core::{Capability, ImageSource, Problem, Purpose, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Makes problems about pictures of digits.
+/// Generator of problems about pictures of digits.
 ///
 /// # Examples
 /// ```
@@ -49,7 +51,7 @@ pub struct DigitsWorld {
     config: DigitsConfig,
 }
 
-/// A question before it becomes a problem.
+/// Draft of a problem: question, answer, reasoning and scene.
 struct Item {
     question: String,
     answer: String,
@@ -60,27 +62,28 @@ struct Item {
 }
 
 impl DigitsWorld {
-    /// The source of every problem of this world.
+    /// Value of `source` in every problem of this world.
     pub const SOURCE: &'static str = "digits";
 
-    /// A world of this difficulty.
+    /// Creates a digits world of this difficulty.
     ///
     /// # Errors
-    /// If a knob is out of its range.
+    /// If a difficulty setting is out of its range.
     pub fn new(config: DigitsConfig) -> Result<Self, DataError> {
         config.validate()?;
         Ok(Self { config })
     }
 
-    /// The difficulty.
+    /// Difficulty settings.
     pub fn config(&self) -> &DigitsConfig {
         &self.config
     }
 
-    /// One problem.
+    /// Creates the problem of an index.
     ///
-    /// The prompt is the bare question, without [`THINK_PROMPT`](crate::THINK_PROMPT).
-    /// Different indices may ask the same of a small world; [`Self::problems`] leaves repetitions out.
+    /// The prompt is the bare question, without [`THINK_PROMPT`](crate::THINK_PROMPT). Different
+    /// indices may give the same problem in a small world; [`Self::problems`] leaves repetitions
+    /// out.
     ///
     /// # Panics
     /// If `capability` is not one of [`Capability::ALL`].
@@ -113,7 +116,7 @@ impl DigitsWorld {
         }
     }
 
-    /// What the picture of a problem shows; `None` where the problem has no picture.
+    /// Scene of a problem: the content of its picture; `None` where the problem has no picture.
     ///
     /// # Panics
     /// If `capability` is not one of [`Capability::ALL`].
@@ -121,7 +124,7 @@ impl DigitsWorld {
         self.item(split, capability, index, seed).scene
     }
 
-    /// The problems of indices 0, 1, 2, … without repetitions: no two have the same id.
+    /// Problems of indices 0, 1, 2, … without repetitions: no two have the same id.
     ///
     /// Ends when 10,000 indices in a row brought nothing new.
     ///
@@ -139,8 +142,8 @@ impl DigitsWorld {
         })
     }
 
-    /// The pictures of the perception problems of indices 0, 1, 2, … with the question what they show; the solution names
-    /// place, ink and digit of every cell.
+    /// Captioned pictures of the perception problems of indices 0, 1, 2, …; the prompt asks for a
+    /// description, and the solution names place, ink and digit of every cell.
     pub fn captions(&self, split: Split, seed: u64) -> impl Iterator<Item = Problem> {
         let picture = move |index| {
             let Item { scene, .. } = self.item(split, &Capability::PERCEPTION, index, seed);
@@ -169,21 +172,22 @@ impl DigitsWorld {
     }
 }
 
-/// What a stream of draws decides; pixels have their own, so that knobs of the picture leave the question alone.
+/// Random stream of a problem; pixels have their own, so that picture settings leave the question
+/// unchanged.
 #[derive(Clone, Copy)]
 enum Draw {
     Content,
     Pixels,
 }
 
-/// The position of a capability in [`Capability::ALL`].
+/// Position of a capability in [`Capability::ALL`].
 fn capability_index(capability: &Capability) -> u64 {
     let index = Capability::ALL.iter().position(|known| known == capability);
     index.unwrap_or_else(|| panic!("the digits world has no capability {capability:?}; it has the paper's three"))
         as u64
 }
 
-/// One of the ways to ask for the value of an expression.
+/// Draws a wording that asks for the value of an expression.
 fn ask_value(rng: &mut Rng, expression: &str) -> String {
     match rng.below(3) {
         0 => format!("What is {expression}?"),

@@ -1,4 +1,5 @@
-//! Four-way multiple choice about what a picture shows: fine details and spatial relations.
+//! Perception problems: four-way multiple choice about fine details and spatial relations of a
+//! picture.
 
 use super::Item;
 use super::config::DigitsConfig;
@@ -6,12 +7,13 @@ use super::scene::{Ink, Palette, Scene};
 use crate::Split;
 use seethink_core::Rng;
 
-/// The kinds of question, equally frequent.
+/// Kinds of question, equally frequent.
 const FAMILIES: [&str; 8] =
     ["digit_at", "color_at", "count_digit", "count_color", "neighbor_digit", "neighbor_color", "place", "relation"];
 const DIGITS: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-/// A question with its one right option, three wrong ones, and what one reads off the picture to answer it.
+/// Question with its right option, three wrong ones, and the readings of the picture that answer
+/// it.
 struct Question {
     text: String,
     right: String,
@@ -24,7 +26,7 @@ pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
     let family = *rng.choose(&FAMILIES);
     let grid = Scene::draw_grid(rng, &config.cells);
     loop {
-        // Counts are only interesting where digits repeat.
+        // Counts vary only where digits repeat.
         let pool: Vec<u8> = (0..3).map(|_| rng.below(10) as u8).collect();
         let digits: &[u8] = if family == "count_digit" { &pool } else { &DIGITS };
         let scene = Scene::draw(rng, split, grid, &Palette { digits, inks: &Ink::ALL });
@@ -34,7 +36,7 @@ pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
     }
 }
 
-/// A question of this family about this scene, if it has exactly one right answer.
+/// Asks a question of this family about this scene, if it has exactly one right answer.
 fn ask(rng: &mut Rng, family: &str, scene: &Scene) -> Option<Question> {
     let cell = rng.below(scene.cells.len());
     let shown = scene.cells[cell];
@@ -63,7 +65,7 @@ fn ask(rng: &mut Rng, family: &str, scene: &Scene) -> Option<Question> {
             Some(Question { text, right: shown.ink.name().into(), wrong: other_inks(shown.ink), thought })
         }
         "count_digit" => {
-            // Mostly a digit that is there, at times one that is not.
+            // The digit is mostly one in the picture, at times one that is not.
             let digit = if rng.below(8) == 0 { rng.below(10) as u8 } else { shown.digit };
             let text = match rng.below(3) {
                 0 => format!("How many digits are {digit}?"),
@@ -118,7 +120,7 @@ fn ask(rng: &mut Rng, family: &str, scene: &Scene) -> Option<Question> {
     }
 }
 
-/// On which side of one digit another one lies, for two that share a row or a column.
+/// Asks on which side of one digit another one lies, for two that share a row or a column.
 fn relation(rng: &mut Rng, scene: &Scene, cell: usize) -> Option<Question> {
     let other = rng.below(scene.cells.len());
     let at = |i: usize| (i / scene.n_columns, i % scene.n_columns);
@@ -141,7 +143,7 @@ fn relation(rng: &mut Rng, scene: &Scene, cell: usize) -> Option<Question> {
     Some(Question { text, right: right.into(), wrong, thought })
 }
 
-/// A counting question whose options are four consecutive numbers around the right one.
+/// Asks a counting question whose options are four consecutive numbers around the right one.
 fn count(rng: &mut Rng, scene: &Scene, text: String, what: &str, cells: &[usize]) -> Question {
     let n = cells.len();
     let lowest = n.saturating_sub(3);
@@ -152,7 +154,7 @@ fn count(rng: &mut Rng, scene: &Scene, text: String, what: &str, cells: &[usize]
     Question { text, right: n.to_string(), wrong, thought: format!("{what} at {places}. count {n}.") }
 }
 
-/// The cells beside one, with the words that lead to them.
+/// Neighbouring cells of a cell, with the words for their direction.
 fn neighbors(scene: &Scene, cell: usize) -> Vec<(&'static str, usize)> {
     let (row, column) = (cell / scene.n_columns, cell % scene.n_columns);
     let mut found = Vec::new();
@@ -171,7 +173,7 @@ fn neighbors(scene: &Scene, cell: usize) -> Vec<(&'static str, usize)> {
     found
 }
 
-/// Three digits other than the right one: those of the picture first, since they are what a careless look finds.
+/// Draws three wrong digits, those of the picture first, as they are the likely misreadings.
 fn other_digits(rng: &mut Rng, scene: &Scene, right: u8) -> Vec<String> {
     let mut others: Vec<u8> = DIGITS.into_iter().filter(|&digit| digit != right).collect();
     rng.shuffle(&mut others);
@@ -183,10 +185,11 @@ fn other_inks(right: Ink) -> Vec<String> {
     Ink::ALL.into_iter().filter(|&ink| ink != right).map(|ink| ink.name().into()).collect()
 }
 
-/// Puts the options into a random order, each letter equally likely to be the right one.
+/// Shuffles the options, so that each letter is equally likely to be the right one.
 ///
-/// The letter follows its option: a model of a million parameters soon learns to continue a copied option with what came
-/// after it, and does not learn in as many examples to look back for what stood before.
+/// The letter follows its option: a model of a million parameters soon learns to continue a copied
+/// option with what came after it, and does not learn in as many examples to look back for what
+/// stood before.
 fn finish(rng: &mut Rng, family: &'static str, question: Question, scene: Scene) -> Item {
     let Question { text, right, wrong, thought } = question;
     let mut options = wrong;

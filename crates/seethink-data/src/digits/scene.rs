@@ -1,4 +1,4 @@
-//! Pictures of digits in a grid: what they show, what their places are called, how they are drawn.
+//! Scenes: pictures of digits in a grid, the names of their cells, and their rendering.
 
 use super::config::DigitsConfig;
 use super::dataset::{Digits, FULL_INK, SIDE};
@@ -7,14 +7,14 @@ use seethink_core::{Image, Rng};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Rows and columns that a picture may have.
+/// Numbers of rows and columns that a picture may have.
 pub(super) const GRIDS: [(usize, usize); 4] = [(2, 2), (2, 3), (3, 2), (3, 3)];
-/// Pixels along a side of a cell: each pixel of a digit becomes two by two.
+/// Side length of a cell, pixels: each pixel of a digit becomes two by two.
 pub const CELL_SIDE: usize = 2 * SIDE;
-/// RGB behind the digits.
+/// Background colour, RGB.
 const BACKGROUND: [f32; 3] = [16.0, 16.0, 24.0];
 
-/// The colour of a digit.
+/// Ink colour of a digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ink {
     /// `(235, 50, 50)`
@@ -28,10 +28,10 @@ pub enum Ink {
 }
 
 impl Ink {
-    /// All four.
+    /// All four inks.
     pub const ALL: [Self; 4] = [Self::Red, Self::Green, Self::Blue, Self::Yellow];
 
-    /// Its name in questions and answers.
+    /// Name of the ink in questions and answers.
     pub fn name(self) -> &'static str {
         match self {
             Self::Red => "red",
@@ -51,48 +51,48 @@ impl Ink {
     }
 }
 
-/// One digit of a picture.
+/// Cell of a picture: one digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
-    /// What it shows, 0 to 9.
+    /// Digit in the cell, 0 to 9.
     pub digit: u8,
-    /// In which colour.
+    /// Ink colour.
     pub ink: Ink,
-    /// Which image of [`Digits`] it is drawn from.
+    /// Index of the image in [`Digits`] that is drawn.
     pub image: usize,
 }
 
 impl fmt::Display for Cell {
-    /// As in "red 7".
+    /// Formats a cell, as in "red 7".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.ink.name(), self.digit)
     }
 }
 
-/// What a picture shows: the ground truth behind every question about it.
+/// Content of a picture: the ground truth behind every question about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scene {
-    /// 2 or 3.
+    /// Number of rows, 2 or 3.
     pub n_rows: usize,
-    /// 2 or 3.
+    /// Number of columns, 2 or 3.
     pub n_columns: usize,
-    /// `[row, column]`, row-major.
+    /// Cells, `[row, column]`, row-major.
     pub cells: Vec<Cell>,
 }
 
-/// What cells may show.
+/// Digits and inks that cells may have.
 pub(super) struct Palette<'a> {
     pub(super) digits: &'a [u8],
     pub(super) inks: &'a [Ink],
 }
 
 impl Palette<'_> {
-    /// Any digit in any ink.
+    /// All digits in all inks.
     pub(super) const FULL: Palette<'static> = Palette { digits: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], inks: &Ink::ALL };
 }
 
 impl Scene {
-    /// A random picture of `n_rows` by `n_columns`, made of images of `split`.
+    /// Draws a random scene of `n_rows` by `n_columns`, made of images of `split`.
     pub(super) fn draw(
         rng: &mut Rng,
         split: Split,
@@ -107,13 +107,13 @@ impl Scene {
         Self { n_rows, n_columns, cells }
     }
 
-    /// The size of a random picture with a number of cells in this range.
+    /// Draws the grid of a random picture with a number of cells in this range.
     pub(super) fn draw_grid(rng: &mut Rng, cells: &RangeInclusive<usize>) -> (usize, usize) {
         let allowed: Vec<_> = GRIDS.into_iter().filter(|(rows, columns)| cells.contains(&(rows * columns))).collect();
         *rng.choose(&allowed)
     }
 
-    /// What the place of a cell is called: "top left", "middle right", "center", …
+    /// Name of the place of a cell: "top left", "middle right", "center", …
     pub fn place(&self, cell: usize) -> String {
         let (row, column) = (cell / self.n_columns, cell % self.n_columns);
         match (row_name(self.n_rows, row), column_name(self.n_columns, column)) {
@@ -122,16 +122,17 @@ impl Scene {
         }
     }
 
-    /// The only cell with this digit and ink, if there is exactly one.
+    /// Index of the cell with this digit and ink, if there is exactly one.
     pub fn unique(&self, digit: u8, ink: Ink) -> Option<usize> {
         let mut matches = (0..self.cells.len()).filter(|&i| self.cells[i].digit == digit && self.cells[i].ink == ink);
         let first = matches.next()?;
         matches.next().is_none().then_some(first)
     }
 
-    /// Draws the picture with a brightness for each digit and a noise level for all of it.
+    /// Renders the picture with a brightness for each digit and one noise level.
     ///
-    /// Returns the picture and its noise level. Uses no function whose last bit differs between platforms.
+    /// Returns the picture and its noise level. Uses no function whose last bit differs between
+    /// platforms.
     pub(super) fn render(&self, rng: &mut Rng, config: &DigitsConfig) -> (Image, f32) {
         let between = |range: &RangeInclusive<f32>, u: f64| range.start() + (range.end() - range.start()) * u as f32;
         let (width, height) = (self.n_columns * CELL_SIDE, self.n_rows * CELL_SIDE);
@@ -161,17 +162,18 @@ impl Scene {
     }
 }
 
-/// "top", "middle" or "bottom".
+/// Name of a row: "top", "middle" or "bottom".
 pub(super) fn row_name(n_rows: usize, row: usize) -> &'static str {
     ["top", "middle", "bottom"][if row > 0 && row + 1 == n_rows { 2 } else { row }]
 }
 
-/// "left", "middle" or "right".
+/// Name of a column: "left", "middle" or "right".
 pub(super) fn column_name(n_columns: usize, column: usize) -> &'static str {
     ["left", "middle", "right"][if column > 0 && column + 1 == n_columns { 2 } else { column }]
 }
 
-/// Ink in `[0, 1]` at a pixel of a digit scaled up to twice its side, bilinear between pixel centres.
+/// Ink in `[0, 1]` at a pixel of a digit scaled up to twice its side, bilinear between pixel
+/// centres.
 fn doubled(pixels: &[u8; SIDE * SIDE], y: usize, x: usize) -> f32 {
     // An even pixel lies a quarter before the centre of its source pixel, an odd one a quarter after it.
     let neighbour =
@@ -181,7 +183,8 @@ fn doubled(pixels: &[u8; SIDE * SIDE], y: usize, x: usize) -> f32 {
     (0.75 * row(near_y) + 0.25 * row(far_y)) / f32::from(FULL_INK)
 }
 
-/// A nearly normal draw of mean 0 and variance 1 from 64 random bits: the scaled sum of four uniform 16-bit numbers.
+/// Draws a nearly normal number of mean 0 and variance 1 from 64 random bits: the scaled sum of
+/// four uniform 16-bit numbers.
 ///
 /// Sums are the same on every platform, logarithms and cosines are not; pictures, and so problem ids, must be.
 fn bell(bits: u64) -> f32 {

@@ -1,28 +1,31 @@
-//! Whether an answer saw what its picture shows, read off the working: no judge is needed in a world of known pictures.
+//! Reading errors of answers: comparison of the digits named in the reasoning with the picture; no
+//! judge is needed where the content of pictures is known.
 
 use super::scene::{Ink, Scene, column_name, row_name};
 use seethink_core::Problem;
 
-/// Tag that says what a picture shows.
+/// Tag that describes the content of a picture.
 pub(super) const SCENE: &str = "scene";
 
-/// What an answer says that it saw.
+/// Verdict on the readings of a picture in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sight {
-    /// Every reading in the working is what the picture shows.
+    /// All readings in the reasoning agree with the picture.
     Right,
-    /// Some reading is not.
+    /// Some reading disagrees with the picture.
     Wrong,
-    /// There is no reading in the working.
+    /// The reasoning has no reading.
     Unstated,
 }
 
 impl Sight {
-    /// Compares the readings in the working of a completion ("top row 3 5 2.", "red 4 7.", "center 8.") with the picture.
+    /// Compares the readings in the reasoning of a completion ("top row 3 5 2.", "red 4 7.",
+    /// "center 8.") with the picture.
     ///
-    /// A reading is a sentence that names cells and lists digits, as the solutions of this world do; everything else is passed
-    /// over. A reading of cells that the picture does not have is wrong. What was read need not be what was asked for.
-    /// `None` if the problem is not about a picture of this world.
+    /// A reading is a sentence that names cells and lists digits, as the solutions of this world
+    /// do; everything else is ignored. A reading of cells that the picture does not have is wrong.
+    /// The cells need not be those that the question asks for. `None` if the problem is not about a
+    /// picture of this world.
     pub fn of(problem: &Problem, completion: &str) -> Option<Self> {
         let grid = Grid::parse(problem.tags.get(SCENE)?)?;
         let thought =
@@ -37,14 +40,14 @@ impl Sight {
     }
 }
 
-/// The digits and inks of a picture, as its tag has them.
+/// Digits and inks of a picture, parsed from its tag.
 struct Grid {
     n_columns: usize,
-    /// `[row, column]`, row-major.
+    /// Ink and digit of the cells, `[row, column]`, row-major.
     cells: Vec<(String, u8)>,
 }
 
-/// A scene as a tag: "red 3, blue 5 / green 1, red 0", rows from the top.
+/// Tag of a scene: "red 3, blue 5 / green 1, red 0", rows from the top.
 pub(super) fn tag(scene: &Scene) -> String {
     let row = |cells: &[super::Cell]| cells.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     scene.cells.chunks(scene.n_columns).map(row).collect::<Vec<_>>().join(" / ")
@@ -65,7 +68,7 @@ impl Grid {
         Some(Self { n_columns: rows.first()?.len(), cells: rows.into_iter().flatten().collect() })
     }
 
-    /// Whether a sentence is a reading, and a right one.
+    /// Returns whether a reading is right; `None` if the sentence is not a reading.
     fn check(&self, sentence: &str) -> Option<bool> {
         let words: Vec<&str> = sentence.split_whitespace().collect();
         let n_digits = words.iter().rev().take_while(|word| word.len() == 1 && word.parse::<u8>().is_ok()).count();
@@ -93,7 +96,7 @@ impl Grid {
     }
 }
 
-/// Whether this is what some cells of some picture are called.
+/// Returns whether this is a name of cells in some picture.
 fn is_name(name: &[&str]) -> bool {
     let is_row = |name: &str| ["top", "middle", "bottom"].contains(&name);
     let is_column = |name: &str| ["left", "middle", "right"].contains(&name);

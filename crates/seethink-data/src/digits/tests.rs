@@ -1,4 +1,5 @@
-//! The digits world seen from outside: every answer is derived again from the words of the question and the scene.
+//! Tests of the digits world: every answer is derived again from the words of the question and the
+//! scene.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,7 +14,7 @@ fn question(problem: &Problem) -> &str {
     problem.prompt.trim_start_matches(Problem::IMAGE_PLACEHOLDER)
 }
 
-/// The names of the places of a scene, in reading order, from the size alone.
+/// Names of the places of a scene, in reading order, from the size alone.
 fn places(scene: &Scene) -> Vec<String> {
     let name = |n: usize, names: [&'static str; 3]| if n == 2 { vec![names[0], names[2]] } else { names.to_vec() };
     let rows = name(scene.n_rows, ["top", "middle", "bottom"]);
@@ -22,7 +23,7 @@ fn places(scene: &Scene) -> Vec<String> {
     pairs.map(|place| if place == "middle middle" { "center".into() } else { place }).collect()
 }
 
-/// The value of "three + 4 times 2": words become symbols, then sums of products.
+/// Evaluates "three + 4 times 2": words become symbols, then sums of products.
 fn evaluate(expression: &str) -> i64 {
     let mut text = expression.to_string();
     let numbers = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
@@ -39,13 +40,13 @@ fn evaluate(expression: &str) -> i64 {
     terms.split(" + ").map(product).sum()
 }
 
-/// What is asked for in "What is X?", "Compute X." and so on.
+/// Content of a question: X in "What is X?", "Compute X." and so on.
 fn body(question: &str) -> &str {
     let question = question.trim_end_matches(['?', '.']);
     ["What is ", "Compute ", "Find "].iter().find_map(|ask| question.strip_prefix(ask)).unwrap_or(question)
 }
 
-/// The digits that "the top row", "the red digits" or "all digits" means.
+/// Digits named by "the top row", "the red digits" or "all digits".
 fn named(scene: &Scene, phrase: &str) -> Vec<i64> {
     let phrase = phrase.trim_start_matches("the ");
     let digit = |i: &usize| i64::from(scene.cells[*i].digit);
@@ -66,7 +67,7 @@ fn named(scene: &Scene, phrase: &str) -> Vec<i64> {
     cells
 }
 
-/// The answer to a question of visual reasoning.
+/// Solves a question of visual reasoning.
 fn solve_visual(scene: &Scene, question: &str) -> i64 {
     let sum = |phrase: &str| named(scene, phrase).iter().sum::<i64>();
     let at = |place: &str| i64::from(scene.cells[places(scene).iter().position(|name| name == place).unwrap()].digit);
@@ -102,7 +103,7 @@ fn solve_visual(scene: &Scene, question: &str) -> i64 {
     evaluate(&expression)
 }
 
-/// Every option text that answers a question of perception: there has to be one.
+/// Solves a question of perception: the text of every right option, of which there has to be one.
 fn solve_perception(scene: &Scene, question: &str) -> String {
     let places = places(scene);
     let n_columns = scene.n_columns;
@@ -161,7 +162,7 @@ fn solve_perception(scene: &Scene, question: &str) -> String {
     if text.contains("color") { color(cell) } else { digit(cell) }
 }
 
-/// Checks everything that can be said about a problem from its text and its scene.
+/// Checks a problem against its text and its scene.
 fn check(world: &DigitsWorld, split: Split, capability: &Capability, index: u64, seed: u64) {
     let problem = world.problem(split, capability, index, seed);
     let scene = world.scene(split, capability, index, seed);
@@ -201,7 +202,7 @@ fn check(world: &DigitsWorld, split: Split, capability: &Capability, index: u64,
     check_solution(&problem, scene.as_ref(), config);
 }
 
-/// Checks that a solution is short, right, and true in every sentence.
+/// Checks that a solution is short and right, and that every sentence is true.
 fn check_solution(problem: &Problem, scene: Option<&Scene>, config: &DigitsConfig) {
     let solution = problem.solution.as_deref().unwrap();
     assert_eq!(AnswerReward::default().score(problem, solution.into()).value, 1.0, "{solution}");
@@ -236,8 +237,9 @@ fn check_solution(problem: &Problem, scene: Option<&Scene>, config: &DigitsConfi
     assert!(n_operations == 0 || config.operations.contains(&n_operations), "{solution}");
     let words = solution.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).count();
     let others = solution.chars().filter(|c| !c.is_ascii_alphabetic() && *c != ' ').count();
-    // Angle brackets, slash and backslash belong to tags and command, each one token. The longest there are have two sums of
-    // groups named in two words, intermediate values of two digits but for the digits, and a negative answer of two digits.
+    // Angle brackets, slash and backslash belong to tags and command, each one token. The longest
+    // solutions have two sums of groups named in two words, intermediate values of two digits but
+    // for the digits, and a negative answer of two digits.
     assert!(words + others - 6 <= 51, "{solution}");
 }
 
@@ -264,7 +266,7 @@ fn every_corner_of_the_configuration_works() {
     }
 }
 
-/// A number that changes when any of the first hundred problems does.
+/// Hash of the first hundred problems, to detect changes.
 fn fingerprint(capability: &Capability) -> u64 {
     let ids = (0..100).map(|index| world().problem(Split::Train, capability, index, 0).id.0);
     ids.fold(0, |all, id| all.rotate_left(1) ^ id)
@@ -317,7 +319,7 @@ fn letters_families_and_levels_are_balanced() {
 fn splits_ask_for_different_expressions() {
     let symbols = |split| -> BTreeSet<String> {
         let problems = (0..1500).map(|index| world().problem(split, &Capability::TEXTUAL_REASONING, index, 2));
-        // Only one and two operations: longer expressions hardly ever meet by chance.
+        // Only one and two operations: longer expressions hardly ever coincide.
         let short = problems.filter(|problem| ["1", "2"].contains(&problem.tags["operations"].as_str()));
         short
             .map(|problem| {
@@ -342,7 +344,7 @@ fn splits_ask_for_different_expressions() {
 fn repetitions_are_left_out() {
     let config = DigitsConfig { operations: 1..=1, ..Default::default() };
     let world = DigitsWorld::new(config).unwrap();
-    // About thirty expressions of one operation validate; the world has an end.
+    // The validation split has about thirty expressions of one operation, so the world ends.
     let problems: Vec<Problem> = world.problems(Split::Validation, &Capability::TEXTUAL_REASONING, 0).collect();
     let ids: BTreeSet<_> = problems.iter().map(|problem| problem.id).collect();
     assert_eq!(ids.len(), problems.len());

@@ -1,4 +1,4 @@
-//! Arithmetic in words and symbols, without a picture.
+//! Textual reasoning: arithmetic in words and symbols, without a picture.
 
 use super::Item;
 use super::arithmetic::{Operator, Working};
@@ -6,11 +6,11 @@ use super::config::DigitsConfig;
 use crate::Split;
 use seethink_core::{Purpose, Rng};
 
-/// How an expression is written, equally frequent.
+/// Notations of an expression, equally frequent.
 const FAMILIES: [&str; 3] = ["symbols", "mixed", "words"];
 const NUMBER_WORDS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// Draws an expression of this split; ones whose working leaves the bound are drawn again.
+/// Draws an expression of this split; one whose working leaves the bound is drawn again.
 pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
     let family = *rng.choose(&FAMILIES);
     let n_operations = config.operations.start() + rng.below(config.operations.clone().count());
@@ -56,7 +56,7 @@ pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
     }
 }
 
-/// The values with the operators between them.
+/// Writes the values with the operators between them.
 fn write(
     values: &[i64],
     operators: &[Operator],
@@ -74,7 +74,8 @@ fn write(
     text
 }
 
-/// The split of an expression: 70 % train, 10 % validate, 20 % test, however the expression is worded.
+/// Split of an expression: 70 % train, 10 % validation, 20 % test, for all wordings of the
+/// expression.
 ///
 /// Without pictures there is nothing else to hold out.
 fn split_of(symbols: &str) -> Split {

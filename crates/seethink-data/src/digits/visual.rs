@@ -1,4 +1,4 @@
-//! Arithmetic over the digits of a picture.
+//! Visual reasoning: arithmetic over the digits of a picture.
 
 use super::Item;
 use super::arithmetic::{Operator, Working};
@@ -7,7 +7,7 @@ use super::scene::{Ink, Palette, Scene, column_name, row_name};
 use crate::Split;
 use seethink_core::Rng;
 
-/// Digits that a question names together.
+/// Group of digits that a question names together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cells {
     Row(usize),
@@ -17,14 +17,14 @@ enum Cells {
 }
 
 impl Cells {
-    /// Everything that a question about this scene could name.
+    /// Lists all groups that a question about this scene could name.
     fn of(scene: &Scene) -> Vec<Self> {
         let rows = (0..scene.n_rows).map(Self::Row);
         let columns = (0..scene.n_columns).map(Self::Column);
         rows.chain(columns).chain(Ink::ALL.map(Self::Inked)).chain([Self::All]).collect()
     }
 
-    /// The digits, in reading order.
+    /// Digits of the group, in reading order.
     fn digits(self, scene: &Scene) -> Vec<i64> {
         let inside = |i: usize| match self {
             Self::Row(row) => i / scene.n_columns == row,
@@ -35,7 +35,8 @@ impl Cells {
         (0..scene.cells.len()).filter(|&i| inside(i)).map(|i| i64::from(scene.cells[i].digit)).collect()
     }
 
-    /// "top row", "left column", "red", "all": the name, and what follows it where a noun is needed.
+    /// Name of the group ("top row", "left column", "red", "all"), and the noun to follow it where
+    /// one is needed.
     fn name(self, scene: &Scene) -> (String, &'static str) {
         match self {
             Self::Row(row) => (format!("{} row", row_name(scene.n_rows, row)), ""),
@@ -45,14 +46,14 @@ impl Cells {
         }
     }
 
-    /// As in "Add up the red digits."
+    /// Phrase for the group, as in "Add up the red digits."
     fn phrase(self, scene: &Scene) -> String {
         let (name, noun) = self.name(scene);
         let article = if self == Self::All { "" } else { "the " };
         format!("{article}{name}{noun}")
     }
 
-    /// Reads the digits off: "top row 3 5 2."
+    /// Writes a reading of the group into the working, as in "top row 3 5 2."
     fn read(self, scene: &Scene, working: &mut Working) -> Vec<i64> {
         let digits = self.digits(scene);
         let list: Vec<String> = digits.iter().map(i64::to_string).collect();
@@ -61,14 +62,14 @@ impl Cells {
     }
 }
 
-/// Draws a question; a scene on which the drawn family has no question with the drawn number of operations, or whose
-/// working leaves the bound, is drawn again.
+/// Draws a question. A scene is drawn again if the drawn family has no question about it with the
+/// drawn number of operations, or if the working leaves the bound.
 pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
     let n_operations = config.operations.start() + rng.below(config.operations.clone().count());
     let grid = Scene::draw_grid(rng, &config.cells);
     let family = *rng.choose(families(n_operations, grid.0 * grid.1));
     loop {
-        // Few inks make larger groups of one colour.
+        // Few inks give larger groups of one colour.
         let mut inks = Ink::ALL;
         rng.shuffle(&mut inks);
         let n_inks = 2 + rng.below(3);
@@ -82,19 +83,19 @@ pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
     }
 }
 
-/// The families that have questions with this number of operations on some scene of this size.
+/// Families that have questions with this number of operations on some scene of this size.
 fn families(n_operations: usize, n_cells: usize) -> &'static [&'static str] {
     match n_operations {
         1 => &["cells", "sum", "range"],
         2 => &["cells", "sum", "sum_then"],
         3 => &["sum", "sum_then", "two_sums"],
-        // Four digits have only three gaps to put a plus into.
+        // Four digits have only three gaps for plus signs.
         _ if n_cells == 4 => &["sum_then", "two_sums"],
         _ => &["sum", "sum_then", "two_sums"],
     }
 }
 
-/// A question and its answer, if the scene allows one.
+/// Asks a question and gives its answer, if the scene allows one.
 fn ask(rng: &mut Rng, family: &str, scene: &Scene, n: usize, working: &mut Working) -> Option<(String, i64)> {
     let groups = |size: std::ops::RangeInclusive<usize>| -> Vec<Cells> {
         Cells::of(scene).into_iter().filter(|group| size.contains(&group.digits(scene).len())).collect()
@@ -165,7 +166,7 @@ fn ask(rng: &mut Rng, family: &str, scene: &Scene, n: usize, working: &mut Worki
     }
 }
 
-/// An expression over named places, such as "top left plus center * bottom left".
+/// Writes an expression over named places, such as "top left plus center * bottom left".
 fn cells(rng: &mut Rng, scene: &Scene, n: usize, working: &mut Working) -> Option<(String, i64)> {
     let mut order: Vec<usize> = (0..scene.cells.len()).collect();
     rng.shuffle(&mut order);

@@ -1,4 +1,4 @@
-//! The answers of one model from one view, in a journal.
+//! Journal of the answers of one model from one view.
 
 use super::Letter;
 use crate::DataError;
@@ -9,42 +9,42 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// One answer.
+/// Answer of a model to a question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// What the model wrote.
+    /// Raw reply of the model.
     pub raw: String,
-    /// The option that it names, if it names one.
+    /// Option that the answer names, if any.
     pub letter: Option<Letter>,
 }
 
-/// What a model answered to each question.
+/// Answers of a model to each question.
 #[derive(Debug)]
 pub struct Answers {
     journal: Journal,
     letters: BTreeMap<ProblemId, Vec<Option<Letter>>>,
 }
 
-/// Answers to a question that came together.
+/// Answers to a question that arrived together.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
     /// Id of the question as a training problem.
     #[serde(with = "journal::hex")]
     problem: ProblemId,
-    /// Answers before these.
+    /// Number of answers before those of this row.
     before: usize,
-    /// What the model wrote.
+    /// Raw replies of the model.
     raw: Vec<String>,
-    /// The options that were read from it.
+    /// Options parsed from the replies.
     letters: Vec<Option<Letter>>,
 }
 
 impl Answers {
-    /// Opens the answers in a file, or begins it; `origin` is whatever tells them from others.
+    /// Opens or creates a journal of answers; `origin` holds the settings that they are made with.
     ///
     /// # Errors
-    /// If the file cannot be read or written, is not of answers, or was made with something else.
+    /// If the file cannot be read or written, is not of answers, or was made with other settings.
     pub fn open(path: &Path, origin: &Map<String, Value>) -> Result<Self, DataError> {
         let mut letters = BTreeMap::<ProblemId, Vec<Option<Letter>>>::new();
         let journal = Journal::open(path, origin, &mut |row: Row| {
@@ -66,12 +66,13 @@ impl Answers {
         Ok(Self { journal, letters })
     }
 
-    /// The options that the model named for a problem, in the order of its attempts; `None` where it named none. Empty if it was not asked.
+    /// Options that the model named for a problem, in the order of its attempts; `None` where an
+    /// answer names none. Empty if it was not asked.
     pub fn given(&self, problem: ProblemId) -> &[Option<Letter>] {
         self.letters.get(&problem).map_or(&[], Vec::as_slice)
     }
 
-    /// Takes in further answers.
+    /// Adds answers to the journal.
     ///
     /// # Errors
     /// If the file cannot be written.

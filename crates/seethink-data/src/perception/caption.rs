@@ -1,4 +1,4 @@
-//! Captions of pictures, one JSON object a line.
+//! Image captions, one JSON object a line.
 
 use crate::image_value::ImageRoot;
 use crate::{DataError, ImageOutside, Split, content_id};
@@ -10,38 +10,39 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-/// A picture and what somebody wrote about it.
+/// Image with its caption.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Caption {
-    /// Hash of the picture's name, the id and the text: what was asked about another text is not taken for an answer about this one.
+    /// Content key: a hash of the image's name, the id and the text, so that answers about another
+    /// text are not reused.
     pub key: ProblemId,
-    /// As it stands in the file, a number as its digits; the key where the file has none.
+    /// Id as in the file, a number as its digits; the key where the file has none.
     pub id: String,
-    /// The picture, as the file names it.
+    /// Name of the image in the file.
     pub name: String,
-    /// The picture.
+    /// Path of the image.
     pub image: PathBuf,
-    /// What is said about it.
+    /// Text of the caption.
     pub text: String,
-    /// The part of the data set that it belongs to, where the file says so.
+    /// Split that the caption belongs to, where the file states it.
     pub split: Option<Split>,
-    /// The data set.
+    /// Name of the dataset.
     pub source: String,
 }
 
-/// What the keys of a caption are called.
+/// JSON keys of a caption.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CaptionKeys {
-    /// The picture, a path.
+    /// Key of the image, a path.
     pub image: String,
-    /// The text.
+    /// Key of the text.
     pub caption: String,
-    /// A name of the record, text or a number; lines need not have it.
+    /// Key of the id, text or a number; lines need not have it.
     pub id: String,
-    /// The part of the data set; lines need not have it.
+    /// Key of the split; lines need not have it.
     pub split: String,
-    /// The data set; lines need not have it.
+    /// Key of the dataset; lines need not have it.
     pub source: String,
 }
 
@@ -52,18 +53,18 @@ impl Default for CaptionKeys {
     }
 }
 
-/// What can be wrong with one caption.
+/// Faults of a single caption.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptionFault {
     /// The line is not a JSON object.
     #[error("not a JSON object: {0}")]
     Json(serde_json::Error),
-    /// A key that every caption has is not there.
+    /// A required key is missing.
     #[error("there is no key {key:?}; the line has {found}")]
     Missing {
         /// The key.
         key: String,
-        /// The keys there are.
+        /// Keys of the line.
         found: String,
     },
     /// A value is of the wrong kind.
@@ -71,49 +72,50 @@ pub enum CaptionFault {
     Value {
         /// The key.
         key: String,
-        /// What stands there.
+        /// Value found.
         found: String,
-        /// What should.
+        /// Expected value.
         expected: &'static str,
     },
-    /// The picture is not there.
+    /// The image file is missing.
     #[error("there is no image file {}", .0.display())]
     MissingImage(PathBuf),
-    /// The picture does not lie below the folder of pictures.
+    /// The image lies outside the image folder.
     #[error(transparent)]
     Outside(#[from] Box<ImageOutside>),
-    /// Two lines have one id, or say the same.
+    /// Two lines have the same id, or the same content.
     #[error("its id {id:?} stands in line {before} already")]
     Duplicate {
         /// The id.
         id: String,
-        /// The line that has it.
+        /// Number of the earlier line.
         before: usize,
     },
-    /// One picture in two parts of the data set.
+    /// One image is in two splits.
     #[error(
         "its picture {name} belongs to {split}, but to {other} in line {before}; the parts must not share pictures"
     )]
     TwoSplits {
-        /// The picture.
+        /// Name of the image.
         name: String,
-        /// Its part according to this line.
+        /// Split according to this line.
         split: &'static str,
-        /// Its part according to the other line.
+        /// Split according to the other line.
         other: &'static str,
-        /// The other line.
+        /// Number of the other line.
         before: usize,
     },
 }
 
-/// Reads captions, at most `limit`; pictures are looked for under `image_dir`, or beside the file, and must be there and, links
-/// followed, below it, unless `images_outside`.
+/// Reads at most `limit` captions; images are looked up under `image_dir`, or beside the file, and
+/// must exist and, links followed, lie below it, unless `images_outside`.
 ///
-/// The whole file is checked before anything is asked about it, so a mistake in the last line costs nothing.
-/// A caption without a split of its own has that of another caption of its picture, where one has.
+/// The whole file is checked before any model is asked, so a mistake in the last line costs
+/// nothing. A caption without a split of its own has that of another caption of its image, where
+/// one has.
 ///
 /// # Errors
-/// If the file cannot be read, or a line is not a caption; the error has the file and the line.
+/// If the file cannot be read, or a line is not a caption; the error gives the file and the line.
 pub fn read_captions(
     path: &Path,
     keys: &CaptionKeys,
@@ -144,13 +146,13 @@ pub fn read_captions(
     Ok(captions)
 }
 
-/// What was read so far.
+/// State of the reader: ids and splits read so far.
 struct Reader<'a> {
     keys: &'a CaptionKeys,
     root: ImageRoot<'a>,
-    /// The line of each id.
+    /// Line of each id.
     ids: BTreeMap<String, usize>,
-    /// The split of each picture, and the line that says so.
+    /// Split of each image, and the line that states it.
     splits: BTreeMap<String, (Split, usize)>,
 }
 
@@ -183,7 +185,7 @@ impl Reader<'_> {
     }
 }
 
-/// Text that is not empty.
+/// Value of a required key: text that is not empty.
 fn required(row: &Map<String, Value>, key: &str) -> Result<String, CaptionFault> {
     let found = || row.keys().cloned().collect::<Vec<_>>().join(", ");
     let value = row.get(key).ok_or_else(|| CaptionFault::Missing { key: key.to_owned(), found: found() })?;
@@ -195,7 +197,7 @@ fn required(row: &Map<String, Value>, key: &str) -> Result<String, CaptionFault>
     })
 }
 
-/// Text or a number, or nothing.
+/// Value of an optional key: text or a number.
 fn optional(row: &Map<String, Value>, key: &str) -> Result<Option<String>, CaptionFault> {
     match row.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -209,7 +211,7 @@ fn optional(row: &Map<String, Value>, key: &str) -> Result<Option<String>, Capti
     }
 }
 
-/// A part by the names that data sets have for it; the last two are DOCCI's.
+/// Parses a split by its usual names; the last two are DOCCI's.
 fn split(key: &str, text: &str) -> Result<Split, CaptionFault> {
     match text.to_ascii_lowercase().as_str() {
         "train" | "training" => Ok(Split::Train),

@@ -1,4 +1,4 @@
-//! Questions as problems: how they are asked, and what becomes of those that are kept.
+//! Multiple-choice questions as problems: prompts, and the splits of the kept questions.
 
 use super::{Caption, Letter, Mcq, Questions};
 use crate::{DataError, Split, content_id, write_problems};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// What a language model is told to do with a caption, which stands after it.
+/// Instruction to the language model that writes a question; the caption follows.
 pub const INSTRUCTION: &str = r#"Below is a description of a picture.
 Write one multiple-choice question that is answered by looking at the picture, and that the description settles beyond doubt.
 Ask about a fine detail, such as a colour, a number, a material, a written word or a small object, or about where things are in relation to each other.
@@ -20,21 +20,21 @@ Reply with JSON in this form and with nothing else:
 Description:
 "#;
 
-/// What a question is answered from.
+/// View that a question is answered from: image or caption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum View {
-    /// The picture, without the caption.
+    /// The image, without the caption.
     Image,
-    /// The caption, without the picture.
+    /// The caption, without the image.
     Caption,
 }
 
 impl View {
-    /// Both.
+    /// Both views.
     pub const ALL: [Self; 2] = [Self::Image, Self::Caption];
 
-    /// The name, as it stands in files.
+    /// Name of the view, as in files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -43,19 +43,19 @@ impl View {
     }
 }
 
-/// What is asked to get a question out of a caption.
+/// Problem that asks the writer for a question about a caption.
 pub fn question_problem(caption: &Caption) -> Problem {
     problem(caption, format!("{INSTRUCTION}{}", plain(&caption.text)), Vec::new(), String::new())
 }
 
-/// A caption with its question.
+/// Caption with its question.
 #[derive(Debug, Clone)]
 pub struct Item<'a> {
     /// The caption.
     pub caption: &'a Caption,
-    /// Its question.
+    /// Question about the caption.
     pub mcq: &'a Mcq,
-    /// What tells the question from others, whichever model wrote it: a hash of the training problem.
+    /// Id of the question, the same for all models that answer it: a hash of the training problem.
     pub id: ProblemId,
 }
 
@@ -66,8 +66,9 @@ impl<'a> Item<'a> {
         item
     }
 
-    /// The question as it is asked: what it is answered from, the question, the options. From the picture it is the very problem that
-    /// is trained on; from the caption only what stands before the question differs.
+    /// Problem that asks the question: the view, the question, the options. From the image it is
+    /// identical to the training problem; from the caption only the text before the question
+    /// differs.
     pub fn problem(&self, view: View) -> Problem {
         let Mcq { question, options, answer } = self.mcq;
         let options = Letter::ALL.iter().zip(options).map(|(letter, option)| format!("{letter}. {option}\n"));
@@ -83,13 +84,13 @@ impl<'a> Item<'a> {
     }
 }
 
-/// Text in which nothing stands for a picture.
+/// Replaces image placeholders in a text.
 fn plain(text: &str) -> String {
     text.replace(Problem::IMAGE_PLACEHOLDER, "image")
 }
 
 fn problem(caption: &Caption, prompt: String, images: Vec<ImageSource>, answer: String) -> Problem {
-    // By the picture's name, so that moving a data set keeps its ids.
+    // Hashed by the image's name, so that moving a data set keeps its ids.
     let names: Vec<_> = images.iter().map(|_| ImageSource::Path(caption.name.clone().into())).collect();
     Problem {
         id: content_id(&prompt, &names, &answer),
@@ -104,8 +105,8 @@ fn problem(caption: &Caption, prompt: String, images: Vec<ImageSource>, answer: 
     }
 }
 
-/// The captions that have questions, in order; a question about the same picture in the same words, options in the same order, stands
-/// only once. Returns how many were left out as well.
+/// Captions that have questions, in order, without duplicates: questions about the same image in
+/// the same words, options in the same order. Returns the number of duplicates as well.
 pub fn items<'a>(captions: &'a [Caption], questions: &'a Questions) -> (Vec<Item<'a>>, usize) {
     let all = captions.iter().filter_map(|caption| Some(Item::new(caption, questions.mcq(caption)?)));
     let (mut seen, mut n_duplicates) = (BTreeSet::new(), 0);
@@ -118,23 +119,23 @@ pub fn items<'a>(captions: &'a [Caption], questions: &'a Questions) -> (Vec<Item
     (items, n_duplicates)
 }
 
-/// How pictures whose captions do not say where they belong are divided; the rest is for training.
+/// Split shares of the images whose captions state no split; the rest is for training.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitShares {
-    /// Share for choices.
+    /// Share of the validation split, for model selection.
     pub validation: f64,
-    /// Share for reports.
+    /// Share of the test split, for reporting.
     pub test: f64,
 }
 
 impl SplitShares {
-    /// The part that a caption belongs to: its own, or one drawn by the name of its picture, so that all questions about a picture are in
-    /// one part.
+    /// Split of a caption: its own, or one drawn by the name of its image, so that all questions
+    /// about an image are in one split.
     pub fn split(&self, caption: &Caption) -> Split {
         let drawn = || {
             let hash = content_id("", &[ImageSource::Path(caption.name.clone().into())], "").0;
-            // 53 bits are what a float holds.
+            // An `f64` holds 53 bits.
             let uniform = (hash >> 11) as f64 / (1u64 << 53) as f64;
             match uniform {
                 u if u < self.validation => Split::Validation,
@@ -146,11 +147,12 @@ impl SplitShares {
     }
 }
 
-/// Writes the training problems of `kept` into `dir/train`, `dir/validation` and `dir/test`, which a run's configuration reads as
-/// `data: Folder(path: dir)`. What is in these folders is replaced, once the new ones are whole.
+/// Writes the training problems of `kept` into `dir/train`, `dir/validation` and `dir/test`, which
+/// a run's configuration reads as `data: Folder(path: dir)`. The folder `dir` is replaced as a
+/// whole, once the new ones are complete.
 ///
 /// # Errors
-/// If a picture is not there any more, or the folders cannot be written.
+/// If an image is missing, or the folders cannot be written.
 pub fn write_splits(dir: &Path, kept: &[Item<'_>], shares: SplitShares) -> Result<(), DataError> {
     let io = |action, path: &Path| {
         let path = path.to_owned();

@@ -1,36 +1,38 @@
-//! Which questions are kept.
+//! Filter rule of questions: wrong from the image, right from the caption.
 
 use super::Letter;
 use serde::{Deserialize, Serialize};
 
-/// Keeps a question where every answer from the picture is wrong and every answer from the caption is right.
+/// Rule that keeps a question where every answer from the image is wrong and every answer from the
+/// caption is right.
 ///
-/// An answer that is not there, or that names no option, is neither.
-/// Somebody who guesses among four options is wrong three times out of four, and `n` times in `(3/4)ⁿ` of the cases
-/// ([`guess_share`](Self::guess_share)): one answer from the picture would keep most of what a model does not know, together with a quarter
-/// less of what it only guesses.
+/// An answer that is missing, or that names no option, is neither right nor wrong. A model that
+/// guesses among four options is wrong three times out of four, and `n` times in `(3/4)ⁿ` of the
+/// cases ([`guess_share`](Self::guess_share)): one answer from the image would keep most of the
+/// questions that a model cannot answer, together with a quarter less of those that it only
+/// guesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeepRule {
-    /// Answers from the picture that count, of each model.
+    /// Number of answers from the image that count, of each model.
     pub image_attempts: usize,
-    /// Answers from the caption that count, of each model.
+    /// Number of answers from the caption that count, of each model.
     pub caption_attempts: usize,
 }
 
-/// What becomes of a question, and why.
+/// Verdict on a question, with its reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Wrong from the picture, right from the caption.
+    /// Kept: wrong from the image, right from the caption.
     Kept,
-    /// A model has fewer answers from the picture than count.
+    /// A model has too few answers from the image.
     ImageMissing,
-    /// A model has fewer answers from the caption than count.
+    /// A model has too few answers from the caption.
     CaptionMissing,
-    /// A model can answer it from the picture.
+    /// A model can answer the question from the image.
     ImageRight,
-    /// A model's answer from the picture names no option, so it is not known to be wrong.
+    /// A model's answer from the image names no option, so it is not known to be wrong.
     ImageUnread,
     /// A model's answer from the caption is wrong.
     CaptionWrong,
@@ -39,7 +41,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// All of them.
+    /// All verdicts.
     pub const ALL: [Self; 7] = [
         Self::Kept,
         Self::ImageMissing,
@@ -50,7 +52,7 @@ impl Verdict {
         Self::CaptionUnread,
     ];
 
-    /// What reports say.
+    /// Name of the verdict in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Kept => "kept",
@@ -65,8 +67,8 @@ impl Verdict {
 }
 
 impl KeepRule {
-    /// The verdict on a question from the answers of each model, `[model][attempt]`; attempts beyond those that count are not looked at.
-    /// Without models everything is missing.
+    /// Verdict on a question from the answers of each model, `[model][attempt]`; attempts beyond
+    /// those that count are ignored. Without models all answers are missing.
     pub fn verdict(&self, right: Letter, image: &[&[Option<Letter>]], caption: &[&[Option<Letter>]]) -> Verdict {
         let Some(image) = counted(image, self.image_attempts) else { return Verdict::ImageMissing };
         let Some(caption) = counted(caption, self.caption_attempts) else { return Verdict::CaptionMissing };
@@ -85,13 +87,15 @@ impl KeepRule {
         }
     }
 
-    /// The share of questions that `n_models` which only guess from the picture let pass: `(3/4)^(n_models · image_attempts)`.
+    /// Share of questions that `n_models` guessing models let pass as wrong from the image:
+    /// `(3/4)^(n_models · image_attempts)`.
     pub fn guess_share(&self, n_models: usize) -> f64 {
         0.75f64.powf((n_models * self.image_attempts) as f64)
     }
 }
 
-/// The first `attempts` answers of all models, if each has as many and there is one at all.
+/// First `attempts` answers of all models; `None` if a model has fewer, or there is no answer at
+/// all.
 fn counted(answers: &[&[Option<Letter>]], attempts: usize) -> Option<Vec<Option<Letter>>> {
     let all: Option<Vec<_>> = answers.iter().map(|one| one.get(..attempts)).collect();
     let all = all?.concat();

@@ -1,33 +1,33 @@
-//! Multiple-choice questions: read from what a model wrote, checked, and arranged.
+//! Multiple-choice questions: parsed from the reply of a model, checked, and shuffled.
 
 use seethink_core::{Problem, ProblemId, Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use serde_json::{Deserializer, Map, Value};
 use std::fmt;
 
-/// The name of an option.
+/// Letter of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Letter {
-    /// The first.
+    /// First option.
     A,
-    /// The second.
+    /// Second option.
     B,
-    /// The third.
+    /// Third option.
     C,
-    /// The fourth.
+    /// Fourth option.
     D,
 }
 
 impl Letter {
-    /// All four.
+    /// All four letters.
     pub const ALL: [Self; 4] = [Self::A, Self::B, Self::C, Self::D];
 
-    /// The option of this capital letter.
+    /// Option of this capital letter.
     pub fn new(letter: char) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.as_str().starts_with(letter))
     }
 
-    /// The letter.
+    /// Letter as text.
     pub fn as_str(self) -> &'static str {
         ["A", "B", "C", "D"][self as usize]
     }
@@ -39,19 +39,19 @@ impl fmt::Display for Letter {
     }
 }
 
-/// A question with four options, one of which is right.
+/// Multiple-choice question: four options, one of which is right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mcq {
     /// The question.
     pub question: String,
-    /// From A to D.
+    /// Options from A to D.
     pub options: [String; 4],
-    /// The right one.
+    /// Letter of the right option.
     pub answer: Letter,
 }
 
-/// Why what a model wrote is no question.
+/// Faults of a question in a model's reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum McqFault {
     /// There is no JSON object with a question in it.
@@ -62,27 +62,27 @@ pub enum McqFault {
     Part {
         /// The part.
         part: String,
-        /// What stands there.
+        /// Value found.
         found: String,
-        /// What should.
+        /// Expected value.
         expected: &'static str,
     },
     /// Two options say the same.
     #[error("options {0} and {1} are the same")]
     SameOptions(Letter, Letter),
-    /// The text that the question was made from is not to be seen by whom it is for.
+    /// A part mentions the caption, which those who answer do not see.
     #[error("`{0}` speaks of the caption")]
     SpeaksOfCaption(String),
-    /// The options will be arranged anew.
+    /// An option refers to options by their place, which shuffling changes.
     #[error("option {0} refers to options by their place")]
     RefersToOptions(Letter),
-    /// It would be taken for a picture.
+    /// A part contains the image placeholder.
     #[error("`{0}` contains {placeholder}", placeholder = Problem::IMAGE_PLACEHOLDER)]
     Placeholder(String),
 }
 
 impl McqFault {
-    /// What reports count it as.
+    /// Kind of the fault, as counted in reports.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoJson => "no JSON",
@@ -95,14 +95,16 @@ impl McqFault {
     }
 }
 
-/// Objects that are tried in one reply.
+/// Maximum number of JSON objects that are tried in one reply.
 const MAX_OBJECTS: usize = 64;
 
 impl Mcq {
-    /// The question in a model's reply: the first JSON object with the key `question`, whatever stands around it.
+    /// Parses the question in a model's reply: the first JSON object with the key `question`, with
+    /// any text around it.
     ///
     /// # Errors
-    /// If there is none, or it is not a question with four different options and the letter of one.
+    /// If there is no such object, or it is not a question with four different options and the
+    /// letter of one.
     ///
     /// # Examples
     /// ```
@@ -136,7 +138,7 @@ impl Mcq {
         Ok(mcq)
     }
 
-    /// Whether the parts make a question.
+    /// Checks the parts of the question.
     fn check(&self) -> Result<(), McqFault> {
         let options = || Letter::ALL.into_iter().zip(&self.options);
         let named = options().map(|(letter, text)| (format!("options.{letter}"), text));
@@ -160,8 +162,8 @@ impl Mcq {
         Ok(())
     }
 
-    /// The same question with its options in an order drawn from the seed and the key of its caption, so that every letter is right
-    /// equally often, whichever the writer prefers.
+    /// Shuffles the options, in an order drawn from the seed and the key of the caption, so that
+    /// every letter is right equally often, whichever the writer prefers.
     #[must_use]
     pub fn shuffled(&self, seed: u64, key: ProblemId) -> Self {
         let mut order = [0, 1, 2, 3];
@@ -180,7 +182,7 @@ impl Mcq {
     }
 }
 
-/// Text that is not empty, or a number as its digits.
+/// Value of a part: text that is not empty, or a number as its digits.
 fn text(part: &str, value: Option<&Value>) -> Result<String, McqFault> {
     match value {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
@@ -194,14 +196,15 @@ fn fault(part: &str, value: Option<&Value>, expected: &'static str) -> McqFault 
     McqFault::Part { part: part.to_owned(), found, expected }
 }
 
-/// What two options must not have in common.
+/// Normalised text of an option, for the comparison of options.
 fn folded(option: &str) -> String {
     let words: Vec<String> = option.trim_end_matches('.').split_whitespace().map(str::to_lowercase).collect();
     words.join(" ")
 }
 
-/// "All of the above", "both A and B": what an option says must not depend on where it stands. Nor may it be the letter of one: who
-/// answers "C" means the option of that letter or the option that says so.
+/// Returns whether an option refers to others, as "all of the above" or "both A and B": its meaning
+/// must not depend on its place. Nor may it be the letter of an option: the answer "C" would mean
+/// the option of that letter or the option with that text.
 fn refers_to_options(option: &str) -> bool {
     let words: Vec<&str> = option.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let is_letter = |word: &str| word.len() == 1 && word.chars().all(|letter| Letter::new(letter).is_some());

@@ -1,15 +1,16 @@
-//! Perception problems from captions: the parts that ask nobody.
+//! Synthesis of perception problems from captions: the parts that make no model calls.
 //!
-//! A language model writes one multiple-choice question for each caption ([`Mcq`]).
-//! Models answer it twice, from the picture alone and from the caption alone ([`View`]).
-//! A question is kept where every answer from the picture is wrong and every answer from the caption is right ([`KeepRule`]): it can be
-//! answered, and what is missing is sight.
-//! Asking is up to the façade; here are the captions, the questions, the journals of what was answered, the rule, the problems that come
-//! of it, and the [`Report`].
+//! A language model writes one multiple-choice question for each caption ([`Mcq`]). Models answer
+//! the question twice, from the image alone and from the caption alone ([`View`]). A question is
+//! kept where every answer from the image is wrong and every answer from the caption is right
+//! ([`KeepRule`]): it can be answered, and the models fail by perception. Model calls are made
+//! elsewhere; here are the captions, the questions, the journals of answers, the rule, the
+//! resulting problems, and the [`Report`].
 //!
 //! # Source
 //! arXiv 2605.20177, `data_pipeline/` of VLM-CapCurriculum at `ccde3ff`.
-//! How this differs from it, defect by defect, stands in `docs/perception-data.md`, with the test of each.
+//! The differences from it, defect by defect, are in `docs/perception-data.md`, with the test of
+//! each.
 
 mod answers;
 mod caption;

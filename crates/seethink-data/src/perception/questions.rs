@@ -1,4 +1,4 @@
-//! The questions of a language model, in a journal.
+//! Journal of the questions that a language model writes.
 
 use super::{Caption, Mcq};
 use crate::DataError;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What was written for each caption.
+/// Questions and rejected replies of each caption.
 #[derive(Debug)]
 pub struct Questions {
     journal: Journal,
@@ -17,40 +17,41 @@ pub struct Questions {
     tried: BTreeMap<ProblemId, Tried>,
 }
 
-/// What was written for one caption.
+/// Question and rejected replies of one caption.
 #[derive(Debug, Default)]
 struct Tried {
-    /// Kinds of faults, one for each reply that was rejected.
+    /// Kinds of faults, one for each rejected reply.
     rejected: Vec<String>,
     mcq: Option<Mcq>,
 }
 
-/// A reply.
+/// Reply of the writer.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
     /// Key of the caption.
     #[serde(with = "journal::hex")]
     caption: ProblemId,
-    /// Id of the caption, for people.
+    /// Id of the caption, for human readers.
     id: String,
-    /// Rejected replies before this one.
+    /// Number of rejected replies before this one.
     before: usize,
-    /// What the model wrote.
+    /// Raw reply of the model.
     raw: String,
-    /// The question in it, its options arranged.
+    /// Parsed question, its options shuffled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mcq: Option<Mcq>,
-    /// Or why it is none: what reports count, and what exactly.
+    /// Reason for rejection: its kind as counted in reports, and the full message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rejected: Option<(String, String)>,
 }
 
 impl Questions {
-    /// Opens the questions in a file, or begins it; `origin` is whatever tells them from others, `seed` the seed of the options' order.
+    /// Opens or creates a journal of questions; `origin` holds the settings that they are made
+    /// with, `seed` is the seed of the options' order.
     ///
     /// # Errors
-    /// If the file cannot be read or written, is not of questions, or was made with something else.
+    /// If the file cannot be read or written, is not of questions, or was made with other settings.
     pub fn open(path: &Path, origin: &Map<String, Value>, seed: u64) -> Result<Self, DataError> {
         let mut tried = BTreeMap::<ProblemId, Tried>::new();
         let mut origin = origin.clone();
@@ -75,17 +76,17 @@ impl Questions {
         Ok(Self { journal, seed, tried })
     }
 
-    /// The question for a caption, once there is one.
+    /// Question for a caption, once there is one.
     pub fn mcq(&self, caption: &Caption) -> Option<&Mcq> {
         self.tried.get(&caption.key)?.mcq.as_ref()
     }
 
-    /// Why replies for a caption were rejected, in the order of the replies.
+    /// Reasons for the rejected replies of a caption, in the order of the replies.
     pub fn rejected(&self, caption: &Caption) -> &[String] {
         self.tried.get(&caption.key).map_or(&[], |tried| &tried.rejected)
     }
 
-    /// Takes in what a model wrote for captions that have no question yet.
+    /// Adds replies for captions that have no question yet.
     ///
     /// # Errors
     /// If the file cannot be written.

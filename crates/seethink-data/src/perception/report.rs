@@ -1,67 +1,69 @@
-//! How many captions came how far.
+//! Report of the synthesis: numbers of captions at each step.
 
 use super::{Answers, Caption, Item, KeepRule, Letter, Questions, SplitShares, Verdict, View, items};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The counts of every hop, taken from the journals: a run that was stopped and went on has the same as one that was not.
+/// Counts at each step, taken from the journals: equal for an interrupted and resumed run and an
+/// uninterrupted one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Captions read.
+    /// Number of captions read.
     pub captions: usize,
-    /// Pictures that they are about.
+    /// Number of images that the captions describe.
     pub images: usize,
-    /// Captions whose part of the data set is stated.
+    /// Number of captions whose split is stated.
     pub with_split: usize,
-    /// Captions that have a question.
+    /// Number of captions that have a question.
     pub questions: usize,
-    /// Captions whose every reply was rejected so far.
+    /// Number of captions whose replies were all rejected so far.
     pub without_question: usize,
-    /// Captions that no reply came for yet.
+    /// Number of captions without a reply yet.
     pub no_reply: usize,
-    /// Replies that were rejected, by reason, those before a good one included.
+    /// Rejected replies by reason, those before a good one included.
     pub rejected_replies: BTreeMap<String, usize>,
-    /// Questions that were asked about their picture already.
+    /// Number of questions left out as duplicates.
     pub duplicates: usize,
-    /// How often each letter is right among the questions, from A to D.
+    /// Counts of the right letters among the questions, from A to D.
     pub right_letters: [usize; 4],
-    /// Each model from each view.
+    /// Answer counts of each model from each view.
     pub runs: Vec<RunCounts>,
-    /// What becomes of the questions.
+    /// Number of questions by verdict.
     pub verdicts: BTreeMap<Verdict, usize>,
-    /// The share of questions that models which only guess would let pass as wrong from the picture.
+    /// Share of questions that guessing models would let pass as wrong from the image.
     pub guess_share: f64,
-    /// Kept problems by part of the data set.
+    /// Number of kept problems by split.
     pub splits: BTreeMap<String, usize>,
-    /// How often each letter is right among those kept.
+    /// Counts of the right letters among the kept questions, from A to D.
     pub kept_letters: [usize; 4],
 }
 
-/// The counts of one model from one view.
+/// Answer counts of one model from one view.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunCounts {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// What it answered from.
+    /// View that the model answered from.
     pub view: View,
-    /// Questions with as many answers as count.
+    /// Number of questions with enough answers.
     pub answered: usize,
-    /// Questions with fewer, or none.
+    /// Number of questions with too few answers, or none.
     pub missing: usize,
-    /// Answers that count.
+    /// Number of answers that count.
     pub attempts: usize,
-    /// Of these, right ones.
+    /// Number of right answers.
     pub right: usize,
-    /// Of these, wrong ones.
+    /// Number of wrong answers.
     pub wrong: usize,
-    /// Of these, those that name no option.
+    /// Number of answers that name no option.
     pub unread: usize,
 }
 
 impl Report {
-    /// Counts, and returns what is kept; `runs` are the models' names, views and answers.
+    /// Counts, and returns the kept questions as well; `runs` are the models' names, views and
+    /// answers.
     pub fn new<'a>(
         captions: &'a [Caption],
         questions: &'a Questions,
@@ -117,12 +119,12 @@ impl Report {
         (report, kept)
     }
 
-    /// Problems kept.
+    /// Number of kept problems.
     pub fn kept(&self) -> usize {
         self.verdicts.get(&Verdict::Kept).copied().unwrap_or(0)
     }
 
-    /// The report for people.
+    /// Formats the report as Markdown.
     pub fn to_markdown(&self) -> String {
         let Self { captions, images, with_split, questions, without_question, no_reply, duplicates, .. } = self;
         let letters = |counts: &[usize; 4]| {
@@ -191,7 +193,7 @@ impl RunCounts {
     }
 }
 
-/// How often each letter is right.
+/// Counts how often each letter is right.
 fn letters(items: &[Item<'_>]) -> [usize; 4] {
     let mut counts = [0; 4];
     for item in items {
@@ -208,7 +210,7 @@ mod tests {
     use seethink_core::ProblemId;
     use serde_json::Map;
 
-    /// Four captions: kept, answered from the picture, without a question, not asked.
+    /// Report on four captions: kept, answered from the picture, without a question, not asked.
     fn report(folder: &std::path::Path) -> (Report, Vec<String>) {
         let caption = |i: u64| Caption {
             key: ProblemId(i),

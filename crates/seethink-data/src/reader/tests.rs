@@ -1,4 +1,4 @@
-//! There and back again, and every way to fail.
+//! Tests of writing and reading back, and of every error.
 
 use super::*;
 use crate::digits::{DigitsConfig, DigitsWorld};
@@ -37,7 +37,7 @@ fn problems_come_back_equal() {
     let problems = digits();
     assert_eq!(write_problems(&target, &problems).unwrap(), 15);
     assert_eq!(read(&target), problems);
-    // A second hop, from image files instead of pixels.
+    // Written a second time, from image files instead of pixels.
     let paths: Vec<Problem> = ProblemReader::open(&target).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(paths.iter().flat_map(|problem| &problem.images).all(|image| matches!(image, ImageSource::Path(_))));
     let copy = dir.path().join("copy");

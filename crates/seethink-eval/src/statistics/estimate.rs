@@ -1,21 +1,21 @@
-//! Differences between arms over pairs of runs, with intervals.
+//! Estimates of differences between arms over pairs of runs, with confidence intervals.
 
 use super::{Counts, Letters, Statistic};
 use crate::outcome::Outcome;
 use seethink_core::{Purpose, Rng};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-/// Draws of the bootstrap over problems. It only estimates a variance, to 3 %.
+/// Number of bootstrap draws over problems. They only estimate a variance, to 3 %.
 const DRAWS: usize = 2_000;
-/// Level of the intervals, two-sided.
+/// Confidence level of the intervals, two-sided.
 const LEVEL: f64 = 0.95;
 
-/// A difference between arms: its value, an interval and a test.
+/// Estimate of a difference between arms: value, confidence interval and test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// Mean over pairs.
     pub value: f64,
-    /// Standard error: of training and of the choice of problems.
+    /// Standard error, of training and of the choice of problems.
     pub error: f64,
     /// Degrees of freedom of [`error`](Self::error), `∞` where only problems vary.
     pub freedom: f64,
@@ -23,17 +23,18 @@ pub struct Estimate {
     pub interval: (f64, f64),
     /// Two-sided p-value of no difference.
     pub p: f64,
-    /// Pairs; with a single one the interval is over problems alone and says nothing of training.
+    /// Number of pairs; with a single one the interval is over problems alone and says nothing of
+    /// training.
     pub n_pairs: usize,
 }
 
 impl Estimate {
-    /// `value / error`.
+    /// t statistic: `value / error`.
     pub fn t(&self) -> f64 {
         self.value / self.error
     }
 
-    /// The difference the other way round.
+    /// Estimate of the opposite difference.
     pub fn negated(self) -> Self {
         let (low, high) = self.interval;
         Self { value: -self.value, interval: (-high, -low), ..self }
@@ -42,7 +43,7 @@ impl Estimate {
     fn new(value: f64, variance: f64, freedom: f64, n_pairs: usize) -> Self {
         let error = variance.sqrt();
         let Some((quantile, p)) = (error > 0.0).then(|| student(value / error, freedom)).flatten() else {
-            // Nothing varied: there is no doubt within these runs.
+            // Nothing varied: these runs leave no uncertainty.
             let p = if value == 0.0 { 1.0 } else { 0.0 };
             return Self { value, error: 0.0, freedom, interval: (value, value), p, n_pairs };
         };
@@ -51,22 +52,24 @@ impl Estimate {
     }
 }
 
-/// The quantile of an interval, and the two-sided p-value of `t`, in Student's distribution.
+/// Quantile of the interval, and two-sided p-value of `t`, in Student's distribution.
 fn student(t: f64, freedom: f64) -> Option<(f64, f64)> {
     fn of(distribution: &impl ContinuousCDF<f64, f64>, t: f64) -> (f64, f64) {
         (distribution.inverse_cdf(0.5 + LEVEL / 2.0), (2.0 * distribution.sf(t.abs())).min(1.0))
     }
-    // The library does not end for a distribution without end.
+    // The library does not terminate for infinite degrees of freedom.
     if freedom.is_infinite() {
         return Some(of(&Normal::standard(), t));
     }
     Some(of(&StudentsT::new(0.0, 1.0, freedom).ok()?, t))
 }
 
-/// Runs that are compared with one another, one for each term of a contrast: weights and outcomes. Usually they share a seed.
+/// Pair of runs to be compared, one for each term of a contrast: weights and outcomes. Usually the
+/// runs share a seed.
 pub type Pair<'a> = Vec<(f64, Letters<'a>)>;
 
-/// `Σ weight · statistic`, averaged over pairs, for each of some statistics: `[statistic]`, `None` where one is not a number.
+/// Estimates a contrast: `Σ weight · statistic`, averaged over pairs, for each of some statistics:
+/// `[statistic]`, `None` where a value is not a number.
 ///
 /// All runs answer the same problems, `[capability][problem]`. With `n` pairs and `d` the contrast of each,
 ///
@@ -77,10 +80,12 @@ pub type Pair<'a> = Vec<(f64, Letters<'a>)>;
 /// E = (mean var*(d) − B) / (n − 1)    chance in single answers, which S and B both have
 /// ```
 ///
-/// and the interval is Student's t. Where problems add nothing to what seeds show, this is the paired t test over seeds. Where arms
-/// differ by problem (as they do from the base model, which is one for all seeds), seeds alone would be too sure: the mean over
-/// three seeds is then steady on these problems, and would not be on others. `freedom` grows as the share of `S` falls, and more
-/// slowly than Satterthwaite's square of it, which rejects 7 to 8 % of true nulls at 5 % for `n = 3`.
+/// and the interval is Student's t. Where the problems add no variance to that of the seeds, this
+/// is the paired t test over seeds. Where arms differ by problem (as they do from the base model,
+/// which is one for all seeds), seeds alone would give too narrow intervals: the mean over three
+/// seeds is then stable on these problems, and would not be on others. `freedom` grows as the share
+/// of `S` falls, and more slowly than Satterthwaite's square of it, which rejects 7 to 8 % of true
+/// nulls at 5 % for `n = 3`.
 ///
 /// `None` throughout if there are no pairs, or runs differ in their numbers of problems.
 ///
@@ -99,14 +104,14 @@ fn contrast_with(pairs: &[Pair<'_>], statistics: &[Statistic], n_draws: usize) -
     if !pairs.iter().all(|pair| !pair.is_empty() && pair.iter().all(|(_, run)| fits(run))) {
         return nothing();
     }
-    // `[pair][term]`, each a weight and `[capability][problem]`
+    // Outcomes `[pair][term]`, each a weight and `[capability][problem]`.
     let outcome = |letter: char| Outcome::of(letter).unwrap_or(Outcome::Wrong);
     let code = |run: &Letters<'_>| -> Vec<Vec<Outcome>> {
         run.iter().map(|letters| letters.chars().map(outcome).collect()).collect()
     };
     let coded: Vec<Vec<(f64, Vec<Vec<Outcome>>)>> =
         pairs.iter().map(|pair| pair.iter().map(|(weight, run)| (*weight, code(run))).collect()).collect();
-    // `[statistic][pair]`
+    // Values `[statistic][pair]`.
     let take = |problems: &[Vec<usize>]| -> Vec<Vec<f64>> {
         let mut values = vec![vec![0.0; coded.len()]; statistics.len()];
         for (i, pair) in coded.iter().enumerate() {
@@ -125,12 +130,13 @@ fn contrast_with(pairs: &[Pair<'_>], statistics: &[Statistic], n_draws: usize) -
     };
     let all: Vec<Vec<usize>> = shape.iter().map(|&n| (0..n).collect()).collect();
     let mut rng = Rng::new(0, Purpose::Evaluation, &[]);
-    // `[draw][statistic][pair]`
+    // Draws `[draw][statistic][pair]`.
     let draws: Vec<Vec<Vec<f64>>> = (0..n_draws)
         .map(|_| take(&shape.iter().map(|&n| (0..n).map(|_| rng.below(n)).collect()).collect::<Vec<_>>()))
         .collect();
     let estimate = |(i, d): (usize, Vec<f64>)| {
-        // A draw in which the statistic has no value, as a share of nothing, tells nothing of its variance.
+        // A draw in which the statistic has no value, as a share of nothing, is left out of the
+        // variance.
         let draws: Vec<&[f64]> =
             draws.iter().map(|draw| draw[i].as_slice()).filter(|d| d.iter().all(|d| d.is_finite())).collect();
         d.iter().all(|d| d.is_finite()).then(|| combine(&d, &draws))
@@ -138,7 +144,8 @@ fn contrast_with(pairs: &[Pair<'_>], statistics: &[Statistic], n_draws: usize) -
     take(&all).into_iter().enumerate().map(estimate).collect()
 }
 
-/// The estimate from the contrast of each pair, and from bootstrap draws of them, `[draw][pair]`.
+/// Computes the estimate from the contrast of each pair, and from its bootstrap draws,
+/// `[draw][pair]`.
 fn combine(d: &[f64], draws: &[&[f64]]) -> Estimate {
     let n = d.len();
     let problems = variance(draws.iter().map(|draw| mean(draw)));
@@ -149,7 +156,7 @@ fn combine(d: &[f64], draws: &[&[f64]]) -> Estimate {
     let within = (0..n).map(|i| variance(draws.iter().map(|draw| draw[i]))).sum::<f64>() / n as f64;
     let chance = (within - problems) / (n as f64 - 1.0);
     let total = seeds + (problems - chance).max(0.0);
-    // From here on Student's distribution is the normal one, and the library's sums are slow.
+    // Beyond this Student's distribution is the normal one, and the library's sums are slow.
     let freedom = Some((n as f64 - 1.0) * total / seeds).filter(|freedom| *freedom < 1e6).unwrap_or(f64::INFINITY);
     Estimate::new(mean(d), total, freedom, n)
 }

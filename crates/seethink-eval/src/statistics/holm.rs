@@ -1,6 +1,7 @@
-//! Correction of p-values for their number.
+//! Correction of p-values for multiple comparisons.
 
-/// p-values corrected for their number by Holm's step-down procedure: the chance of any false finding among them is held.
+/// Corrects p-values for multiple comparisons by Holm's step-down procedure, which controls the
+/// family-wise error rate.
 ///
 /// `q(1) ≤ q(2) ≤ …` are the largest so far of `p(i) · (n − i + 1)`, at most 1, in ascending order of `p`.
 ///

@@ -1,8 +1,9 @@
-//! Estimates of differences between arms, their intervals and tests.
+//! Statistics of differences between arms: estimates, confidence intervals and tests.
 //!
-//! Two things vary between one comparison and the next: training (the seeds) and the choice of test problems. The seeds are few and
-//! get Student's t; the problems are many and get a bootstrap that draws them and nothing else. Both variances are in an interval
-//! ([`contrast`]). p-values are corrected for their number by [`holm`].
+//! Two sources of variance differ between one comparison and the next: training (the seeds) and the
+//! choice of test problems. The seeds are few and get Student's t; the problems are many and get a
+//! bootstrap that resamples the problems alone. Both variances are in an interval ([`contrast`]).
+//! p-values are corrected for multiple comparisons by [`holm`].
 
 mod estimate;
 mod holm;

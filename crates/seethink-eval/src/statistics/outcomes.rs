@@ -1,28 +1,28 @@
-//! Counts of what came of test problems, and statistics of them.
+//! Outcome counts of test problems, and statistics of the counts.
 
 use crate::outcome::Outcome;
 
-/// Counts of outcomes: right, wrong, misread, misreasoned, unread.
+/// Outcome counts: right, wrong, misread, misreasoned, unread.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Counts([f64; 5]);
 
 impl Counts {
-    /// Of the letters of a run.
+    /// Counts the outcome letters of a run.
     pub fn of(letters: &str) -> Self {
         letters.chars().filter_map(Outcome::of).collect()
     }
 
-    /// How often this came.
+    /// Number of problems with this outcome.
     pub fn n(&self, outcome: Outcome) -> f64 {
         self.0[outcome as usize]
     }
 
-    /// All problems.
+    /// Number of all problems.
     pub fn total(&self) -> f64 {
         self.0.iter().sum()
     }
 
-    /// Share of right answers.
+    /// Accuracy: share of right answers.
     pub fn accuracy(&self) -> f64 {
         self.n(Outcome::Right) / self.total()
     }
@@ -36,10 +36,10 @@ impl FromIterator<Outcome> for Counts {
     }
 }
 
-/// A statistic of the outcomes of a run, `[capability]`; NaN where it has none.
+/// Statistic of a run's outcome counts, `[capability]`; NaN where it is undefined.
 pub type Statistic = fn(&[Counts]) -> f64;
 
-/// The outcomes of one run: `[capability]` letters, a letter per problem.
+/// Outcomes of one run: `[capability]` letters, a letter per problem.
 pub type Letters<'a> = Vec<&'a str>;
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! A quantity over seeds.
+//! Mean and standard deviation of a quantity over seeds.
 
 use serde::{Deserialize, Serialize};
 
-/// A quantity over seeds.
+/// Spread of a quantity over seeds: mean and standard deviation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Mean over the seeds.
     pub mean: f64,
     /// Sample standard deviation (divisor `n − 1`), `None` for a single seed.
     pub sd: Option<f64>,
-    /// The values, by ascending seed.
+    /// Values by ascending seed.
     pub values: Vec<f64>,
 }
 
 impl Spread {
-    /// `None` without values.
+    /// Computes the spread of values; `None` without values.
     pub fn over(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let values: Vec<f64> = values.into_iter().collect();
         let n = values.len() as f64;
@@ -23,7 +23,7 @@ impl Spread {
         (n > 0.0).then(|| Self { mean, sd: (n > 1.0).then(|| (squares / (n - 1.0)).sqrt()), values })
     }
 
-    /// Mean ± deviation, `format` for either.
+    /// Formats mean ± standard deviation, with `format` for either.
     pub fn show(&self, format: impl Fn(f64) -> String) -> String {
         match self.sd {
             Some(sd) => format!("{} ± {}", format(self.mean), format(sd)),

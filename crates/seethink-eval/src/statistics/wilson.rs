@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// 97.5 % quantile of the standard normal distribution: 2.5 % stay outside at either end.
+/// 97.5 % quantile of the standard normal distribution, for a two-sided 95 % interval.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// A range of fractions.
+/// Confidence interval of a fraction.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Lower end, in `[0, 1]`.

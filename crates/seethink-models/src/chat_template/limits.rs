@@ -1,8 +1,9 @@
-//! Limits of what a template may do: it is a program that comes with a checkpoint.
+//! Limits on chat templates, which are programs that come with a checkpoint.
 //!
-//! minijinja counts instructions (fuel), but one instruction can double a text. So the instructions that make texts and lists
-//! out of others are replaced by functions that count what they make, everything that is printed is counted, and filters whose
-//! results are out of all proportion to what they are given are either counted or not there.
+//! minijinja counts instructions (fuel), but one instruction can double a text. So the instructions
+//! that concatenate texts and lists are replaced by functions that count their output, everything
+//! that is printed is counted, and filters whose results can be far larger than their input are
+//! either counted or not available.
 
 use minijinja::machinery::{Instruction, Instructions, Vm, get_compiled_template, make_string_output};
 use minijinja::value::{Kwargs, Rest, Value, ValueKind};
@@ -13,27 +14,28 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io;
 
-/// Most instructions of a rendering. Those of the supported families take some hundred for a question with images.
+/// Maximum number of instructions of a rendering. The templates of the supported families take some
+/// hundred for a question with images.
 pub const TEMPLATE_FUEL: u64 = 1_000_000;
-/// Most bytes of text that a rendering makes, intermediate texts and lists included; what stands in the template itself may be
-/// printed up to as many bytes again.
+/// Maximum bytes of text that a rendering creates, intermediate texts and lists included; text that
+/// stands in the template itself may be printed up to as many bytes again.
 pub const TEMPLATE_BYTES: usize = 128 << 20;
 
-/// Bytes charged for a piece of text, beside its own.
+/// Bytes charged for a piece of text, beside its length.
 const PIECE: usize = 64;
 /// Bytes charged for a place in a list, beside its item.
 const ITEM: usize = 64;
 
-/// Most lists and maps within each other that are printed.
+/// Maximum nesting depth of lists and maps that are printed.
 const DEEPEST: usize = 64;
 
 thread_local! {
-    /// What is left of [`TEMPLATE_BYTES`] to the rendering on this thread.
+    /// Bytes left of [`TEMPLATE_BYTES`] for the rendering on this thread.
     static LEFT: Cell<usize> = const { Cell::new(0) };
 }
 
 /// # Errors
-/// If more is made than allowed.
+/// If the bytes left do not suffice.
 fn charge(n: usize) -> Result<(), Error> {
     let left = LEFT.get().checked_sub(n);
     LEFT.set(left.unwrap_or(0));
@@ -44,7 +46,7 @@ fn charge(n: usize) -> Result<(), Error> {
     left.map(drop).ok_or_else(error)
 }
 
-/// A text whose bytes count.
+/// A text whose bytes are charged.
 #[derive(Default)]
 struct Counted(String);
 
@@ -70,7 +72,7 @@ impl io::Write for Counted {
     }
 }
 
-/// Text of the values, one after the other.
+/// Concatenated text of the values, charged.
 fn counted(values: &[&Value]) -> Result<String, Error> {
     let mut out = Counted::default();
     for value in values {
@@ -80,8 +82,8 @@ fn counted(values: &[&Value]) -> Result<String, Error> {
     Ok(out.0)
 }
 
-/// Counts the places of a list or map and of those in it before it is printed: printing goes on to the end of a list after the
-/// text is refused, and a namespace may hold itself.
+/// Charges the places of a list or map and of those in it before it is printed: printing goes on to
+/// the end of a list after the text is refused, and a namespace may contain itself.
 fn measure(value: &Value, depth: usize) -> Result<(), Error> {
     let Some(len) = value.len().filter(|_| is_list(value) || value.kind() == ValueKind::Map) else { return Ok(()) };
     if depth == DEEPEST {
@@ -98,7 +100,7 @@ fn measure(value: &Value, depth: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Functions in the place of instructions. No template can define these names.
+/// Functions that replace instructions. No template can define these names.
 const CONCAT: &str = "~";
 const ADD: &str = "+";
 const MULTIPLY: &str = "*";
@@ -107,7 +109,7 @@ const LIST: &str = "[]";
 /// Compiles a template under these limits.
 ///
 /// # Errors
-/// If it is not the syntax of one.
+/// If the template is malformed.
 pub(super) fn add_template(environment: &mut Environment<'_>, name: &'static str, source: String) -> Result<(), Error> {
     limit(environment);
     environment.add_template_owned(name, source)?;
@@ -121,7 +123,8 @@ pub(super) fn add_template(environment: &mut Environment<'_>, name: &'static str
         });
         texts.max()
     };
-    // What stands in the template is not counted when it is printed: each time takes an instruction.
+    // Text of the template itself is not counted when it is printed: each time takes an
+    // instruction.
     let longest = all.filter_map(printed).max().unwrap_or(0).max(1);
     environment.set_fuel(Some(TEMPLATE_FUEL.min((TEMPLATE_BYTES / longest) as u64)));
     Ok(())
@@ -130,7 +133,7 @@ pub(super) fn add_template(environment: &mut Environment<'_>, name: &'static str
 fn limit(environment: &mut Environment<'_>) {
     environment.set_formatter(|out, _, value| match value.as_str() {
         Some(text) => charge(text.len()).and_then(|()| Ok(out.write_str(text)?)),
-        // As `format!`, and not as Jinja's escape for HTML: what is printed goes to a model.
+        // As `format!`, and not with Jinja's HTML escapes: the output goes to a model.
         None if value.is_undefined() => Ok(()),
         None => Ok(out.write_str(&counted(&[value])?)?),
     });
@@ -157,7 +160,7 @@ fn limit(environment: &mut Environment<'_>) {
 /// Renders the template of this name.
 ///
 /// # Errors
-/// As the template's own rendering, and if it goes beyond the limits.
+/// If the template's own rendering fails, or goes beyond the limits.
 pub(super) fn render(environment: &Environment<'_>, name: &str, context: Value) -> Result<String, Error> {
     let template = environment.get_template(name)?;
     let compiled = get_compiled_template(&template);
@@ -171,7 +174,8 @@ pub(super) fn render(environment: &Environment<'_>, name: &str, context: Value) 
     Ok(text)
 }
 
-/// minijinja's word for it says nothing to those who did not write the template.
+/// Explains exhausted fuel: minijinja's message says nothing to those who did not write the
+/// template.
 fn explained(error: Error, fuel: Option<u64>) -> Error {
     match fuel.filter(|_| error.kind() == ErrorKind::OutOfFuel) {
         Some(fuel) => {
@@ -182,7 +186,7 @@ fn explained(error: Error, fuel: Option<u64>) -> Error {
     }
 }
 
-/// The same instructions with functions that count.
+/// Replaces concatenating instructions by functions that count.
 fn replaced<'a>(instructions: &Instructions<'a>) -> Instructions<'a> {
     let mut out = Instructions::new(instructions.name(), instructions.source());
     for at in 0..instructions.len() as u32 {
@@ -204,7 +208,7 @@ fn replaced<'a>(instructions: &Instructions<'a>) -> Instructions<'a> {
     out
 }
 
-/// A list; its items count by what they would print.
+/// Creates a list; its items are charged by their printed length.
 fn list(items: impl Iterator<Item = Value>) -> Result<Value, Error> {
     let mut all = Vec::new();
     for item in items {
@@ -248,7 +252,7 @@ fn multiply(state: &State<'_, '_>, left: Value, right: Value) -> Result<Value, E
     }
 }
 
-/// Result of the original instruction.
+/// Evaluates the original instruction.
 fn original(state: &State<'_, '_>, expression: &str, left: Value, right: Value) -> Result<Value, Error> {
     let operands = BTreeMap::from([("left", left), ("right", right)]);
     state.env().compile_expression(expression)?.eval(Value::from(operands))
@@ -272,11 +276,11 @@ fn replace(text: &Value, from: &Value, to: &Value) -> Result<String, Error> {
     Ok(text.replace(&from, &to))
 }
 
-/// Python's `json.dumps(value, ensure_ascii=False)`, which is what templates were written for: a space after every comma and
-/// colon, and nothing escaped for HTML.
+/// Python's `json.dumps(value, ensure_ascii=False)`, which templates were written for: a space
+/// after every comma and colon, and nothing escaped for HTML.
 fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;
-    // Models see what the reference writes with these at their defaults only.
+    // Models see the reference's output with these settings at their defaults only.
     let _: (Option<bool>, Option<bool>) = (options.get("ensure_ascii")?, options.get("sort_keys")?);
     options.assert_all_used()?;
     let mut out = Counted::default();
@@ -297,7 +301,7 @@ fn to_json(value: &Value, options: Kwargs) -> Result<Value, Error> {
     Ok(out.0.into())
 }
 
-/// One line, with Python's spaces.
+/// JSON formatter: one line, with Python's spaces.
 struct Spaced;
 
 impl serde_json::ser::Formatter for Spaced {

@@ -1,4 +1,5 @@
-//! Conversations to the text that a model was trained on: the Jinja template that its checkpoint brings along.
+//! Chat templates: the Jinja template of a checkpoint, which renders conversations to the text that
+//! its model was trained on.
 
 mod limits;
 
@@ -14,17 +15,18 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Tokens that templates may name, from `tokenizer_config.json`.
+/// Names of tokens that templates may use, from `tokenizer_config.json`.
 const NAMED_TOKENS: [&str; 4] = ["bos_token", "eos_token", "pad_token", "unk_token"];
 
 /// Name of the template in the environment.
 const NAME: &str = "chat_template";
 
-/// A chat template, compiled.
+/// A compiled chat template.
 ///
-/// It is a program that comes with a checkpoint, so it runs within limits: [`TEMPLATE_FUEL`] instructions and [`TEMPLATE_BYTES`] of
-/// text, intermediate texts included. It has no access to files, and the filters `batch`, `chain`, `format`, `indent`, `pprint`,
-/// `slice` and `zip` of Jinja, which no released template of the families uses, are not there.
+/// A template is a program that comes with a checkpoint, so it runs within limits:
+/// [`TEMPLATE_FUEL`] instructions and [`TEMPLATE_BYTES`] of text, intermediate texts included. It
+/// has no access to files, and the filters `batch`, `chain`, `format`, `indent`, `pprint`, `slice`
+/// and `zip` of Jinja, which no released template of the families uses, are not available.
 #[derive(Debug)]
 pub struct ChatTemplate {
     path: PathBuf,
@@ -32,23 +34,23 @@ pub struct ChatTemplate {
     tokens: BTreeMap<&'static str, String>,
 }
 
-/// What a template may be told beside the messages.
+/// Options of a rendering, beside the messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TemplateOptions {
-    /// End with the opening of the model's turn.
+    /// True to end with the opening of the model's turn.
     pub add_generation_prompt: bool,
-    /// Variables that particular templates know, such as `add_vision_id`, `tools` or `enable_thinking`.
+    /// Template variables, such as `add_vision_id`, `tools` or `enable_thinking`.
     pub variables: BTreeMap<String, serde_json::Value>,
 }
 
 impl Default for TemplateOptions {
-    /// With a generation prompt, without variables.
+    /// Options with a generation prompt and without variables.
     fn default() -> Self {
         Self { add_generation_prompt: true, variables: BTreeMap::new() }
     }
 }
 
-/// `chat_template` of a JSON file: one template, or several by name.
+/// JSON file with a `chat_template`: one template, or several by name.
 #[derive(Deserialize)]
 struct Holder {
     chat_template: Option<OneOrNamed>,
@@ -81,7 +83,7 @@ impl ChatTemplate {
     /// `tokenizer_config.json`.
     ///
     /// # Errors
-    /// If there is none, or it does not compile.
+    /// If there is no template, or it does not compile.
     pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
         Self::from_files(&CheckpointFiles::read(dir)?)
     }
@@ -128,10 +130,10 @@ impl ChatTemplate {
         }
     }
 
-    /// The text of a conversation.
+    /// Renders a conversation as text.
     ///
     /// # Errors
-    /// If the template refuses it, or goes beyond its limits.
+    /// If the template refuses the conversation, or exceeds its limits.
     pub fn render(&self, messages: &[Message], options: &TemplateOptions) -> Result<String, ProcessorError> {
         let mut context: BTreeMap<&str, Value> = [("tools", Value::from(())), ("documents", Value::from(()))].into();
         context.extend(self.tokens.iter().map(|(name, token)| (*name, Value::from(token))));
@@ -183,7 +185,7 @@ mod tests {
             message.contains("chat_template.jinja") && message.contains("more than 1000000 instructions"),
             "{message}"
         );
-        // What is printed counts against the instructions.
+        // Printed text counts against the instructions.
         let long = format!("{{% for a in range(100000) %}}{}{{% endfor %}}", "x".repeat(10_000));
         let message = render(&long, &TemplateOptions::default()).unwrap_err().to_string();
         assert!(message.contains("more than 13421 instructions"), "{message}");

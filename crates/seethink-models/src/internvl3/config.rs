@@ -10,70 +10,70 @@ use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// `config.json`.
+/// Model configuration: `config.json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Config {
-    /// The decoder: Qwen2 in InternVL3, Qwen3 in InternVL3.5.
+    /// Decoder: Qwen2 in InternVL3, Qwen3 in InternVL3.5.
     pub text_config: TextConfig,
-    /// The vision encoder.
+    /// Vision encoder.
     pub vision_config: VisionConfig,
-    /// One over the side of the squares of patches that become one image token.
+    /// Downsampling ratio: one over the side of the squares of patches that become one image token.
     #[serde(default = "default_downsample_ratio")]
     pub downsample_ratio: f64,
-    /// Which block's output is taken; only the last.
+    /// Index of the block whose output is taken; only the last is supported.
     #[serde(default = "default_vision_feature_layer")]
     pub vision_feature_layer: Value,
-    /// Whether class tokens are left out; only `default`, which does.
+    /// Selection of features; only `default`, which leaves out class tokens, is supported.
     #[serde(default = "default_vision_feature_select_strategy")]
     pub vision_feature_select_strategy: String,
-    /// Activation of the projector; only `gelu` exists.
+    /// Activation of the projector; only `gelu` is supported.
     #[serde(default = "default_act")]
     pub projector_hidden_act: String,
 }
 
-/// `vision_config`.
+/// Vision encoder configuration: `vision_config`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct VisionConfig {
-    /// Blocks.
+    /// Number of blocks.
     pub num_hidden_layers: usize,
-    /// Channels.
+    /// Channels of the hidden states.
     pub hidden_size: usize,
     /// Channels inside the MLPs.
     pub intermediate_size: usize,
-    /// Attention heads.
+    /// Number of attention heads.
     pub num_attention_heads: usize,
     /// Height and width of a tile, pixels.
     pub image_size: Pair,
     /// Height and width of a patch, pixels.
     pub patch_size: Pair,
-    /// Colour channels.
+    /// Number of colour channels.
     #[serde(default = "default_num_channels")]
     pub num_channels: usize,
-    /// Whether queries, keys and values have biases.
+    /// True if queries, keys and values have biases.
     #[serde(default)]
     pub attention_bias: bool,
-    /// Whether queries and keys are normalised.
+    /// True if queries and keys are normalised.
     #[serde(default)]
     pub use_qk_norm: bool,
-    /// `layer_norm` or `rms_norm`.
+    /// Type of the norms: `layer_norm` or `rms_norm`.
     #[serde(default = "default_norm_type")]
     pub norm_type: String,
     /// ε of the norms.
     #[serde(default = "default_layer_norm_eps")]
     pub layer_norm_eps: f64,
-    /// Whether the model pools, which here means that there is no norm after the last block.
+    /// True if the model pools, which here means that there is no norm after the last block.
     #[serde(default = "default_true")]
     pub use_mean_pooling: bool,
-    /// Whether patches have learned positions; all have.
+    /// True if patches have learned positions; only that is supported.
     #[serde(default = "default_true")]
     pub use_absolute_position_embeddings: bool,
-    /// Activation of the MLPs; only `gelu` exists.
+    /// Activation of the MLPs; only `gelu` is supported.
     #[serde(default = "default_act")]
     pub hidden_act: String,
-    /// Scale of the residual branches of fresh models.
+    /// Initial scale of the residual branches.
     #[serde(default = "default_layer_scale_init_value")]
     pub layer_scale_init_value: f64,
-    /// Deviation of fresh weights.
+    /// Standard deviation of initial weights.
     #[serde(default = "default_initializer_range")]
     pub initializer_range: f64,
 }
@@ -99,7 +99,7 @@ impl From<OneOrTwo> for Pair {
     }
 }
 
-// What the reference's configuration classes say where a file is silent.
+// Defaults of the reference's configuration classes, for settings that a file leaves out.
 fn default_downsample_ratio() -> f64 {
     0.5
 }
@@ -135,7 +135,7 @@ impl Family for Config {
     type Encoder = VisionEncoder;
     const MODEL_TYPE: &'static str = "internvl";
     const ARCHITECTURE: &'static str = "InternVLForConditionalGeneration";
-    /// It is the default of the outer class, and the decoder's class does not look at it.
+    /// The flag is the default of the outer class, and the decoder's class does not look at it.
     const OUTER_TIE_FLAG: bool = false;
 
     fn display_name(&self) -> &'static str {
@@ -242,12 +242,12 @@ impl VisionConfig {
         expect(divides, || format!("`image_size` {height}x{width} does not divide into patches"))
     }
 
-    /// Patches of a tile from top to bottom and from left to right.
+    /// Grid of patches of a tile: rows, columns.
     pub fn grid(&self) -> [usize; 2] {
         [0, 1].map(|axis| self.image_size.0[axis] / self.patch_size.0[axis])
     }
 
-    /// Values of a flattened patch.
+    /// Number of values of a flattened patch.
     pub fn patch_len(&self) -> usize {
         self.num_channels * self.patch_size.0.iter().product::<usize>()
     }

@@ -9,44 +9,46 @@ use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 use seethink_nn::{RmsNorm, attention};
 
-/// Patches to patch features.
+/// Vision encoder (InternViT): patches to patch features.
 #[derive(Module, Debug)]
 pub struct VisionEncoder {
-    /// A convolution whose kernel is its stride, so a linear layer on the flattened patch.
+    /// Patch embedding: a convolution whose kernel is its stride, so a linear layer on the
+    /// flattened patch.
     pub patch_embed: Linear,
-    /// Stands before the patches of every tile, `[1, 1, width]`.
+    /// Class token before the patches of every tile, `[1, 1, width]`.
     pub cls_token: Param<Tensor<3>>,
-    /// Of the class token and then of the patches of a tile, row by row, `[1, 1 + patches, width]`.
+    /// Position embeddings of the class token and then of the patches of a tile, row by row,
+    /// `[1, 1 + patches, width]`.
     pub position_embeddings: Param<Tensor<3>>,
     /// Pre-norm blocks.
     pub blocks: Vec<EncoderBlock>,
-    /// After the last block, in models that do not pool.
+    /// Norm after the last block, in models that do not pool.
     pub norm: Option<LayerNorm>,
 }
 
-/// `x += lambda_1 · attn(norm1(x)); x += lambda_2 · mlp(norm2(x))`.
+/// Encoder block: `x += lambda_1 · attn(norm1(x)); x += lambda_2 · mlp(norm2(x))`.
 #[derive(Module, Debug)]
 pub struct EncoderBlock {
-    /// Before attention.
+    /// Norm before attention.
     pub norm1: Norm,
     /// Attention within each tile.
     pub attn: EncoderAttention,
     /// Scale of the attention's output, `[width]`.
     pub lambda_1: Param<Tensor<1>>,
-    /// Before the MLP.
+    /// Norm before the MLP.
     pub norm2: Norm,
-    /// Patch by patch.
+    /// MLP on each patch.
     pub mlp: EncoderMlp,
     /// Scale of the MLP's output, `[width]`.
     pub lambda_2: Param<Tensor<1>>,
 }
 
-/// The norm of the blocks: the small encoder has one kind, the large one the other.
+/// Norm of the blocks: layer norm in the small encoder, RMS norm in the large one.
 #[derive(Module, Debug)]
 pub enum Norm {
-    /// Of mean and variance, with bias.
+    /// Layer norm, with bias.
     Layer(LayerNorm),
-    /// Of the root mean square.
+    /// RMS norm.
     Rms(RmsNorm),
 }
 
@@ -61,41 +63,41 @@ pub struct EncoderAttention {
     pub v: Linear,
     /// Output projection.
     pub proj: Linear,
-    /// Over all heads together; the large encoder alone has it.
+    /// Query norm over all heads together; only in the large encoder.
     pub q_norm: Option<RmsNorm>,
-    /// Over all heads together; the large encoder alone has it.
+    /// Key norm over all heads together; only in the large encoder.
     pub k_norm: Option<RmsNorm>,
     #[module(skip)]
     n_heads: usize,
 }
 
-/// `fc2(gelu(fc1(x)))`, the exact form of GELU.
+/// MLP: `fc2(gelu(fc1(x)))`, the exact form of GELU.
 #[derive(Module, Debug)]
 pub struct EncoderMlp {
-    /// Up.
+    /// Up projection.
     pub fc1: Linear,
-    /// Down.
+    /// Down projection.
     pub fc2: Linear,
 }
 
-/// What the grids of a batch of tiles say.
+/// Layout of a batch of tiles, from their grids.
 #[derive(Debug, Clone, Copy)]
 pub struct TileLayout {
     pub(super) n_tiles: usize,
-    /// Patches of a tile from top to bottom and from left to right.
+    /// Grid of patches of a tile: rows and columns.
     pub(super) rows: usize,
     pub(super) columns: usize,
 }
 
 impl TileLayout {
-    /// Rows of hidden states per tile: its patches and the class token.
+    /// Number of hidden states per tile: its patches and the class token.
     fn len(&self) -> usize {
         1 + self.rows * self.columns
     }
 }
 
 impl VisionEncoder {
-    /// An encoder with fresh weights.
+    /// Creates an encoder with fresh weights.
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let width = config.hidden_size;
         let linear = |from, to, bias| LinearConfig::new(from, to).with_bias(bias).init(device);
@@ -141,10 +143,10 @@ impl Encoder for VisionEncoder {
     type Projector = Projector;
     type Layout = TileLayout;
 
-    /// How many tiles there are.
+    /// Layout of the tiles.
     ///
     /// # Panics
-    /// If they are of another size than the table of positions, or of several.
+    /// If the tiles are of another size than the table of positions, or of several sizes.
     fn layout(&self, pixels: &PixelTensor) -> TileLayout {
         let [_, rows, columns] = pixels.grids[0];
         let n_positions = self.position_embeddings.dims()[1];
@@ -178,7 +180,7 @@ impl Encoder for VisionEncoder {
         self.blocks[index].forward(x, layout)
     }
 
-    /// Normalises where the model does, and leaves out the class tokens.
+    /// Applies the final norm, if the model has one, and drops the class tokens.
     fn finish(&self, x: Tensor<2>, layout: &TileLayout) -> Tensor<2> {
         let x = match &self.norm {
             Some(norm) => norm.forward(x),

@@ -16,8 +16,8 @@ pub use tiles::Tiles;
 
 use crate::{ModelConfig, Vlm};
 
-/// An InternVL3 or InternVL3.5.
+/// An InternVL3 or InternVL3.5 model.
 pub type InternVl3 = Vlm<VisionEncoder>;
 
-/// Its `config.json`.
+/// Configuration of InternVL3: `config.json`.
 pub type InternVl3Config = ModelConfig<Config>;

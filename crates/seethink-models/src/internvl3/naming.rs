@@ -1,12 +1,13 @@
-//! What the modules are called in checkpoints.
+//! Names of the modules in checkpoints.
 
 use super::Config;
 use crate::Naming;
 
-/// Our modules of the vision side and the hub's.
+/// Module names of the vision side: ours and the hub's.
 const VISION: &[(&str, &str)] = &[
     ("vision.encoder", "vision_tower.embeddings"),
-    // A 2-D convolution in the file, `[width, channels, rows, columns]`; flattened, its rows are our patches.
+    // A 2-D convolution in the file, `[width, channels, rows, columns]`; flattened, its rows are
+    // our patches.
     ("vision.encoder.patch_embed", "vision_tower.embeddings.patch_embeddings.projection"),
     ("vision.encoder.blocks.*", "vision_tower.encoder.layer.*"),
     ("vision.encoder.blocks.*.norm1", "vision_tower.encoder.layer.*.layernorm_before"),
@@ -25,7 +26,7 @@ const VISION: &[(&str, &str)] = &[
     ("vision.projector.fc2", "multi_modal_projector.linear_2"),
 ];
 
-/// The names since transformers 4.52, by their beginnings.
+/// Prefixes of the names since transformers 4.52.
 const TREE: &[(&str, &str)] = &[
     ("language_model.model.", "model.language_model."),
     ("language_model.lm_head.", "lm_head."),

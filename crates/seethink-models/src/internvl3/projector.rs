@@ -1,4 +1,4 @@
-//! From patch features to image tokens: pixel shuffle and an MLP.
+//! Projector, from patch features to image tokens: pixel shuffle and an MLP.
 
 use super::config::Config;
 use super::encoder::TileLayout;
@@ -10,14 +10,14 @@ use burn::tensor::{Device, Tensor};
 /// ε of the norm: the library's default, whatever the configuration says of other norms.
 const NORM_EPS: f64 = 1e-5;
 
-/// `fc2(gelu(fc1(norm(x))))` on squares of patches, the exact form of GELU.
+/// Projector: `fc2(gelu(fc1(norm(x))))` on squares of patches, the exact form of GELU.
 #[derive(Module, Debug)]
 pub struct Projector {
-    /// Over a square of patches.
+    /// Norm over a square of patches.
     pub norm: LayerNorm,
-    /// To the decoder's width.
+    /// Linear layer to the decoder's width.
     pub fc1: Linear,
-    /// Within it.
+    /// Linear layer within the decoder's width.
     pub fc2: Linear,
     /// Patches per side of a square.
     #[module(skip)]
@@ -25,7 +25,7 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// A projector with fresh weights.
+    /// Creates a projector with fresh weights.
     pub(super) fn new(config: &Config, device: &Device) -> Self {
         let side = config.shuffle_side();
         let (width, hidden) = (config.vision_config.hidden_size * side.pow(2), config.text_config.hidden_size);
@@ -37,7 +37,8 @@ impl Projector {
         }
     }
 
-    /// Joins the patches of each square, row by row; squares of a tile row by row as well.
+    /// Pixel shuffle: joins the patches of each square, row by row; squares of a tile row by row as
+    /// well.
     ///
     /// # Shapes
     /// - x: `[n_tiles · rows · columns, width]`

@@ -1,4 +1,5 @@
-//! Pictures to patches as InternVL wants them: cut into square tiles by the nearest aspect ratio, and the whole once more.
+//! Image processor of InternVL: pictures cut into square tiles by the nearest aspect ratio, with
+//! the whole picture as a thumbnail.
 
 use super::config::Config;
 use crate::image_processor::{Levels, Settings, check, settings};
@@ -13,14 +14,14 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Most tiles of an image, before anything is made for them.
+/// Maximum number of tiles of an image, checked before anything is allocated.
 const MOST_TILES: usize = 1 << 12;
 
-/// Most pixels of all tiles of an image.
+/// Maximum number of pixels of all tiles of an image.
 const MOST_PIXELS: usize = 1 << 25;
 
-/// Resizes a picture to a grid of tiles, whatever its aspect ratio, and adds the whole picture as a last tile where there are
-/// several.
+/// Image processor that resizes a picture to a grid of tiles, whatever its aspect ratio, and adds
+/// the whole picture as a last tile where there are several.
 ///
 /// Tiles go row by row, the patches of a tile as well; columns are `(channel, row, column)` within a patch.
 ///
@@ -35,14 +36,14 @@ pub struct Tiles {
     patch: [usize; 2],
     /// Patches per side of the squares that become one image token.
     shuffle_side: usize,
-    /// Columns and rows of the grids that there are, by area.
+    /// Columns and rows of the possible grids, by area.
     grids: Vec<[usize; 2]>,
     levels: Levels,
     open: u32,
     close: u32,
 }
 
-/// `preprocessor_config.json`, in its own spelling.
+/// Settings in `preprocessor_config.json`, in its own spelling.
 #[derive(Deserialize)]
 struct Preprocessing {
     size: Size,
@@ -58,7 +59,7 @@ struct Size {
     width: usize,
 }
 
-/// The tokens of an image: before it, for each of its parts, after it.
+/// Names of the tokens of an image: before it, for each of its parts, after it.
 struct TokenNames {
     open: String,
     placeholder: String,
@@ -66,7 +67,7 @@ struct TokenNames {
 }
 
 impl TokenNames {
-    /// As `tokenizer_config.json` says, else as all released checkpoints have them.
+    /// Reads the names from `tokenizer_config.json`, else takes those of all released checkpoints.
     fn read(files: &CheckpointFiles) -> Result<Self, ProcessorError> {
         #[derive(Default, Deserialize)]
         struct Config {
@@ -88,7 +89,8 @@ impl Tiles {
     /// Reads the image settings of a checkpoint folder.
     ///
     /// # Errors
-    /// If they are missing, cannot be honoured or do not fit the model, or the tokenizer lacks a token.
+    /// If the settings are missing, cannot be implemented or do not fit the model, or the tokenizer
+    /// lacks a token.
     pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
         let files = CheckpointFiles::read(dir)?;
         let config = ModelConfig::<Config>::read(dir)?;
@@ -117,7 +119,7 @@ impl Tiles {
         })
     }
 
-    /// How this family treats pictures.
+    /// Image processing of this family.
     ///
     /// # Errors
     /// As [`from_pretrained`](Self::from_pretrained).
@@ -128,14 +130,15 @@ impl Tiles {
     ) -> Result<Pictures, ProcessorError> {
         let images = Self::new(files, tokenizer, config)?;
         let placeholder = tokenizer.token_id(&TokenNames::read(files)?.placeholder)?;
-        // Not every checkpoint's table of tokens has the one for videos, and some models have no row for it.
+        // Not every checkpoint's table of tokens has that for videos, and some models have no row
+        // for it.
         let video = tokenizer.token_id("<video>").ok();
         let forbidden = [placeholder, images.open, images.close].into_iter().chain(video).collect();
         Ok(Pictures { images: Arc::new(images), placeholder, forbidden })
     }
 
-    /// Columns and rows of tiles of an image of this size: the grid of the nearest aspect ratio, and of several equally near
-    /// the largest that the image fills by more than half.
+    /// Columns and rows of tiles of an image of this size: the grid of the nearest aspect ratio,
+    /// and of several equally near the largest that the image fills by more than half.
     ///
     /// # Errors
     /// If a side is zero.
@@ -158,13 +161,13 @@ impl Tiles {
         Ok(best)
     }
 
-    /// Fewest and most tiles of an image, the one that shows the whole not counted.
+    /// Minimum and maximum number of tiles of an image, the one that shows the whole not counted.
     fn n_tiles(&self) -> [usize; 2] {
         let n = |grid: Option<&[usize; 2]>| grid.map_or(1, |[columns, rows]| columns * rows);
         [n(self.grids.first()), n(self.grids.last())]
     }
 
-    /// Patches of a tile from top to bottom and from left to right.
+    /// Grid of patches of a tile: rows, columns.
     fn patches(&self) -> [usize; 2] {
         [0, 1].map(|axis| self.size[axis] / self.patch[axis])
     }
@@ -173,7 +176,8 @@ impl Tiles {
         3 * self.patch[0] * self.patch[1]
     }
 
-    /// Resizes an image to its tiles, and to one where there are several, and writes their patches.
+    /// Resizes an image to its tiles, and to a thumbnail where there are several, and writes their
+    /// patches.
     fn cut(&self, image: &Image, [columns, rows]: [usize; 2], table: &[[f32; 256]; 3], out: &mut [f32]) {
         let [height, width] = self.size;
         let tile_len = self.patches().iter().product::<usize>() * self.patch_len();
@@ -215,7 +219,8 @@ fn grids(min: usize, max: usize) -> Vec<[usize; 2]> {
 }
 
 impl ImageProcessor for Tiles {
-    /// Tiles, the whole picture counted among them where it is one, and the patches of each.
+    /// Grid of an image: tiles, with the thumbnail if there is one, and the rows and columns of
+    /// patches of each.
     fn grid(&self, width: u32, height: u32) -> Result<[usize; 3], ProcessorError> {
         let n = self.tiling(width, height)?.iter().product::<usize>();
         let [rows, columns] = self.patches();

@@ -11,35 +11,36 @@ use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// `config.json`, with the decoder's fields in a place of their own, where newer files have them.
+/// Model configuration: `config.json`, with the decoder's fields in `text_config`, where newer
+/// files have them.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Config {
-    /// The decoder.
+    /// Decoder.
     pub text_config: TextConfig,
-    /// The vision encoder and the projector.
+    /// Vision encoder and projector.
     pub vision_config: VisionConfig,
 }
 
-/// `vision_config`.
+/// Vision encoder configuration: `vision_config`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct VisionConfig {
-    /// Blocks.
+    /// Number of blocks.
     pub depth: usize,
-    /// Channels.
+    /// Channels of the hidden states.
     pub hidden_size: usize,
     /// Channels inside the MLPs.
     pub intermediate_size: usize,
-    /// Attention heads.
+    /// Number of attention heads.
     pub num_heads: usize,
     /// Channels of the features: the decoder's `hidden_size`.
     pub out_hidden_size: usize,
-    /// Blocks whose attention goes over the whole image.
+    /// Indices of the blocks whose attention goes over the whole image.
     #[serde(default = "default_fullatt_block_indexes")]
     pub fullatt_block_indexes: Vec<usize>,
     /// Side of a window of the other blocks, pixels.
     #[serde(default = "default_window_size")]
     pub window_size: usize,
-    /// Colour channels. Older files write `in_chans`, which the reference does not read.
+    /// Number of colour channels. Older files write `in_chans`, which the reference does not read.
     #[serde(default = "default_in_channels")]
     pub in_channels: usize,
     /// Side of a patch, pixels.
@@ -51,15 +52,15 @@ pub struct VisionConfig {
     /// Frames per patch.
     #[serde(default = "default_pair")]
     pub temporal_patch_size: usize,
-    /// Activation of the MLPs; only `silu` exists.
+    /// Activation of the MLPs; only `silu` is supported.
     #[serde(default = "default_act")]
     pub hidden_act: String,
-    /// Deviation of fresh weights.
+    /// Standard deviation of initial weights.
     #[serde(default = "default_initializer_range")]
     pub initializer_range: f64,
 }
 
-// What the reference's configuration classes say where a file is silent.
+// Defaults of the reference's configuration classes, for settings that a file leaves out.
 const DEFAULT_RMS_NORM_EPS: f64 = 1e-5;
 fn default_fullatt_block_indexes() -> Vec<usize> {
     vec![7, 15, 23, 31]
@@ -88,7 +89,8 @@ impl Family for Config {
     const MODEL_TYPE: &'static str = "qwen2_5_vl";
     const ARCHITECTURE: &'static str = "Qwen2_5_VLForConditionalGeneration";
 
-    /// Published files have the decoder's fields at the top level. Where there are both, the inner ones count.
+    /// Moves the decoder's fields, which published files have at the top level, into `text_config`.
+    /// Where a file has both, the inner ones count.
     fn unify(json: &mut Value) {
         if json.get("text_config").is_none() {
             let mut text = json.clone();
@@ -163,7 +165,7 @@ impl VisionConfig {
         })
     }
 
-    /// Values of a flattened patch.
+    /// Number of values of a flattened patch.
     pub fn patch_len(&self) -> usize {
         self.in_channels * self.temporal_patch_size * self.patch_size.pow(2)
     }
@@ -173,7 +175,7 @@ impl VisionConfig {
         self.hidden_size * self.spatial_merge_size.pow(2)
     }
 
-    /// Merged cells per side of a window.
+    /// Side of a window, in merged cells.
     pub fn window_side(&self) -> usize {
         self.window_size / self.spatial_merge_size / self.patch_size
     }

@@ -1,4 +1,5 @@
-//! The vision encoder: patches of any grid, and 2-D rotary attention within windows or, in some blocks, within images.
+//! Vision encoder: patches of any grid, and 2-D rotary attention within windows or, in some blocks,
+//! within images.
 
 use super::config::{Config, VisionConfig};
 use super::projector::Projector;
@@ -13,46 +14,47 @@ use seethink_nn::{RmsNorm, Rotary, SwiGlu};
 /// ε of the norms on the vision side; no configuration has it.
 pub(super) const NORM_EPS: f64 = 1e-6;
 
-/// Patches to patch features.
+/// Vision encoder: patches to patch features.
 #[derive(Module, Debug)]
 pub struct VisionEncoder {
-    /// A convolution whose kernel is its stride, so a linear layer on the flattened patch.
+    /// Patch embedding: a convolution whose kernel is its stride, so a linear layer on the
+    /// flattened patch.
     pub patch_embed: Linear,
     /// Pre-norm blocks.
     pub blocks: Vec<EncoderBlock>,
     #[module(skip)]
     merge_size: usize,
-    /// Merged cells per side of a window.
+    /// Side of a window, in merged cells.
     #[module(skip)]
     window_side: usize,
     #[module(skip)]
     head_dim: usize,
 }
 
-/// `x += attn(norm1(x)); x += mlp(norm2(x))`.
+/// Encoder block: `x += attn(norm1(x)); x += mlp(norm2(x))`.
 #[derive(Module, Debug)]
 pub struct EncoderBlock {
-    /// Before attention.
+    /// Norm before attention.
     pub norm1: RmsNorm,
     /// Attention within each window or image.
     pub attn: VisionAttention,
-    /// Before the MLP.
+    /// Norm before the MLP.
     pub norm2: RmsNorm,
-    /// Patch by patch.
+    /// MLP on each patch.
     pub mlp: SwiGlu,
     #[module(skip)]
     sees_image: bool,
 }
 
-/// What the grids of a batch of images say, made once per forward pass.
+/// Layout of a batch of images, from their grids, computed once per forward pass.
 ///
-/// Hidden states have the patches of an image window by window; the order of images is kept.
+/// Hidden states have the patches of an image window by window; images keep their order.
 #[derive(Debug, Clone)]
 pub struct ImageLayout {
-    /// Which patch stands in each row.
+    /// Index of the patch in each row.
     order: Vec<usize>,
     patches: Tensor<1, Int>,
-    /// In which row of merged cells the cells of the images stand, row by row of each image.
+    /// Row of each merged cell, cells row by row of each image.
     cells: Tensor<1, Int>,
     images: ImageRuns,
     windows: ImageRuns,
@@ -60,12 +62,12 @@ pub struct ImageLayout {
 }
 
 impl ImageLayout {
-    /// Which patch, in the order of `pixel_values`, stands in each row of the hidden states.
+    /// Index of the patch, in the order of `pixel_values`, in each row of the hidden states.
     pub fn order(&self) -> &[usize] {
         &self.order
     }
 
-    /// Image tokens in the order of the images' cells.
+    /// Restores the order of the images' cells.
     ///
     /// # Shapes
     /// - x, output: `[n_image_tokens, hidden]`
@@ -75,7 +77,7 @@ impl ImageLayout {
 }
 
 impl VisionEncoder {
-    /// An encoder with fresh weights.
+    /// Creates an encoder with fresh weights.
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let width = config.hidden_size;
         let norm = || RmsNorm::new(width, NORM_EPS, device);
@@ -138,7 +140,7 @@ impl Encoder for VisionEncoder {
         }
     }
 
-    /// Embeds patches and puts them in the order of the windows: the input of the first block.
+    /// Embeds patches and sorts them by windows: the input of the first block.
     ///
     /// # Shapes
     /// - patches: `[n_patches, patch_len]`

@@ -15,8 +15,8 @@ pub use projector::Projector;
 
 use crate::{ModelConfig, Vlm};
 
-/// A Qwen2.5-VL.
+/// A Qwen2.5-VL model.
 pub type Qwen2_5Vl = Vlm<VisionEncoder>;
 
-/// Its `config.json`.
+/// Configuration of Qwen2.5-VL: `config.json`.
 pub type Qwen2_5VlConfig = ModelConfig<Config>;

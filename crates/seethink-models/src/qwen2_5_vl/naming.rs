@@ -1,9 +1,9 @@
-//! What the modules are called in checkpoints.
+//! Names of the modules in checkpoints.
 
 use super::Config;
 use crate::Naming;
 
-/// Our modules of the vision side and the hub's.
+/// Module names of the vision side: ours and the hub's.
 const VISION: &[(&str, &str)] = &[
     // A 3-D convolution in the file, `[width, channels, frames, rows, columns]`; flattened, its rows are our patches.
     ("vision.encoder.patch_embed", "visual.patch_embed.proj"),
@@ -20,7 +20,7 @@ const VISION: &[(&str, &str)] = &[
     ("vision.projector.fc2", "visual.merger.mlp.2"),
 ];
 
-/// The names since transformers 4.52, by their beginnings. The head is called the same.
+/// Prefixes of the names since transformers 4.52. The head has one name in both.
 const TREE: &[(&str, &str)] = &[("visual.", "model.visual."), ("model.", "model.language_model.")];
 
 pub(super) fn naming(config: &Config) -> Naming {

@@ -1,4 +1,4 @@
-//! From patch features to image tokens.
+//! Projector, from patch features to image tokens.
 
 use super::config::VisionConfig;
 use super::encoder::{ImageLayout, NORM_EPS};
@@ -8,21 +8,22 @@ use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 use seethink_nn::RmsNorm;
 
-/// Joins the patches of a merged cell and maps them by `fc2(gelu(fc1(x)))`, the exact form of GELU.
+/// Projector: joins the patches of a merged cell and maps them by `fc2(gelu(fc1(x)))`, the exact
+/// form of GELU.
 #[derive(Module, Debug)]
 pub struct Projector {
-    /// Over a patch.
+    /// Norm over a patch.
     pub norm: RmsNorm,
-    /// On the merged cell.
+    /// Linear layer on the merged cell.
     pub fc1: Linear,
-    /// To the decoder's width.
+    /// Linear layer to the decoder's width.
     pub fc2: Linear,
     #[module(skip)]
     merged_size: usize,
 }
 
 impl Projector {
-    /// A projector with fresh weights.
+    /// Creates a projector with fresh weights.
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let merged_size = config.merged_size();
         Self {

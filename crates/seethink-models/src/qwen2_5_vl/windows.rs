@@ -1,15 +1,16 @@
-//! Which merged cells of an image see one another.
+//! Attention windows of an image.
 
-/// The merged cells of an image, window by window.
+/// Merged cells of an image, window by window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Windows {
     /// Indices of the cells, row-major in the image, in the order of the windows.
     pub(super) cells: Vec<usize>,
-    /// Windows of one size: how many, and cells in each.
+    /// Numbers of windows of one size, and of cells in each.
     pub(super) sizes: Vec<(usize, usize)>,
 }
 
-/// Cuts a grid of merged cells into squares of `side`, smaller at the right and lower edge.
+/// Divides a grid of merged cells into windows: squares of `side`, smaller at the right and lower
+/// edge.
 ///
 /// Windows of one shape follow one another: inner ones, then those of the right edge, the lower edge and the corner, each from
 /// the top left. The reference goes row by row; nothing depends on the order but the number of attention calls.

@@ -10,33 +10,33 @@ use burn::tensor::Device;
 use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
 
-/// `config.json`.
+/// Model configuration: `config.json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct Config {
-    /// The decoder.
+    /// Decoder.
     pub text_config: TextConfig,
-    /// The vision encoder and the projector.
+    /// Vision encoder and projector.
     pub vision_config: VisionConfig,
 }
 
-/// `vision_config`.
+/// Vision encoder configuration: `vision_config`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct VisionConfig {
-    /// Blocks.
+    /// Number of blocks.
     pub depth: usize,
-    /// Channels.
+    /// Channels of the hidden states.
     pub hidden_size: usize,
     /// Channels inside the MLPs.
     pub intermediate_size: usize,
-    /// Attention heads.
+    /// Number of attention heads.
     pub num_heads: usize,
-    /// Cells of the square table of learned positions.
+    /// Number of cells of the square table of learned positions.
     pub num_position_embeddings: usize,
     /// Channels of the features: the decoder's `hidden_size`.
     pub out_hidden_size: usize,
-    /// Blocks whose output is also handed to the decoder, one DeepStack level each.
+    /// Indices of the blocks whose output is also handed to the decoder, one DeepStack level each.
     pub deepstack_visual_indexes: Vec<usize>,
-    /// Colour channels.
+    /// Number of colour channels.
     #[serde(default = "default_in_channels")]
     pub in_channels: usize,
     /// Side of a patch, pixels.
@@ -48,15 +48,15 @@ pub struct VisionConfig {
     /// Frames per patch.
     #[serde(default = "default_pair")]
     pub temporal_patch_size: usize,
-    /// Activation of the MLPs; only `gelu_pytorch_tanh` exists.
+    /// Activation of the MLPs; only `gelu_pytorch_tanh` is supported.
     #[serde(default = "default_act")]
     pub hidden_act: String,
-    /// Deviation of fresh weights.
+    /// Standard deviation of initial weights.
     #[serde(default = "default_initializer_range")]
     pub initializer_range: f64,
 }
 
-// What the reference's configuration class says where a file is silent.
+// Defaults of the reference's configuration class, for settings that a file leaves out.
 fn default_initializer_range() -> f64 {
     0.02
 }
@@ -147,7 +147,7 @@ impl VisionConfig {
         expect(levels.is_sorted_by(|a, b| a < b), || format!("`deepstack_visual_indexes` {levels:?} do not ascend"))
     }
 
-    /// Values of a flattened patch.
+    /// Number of values of a flattened patch.
     pub fn patch_len(&self) -> usize {
         self.in_channels * self.temporal_patch_size * self.patch_size.pow(2)
     }

@@ -1,4 +1,5 @@
-//! The vision encoder: patches of any grid, learned positions interpolated to it, and 2-D rotary attention within each image.
+//! Vision encoder: patches of any grid, learned positions interpolated to it, and 2-D rotary
+//! attention within each image.
 
 use super::config::{Config, VisionConfig};
 use super::projector::Projector;
@@ -13,12 +14,13 @@ use seethink_nn::Rotary;
 /// ε of every layer norm on the vision side; no configuration has it.
 pub(super) const NORM_EPS: f64 = 1e-6;
 
-/// Patches to patch features.
+/// Vision encoder: patches to patch features.
 #[derive(Module, Debug)]
 pub struct VisionEncoder {
-    /// A convolution whose kernel is its stride, so a linear layer on the flattened patch.
+    /// Patch embedding: a convolution whose kernel is its stride, so a linear layer on the
+    /// flattened patch.
     pub patch_embed: Linear,
-    /// A square table of positions, row-major.
+    /// Position embeddings: a square table, row-major.
     pub pos_embed: Embedding,
     /// Pre-norm blocks.
     pub blocks: Vec<EncoderBlock>,
@@ -30,42 +32,43 @@ pub struct VisionEncoder {
     head_dim: usize,
 }
 
-/// `x += attn(norm1(x)); x += mlp(norm2(x))`.
+/// Encoder block: `x += attn(norm1(x)); x += mlp(norm2(x))`.
 #[derive(Module, Debug)]
 pub struct EncoderBlock {
-    /// Before attention.
+    /// Norm before attention.
     pub norm1: LayerNorm,
     /// Attention within each image.
     pub attn: VisionAttention,
-    /// Before the MLP.
+    /// Norm before the MLP.
     pub norm2: LayerNorm,
-    /// Patch by patch.
+    /// MLP on each patch.
     pub mlp: EncoderMlp,
 }
 
-/// `fc2(gelu(fc1(x)))`, the tanh form of GELU.
+/// MLP: `fc2(gelu(fc1(x)))`, the tanh form of GELU.
 #[derive(Module, Debug)]
 pub struct EncoderMlp {
-    /// Up.
+    /// Up projection.
     pub fc1: Linear,
-    /// Down.
+    /// Down projection.
     pub fc2: Linear,
 }
 
-/// What the grids of a batch of images say, made once per forward pass.
+/// Layout of a batch of images, from their grids, computed once per forward pass.
 #[derive(Debug, Clone)]
 pub struct ImageLayout {
-    /// The frames of images; those of a video do not see each other either.
+    /// Runs of patches that attend to each other: the frames of images; those of a video do not see
+    /// each other either.
     runs: ImageRuns,
     rotary: Rotary,
     /// The four neighbours of each patch in the position table, `[4 · n_patches]`.
     neighbours: Tensor<1, Int>,
-    /// Their bilinear weights, `[4, n_patches, 1]`.
+    /// Bilinear weights of the neighbours, `[4, n_patches, 1]`.
     weights: Tensor<3>,
 }
 
 impl VisionEncoder {
-    /// An encoder with fresh weights.
+    /// Creates an encoder with fresh weights.
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let width = config.hidden_size;
         let linear = |from, to| LinearConfig::new(from, to).init(device);

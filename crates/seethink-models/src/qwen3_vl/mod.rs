@@ -14,8 +14,8 @@ pub use projector::{Merger, Projector};
 
 use crate::{ModelConfig, Vlm};
 
-/// A Qwen3-VL.
+/// A Qwen3-VL model.
 pub type Qwen3Vl = Vlm<VisionEncoder>;
 
-/// Its `config.json`.
+/// Configuration of Qwen3-VL: `config.json`.
 pub type Qwen3VlConfig = ModelConfig<Config>;

@@ -1,9 +1,9 @@
-//! What the modules are called in checkpoints.
+//! Names of the modules in checkpoints.
 
 use super::Config;
 use crate::Naming;
 
-/// Our modules of the vision side and the checkpoint's.
+/// Module names of the vision side: ours and the checkpoint's.
 const VISION: &[(&str, &str)] = &[
     // A 3-D convolution in the file, `[width, channels, frames, rows, columns]`; flattened, its rows are our patches.
     ("vision.encoder.patch_embed", "model.visual.patch_embed.proj"),
@@ -23,7 +23,8 @@ const VISION: &[(&str, &str)] = &[
     ("vision.projector.deepstack.*.fc2", "model.visual.deepstack_merger_list.*.linear_fc2"),
 ];
 
-/// One set of names: this family is younger than the change that gave its siblings a second.
+/// Naming of the family, with one set of names: it is younger than the change that gave its
+/// siblings a second.
 pub(super) fn naming(config: &Config) -> Naming {
     let vision = &config.vision_config;
     let side = vision.patch_size;

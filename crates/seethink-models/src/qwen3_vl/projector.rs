@@ -1,4 +1,5 @@
-//! From patch features to image tokens: a merger for the encoder's output and one per DeepStack level.
+//! Projector, from patch features to image tokens: a merger for the encoder's output and one per
+//! DeepStack level.
 
 use super::config::VisionConfig;
 use super::encoder::{ImageLayout, NORM_EPS};
@@ -7,28 +8,30 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
 
-/// What maps patch features into the decoder.
+/// Projector: maps patch features into the decoder.
 #[derive(Module, Debug)]
 pub struct Projector {
-    /// Of the last block's output: the embeddings of the image tokens.
+    /// Merger of the last block's output: the embeddings of the image tokens.
     pub merger: Merger,
-    /// Of the outputs of the DeepStack blocks: added after the first decoder layers.
+    /// Mergers of the outputs of the DeepStack blocks: added after the first decoder layers.
     pub deepstack: Vec<Merger>,
-    /// Which blocks those are.
+    /// Indices of the DeepStack blocks.
     #[module(skip)]
     deepstack_blocks: Vec<usize>,
 }
 
-/// Joins the patches of a merged cell and maps them by `fc2(gelu(fc1(x)))`, the exact form of GELU.
+/// Merger: joins the patches of a merged cell and maps them by `fc2(gelu(fc1(x)))`, the exact form
+/// of GELU.
 #[derive(Module, Debug)]
 pub struct Merger {
-    /// Over a patch, or over a merged cell.
+    /// Norm over a patch, or over a merged cell.
     pub norm: LayerNorm,
-    /// On the merged cell.
+    /// Linear layer on the merged cell.
     pub fc1: Linear,
-    /// To the decoder's width.
+    /// Linear layer to the decoder's width.
     pub fc2: Linear,
-    /// The DeepStack mergers join patches first and normalise then, the main one the other way round.
+    /// True if patches are joined before the norm, as in the DeepStack mergers; the main merger
+    /// normalises first.
     #[module(skip)]
     norm_after_joining: bool,
     #[module(skip)]
@@ -36,7 +39,7 @@ pub struct Merger {
 }
 
 impl Projector {
-    /// A projector with fresh weights.
+    /// Creates a projector with fresh weights.
     pub(super) fn new(config: &VisionConfig, device: &Device) -> Self {
         let deepstack = &config.deepstack_visual_indexes;
         Self {

@@ -1,4 +1,4 @@
-//! What the vision encoders of the two Qwen families share: attention within runs of patches, with 2-D rotary positions.
+//! Attention of the Qwen vision encoders: within runs of patches, with 2-D rotary positions.
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -8,10 +8,10 @@ use seethink_nn::{Rotary, attention};
 /// Base of the rotary frequencies; no configuration has it.
 const ROPE_THETA: f64 = 10_000.0;
 
-/// Attention among the patches of an image or a window; nothing is masked.
+/// Vision attention among the patches of an image or a window; nothing is masked.
 #[derive(Module, Debug)]
 pub struct VisionAttention {
-    /// Queries, keys and values, in this order.
+    /// Joint projection of queries, keys and values, in this order.
     pub qkv: Linear,
     /// Output projection.
     pub proj: Linear,
@@ -19,7 +19,8 @@ pub struct VisionAttention {
     n_heads: usize,
 }
 
-/// Stretches of rows that see one another and nothing else, in order; neighbours of one size are joined.
+/// Runs of rows that attend to one another and to no others, in order; neighbours of one size are
+/// joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ImageRuns(Vec<Run>);
 
@@ -31,7 +32,7 @@ struct Run {
 }
 
 impl ImageRuns {
-    /// Appends `n` stretches of `size` rows each.
+    /// Appends `n` runs of `size` rows each.
     pub(crate) fn push(&mut self, n: usize, size: usize) {
         let start = self.0.last().map_or(0, |run| run.start + run.n * run.size);
         match self.0.last_mut() {

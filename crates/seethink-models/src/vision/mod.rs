@@ -12,36 +12,38 @@ use burn::tensor::Tensor;
 use seethink_nn::tracks_gradients;
 use std::fmt::Debug;
 
-/// Patches to patch features, block by block, so that training can run each block again.
+/// Vision encoder: patches to patch features, block by block, so that training can run each block
+/// again.
 ///
 /// # Shapes
-/// Hidden states are `[n_rows, width]`: a row per patch of all images (and per class token, where there are some).
+/// Hidden states are `[n_rows, width]`: a row per patch of all images (and per class token, in
+/// encoders that have them).
 pub trait Encoder: Module + ModuleDisplay + Clone + Debug + Send + 'static {
-    /// What its configuration says.
+    /// Family of the encoder, with its configuration.
     type Family: Family<Encoder = Self>;
 
-    /// What maps its output into the decoder.
+    /// Projector of the family: the encoder's output into the decoder.
     type Projector: Projector<Self::Layout>;
 
-    /// What the grids of a batch of images say, made once per forward pass.
+    /// Layout of a batch of images, from their grids, computed once per forward pass.
     type Layout: Clone + Debug;
 
-    /// Where the patches of these images lie.
+    /// Computes the layout of the patches of these images.
     ///
     /// # Panics
-    /// If a grid is none that the processor of this family makes.
+    /// If the processor of this family makes no such grid.
     fn layout(&self, pixels: &PixelTensor) -> Self::Layout;
 
-    /// Patches to the input of the first block.
+    /// Embeds patches: the input of the first block.
     fn embed(&self, patches: Tensor<2>, layout: &Self::Layout) -> Tensor<2>;
 
     /// Number of blocks.
     fn n_blocks(&self) -> usize;
 
-    /// Block `index`.
+    /// Runs block `index`.
     fn block(&self, index: usize, x: Tensor<2>, layout: &Self::Layout) -> Tensor<2>;
 
-    /// What follows the last block and is no part of the projector.
+    /// Finishes the encoding: operations after the last block that are no part of the projector.
     ///
     /// # Shapes
     /// - output: `[n_patches, width]`
@@ -50,21 +52,21 @@ pub trait Encoder: Module + ModuleDisplay + Clone + Debug + Send + 'static {
     }
 }
 
-/// Patch features to image tokens.
+/// Projector: patch features to image tokens.
 pub trait Projector<Layout>: Module + ModuleDisplay + Clone + Debug + Send + 'static {
-    /// The encoder's output to what stands in the place of the image tokens' embeddings.
+    /// Projects the encoder's output to the embeddings of the image tokens.
     ///
     /// # Shapes
     /// - x: `[n_patches, width]`
     /// - output: `[n_image_tokens, hidden]`
     fn project(&self, x: Tensor<2>, layout: &Layout) -> Tensor<2>;
 
-    /// The DeepStack level that reads the output of a block.
+    /// DeepStack level that reads the output of a block.
     fn deepstack_level(&self, _block: usize) -> Option<usize> {
         None
     }
 
-    /// The output of a DeepStack block to what is added in the decoder.
+    /// Projects the output of a DeepStack block to the features that are added in the decoder.
     ///
     /// # Shapes
     /// - x: `[n_patches, width]`
@@ -74,18 +76,18 @@ pub trait Projector<Layout>: Module + ModuleDisplay + Clone + Debug + Send + 'st
     }
 }
 
-/// The vision side of a backbone.
+/// Vision side of a backbone: encoder and projector.
 #[derive(Module, Debug)]
 pub struct VisionSide<E: Encoder> {
-    /// Patches to patch features.
+    /// Vision encoder: patches to patch features.
     pub encoder: E,
-    /// Patch features to image tokens.
+    /// Projector: patch features to image tokens.
     pub projector: E::Projector,
 }
 
 impl<E: Encoder> VisionSide<E> {
-    /// Features of the images, showing `observe` the input of every block `i` as `i` and the output of the last as their
-    /// number.
+    /// Encodes images, calling `observe` with the input of every block `i` as `i` and with the
+    /// output of the last block as the number of blocks.
     pub(crate) fn encode(
         &self,
         patches: Tensor<2>,
@@ -105,22 +107,22 @@ impl<E: Encoder> VisionSide<E> {
         VisualFeatures { embeds: self.project(x, layout), deepstack }
     }
 
-    /// The output of the last block to image tokens.
+    /// Projects the output of the last block to image tokens.
     pub(crate) fn project(&self, x: Tensor<2>, layout: &E::Layout) -> Tensor<2> {
         self.projector.project(self.encoder.finish(x, layout), layout)
     }
 
-    /// Whether the encoder learns.
+    /// Returns whether the encoder learns.
     pub(crate) fn encoder_learns(&self) -> bool {
         tracks_gradients(&self.encoder)
     }
 
-    /// Whether the projector learns.
+    /// Returns whether the projector learns.
     pub(crate) fn projector_learns(&self) -> bool {
         tracks_gradients(&self.projector)
     }
 
-    /// Freezes and unfreezes both.
+    /// Freezes and unfreezes encoder and projector.
     pub(crate) fn set_learns(self, encoder: bool, projector: bool) -> Self {
         Self { encoder: self.encoder.set_require_grad(encoder), projector: self.projector.set_require_grad(projector) }
     }

@@ -1,11 +1,11 @@
-//! What can go wrong with a checkpoint.
+//! Errors of reading and writing checkpoints.
 
 use super::{INDEX, SINGLE};
 use safetensors::tensor::Dtype;
 use std::io;
 use std::path::PathBuf;
 
-/// Why a checkpoint could not be loaded.
+/// Errors of loading a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file is missing or cannot be read.
@@ -13,7 +13,7 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
     /// A JSON file is malformed.
@@ -23,7 +23,7 @@ pub enum LoadError {
         path: PathBuf,
         /// Path to the field, `.` for the file as a whole.
         field: String,
-        /// Why.
+        /// Cause.
         source: serde_json::Error,
     },
     /// A model that is not implemented.
@@ -31,16 +31,16 @@ pub enum LoadError {
     Unsupported {
         /// The configuration.
         path: PathBuf,
-        /// What is not supported.
+        /// Description of the unsupported setting.
         what: String,
     },
-    /// Neither a weight file nor an index of shards.
+    /// A folder with neither a weight file nor an index of shards.
     #[error("{} holds neither {SINGLE} nor {INDEX}", .dir.display())]
     NoWeights {
         /// The folder.
         dir: PathBuf,
     },
-    /// Weights of which some are old and some new.
+    /// Weight files that are partly old and partly new.
     #[error("{} holds no whole model: saving it was interrupted, expected it to be saved again", .dir.display())]
     Interrupted {
         /// The folder.
@@ -51,7 +51,7 @@ pub enum LoadError {
     Header {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: serde_json::Error,
     },
     /// A weight file is shorter or longer than its header says.
@@ -59,9 +59,9 @@ pub enum LoadError {
     Length {
         /// The file.
         path: PathBuf,
-        /// Bytes by the header.
+        /// Bytes according to the header.
         expected: u64,
-        /// Bytes there are.
+        /// Bytes in the file.
         found: u64,
     },
     /// Tensors that the model has and the file does not, or the other way round.
@@ -69,9 +69,9 @@ pub enum LoadError {
     Names {
         /// The folder.
         dir: PathBuf,
-        /// What the file lacks.
+        /// Tensors that the file lacks.
         missing: Vec<String>,
-        /// What the model lacks.
+        /// Tensors that the model lacks.
         unexpected: Vec<String>,
     },
     /// A tensor of another shape than the configuration asks for.
@@ -83,7 +83,7 @@ pub enum LoadError {
         name: String,
         /// Shape in the file.
         found: Vec<usize>,
-        /// Shape by the configuration.
+        /// Shape according to the configuration.
         expected: Vec<usize>,
     },
     /// A tensor that holds no floats.
@@ -93,7 +93,7 @@ pub enum LoadError {
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// Its dtype.
+        /// Dtype of the tensor.
         found: Dtype,
     },
 }
@@ -105,7 +105,7 @@ fn describe(missing: &[String], unexpected: &[String]) -> String {
     missing.into_iter().chain(unexpected).collect::<Vec<_>>().join("; ")
 }
 
-/// Why a checkpoint could not be written.
+/// Errors of saving a checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// A file or the folder cannot be written.
@@ -113,7 +113,7 @@ pub enum SaveError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
     /// The configuration does not serialise.
@@ -121,7 +121,7 @@ pub enum SaveError {
     Config {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: serde_json::Error,
     },
     /// The weights do not serialise.
@@ -129,7 +129,7 @@ pub enum SaveError {
     Tensors {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: safetensors::SafeTensorError,
     },
 }

@@ -1,4 +1,4 @@
-//! Weights to start from.
+//! Initialisation of weights.
 
 use super::naming::{Dialect, Naming, Trail};
 use super::read::fill;
@@ -6,17 +6,17 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 use seethink_core::{Purpose, Rng};
 
-/// How a parameter starts.
+/// Initialisation of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Initial {
-    /// A matrix: normal with this deviation.
+    /// Normal distribution with this standard deviation, for matrices.
     Normal(f64),
-    /// Anything else.
+    /// Constant, for all other parameters.
     Constant(f32),
 }
 
-/// Fresh weights: matrices are normal with the deviation that `initial(name)` says, biases zero, and everything else is the
-/// constant that it says, else one.
+/// Initialises weights: matrices are normal with the deviation of `initial(name)`, biases zero, and
+/// every other parameter is the constant of `initial(name)`, else one.
 ///
 /// Every tensor draws from its own stream, keyed by its name in the checkpoint.
 pub(crate) fn initialize<M: Module>(module: M, naming: &Naming, seed: u64, initial: impl Fn(&str) -> Initial) -> M {

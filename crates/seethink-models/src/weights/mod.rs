@@ -1,6 +1,8 @@
-//! Weights of checkpoints in and out: safetensors files, single or sharded, one tensor in memory at a time.
+//! Weights of checkpoints: reading and writing safetensors files, single or sharded, one tensor in
+//! memory at a time.
 //!
-//! A backbone says in one table, its [`Naming`], what its modules are called in the file; everything else is here.
+//! A backbone has one table, its [`Naming`], with the names of its modules in the file; all other
+//! code is here.
 
 mod error;
 mod init;
@@ -23,30 +25,30 @@ use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// The model's configuration in a checkpoint folder.
+/// Name of the model's configuration in a checkpoint folder.
 pub(crate) const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// Files by which weights are found; the second counts where both are there.
+/// Files through which weights are found; the second counts if both exist.
 const ENTRIES: [&str; 2] = [INDEX, SINGLE];
 
 /// Number format of weights, in files and in models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum WeightDtype {
-    /// Exact.
+    /// Single precision: exact.
     #[default]
     F32,
-    /// Half the size, 11 bits of precision, a narrow range.
+    /// Half precision: half the size, 11 bits of precision, a narrow range.
     F16,
-    /// Half the size, 8 bits of precision; how published checkpoints come.
+    /// bfloat16: half the size, 8 bits of precision; the format of published checkpoints.
     Bf16,
 }
 
 impl WeightDtype {
-    /// Every format, and what `--dtype` calls it.
+    /// Every format, with its name in `--dtype`.
     pub const ALL: [(&'static str, Self); 3] = [("f32", Self::F32), ("f16", Self::F16), ("bf16", Self::Bf16)];
 
-    /// The format of a model's tensors.
+    /// Number format of a model's tensors.
     pub(crate) fn of(dtype: DType) -> Self {
         match dtype {
             DType::F16 => Self::F16,
@@ -55,7 +57,7 @@ impl WeightDtype {
         }
     }
 
-    /// The name in `config.json`.
+    /// Name of the format in `config.json`.
     pub(crate) fn torch_name(self) -> &'static str {
         match self {
             Self::F32 => "float32",
@@ -64,7 +66,7 @@ impl WeightDtype {
         }
     }
 
-    /// As burn calls it.
+    /// Dtype of the format in burn.
     pub fn tensor_dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -73,7 +75,7 @@ impl WeightDtype {
         }
     }
 
-    /// As files call it.
+    /// Dtype of the format in files.
     fn file_dtype(self) -> Dtype {
         match self {
             Self::F32 => Dtype::F32,
@@ -82,7 +84,7 @@ impl WeightDtype {
         }
     }
 
-    /// Bytes of a number.
+    /// Size of a number, bytes.
     pub fn size(self) -> usize {
         match self {
             Self::F32 => 4,

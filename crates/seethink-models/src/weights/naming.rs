@@ -1,39 +1,41 @@
-//! What modules are called in checkpoints.
+//! Names of modules in checkpoints.
 
 use super::WeightFiles;
 use crate::{Parameter, Part};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
-/// What the modules of a family are called in its checkpoints.
+/// Naming of a family's modules in its checkpoints.
 #[derive(Debug, Clone)]
 pub struct Naming {
-    /// Our module path, the checkpoint's; `*` is an index.
+    /// Module names, ours and the checkpoint's; `*` is an index.
     modules: Vec<(&'static str, String)>,
-    /// Tensors, by the checkpoint's name, that the file keeps in another shape than ours, values in the same order.
+    /// Shapes of tensors, by the checkpoint's name, that differ between the file and our modules,
+    /// values in the same order.
     shapes: Vec<(&'static str, Vec<usize>)>,
-    /// Beginnings of hub names, and what stands for them in the other dialect; the first that fits counts.
+    /// Prefixes of hub names, and their replacements in the other dialect; the first match counts.
     tree: &'static [(&'static str, &'static str)],
 }
 
-/// Which of a family's two sets of names a checkpoint uses; it is written back in the same.
+/// Dialect: the one of a family's two sets of names that a checkpoint uses and is written back in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dialect {
-    /// The names of published checkpoints.
+    /// Names of published checkpoints.
     Hub,
-    /// Those of the reference's module tree, which newer versions and some trainers write.
+    /// Names of the reference's module tree, which newer versions and some trainers write.
     Tree,
 }
 
-/// A parameter as the file has it.
+/// A parameter in its form in the file.
 pub(super) struct FileTensor {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
-    /// The file keeps linear weights `[out, in]`, burn `[in, out]`.
+    /// True if the file has the transpose: linear weights are `[out, in]` in the file and
+    /// `[in, out]` in burn.
     pub(super) transposed: bool,
 }
 
-/// Where in a module tree a visitor is. Enums are no level of their own.
+/// Path of a visitor in a module tree. Enums are no level of their own.
 #[derive(Debug, Default)]
 pub(super) struct Trail(Vec<(String, String)>);
 
@@ -50,7 +52,7 @@ impl Trail {
         }
     }
 
-    /// The kind of module that owns the parameter, and the parameter's field.
+    /// Kind of the module that owns the parameter, and the parameter's field.
     pub(super) fn owner(&self) -> (&str, &str) {
         self.0.last().map_or(("", ""), |(field, container)| (container, field))
     }
@@ -66,7 +68,8 @@ impl Trail {
 }
 
 impl Naming {
-    /// Names of a decoder whose modules are under `text` in the file, of the head, and of the vision side.
+    /// Creates the naming of a decoder whose modules are under `text` in the file, of the head, and
+    /// of the vision side.
     pub(crate) fn new(text: &str, head: &str, vision: &[(&'static str, &'static str)]) -> Self {
         const TEXT: [(&str, &str); 13] = [
             ("text.embed", "embed_tokens"),
@@ -89,20 +92,20 @@ impl Naming {
         Self { modules, shapes: Vec::new(), tree: &[] }
     }
 
-    /// A tensor that the file keeps in this shape.
+    /// Sets the shape in which the file keeps a tensor.
     #[must_use]
     pub(crate) fn with_shape(mut self, name: &'static str, shape: Vec<usize>) -> Self {
         self.shapes.push((name, shape));
         self
     }
 
-    /// A second set of names, by their beginnings.
+    /// Adds a second set of names, by prefixes.
     #[must_use]
     pub(crate) fn with_tree(self, tree: &'static [(&'static str, &'static str)]) -> Self {
         Self { tree, ..self }
     }
 
-    /// The dialect of a checkpoint: that in which it has token embeddings.
+    /// Dialect of a checkpoint: that in which it has token embeddings.
     pub(crate) fn dialect_of(&self, files: &WeightFiles) -> Dialect {
         if files.contains(&self.module_weight("text.embed", Dialect::Tree)) { Dialect::Tree } else { Dialect::Hub }
     }
@@ -125,7 +128,7 @@ impl Naming {
         told.unwrap_or(name)
     }
 
-    /// How the parameter at `trail` stands in the file.
+    /// Name, shape and layout in the file of the parameter at `trail`.
     ///
     /// # Panics
     /// If the table lacks the module.
@@ -150,7 +153,8 @@ impl Naming {
     }
 }
 
-/// `theirs` with the indices that `path` has in the place of the stars of `ours`, if it is such a path.
+/// Replaces the stars of `theirs` by the indices that `path` has in the place of the stars of
+/// `ours`; `None` if `path` does not match.
 fn rename(path: &[&str], ours: &str, theirs: &str) -> Option<String> {
     let mut pattern = ours.split('.');
     let mut indices = Vec::new();
@@ -169,7 +173,7 @@ fn rename(path: &[&str], ours: &str, theirs: &str) -> Option<String> {
     Some(segments.collect::<Vec<_>>().join("."))
 }
 
-/// Every parameter of a model, by its name in the file.
+/// Parameters of a model, by their names in the file.
 pub(crate) fn parameters<M: Module>(module: &M, naming: &Naming, dialect: Dialect) -> Vec<Parameter> {
     struct List<'a> {
         naming: &'a Naming,

@@ -1,4 +1,4 @@
-//! From files to modules.
+//! Reading of weights: from files to modules.
 
 use super::naming::{Dialect, FileTensor, Naming, Trail};
 use super::{ENTRIES, INDEX, LoadError, SINGLE, WeightDtype};
@@ -13,11 +13,12 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// Fills `module` with the tensors of `files`, as `dtype`. Parameters keep their identity and whether they learn.
+/// Loads the tensors of `files` into `module`, as `dtype`. Parameters keep their ids and whether
+/// they learn.
 ///
 /// Names and shapes of all tensors are compared before the first is read.
 ///
-/// `ignored`: a tensor of the file that the model has no use for.
+/// `ignored`: names of tensors of the file that the model does not use.
 ///
 /// # Errors
 /// If a tensor is missing, unexpected, of the wrong shape or not of floats.
@@ -68,19 +69,19 @@ pub(crate) fn load<M: Module>(
     }
 }
 
-/// Puts values into a parameter whose own initial ones were never made.
+/// Sets the values of a parameter whose initial values were never computed.
 pub(super) fn fill<const D: usize>(param: Param<Tensor<D>>, data: TensorData, dtype: DType) -> Param<Tensor<D>> {
     let tensor = Tensor::from_data(data, (&param.lazy_device(), dtype));
     let id = param.id;
     param.transform_for_load(tensor, id)
 }
 
-/// The weight files of a checkpoint, headers read.
+/// Weight files of a checkpoint, with their headers read.
 #[derive(Debug)]
 pub(crate) struct WeightFiles {
     dir: PathBuf,
     files: Vec<WeightFile>,
-    /// Which file holds a tensor.
+    /// Index of the file that holds a tensor, by name.
     places: BTreeMap<String, usize>,
 }
 
@@ -101,7 +102,8 @@ impl WeightFiles {
     /// Opens `model.safetensors`, or the shards that the index names.
     ///
     /// # Errors
-    /// If a file is missing, no safetensors file, or not as long as its header says, or saving them was interrupted.
+    /// If a file is missing, no safetensors file, or not as long as its header says, or its saving
+    /// was interrupted.
     pub(crate) fn open(dir: &Path) -> Result<Self, LoadError> {
         let names = if dir.join(SINGLE).is_file() {
             BTreeSet::from([SINGLE.to_owned()])
@@ -129,12 +131,12 @@ impl WeightFiles {
         Ok(Self { dir: dir.to_owned(), files, places })
     }
 
-    /// Whether a tensor of this name exists.
+    /// Returns whether a tensor of this name exists.
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.places.contains_key(name)
     }
 
-    /// Whether the files hold what the model has, in the right shapes, and nothing else.
+    /// Checks that the files hold the model's tensors, in the right shapes, and no others.
     fn check(&self, parameters: &[crate::Parameter], ignored: &[&str]) -> Result<(), LoadError> {
         let lacks = |parameter: &&crate::Parameter| !self.contains(&parameter.name);
         let missing: Vec<String> = parameters.iter().filter(lacks).map(|parameter| parameter.name.clone()).collect();
@@ -169,7 +171,7 @@ impl WeightFiles {
         })
     }
 
-    /// The values of a tensor in the model's shape.
+    /// Reads the values of a tensor, in the model's shape.
     fn read(&self, tensor: &FileTensor, dims: &[usize], dtype: WeightDtype) -> Result<TensorData, LoadError> {
         let (file, info) = self.find(&tensor.name)?;
         let rows = if tensor.transposed { tensor.shape[0] } else { 0 };
@@ -183,14 +185,14 @@ impl WeightFiles {
     }
 }
 
-/// What the weight files of a checkpoint hold, by their headers.
+/// Summary of the weight files of a checkpoint, by their headers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightSummary {
-    /// Number of files.
+    /// Number of weight files.
     pub n_files: usize,
     /// Bytes of all tensors.
     pub n_bytes: u64,
-    /// How many numbers there are of each format, such as `BF16`.
+    /// Number of values of each format, such as `BF16`.
     pub n_numbers: BTreeMap<String, u64>,
 }
 
@@ -237,7 +239,8 @@ impl WeightFile {
         Ok(Self { path, file, metadata, data_start })
     }
 
-    /// The values of a tensor, transposed if it is a matrix of `rows > 0` rows; `None` if they are no floats.
+    /// Reads the values of a tensor, transposed if it is a matrix of `rows > 0` rows; `None` if
+    /// they are no floats.
     fn values<T: Number>(&self, info: &TensorInfo, rows: usize) -> io::Result<Option<Vec<T>>> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(self.data_start + info.data_offsets.0 as u64))?;
@@ -251,7 +254,7 @@ impl WeightFile {
     }
 }
 
-/// What a model's values may be. A conversion to the same format keeps every bit.
+/// Number format of a model's values. A conversion to the same format keeps every bit.
 trait Number: Element + Default + Sync {
     fn from_f32(value: f32) -> Self;
     fn from_f16(value: f16) -> Self;
@@ -294,7 +297,7 @@ impl Number for bf16 {
     }
 }
 
-/// Reads `n` values, strip by strip: beside the result there is never more than a few megabytes.
+/// Reads `n` values in strips, so that beside the result there are never more than a few megabytes.
 fn read_values<const N: usize, T: Number>(
     source: &mut impl Read,
     n: usize,
@@ -337,7 +340,7 @@ fn read_values<const N: usize, T: Number>(
 /// Reads a JSON file.
 ///
 /// # Errors
-/// If it is missing or not of this form.
+/// If the file is missing or not of this form.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, LoadError> {
     let text = std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     let mut reader = serde_json::Deserializer::from_slice(&text);

@@ -1,4 +1,4 @@
-//! From modules to files.
+//! Writing of weights: from modules to files.
 
 use super::naming::{Dialect, FileTensor, Naming, Trail};
 use super::{CONFIG, ENTRIES, INDEX, SINGLE, SaveError, WeightDtype};
@@ -13,17 +13,18 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-/// How weights are written.
+/// Options of saving weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SaveOptions {
-    /// Number format; the model's own where none is given.
+    /// Number format; by default the model's own.
     pub dtype: Option<WeightDtype>,
-    /// Most bytes of tensors in one file; a larger model is written in shards. A tensor is never divided.
+    /// Maximum bytes of tensors in one file; a larger model is written in shards. A tensor is never
+    /// divided.
     pub max_shard_bytes: u64,
 }
 
 impl Default for SaveOptions {
-    /// The model's own format, in shards of 5 GB, as transformers 4 writes them.
+    /// Options for the model's own format, in shards of 5 GB, as transformers 4 writes them.
     fn default() -> Self {
         Self { dtype: None, max_shard_bytes: 5_000_000_000 }
     }
@@ -35,12 +36,13 @@ impl From<WeightDtype> for SaveOptions {
     }
 }
 
-/// Writes `config.json` and the weights into `dir`, which is created if need be. Whenever it is stopped, the folder holds the
-/// model that was there before, or the new one, or weights that [`WeightFiles::open`](super::WeightFiles::open) refuses as unfinished; see
-/// [`FolderUpdate`]. Files of weights that were there before and are no part of the new ones are gone at the end.
+/// Saves `config.json` and the weights into `dir`, which is created if need be. Whenever it is
+/// stopped, the folder holds the model that was there before, or the new one, or weights that
+/// [`WeightFiles::open`](super::WeightFiles::open) refuses as unfinished; see [`FolderUpdate`].
+/// Files of weights that were there before and are no part of the new ones are deleted at the end.
 ///
 /// # Errors
-/// If something cannot be written.
+/// If a file cannot be written.
 pub(crate) fn save<M: Module>(
     dir: &Path,
     config: &Value,
@@ -73,7 +75,7 @@ pub(crate) fn save<M: Module>(
         weight_map.extend(shard.iter().map(|(tensor, _)| (tensor.clone(), name.clone())));
         let path = dir.join(&name);
         update.stage(&name, failed(&path), |partial| {
-            // The reference refuses files that do not say which framework's layout they follow.
+            // The reference refuses files that do not name the framework whose layout they follow.
             let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
             safetensors::serialize_to_file(shard, Some(metadata), partial)
                 .map_err(|source| SaveError::Tensors { path: path.clone(), source })
@@ -86,7 +88,8 @@ pub(crate) fn save<M: Module>(
     update.commit().map_err(failed(dir))
 }
 
-/// Tells files of the model by their names: its configuration, a single file of weights, the index, or named as shards are.
+/// Returns whether a file name belongs to a model: its configuration, a single file of weights, the
+/// index, or a shard.
 fn is_part(name: &str) -> bool {
     let shard = |middle: &str| {
         middle.split_once("-of-").is_some_and(|(i, n)| {
@@ -97,7 +100,7 @@ fn is_part(name: &str) -> bool {
         || name.strip_prefix("model-").and_then(|rest| rest.strip_suffix(".safetensors")).is_some_and(shard)
 }
 
-/// Tensors in order, as many in a shard as fit.
+/// Splits tensors, in order, into shards of at most `max_bytes`, unless one tensor is larger.
 fn shards(tensors: Vec<(String, Stored)>, max_bytes: u64) -> Vec<Vec<(String, Stored)>> {
     let mut shards = vec![Vec::new()];
     let mut bytes = 0;
@@ -113,7 +116,8 @@ fn shards(tensors: Vec<(String, Stored)>, max_bytes: u64) -> Vec<Vec<(String, St
     shards
 }
 
-/// Collects the parameters of a module as tensors of the file; their values are only fetched when they are written.
+/// Collects the parameters of a module as tensors of the file; values are fetched only when they
+/// are written.
 struct Collect<'a> {
     naming: &'a Naming,
     dialect: Dialect,

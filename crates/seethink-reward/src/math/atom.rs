@@ -1,4 +1,4 @@
-//! What has a value of its own: numbers, names, brackets, commands.
+//! Parser of atoms: numbers, names, brackets, commands.
 
 use super::build::quotient;
 use super::expr::{Binder, Expr, Function, Interval};
@@ -51,7 +51,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A number, and the digits under a bar that repeat.
+    /// Parses the rest of a number: the repeating digits under a bar.
     fn after_number(&mut self, text: &str) -> Parsed {
         let Some(value) = number(text) else { return Err(self.expected("a number of fewer digits")) };
         let bar = matches!(self.peek(), Some(Token::Command("overline" | "bar")));
@@ -74,7 +74,8 @@ impl<'a> Parser<'a> {
         Ok(Expr::Number(value))
     }
 
-    /// A variable with its subscript, or a function that is named by a letter and applied to something in brackets.
+    /// Parses a variable with its subscript, or a function that is named by a letter and applied to
+    /// arguments in brackets.
     fn name(&mut self, mut name: String) -> Parsed {
         let mut power = None;
         if self.take_sign('_') {
@@ -117,7 +118,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// What is written below, as one word.
+    /// Parses a subscript, as one word.
     pub(super) fn subscript(&mut self) -> Result<String, Unreadable> {
         let start = self.position;
         if self.peek() == Some(Token::Sign('{')) {
@@ -141,7 +142,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Arguments between round brackets.
+    /// Parses arguments between round brackets.
     fn bracketed_arguments(&mut self) -> Result<Vec<Expr>, Unreadable> {
         self.need('(', "an opening bracket")?;
         self.bracketed(|parser| {
@@ -151,7 +152,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// After `\{`, or after `\lbrace`, which also groups.
+    /// Parses a set after `\{`, or after `\lbrace`, which also groups.
     fn set(&mut self, may_group: bool) -> Parsed {
         let rows = self.bracketed(|parser| {
             let rows = parser.rows(&|token| matches!(token, Token::CloseSet | Token::Command("rbrace")))?;
@@ -165,7 +166,7 @@ impl<'a> Parser<'a> {
         Ok(Expr::Set(items))
     }
 
-    /// After a round or square bracket: a group, an interval or a tuple.
+    /// Parses a group, an interval or a tuple after a round or square bracket.
     fn brackets(&mut self, is_square: bool) -> Parsed {
         let (rows, has_high) = self.bracketed(|parser| {
             let is_end =
@@ -199,7 +200,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// After a bar: what stands before the next one.
+    /// Parses an absolute value after its bar, up to the next one.
     fn absolute(&mut self) -> Parsed {
         let bars = std::mem::replace(&mut self.bars, 1);
         let inner = self.nested(Self::sum);
@@ -213,7 +214,7 @@ impl<'a> Parser<'a> {
         Ok(Expr::call(function, inner))
     }
 
-    /// Whether a variable follows, so that a `d` before it makes a differential.
+    /// Returns whether a variable follows, so that a `d` before it makes a differential.
     fn at_variable(&self) -> bool {
         match self.peek() {
             Some(Token::Letter(_)) => true,
@@ -274,7 +275,7 @@ impl<'a> Parser<'a> {
             "sum" => self.series(Binder::Sum),
             "prod" => self.series(Binder::Product),
             "lim" => self.limit(),
-            // Signs that name a kind of thing: "∠A" is called A.
+            // Signs for a kind of object: "∠A" is read as A.
             "angle" | "triangle" => self.nested(Self::atom),
             "partial" => self.name("∂".into()),
             _ if GREEK.contains(name) => self.name(name.to_owned()),
@@ -296,7 +297,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Tokens as one word, without braces and blanks.
+    /// Concatenates tokens as one word, without braces and blanks.
     fn spelling(&self, from: usize, to: usize) -> String {
         let mut word = String::new();
         for token in (from..to).filter_map(|position| self.token(position)) {
@@ -322,7 +323,7 @@ impl<'a> Parser<'a> {
         if self.take_command(ends) { Ok(Expr::call(function, inner)) } else { Err(self.expected("the other bracket")) }
     }
 
-    /// What a root is taken of; plain text has it in brackets.
+    /// Parses the argument of a root; plain text has it in brackets.
     fn root_argument(&mut self) -> Parsed {
         if self.peek() == Some(Token::Sign('(')) {
             self.position += 1;
@@ -343,7 +344,7 @@ impl<'a> Parser<'a> {
         Ok(quotient(above, below))
     }
 
-    /// `\frac{d}{dx} f` or `\frac{dy}{dx}`, after the command.
+    /// Parses a derivative after its command: `\frac{d}{dx} f` or `\frac{dy}{dx}`.
     fn derivative(&mut self) -> Result<Option<Expr>, Unreadable> {
         let is_d = |token| matches!(token, Some(Token::Letter('d') | Token::Command("partial")));
         if self.peek() != Some(Token::Sign('{')) || !is_d(self.peek_at(1)) {
@@ -374,7 +375,7 @@ impl<'a> Parser<'a> {
         Ok(Some(Expr::Bound(Binder::Derivative, Box::new(body), variable, Vec::new())))
     }
 
-    /// A function with its exponent, its base and its arguments, in brackets or not.
+    /// Parses a function with its exponent, its base and its arguments, in brackets or not.
     fn function(&mut self, function: Function) -> Parsed {
         let (mut exponent, mut base) = (None, None);
         for _ in 0..2 {
@@ -431,7 +432,7 @@ impl<'a> Parser<'a> {
         Ok(Expr::Bound(Binder::Integral, Box::new(body?), variable, bounds))
     }
 
-    /// A sum or a product over a variable: `\sum_{k=1}^{n} …`.
+    /// Parses a sum or a product over a variable: `\sum_{k=1}^{n} …`.
     fn series(&mut self, binder: Binder) -> Parsed {
         let (low, high) = self.bounds()?;
         let body = self.nested(|parser| parser.product(true))?;
@@ -445,7 +446,7 @@ impl<'a> Parser<'a> {
         Ok(Expr::Bound(binder, Box::new(body), variable, low.into_iter().chain(high).collect()))
     }
 
-    /// What stands below and above, in either order; empty braces are none.
+    /// Parses the bounds below and above, in either order; empty braces are none.
     fn bounds(&mut self) -> Result<(Option<Expr>, Option<Expr>), Unreadable> {
         let (mut low, mut high) = (None, None);
         for _ in 0..2 {
@@ -456,7 +457,7 @@ impl<'a> Parser<'a> {
             } else {
                 break;
             };
-            // A letter above takes no subscript of its own: `\\prod^c_{a=b}`.
+            // A letter as the upper bound takes no subscript of its own: `\\prod^c_{a=b}`.
             let found = match self.peek() {
                 Some(Token::Letter(letter)) => {
                     self.position += 1;
@@ -480,7 +481,7 @@ impl<'a> Parser<'a> {
             return Err(self.expected("an arrow"));
         }
         let target = self.bracketed(Self::sum)?;
-        // From one side only.
+        // A limit from one side only.
         let side = if self.take_sign('^') { vec![self.side()?] } else { Vec::new() };
         self.need('}', "a closing brace")?;
         let body = self.nested(|parser| parser.product(true))?;
@@ -540,7 +541,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The whole number or the fraction that a text is: `\text{-12}`, `\mathbf{3/4}`.
+/// Number in a text command, whole or a fraction: `\text{-12}`, `\mathbf{3/4}`.
 fn number_as_text(text: &str) -> Option<BigRational> {
     let (above, below) = text.split_once('/').unwrap_or((text, "1"));
     let whole = |text: &str| text.trim().parse::<i64>().ok().map(BigInt::from);

@@ -1,13 +1,13 @@
-//! Expressions from their parts.
+//! Constructors of expressions from their parts.
 
 use super::expr::{Expr, Function, Number};
 use num_traits::{Signed, Zero};
 
-/// Stand for the signs of plus and minus until [`both_signs`] has said both.
+/// Names of the signs of plus and minus, until [`both_signs`] expands them.
 pub(super) const PLUS_MINUS: &str = "±";
 pub(super) const MINUS_PLUS: &str = "∓";
 
-/// An element with the upper and with the lower of its signs, where it has such.
+/// Expands ± and ∓: the element with the upper and with the lower signs, where it has any.
 pub(super) fn both_signs(element: Expr) -> Vec<Expr> {
     let has_both =
         |expr: &Expr| matches!(expr, Expr::Call(Function::Named(name), _) if name == PLUS_MINUS || name == MINUS_PLUS);
@@ -40,7 +40,7 @@ fn with_sign(expr: Expr, upper: bool) -> Expr {
     }
 }
 
-/// A set of what stands between semicolons, or the only element.
+/// Builds a set of the elements between semicolons, or returns the only element.
 pub(super) fn set_of(mut rows: Vec<Vec<Expr>>) -> Expr {
     if rows.len() == 1 || rows.iter().all(|row| row.len() == 1) {
         let mut items: Vec<Expr> = rows.into_iter().flatten().collect();
@@ -52,10 +52,11 @@ pub(super) fn set_of(mut rows: Vec<Vec<Expr>>) -> Expr {
     Expr::Set(rows.drain(..).map(Expr::Tuple).collect())
 }
 
-/// Content of the braces of a set of one, which group terms and factors as brackets do: `\{1+2\}\{3-4\}`. No set stays as it is.
+/// Content of a set of one, whose braces group terms and factors as brackets do: `\{1+2\}\{3-4\}`.
+/// Expressions other than sets are returned unchanged.
 ///
 /// # Errors
-/// The set, if it is another: that is neither a term nor a factor.
+/// If the expression is another set, which is neither a term nor a factor; the error is the set.
 pub(super) fn operand(expr: Expr) -> Result<Expr, Expr> {
     let Expr::Set(items) = expr else { return Ok(expr) };
     match <[Expr; 1]>::try_from(items) {
@@ -65,7 +66,7 @@ pub(super) fn operand(expr: Expr) -> Result<Expr, Expr> {
     }
 }
 
-/// The only item, or several of them together.
+/// Returns the only item, or combines several by `together`.
 pub(super) fn one_or(mut items: Vec<Expr>, together: fn(Vec<Expr>) -> Expr) -> Expr {
     match items.pop() {
         Some(only) if items.is_empty() => only,
@@ -73,7 +74,7 @@ pub(super) fn one_or(mut items: Vec<Expr>, together: fn(Vec<Expr>) -> Expr) -> E
     }
 }
 
-/// A fraction; one of whole numbers is a number.
+/// Builds a fraction; one of whole numbers is a number.
 pub(super) fn quotient(above: Expr, below: Expr) -> Expr {
     match (&above, &below) {
         (Expr::Number(above), Expr::Number(below))
@@ -89,7 +90,8 @@ pub(super) fn quotient(above: Expr, below: Expr) -> Expr {
     }
 }
 
-/// `1 ½`: a whole number and a fraction of one side by side are added; other numbers side by side mean nothing.
+/// Mixed number such as `1 ½`: a whole number and a proper fraction side by side are added; other
+/// numbers side by side are not valid.
 pub(super) fn mixed(whole: &Number, part: &Number) -> Option<Number> {
     let is_mixed = whole.value.is_integer()
         && !part.value.is_integer()
@@ -100,7 +102,7 @@ pub(super) fn mixed(whole: &Number, part: &Number) -> Option<Number> {
     is_mixed.then(|| Number { value: &whole.value + part, is_decimal: false })
 }
 
-/// Another variable of the same name.
+/// Primed variable, distinct from that of the same name.
 pub(super) fn primed(base: Expr) -> Expr {
     match base {
         Expr::Symbol(name) => Expr::Symbol(name + "'"),
@@ -108,9 +110,11 @@ pub(super) fn primed(base: Expr) -> Expr {
     }
 }
 
-/// Tells a quantity of names alone, as on the left of `x = 3`, `A : B = 1` and `|AB| = 2`.
+/// Returns whether an expression is a quantity of names alone, as on the left of `x = 3`,
+/// `A : B = 1` and `|AB| = 2`.
 ///
-/// Sums and powers are such only as arguments of functions: `x + y = 1` is a line, and not answered by 1.
+/// Sums and powers are quantities only as arguments of functions: `x + y = 1` is a line, and not
+/// answered by 1.
 pub(super) fn only_symbols(expr: &Expr) -> bool {
     quantity(expr, false)
 }
@@ -124,7 +128,8 @@ fn quantity(expr: &Expr, is_argument: bool) -> bool {
         Expr::Sum(items) => is_argument && all(items, true),
         Expr::Product(items) | Expr::Tuple(items) => all(items, is_argument),
         Expr::Interval(interval) => quantity(&interval.low, is_argument) && quantity(&interval.high, is_argument),
-        // The base that is not written is a number; the divisor, SymPy has computed before it looks.
+        // A base that is not written counts as a number; SymPy has computed the divisor before it
+        // looks.
         Expr::Call(Function::Log, items) if items.len() == 1 => false,
         Expr::Call(Function::Gcd, _) => false,
         Expr::Call(_, items) => all(items, true),

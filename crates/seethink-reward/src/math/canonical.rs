@@ -1,7 +1,8 @@
-//! One form for expressions that are equal by the rules of arithmetic: sums of products of powers.
+//! Canonical form of expressions that are equal by the rules of arithmetic: sums of products of
+//! powers.
 //!
-//! Equal forms mean equal expressions. Different forms mean different expressions only where nothing but variables is in them
-//! ([`Canonical::is_polynomial`]); otherwise values decide.
+//! Equal forms mean equal expressions. Different forms mean different expressions only where they
+//! consist of variables alone ([`Canonical::is_polynomial`]); otherwise values decide.
 
 use super::expr::{Binder, Expr, Function, is_constant};
 use super::{Fuel, OutOfFuel, exact};
@@ -12,33 +13,33 @@ use num_traits::{One, Signed, ToPrimitive, Zero};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Coefficients of products of powers; no coefficient is zero.
+/// Canonical form: coefficients of products of powers; no coefficient is zero.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct Canonical(BTreeMap<Product, BigRational>);
 
-/// Exponents of atoms; no exponent is zero.
+/// Product of powers: exponents of atoms; no exponent is zero.
 type Product = BTreeMap<Atom, BigRational>;
 
-/// What is not taken apart any further.
+/// Atom: a factor that is not decomposed further.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Atom {
-    /// A number without a square in it that is small enough to be found, under a root.
+    /// Number under a root, without a square factor that is small enough to be found.
     Radicand(BigUint),
     Symbol(String),
     Pi,
     Infinity,
-    /// A sum that is raised to a power.
+    /// Sum that is raised to a power.
     Sum(Canonical),
     Power(Canonical, Canonical),
     Call(Function, Vec<Canonical>),
     Bound(Binder, Canonical, String, Vec<Canonical>),
-    /// A set, a relation, …, as it was written.
+    /// Any other expression (a set, a relation, …), as it was written.
     Other(String),
 }
 
-/// Most terms that a power of a sum is multiplied out to.
+/// Maximum number of terms for which a power of a sum is multiplied out.
 const MAX_TERMS: usize = 256;
-/// Primes that radicands are divided by.
+/// Primes that are divided out of radicands.
 const PRIMES: [u32; 25] =
     [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97];
 
@@ -55,12 +56,12 @@ impl Canonical {
         Self::term(BigRational::one(), Product::from([(atom, BigRational::one())]))
     }
 
-    /// Whether it is zero.
+    /// Returns whether the expression is zero.
     pub(crate) fn is_zero(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The number that it is.
+    /// Value of the expression, if it is a number.
     pub(crate) fn as_number(&self) -> Option<BigRational> {
         match self.0.iter().next() {
             None => Some(BigRational::zero()),
@@ -69,8 +70,9 @@ impl Canonical {
         }
     }
 
-    /// Whether it is a polynomial of variables, so that it is zero everywhere only if it has no terms. Its coefficients may contain i and
-    /// roots of primes: products of different roots are independent over the rationals (Besicovitch 1940).
+    /// Returns whether the form is a polynomial of variables, so that it is zero everywhere only if
+    /// it has no terms. Its coefficients may contain i and roots of primes: products of different
+    /// roots are independent over the rationals (Besicovitch 1940).
     pub(crate) fn is_polynomial(&self) -> bool {
         let is_independent = |(atom, exponent): (&Atom, &BigRational)| match atom {
             Atom::Symbol(name) if is_constant(name) => name == "i" && exponent.is_one(),
@@ -84,7 +86,7 @@ impl Canonical {
         self.0.keys().all(|product| product.iter().all(is_independent))
     }
 
-    /// What is left of it without another.
+    /// Difference of two forms.
     ///
     /// # Errors
     /// If there is not enough fuel.
@@ -113,7 +115,7 @@ impl Canonical {
         Ok(())
     }
 
-    /// Times a number that is not zero.
+    /// Product with a number that is not zero.
     fn scaled(mut self, factor: &BigRational, fuel: &mut Fuel) -> Result<Self, OutOfFuel> {
         if !factor.is_one() {
             for coefficient in self.0.values_mut() {
@@ -149,7 +151,7 @@ impl Canonical {
         Ok(result)
     }
 
-    /// To the power of a number.
+    /// Power with a number as exponent.
     fn raised(&self, exponent: &BigRational, fuel: &mut Fuel) -> Result<Self, OutOfFuel> {
         if exponent.is_zero() {
             return Ok(Self::number(BigRational::one()));
@@ -219,7 +221,8 @@ impl Canonical {
     }
 }
 
-/// Whole powers of radicands become part of the coefficient; powers of i are 1, i, −1 or −i.
+/// Tidies a product: whole powers of radicands become part of the coefficient; powers of i are 1,
+/// i, −1 or −i.
 fn tidy(
     mut coefficient: BigRational,
     mut product: Product,
@@ -256,7 +259,7 @@ fn tidy(
     Ok((coefficient, product))
 }
 
-/// A number to the power of a fraction: what can be taken out of the root is.
+/// Power of a number with a fraction as exponent, simplified: factors that can leave the root do.
 fn root(number: &BigRational, exponent: &BigRational, fuel: &mut Fuel) -> Result<Canonical, OutOfFuel> {
     let one = Canonical::number(BigRational::one());
     if number.is_zero() {
@@ -295,7 +298,7 @@ fn root(number: &BigRational, exponent: &BigRational, fuel: &mut Fuel) -> Result
             }
         }
         if !rest.is_one() {
-            // What is left may be a power itself.
+            // The rest may be a power itself.
             fuel.burn(1000 + 4 * rest.bits() as usize)?;
             let (base, times) = (2..=8u32)
                 .rev()
@@ -312,7 +315,7 @@ fn root(number: &BigRational, exponent: &BigRational, fuel: &mut Fuel) -> Result
     Ok(result)
 }
 
-/// The form of an expression.
+/// Canonical form of an expression.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -346,7 +349,7 @@ pub(crate) fn canonical(expr: &Expr, fuel: &mut Fuel) -> Result<Canonical, OutOf
         Expr::Power(base, exponent) => {
             let (base, exponent) = (canonical(base, fuel)?, canonical(exponent, fuel)?);
             match exponent.as_number() {
-                // Nothing is divided by zero.
+                // Division by zero is not carried out.
                 Some(exponent) if !base.is_zero() || exponent.is_positive() => base.raised(&exponent, fuel)?,
                 _ => Canonical::atom(Atom::Power(base, exponent)),
             }

@@ -1,9 +1,10 @@
-//! Whether two objects mean the same.
+//! Equality of mathematical objects.
 //!
 //! # Source
-//! The cases and their order are math-verify's (0.9.0): equations give way to what they assign, sets are compared without order, relations up
-//! to a factor, decimals to some places. Differs: elements of sets find their partners instead of being sorted; equality of expressions is
-//! by canonical form and by values to 120 bits instead of by simplification; a relation is never solved.
+//! The cases and their order are math-verify's (0.9.0): equations are replaced by the values that
+//! they assign, sets are compared without order, relations up to a factor, decimals to some places.
+//! Differs: elements of sets are matched instead of sorted; equality of expressions is by canonical
+//! form and by values to 120 bits instead of by simplification; a relation is never solved.
 
 use super::expr::{Expr, is_constant};
 use super::matrices::{matrix, same_matrices};
@@ -13,16 +14,16 @@ use super::values::{same_numbers, same_values};
 use super::{Fuel, OutOfFuel};
 use std::collections::BTreeSet;
 
-/// What counts as the same.
+/// Settings of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Comparison {
     /// Places after the point that decimals are compared to.
     pub(crate) places: u32,
-    /// Whether names of variables matter.
+    /// True if names of variables matter.
     pub(crate) strict: bool,
-    /// Whether a set as the truth accepts a relation that says the same; the other way round is accepted in any case.
+    /// True if a relation may answer a set; a set that answers a relation is accepted in any case.
     pub(crate) relations_as_sets: bool,
-    /// Whether 9 % is answered by 9.
+    /// True if 9 answers 9 %.
     pub(crate) bare_percentages: bool,
 }
 
@@ -32,28 +33,28 @@ impl Default for Comparison {
     }
 }
 
-/// Why two objects are the same.
+/// Reason why two objects are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// They are written in the same way.
+    /// Same spelling.
     Spelling,
-    /// They have the same canonical form.
+    /// Same canonical form.
     Form,
-    /// They have the same values wherever they were evaluated.
+    /// Same values in all trials.
     Values,
-    /// They are the same decimals, rounded.
+    /// Same decimals, rounded.
     Rounded,
-    /// They are the same name.
+    /// Same name.
     Name,
-    /// Their parts are the same.
+    /// Same parts.
     Parts,
-    /// They are relations of the same difference, up to a factor.
+    /// Relations of the same difference, up to a factor.
     Factor,
 }
 
 pub(super) type Found = Result<Option<Reason>, OutOfFuel>;
 
-/// Whether an answer means the same as the truth, and why.
+/// Compares an answer with the truth; returns the reason if they are equal.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -110,7 +111,7 @@ fn zero_divided() -> Expr {
     Expr::integer(0).inverse()
 }
 
-/// Whether two names are the same; letters side by side are a name too.
+/// Returns whether two names are the same; letters side by side are a name too.
 fn same_names(truth: &Expr, answer: &Expr) -> bool {
     let letters = |expr: &Expr| match expr {
         Expr::Symbol(name) => Some(name.to_lowercase()),
@@ -126,7 +127,7 @@ fn same_names(truth: &Expr, answer: &Expr) -> bool {
     letters(truth).is_some_and(|truth| letters(answer) == Some(truth))
 }
 
-/// The answer with its variables renamed to those of the truth, in alphabetical order.
+/// Renames the variables of the answer to those of the truth, in alphabetical order.
 fn rename(truth: &Expr, answer: &Expr) -> Option<Expr> {
     fn collect(expr: &Expr, names: &mut BTreeSet<String>) {
         if let Expr::Symbol(name) = expr

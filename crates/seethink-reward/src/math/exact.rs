@@ -7,15 +7,15 @@ use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::{One, Pow, Signed, ToPrimitive, Zero};
 
-/// Most bits of a power.
+/// Maximum number of bits of a power.
 const MAX_BITS: u64 = 1 << 11;
-/// Largest argument of a factorial.
+/// Maximum argument of a factorial.
 const MAX_FACTORIAL: u32 = 300;
 
-/// A rational number, if there is one.
+/// Rational number, if there is one.
 pub(super) type Exact = Result<Option<BigRational>, OutOfFuel>;
 
-/// The value, if it is a rational number that is not too large to be written down.
+/// Exact value of an expression, if it is a rational number of acceptable size.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -55,7 +55,7 @@ fn total(items: &[Expr], start: BigRational, operation: Operation, fuel: &mut Fu
     Ok(Some(total))
 }
 
-/// The same expression with numbers for the parts that have exact values.
+/// Folds constants: replaces the parts that have exact values by numbers.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -83,8 +83,8 @@ pub(super) fn folded(expr: &Expr, fuel: &mut Fuel) -> Result<Expr, OutOfFuel> {
     })
 }
 
-/// What an operation on two numbers costs: those that are not whole are searched for common factors, which takes the square of their
-/// length.
+/// Fuel for an operation on two numbers: fractions are searched for common factors, which takes the
+/// square of their length.
 pub(super) fn cost(one: &BigRational, other: &BigRational) -> usize {
     let bits =
         [one.numer(), one.denom(), other.numer(), other.denom()].map(BigInt::bits).into_iter().max().unwrap_or(0);
@@ -92,12 +92,12 @@ pub(super) fn cost(one: &BigRational, other: &BigRational) -> usize {
     if one.is_integer() && other.is_integer() { 10 + bits / 16 } else { cost_of_bits(bits) }
 }
 
-/// What a search for common factors costs.
+/// Fuel for a search for common factors.
 pub(super) fn cost_of_bits(bits: usize) -> usize {
     bits.saturating_mul(10).saturating_add(bits.saturating_mul(bits) / 160)
 }
 
-/// The product.
+/// Product of two numbers.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -107,7 +107,7 @@ pub(super) fn times(one: &BigRational, other: &BigRational, fuel: &mut Fuel) -> 
     Ok(if are_whole { BigRational::from_integer(one.numer() * other.numer()) } else { one * other })
 }
 
-/// The sum.
+/// Sum of two numbers.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -121,7 +121,7 @@ fn is_small(number: &BigRational) -> bool {
     number.numer().bits().max(number.denom().bits()) <= 2 * MAX_BITS
 }
 
-/// A power, if it is rational.
+/// Power of a number, if it is rational.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -160,18 +160,18 @@ fn rational_power(base: &BigRational, exponent: &BigRational) -> Option<BigRatio
     rational_power(&root, &BigRational::from_integer(exponent.numer().clone()))
 }
 
-/// The value of a function of exact arguments, if it is rational.
+/// Value of a function of exact arguments, if it is rational.
 ///
 /// # Errors
 /// If there is not enough fuel.
 pub(super) fn call(function: &Function, arguments: &[BigRational], fuel: &mut Fuel) -> Exact {
     for argument in arguments {
-        // Each is compared with or divided by what came of those before it.
+        // Each argument is compared with or divided by the result of those before it.
         fuel.burn(100 + 4 * cost(argument, &arguments[0]))?;
     }
     match (function, arguments) {
         (Function::Factorial, _) => fuel.burn(20 * MAX_FACTORIAL as usize)?,
-        // Of fractions: the smallest number that all divide.
+        // For fractions: the smallest number that all divide.
         (Function::Lcm, [first, rest @ ..]) => {
             let mut common = first.abs();
             for other in rest {
@@ -221,7 +221,7 @@ fn rational_call(function: &Function, arguments: &[BigRational]) -> Option<BigRa
         (Function::Im, [_]) => Some(BigRational::zero()),
         (Function::Min, items) => items.iter().min().cloned(),
         (Function::Max, items) => items.iter().max().cloned(),
-        // Of fractions: the largest number that divides all.
+        // For fractions: the largest number that divides all.
         (Function::Gcd, [first, rest @ ..]) => Some(rest.iter().fold(first.abs(), |one, other| {
             BigRational::new(one.numer().gcd(other.numer()), one.denom().lcm(other.denom()))
         })),

@@ -1,4 +1,4 @@
-//! What an answer means: an expression, a set, a relation.
+//! Expression tree of an answer: expressions, sets, relations.
 
 use num_rational::BigRational;
 use std::fmt;
@@ -9,39 +9,39 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Expr {
     Number(Number),
-    /// A variable with its subscript (`x`, `alpha_{1}`), or a word.
+    /// Variable with its subscript (`x`, `alpha_{1}`), or a word.
     Symbol(String),
     Pi,
     Infinity,
     Sum(Vec<Expr>),
     Product(Vec<Expr>),
     Power(Box<Expr>, Box<Expr>),
-    /// A hundredth of it, written with a percent sign.
+    /// Percentage: a hundredth of the expression, written with a percent sign.
     Percent(Box<Expr>),
     Call(Function, Vec<Expr>),
-    /// Something of a body in which a variable is bound: an integral, a sum, …
+    /// Operator with a bound variable and a body: an integral, a sum, …
     Bound(Binder, Box<Expr>, String, Vec<Expr>),
     Tuple(Vec<Expr>),
     Set(Vec<Expr>),
     Interval(Box<Interval>),
-    /// Reals, integers, …, by the letter of their symbol.
+    /// Named set (reals, integers, …), by the letter of its symbol.
     NamedSet(char),
     Union(Vec<Expr>),
     Intersection(Vec<Expr>),
     Difference(Box<Expr>, Box<Expr>),
     Matrix(Vec<Vec<Expr>>),
-    /// `a < b ≤ c`: a relation between each term and the next.
+    /// Relation between each term and the next: `a < b ≤ c`.
     Relation(Vec<Expr>, Vec<Relation>),
 }
 
-/// An exact number, and whether it was written with a decimal point.
+/// Exact number, and whether it was written with a decimal point.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Number {
     pub(crate) value: BigRational,
     pub(crate) is_decimal: bool,
 }
 
-/// Ends of an interval, and whether each belongs to it.
+/// Interval: its ends, and whether each belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Interval {
     pub(crate) low: Expr,
@@ -50,7 +50,7 @@ pub(crate) struct Interval {
     pub(crate) has_high: bool,
 }
 
-/// How two sides relate.
+/// Relation between two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Relation {
     Equal,
@@ -62,7 +62,7 @@ pub(crate) enum Relation {
     Subset,
 }
 
-/// What binds a variable.
+/// Operator that binds a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Binder {
     Integral,
@@ -76,7 +76,7 @@ pub(crate) enum Binder {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Function {
     Exp,
-    /// To the base of the second argument, natural without one.
+    /// Logarithm to the base of the second argument, natural without one.
     Log,
     Sin,
     Cos,
@@ -115,12 +115,12 @@ pub(crate) enum Function {
     Arg,
     Determinant,
     Transpose,
-    /// One that the text defines, such as `f`.
+    /// Function that the text defines, such as `f`.
     Named(String),
 }
 
 impl Function {
-    /// By its name in LaTeX and in plain text, without a backslash.
+    /// Finds a function by its name in LaTeX and in plain text, without a backslash.
     pub(crate) fn by_name(name: &str) -> Option<Self> {
         Some(match name {
             "exp" => Self::Exp,
@@ -162,7 +162,7 @@ impl Function {
         })
     }
 
-    /// What undoes it: the meaning of an exponent of −1.
+    /// Inverse function: the meaning of an exponent of −1.
     pub(crate) fn inverse(&self) -> Option<Self> {
         Some(match self {
             Self::Sin => Self::Asin,
@@ -179,13 +179,13 @@ impl Function {
     }
 }
 
-/// Whether a name is that of a number.
+/// Returns whether a name is that of a constant.
 pub(super) fn is_constant(name: &str) -> bool {
     matches!(name, "i" | "e")
 }
 
 impl Relation {
-    /// The same seen from the other side.
+    /// Flips the relation, for exchanged sides.
     pub(crate) fn flipped(self) -> Self {
         match self {
             Self::Less => Self::Greater,
@@ -237,7 +237,7 @@ impl Expr {
         Self::Call(function, vec![argument])
     }
 
-    /// With two names as variables that would be constants.
+    /// Replaces the constants of two names by variables.
     pub(crate) fn with_names(self, one: &str, other: &str) -> Self {
         let all = |items: Vec<Self>| items.into_iter().map(|item| item.with_names(one, other)).collect();
         match self {
@@ -250,7 +250,8 @@ impl Expr {
         }
     }
 
-    /// Whether it stands for a number or could: neither a set, a tuple, a matrix nor a relation.
+    /// Returns whether the expression is or may be a number: neither a set, a tuple, a matrix nor a
+    /// relation.
     pub(crate) fn is_scalar(&self) -> bool {
         matches!(
             self,
@@ -267,7 +268,7 @@ impl Expr {
         )
     }
 
-    /// The expressions directly in it.
+    /// Children of the expression.
     pub(crate) fn children(&self) -> Vec<&Self> {
         match self {
             Self::Number(_) | Self::Symbol(_) | Self::Pi | Self::Infinity | Self::NamedSet(_) => Vec::new(),
@@ -287,23 +288,23 @@ impl Expr {
         }
     }
 
-    /// How many expressions it is made of, itself among them.
+    /// Number of nodes of the tree, the root included.
     pub(crate) fn size(&self) -> usize {
         1 + self.children().into_iter().map(Self::size).sum::<usize>()
     }
 
-    /// Whether a variable is in it.
+    /// Returns whether the expression contains a variable.
     pub(crate) fn has_variable(&self) -> bool {
         self.any(&|inner| matches!(inner, Self::Symbol(name) if !is_constant(name)))
     }
 
-    /// Whether `wanted` holds for it or anything in it.
+    /// Returns whether `wanted` holds for the expression or any part of it.
     pub(crate) fn any(&self, wanted: &dyn Fn(&Self) -> bool) -> bool {
         wanted(self) || self.children().into_iter().any(|child| child.any(wanted))
     }
 }
 
-/// As one would read it, for explanations.
+/// Readable form, for explanations.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fn list(f: &mut fmt::Formatter<'_>, items: &[Expr], between: &str) -> fmt::Result {

@@ -1,13 +1,13 @@
-//! Matrices, and what sums and products of them come to.
+//! Matrices, and sums and products of them.
 
 use super::compare::{Comparison, Found, Reason, parts};
 use super::expr::{Expr, Function};
 use super::{Fuel, OutOfFuel};
 
-/// `[row][column]`
+/// Cells of a matrix, `[row][column]`.
 type Cells = Vec<Vec<Expr>>;
 
-/// The cells of a matrix, or of a sum or a product of matrices and numbers.
+/// Evaluates a matrix, or a sum or a product of matrices and numbers, to its cells.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -61,7 +61,7 @@ fn added(one: Cells, other: Cells) -> Cells {
     one.into_iter().zip(other).map(add).collect()
 }
 
-/// The cells of a product: each factor doubles what is in them, or more.
+/// Product of two matrices; each factor at least doubles the size of the cells.
 fn multiplied(left: &Cells, right: &Cells, fuel: &mut Fuel) -> Result<Cells, OutOfFuel> {
     let mut product = Cells::new();
     for row in left {
@@ -79,7 +79,7 @@ fn multiplied(left: &Cells, right: &Cells, fuel: &mut Fuel) -> Result<Cells, Out
     Ok(product)
 }
 
-/// Whether two matrices have the same shape and the same cells.
+/// Compares two matrices by shape and cells.
 pub(super) fn same_matrices(truth: &[Vec<Expr>], answer: &[Vec<Expr>], how: &Comparison, fuel: &mut Fuel) -> Found {
     if truth.len() != answer.len() || truth[0].len() != answer[0].len() {
         return Ok(None);

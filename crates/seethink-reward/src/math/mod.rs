@@ -1,4 +1,4 @@
-//! Formulas: reading them, and whether two mean the same.
+//! Formulas: parsing and comparison.
 
 mod atom;
 mod build;
@@ -23,19 +23,19 @@ pub(crate) use parse::{MAX_LENGTH, parse};
 pub(crate) use token::Syntax;
 pub(crate) use values::same_values;
 
-/// What work may still be done, in units of some five nanoseconds of a core of today: a count, not a clock, so that the same input has the
-/// same verdict on every machine.
+/// Fuel: the work still allowed, in units of some five nanoseconds of a core of today; a count, not
+/// a clock, so that the same input has the same verdict on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fuel(u32);
 
 impl Fuel {
-    /// Enough for anything that a person would write as an answer.
+    /// Usual fuel: enough for any answer that a person would write.
     pub(crate) const USUAL: Self = Self(250_000);
 
-    /// Uses some up.
+    /// Burns fuel.
     ///
     /// # Errors
-    /// If there is not that much left.
+    /// If not enough fuel is left.
     pub(crate) fn burn(&mut self, amount: usize) -> Result<(), OutOfFuel> {
         let left = u32::try_from(amount).ok().and_then(|amount| self.0.checked_sub(amount));
         self.0 = left.unwrap_or(0);
@@ -43,29 +43,29 @@ impl Fuel {
     }
 }
 
-/// There is more work than was allowed.
+/// Error of used-up fuel: the work exceeds what was allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("out of fuel")]
 pub(crate) struct OutOfFuel;
 
-/// Why a text is no formula.
+/// Errors of parsing a formula.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
-    /// It is longer than any answer.
+    /// Longer than the maximum length of a formula.
     #[error("longer than {} bytes", parse::MAX_LENGTH)]
     TooLong,
-    /// Its brackets are nested deeper than in any answer.
+    /// Nested deeper than the maximum depth.
     #[error("nested deeper than {}", parse::MAX_DEPTH)]
     TooDeep,
-    /// Something else is expected somewhere.
+    /// Syntax error.
     #[error("expected {expected} at byte {at}")]
     Syntax {
-        /// Where, bytes.
+        /// Position of the error, bytes.
         at: usize,
-        /// What.
+        /// Expected syntax.
         expected: &'static str,
     },
-    /// It takes too much work.
+    /// Too much work.
     #[error(transparent)]
     OutOfFuel(#[from] OutOfFuel),
 }

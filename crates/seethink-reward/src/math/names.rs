@@ -1,13 +1,13 @@
-//! The names that formulas are made of.
+//! Names in formulas.
 
 use super::expr::Function;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// Words that are looked up.
+/// Set of words, for look-up.
 type Words = LazyLock<BTreeSet<&'static str>>;
 
-/// Letters that have names.
+/// Names of Greek letters.
 pub(super) static GREEK: Words = LazyLock::new(|| {
     "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho varrho sigma varsigma \
      tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell hbar".split_ascii_whitespace().collect()
@@ -19,7 +19,7 @@ pub(super) const PLAIN: [&str; 22] = [
     "sec", "csc", "log", "exp", "abs", "ln", "pi", "oo",
 ];
 
-/// Commands that only change how things look.
+/// Commands that change only the appearance.
 pub(super) static INVISIBLE: Words = LazyLock::new(|| {
     "left right mleft mright middle big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle \
      scriptstyle limits nolimits quad qquad hspace enspace thinspace nonumber rm bf it boldsymbol".split_ascii_whitespace().collect()
@@ -32,13 +32,14 @@ pub(super) static TEXT: Words = LazyLock::new(|| {
         .collect()
 });
 
-/// Commands that are not read to the end of their letters, because the letter of a variable may follow: `\lvertx`.
+/// Commands that may end before their letters do, because the letter of a variable may follow:
+/// `\lvertx`.
 pub(super) const CLINGING: [&str; 15] = [
     "lvert", "rvert", "vert", "lbrace", "rbrace", "lbrack", "rbrack", "cdot", "times", "quad", "left", "right", "circ",
     "infty", "pi",
 ];
 
-/// Commands that the reader knows beside functions, letters and accents.
+/// Other commands that the parser knows, beside functions, letters and accents.
 pub(super) static COMMANDS: Words = LazyLock::new(|| {
     "frac dfrac tfrac cfrac sqrt binom dbinom tbinom pi infty oo pm mp cdot times ast star div mod bmod pmod in notin cup cap \
      setminus backslash emptyset varnothing mathbb Bbb le leq leqslant ge geq geqslant ne neq lt gt approx equiv subset \
@@ -47,7 +48,8 @@ pub(super) static COMMANDS: Words = LazyLock::new(|| {
      prime top ldots dots cdots dotsc imath angle triangle variable begin end and or land lor percent colon overset".split_ascii_whitespace().collect()
 });
 
-/// Signs over or under a letter, which make another variable of it, by the name that they share.
+/// Accents: signs over or under a letter, which make another variable of it, by the name that they
+/// share.
 const ACCENTS: [(&str, &str); 14] = [
     ("overline", "bar"),
     ("bar", "bar"),
@@ -65,12 +67,12 @@ const ACCENTS: [(&str, &str); 14] = [
     ("mathfrak", ""),
 ];
 
-/// What a sign over or under a letter is called, if a command makes one.
+/// Name of the accent that a command sets, if it sets one.
 pub(super) fn accent(command: &str) -> Option<&'static str> {
     ACCENTS.iter().find(|(name, _)| *name == command).map(|(_, accent)| *accent)
 }
 
-/// Whether the reader knows a command.
+/// Returns whether the parser knows a command.
 pub(super) fn is_command(name: &str) -> bool {
     COMMANDS.contains(name) || GREEK.contains(name) || accent(name).is_some() || Function::by_name(name).is_some()
 }

@@ -1,4 +1,4 @@
-//! Values of expressions, to 192 bits, at points where variables have numbers.
+//! Numeric evaluation of expressions, to 192 bits, with trial values for variables.
 
 use super::canonical::canonical;
 use super::expr::{Binder, Expr, Function, is_constant};
@@ -12,14 +12,15 @@ use std::hash::{Hash, Hasher};
 /// Precision, bits.
 const P: usize = 192;
 const RM: RoundingMode = RoundingMode::ToEven;
-/// Values that agree in this many bits are equal: rounding errors reach far less, accidents hardly ever.
+/// Number of bits in which equal values agree: rounding errors reach far less, accidents hardly
+/// ever.
 const EQUAL_BITS: i32 = 120;
-/// Trials that expressions with variables are evaluated in, and those that must succeed.
+/// Number of trials for expressions with variables, and of those that must succeed.
 pub(super) const TRIALS: u64 = 5;
 pub(super) const NEEDED: usize = 3;
-/// Most terms of a sum that is taken term by term.
+/// Maximum number of terms of a sum that is taken term by term.
 const MAX_TERMS: i64 = 512;
-/// What functions of a real number cost, fuel.
+/// Fuel for functions of a real number.
 const EXP: usize = 5_000;
 const LN: usize = 9_000;
 const SIN: usize = 4_000;
@@ -28,8 +29,8 @@ const ATAN: usize = 11_000;
 const SQRT: usize = 1_500;
 
 thread_local! {
-    /// Digits of π, e and logarithms, which take longer to compute than most values. What they are used for is rounded correctly,
-    /// so that nothing depends on what was computed before.
+    /// Digits of π, e and logarithms, which take longer to compute than most values. Results
+    /// computed from them are rounded correctly, so that nothing depends on earlier computations.
     static CONSTANTS: RefCell<Result<Consts, astro_float::Error>> = RefCell::new(Consts::new());
 }
 
@@ -47,30 +48,32 @@ pub(super) struct Complex {
     im: BigFloat,
 }
 
-/// A value, and the largest that it was made of: what is left when large terms cancel is known less well.
+/// Value, with the scale of the largest value in its computation: when large terms cancel, the
+/// difference is known less exactly.
 #[derive(Debug, Clone)]
 pub(super) struct Value {
     number: Complex,
     scale: Option<i32>,
 }
 
-/// Gives variables their numbers.
+/// Evaluator, with trial values for variables.
 pub(super) struct Evaluator {
     trial: u64,
-    /// Work done that is not yet burned.
+    /// Fuel of work done, not yet burned.
     work: usize,
-    /// Variables of sums, innermost last.
+    /// Values of the bound variables of sums, innermost last.
     bound: Vec<(String, i64)>,
     scale: Option<i32>,
 }
 
 impl Evaluator {
-    /// At the points of a trial: of every two trials, one has all variables positive.
+    /// Creates the evaluator of a trial: of every two trials, one has all variables positive.
     pub(super) fn new(trial: u64) -> Self {
         Self { trial, work: 0, bound: Vec::new(), scale: None }
     }
 
-    /// The value of an expression, whose exact parts are [`folded`](exact::folded); `None` where it has none that could be told.
+    /// Value of an expression whose exact parts are [`folded`](exact::folded); `None` if it cannot
+    /// be computed.
     ///
     /// # Errors
     /// If there is not enough fuel.
@@ -140,7 +143,7 @@ impl Evaluator {
         })
     }
 
-    /// A function of a real number.
+    /// Evaluates a function of a real number.
     fn real(
         &mut self,
         cost: usize,
@@ -151,12 +154,12 @@ impl Evaluator {
         elementary(|constants| function(x, P, RM, constants))
     }
 
-    /// Remembers the largest exponent.
+    /// Records the scale of a value, if it is the largest.
     fn note(&mut self, value: &Complex) {
         self.scale = self.scale.max(value.exponent());
     }
 
-    /// The number that a variable stands for: between 1/4 and 4, of a sign that depends on the trial.
+    /// Trial value of a variable: between 1/4 and 4, of a sign that depends on the trial.
     fn variable(&mut self, name: &str) -> Complex {
         if let Some((_, value)) = self.bound.iter().rev().find(|(bound, _)| bound == name) {
             return Complex::real(BigFloat::from_i64(*value, P));
@@ -184,7 +187,8 @@ impl Evaluator {
         hasher.finish()
     }
 
-    /// A number that stands for what cannot be computed: the same for equal forms, another for others.
+    /// Placeholder value for an expression that cannot be computed: the same for equal forms,
+    /// another for others.
     fn opaque(&mut self, expr: &Expr, fuel: &mut Fuel) -> Result<Option<Complex>, OutOfFuel> {
         let form = canonical(expr, fuel)?;
         let bound = self.bound.clone();
@@ -250,7 +254,7 @@ impl Evaluator {
     }
 
     fn exp(&mut self, z: &Complex) -> Option<Complex> {
-        // Beyond this the result is no answer, and the time grows.
+        // A larger result is no answer, and would take long.
         if z.exponent().is_some_and(|exponent| exponent > 24) {
             return None;
         }
@@ -289,7 +293,7 @@ impl Evaluator {
         }
     }
 
-    /// The value of a function; `None` where it is not known how.
+    /// Value of a function; `None` if it is not implemented.
     fn call(&mut self, function: &Function, items: &[Expr], fuel: &mut Fuel) -> Result<Option<Complex>, OutOfFuel> {
         let mut arguments = Vec::with_capacity(items.len());
         for item in items {
@@ -346,7 +350,8 @@ impl Evaluator {
                     let over_i = i.times(&half).negated();
                     (forth.minus(&back).times(&over_i), forth.plus(&back).times(&half))
                 };
-                // A zero that rounding has missed is still one: there the quotient has no value.
+                // A zero that rounding has missed still counts as one: there the quotient has no
+                // value.
                 let tiny = |value: &Complex| value.exponent().is_none_or(|exponent| exponent < -EQUAL_BITS);
                 match function {
                     Function::Sin => Some(sin),
@@ -420,7 +425,7 @@ impl Evaluator {
 }
 
 impl Value {
-    /// Whether two values are equal, as far as can be known.
+    /// Returns whether two values are equal, within the precision.
     pub(super) fn equals(&self, other: &Self) -> bool {
         let difference = self.number.minus(&other.number);
         let Some(difference) = difference.exponent() else { return true };
@@ -429,7 +434,7 @@ impl Value {
         scale.is_some_and(|scale| difference < scale.saturating_sub(EQUAL_BITS))
     }
 
-    /// Whether it is zero, as far as can be known.
+    /// Returns whether the value is zero, within the precision.
     pub(super) fn is_zero(&self) -> bool {
         let Some(exponent) = self.number.exponent() else { return true };
         self.scale.is_some_and(|scale| exponent < scale.saturating_sub(EQUAL_BITS))
@@ -440,17 +445,17 @@ impl Value {
         Some(Self { number: self.number.times(&other.number.inverse()?), scale: None })
     }
 
-    /// Less than zero, for real values.
+    /// Returns whether the value is less than zero; for real values.
     pub(super) fn is_negative(&self) -> bool {
         self.number.re.is_negative()
     }
 
-    /// Whether it is real.
+    /// Returns whether the value is real.
     pub(super) fn is_real(&self) -> bool {
         self.number.im.is_zero()
     }
 
-    /// The nearest multiple of a power of ten, real values only.
+    /// Rounds to the nearest multiple of a power of ten; real values only.
     pub(super) fn rounded(&self, places: u32) -> Option<BigFloat> {
         if !self.is_real() || !self.number.is_plain() {
             return None;
@@ -513,18 +518,18 @@ impl Complex {
         [&self.re, &self.im].into_iter().all(|part| !part.is_nan() && !part.is_inf())
     }
 
-    /// Whether its whole part is known.
+    /// Returns whether the whole part of the number is known.
     fn is_plain(&self) -> bool {
         self.is_finite() && self.exponent().is_none_or(|exponent| exponent < 150)
     }
 
-    /// The larger binary exponent of its parts; `None` for zero.
+    /// Larger of the binary exponents of both parts; `None` for zero.
     fn exponent(&self) -> Option<i32> {
         let exponent = |part: &BigFloat| if part.is_zero() { None } else { part.exponent() };
         exponent(&self.re).max(exponent(&self.im))
     }
 
-    /// Without a part that is nothing but rounding.
+    /// Removes a part that is nothing but rounding error.
     fn cleaned(mut self) -> Self {
         if let (Some(re), Some(im)) = (self.re.exponent(), self.im.exponent()) {
             let (no_re, no_im) = (self.re.is_zero(), self.im.is_zero());
@@ -538,18 +543,18 @@ impl Complex {
     }
 }
 
-/// An exponent that multiplying is for.
+/// Exponent small enough for repeated multiplication.
 fn small_integer(number: &BigRational) -> Option<i64> {
     number.is_integer().then(|| number.numer().to_i64()).flatten().filter(|n| n.unsigned_abs() <= 1 << 12)
 }
 
-/// A number between 1/4 and 4 that a hash stands for.
+/// Trial value between 1/4 and 4, from a hash.
 fn number_of(hash: u64) -> BigFloat {
     let above = 1009 + (hash >> 1) % 15_000;
     BigFloat::from_word(above, P).div(&BigFloat::from_word(4001, P), P, RM)
 }
 
-/// The nearest float to a number.
+/// Nearest float to a number.
 fn float(number: &BigRational) -> BigFloat {
     let whole = |magnitude: &num_bigint::BigUint| {
         if magnitude.is_zero() {
@@ -568,7 +573,7 @@ fn float(number: &BigRational) -> BigFloat {
     if number.is_negative() { quotient.neg() } else { quotient }
 }
 
-/// A hash that is the same on every machine and in every version.
+/// Hash function that is the same on every machine and in every version.
 struct Fnv(u64);
 
 impl Hasher for Fnv {

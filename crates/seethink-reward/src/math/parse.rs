@@ -1,7 +1,7 @@
-//! From signs to an expression.
+//! Parser of formulas: from tokens to an expression.
 //!
-//! Recursive descent over tokens, a function per level of precedence; what the levels are made of stands in `atom.rs`. Depth and length
-//! are bounded, so any text is read in linear time and no stack overflows.
+//! Recursive descent over tokens, a function per level of precedence; the atoms are in `atom.rs`.
+//! Depth and length are bounded, so any text is read in linear time and no stack overflows.
 
 use super::build::{
     MINUS_PLUS, PLUS_MINUS, both_signs, mixed, one_or, only_symbols, operand, primed, quotient, set_of,
@@ -14,14 +14,14 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Pow;
 
-/// Deepest nesting of an expression.
+/// Maximum nesting of an expression.
 pub(crate) const MAX_DEPTH: usize = 48;
-/// Longest text that is read as a formula, bytes.
+/// Maximum length of a text that is read as a formula, bytes.
 pub(crate) const MAX_LENGTH: usize = 4096;
-/// Most digits and largest power of ten of a number.
+/// Maximum number of digits, and maximum power of ten, of a number.
 const MAX_DIGITS: usize = 2000;
 
-/// What a text says: an expression, or a set of them where it lists several.
+/// Parses a text: an expression, or a set of expressions where the text lists several.
 ///
 /// # Errors
 /// If the text is too long, nested too deeply or no formula, or the fuel is used up.
@@ -36,7 +36,7 @@ pub(crate) fn parse(text: &str, syntax: Syntax, fuel: &mut Fuel) -> Result<Expr,
     fuel.burn(20 * tokens.len())?;
     for (_, token) in &tokens {
         if let Token::Number(digits) = token {
-            // Of what is behind the point, common factors are searched for.
+            // Digits behind the point are searched for common factors.
             fuel.burn(exact::cost_of_bits(4 * digits.len()))?;
         }
     }
@@ -59,7 +59,7 @@ pub(crate) fn parse(text: &str, syntax: Syntax, fuel: &mut Fuel) -> Result<Expr,
     }
 }
 
-/// A number whose thousands are separated, where it is all there is: `-1,234,567.8`.
+/// Parses a number with separated thousands, if the text has nothing else: `-1,234,567.8`.
 fn separated(text: &str) -> Option<Number> {
     let text = text.trim();
     let (sign, digits) = match text.strip_prefix('-') {
@@ -82,7 +82,7 @@ fn separated(text: &str) -> Option<Number> {
     Some(Number { value: number.value * BigInt::from(sign), ..number })
 }
 
-/// The value of a number token.
+/// Value of a number token.
 pub(super) fn number(text: &str) -> Option<Number> {
     let text: String =
         text.chars().filter(|c| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-')).collect();
@@ -102,14 +102,14 @@ pub(super) fn number(text: &str) -> Option<Number> {
     Some(Number { value, is_decimal: digits.contains('.') && exponent == 0 })
 }
 
-/// Reads tokens.
+/// Parser over tokens.
 pub(super) struct Parser<'a> {
     tokens: Vec<(Place, Token<'a>)>,
     pub(super) position: usize,
     depth: usize,
-    /// Open bars of absolute values: another bar closes the last.
+    /// Number of open bars of absolute values: another bar closes the last.
     pub(super) bars: usize,
-    /// Integrals that wait for their differential.
+    /// Number of integrals whose differential is still to come.
     pub(super) integrals: usize,
     pub(super) differential: Option<String>,
     /// Length of the text, bytes.
@@ -138,7 +138,7 @@ impl<'a> Parser<'a> {
         token
     }
 
-    /// Takes the next token if it is this one.
+    /// Takes the next token if it is `wanted`.
     pub(super) fn take(&mut self, wanted: Token<'_>) -> bool {
         let found = self.peek() == Some(wanted);
         self.position += usize::from(found);
@@ -164,7 +164,7 @@ impl<'a> Parser<'a> {
         Unreadable::Syntax { at, expected }
     }
 
-    /// One level deeper.
+    /// Parses one level deeper.
     pub(super) fn nested<T>(
         &mut self,
         inner: impl FnOnce(&mut Self) -> Result<T, Unreadable>,
@@ -178,7 +178,7 @@ impl<'a> Parser<'a> {
         result
     }
 
-    /// Inside brackets, where bars and differentials of the outside mean nothing.
+    /// Parses inside brackets, where bars and differentials of the outside do not count.
     pub(super) fn bracketed<T>(
         &mut self,
         inner: impl FnOnce(&mut Self) -> Result<T, Unreadable>,
@@ -189,13 +189,14 @@ impl<'a> Parser<'a> {
         result
     }
 
-    /// A list up to a token for which `stop` holds, as a set; a single element stands for itself.
+    /// Parses a list, up to a token for which `stop` holds, as a set; a single element is returned
+    /// as it is.
     pub(super) fn elements(&mut self, stop: &dyn Fn(Token<'_>) -> bool) -> Parsed {
         let rows = self.rows(stop)?;
         Ok(set_of(rows))
     }
 
-    /// Elements between commas, in rows between semicolons.
+    /// Parses elements between commas, in rows between semicolons.
     pub(super) fn rows(&mut self, stop: &dyn Fn(Token<'_>) -> bool) -> Result<Vec<Vec<Expr>>, Unreadable> {
         let mut rows = vec![Vec::new()];
         let mut is_joined = false;
@@ -219,7 +220,7 @@ impl<'a> Parser<'a> {
             } else if !comma && !is_joined {
                 break;
             }
-            // "1, 2, …, and 9" and trailing commas.
+            // Ellipses and trailing commas: "1, 2, …, and 9".
             while self.take_command(&["ldots", "dots", "cdots", "dotsc"]) || self.take_sign(',') {}
             is_joined |= self.take_conjunction();
         }
@@ -227,7 +228,7 @@ impl<'a> Parser<'a> {
         Ok(rows)
     }
 
-    /// Takes *and* or *or*.
+    /// Takes a conjunction: *and* or *or*.
     fn take_conjunction(&mut self) -> bool {
         self.take_command(&["and", "or", "land", "lor"])
     }
@@ -238,7 +239,7 @@ impl<'a> Parser<'a> {
         while let Some(relation) = self.relation_sign() {
             match relation {
                 Sign::Relation(relation) => {
-                    // "k ∈ 1, 2, 3" and "x = 1, 2" say that of all of them.
+                    // "k ∈ 1, 2, 3" and "x = 1, 2" apply to all of the numbers.
                     terms.push(self.set_expression()?);
                     relations.push(relation);
                     if let [Expr::Call(..), Expr::Tuple(_) | Expr::Set(_) | Expr::Interval(_)] = terms[..] {
@@ -298,7 +299,7 @@ impl<'a> Parser<'a> {
         Some(Sign::Relation(relation))
     }
 
-    /// Unions, intersections and differences, from left to right.
+    /// Parses unions, intersections and differences, from left to right.
     fn set_expression(&mut self) -> Parsed {
         let start = self.position;
         let mut left = self.sum()?;
@@ -320,13 +321,14 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The set after the sign of a union, an intersection or a difference.
+    /// Parses the set after the sign of a union, an intersection or a difference.
     fn next_set(&mut self) -> Parsed {
         let start = self.position;
         self.sum().and_then(|set| self.set_operand(start, set))
     }
 
-    /// One of the sets of a union, whose first token is at `start`: a name may stand for one, a number in braces is one.
+    /// Operand of a union whose first token is at `start`: a set, a name that may stand for one, or
+    /// a number in braces.
     fn set_operand(&self, start: usize, expr: Expr) -> Parsed {
         let is_one = matches!(expr, Expr::Symbol(_)) || self.token(start) == Some(Token::Sign('{'));
         match expr.is_scalar() {
@@ -354,12 +356,12 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// A term or a factor beside others.
+    /// Term or factor beside others; the braces of a set of one group.
     pub(super) fn operand(&self, expr: Expr) -> Parsed {
         operand(expr).map_err(|_| self.expected("a term that is no set"))
     }
 
-    /// The only one, or several together.
+    /// Returns the only operand, or combines several by `together`.
     fn operands(&self, items: Vec<Expr>, together: fn(Vec<Expr>) -> Expr) -> Parsed {
         if items.len() < 2 {
             return Ok(one_or(items, together));
@@ -371,7 +373,8 @@ impl<'a> Parser<'a> {
         self.integrals > 0 && self.differential.is_some()
     }
 
-    /// Factors; with `with_functions` off, those before the next function, which is what a function without brackets applies to.
+    /// Parses factors; with `with_functions` off, those before the next function, as the argument
+    /// of a function without brackets.
     pub(super) fn product(&mut self, with_functions: bool) -> Parsed {
         let mut factors = vec![self.signed()?];
         let mut n_remainders = 0;
@@ -482,7 +485,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Exponents, factorials, percent signs, degrees and primes after an atom.
+    /// Parses exponents, factorials, percent signs, degrees and primes after an atom.
     fn postfix(&mut self, mut base: Expr) -> Parsed {
         for _ in 0..MAX_DEPTH / 4 {
             base = match self.peek() {
@@ -521,7 +524,8 @@ impl<'a> Parser<'a> {
                     base
                 }
                 Some(Token::Sign('_')) => {
-                    // The subscript of something that is no name: a base of digits, or of a bracket.
+                    // The subscript of an operand that is no name: the base of digits, or of a
+                    // bracket.
                     self.position += 1;
                     let index = self.subscript()?;
                     Expr::Call(Function::Named(format!("_{index}")), vec![base])
@@ -532,7 +536,7 @@ impl<'a> Parser<'a> {
         Err(Unreadable::TooDeep)
     }
 
-    /// A sign of degrees as an exponent, which changes nothing.
+    /// Takes a sign of degrees as an exponent, which changes nothing.
     fn take_degree(&mut self) -> bool {
         if self.take_command(&["circ", "degree"]) {
             return true;
@@ -545,7 +549,7 @@ impl<'a> Parser<'a> {
         braced
     }
 
-    /// What stands after `^`: a group, a signed number as plain text has it, or a single sign.
+    /// Parses an exponent after `^`: a group, a signed number in plain text, or a single token.
     fn exponent(&mut self) -> Parsed {
         match self.peek() {
             Some(Token::Sign('-' | '+')) => {
@@ -565,7 +569,7 @@ impl<'a> Parser<'a> {
                 self.position += 1;
                 Ok(Expr::symbol("'"))
             }
-            // LaTeX takes one digit, people mean the number.
+            // LaTeX takes one digit, writers mean the whole number.
             Some(Token::Sign('{'))
                 if self.peek_at(1) == Some(Token::Command("prime")) && self.peek_at(2) == Some(Token::Sign('}')) =>
             {
@@ -576,7 +580,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The argument of a command: a group or a single sign.
+    /// Parses the argument of a command: a group or a single token.
     pub(super) fn argument(&mut self) -> Parsed {
         match self.peek() {
             Some(Token::Sign('{')) => Ok(operand(self.group()?).unwrap_or_else(|set| set)),
@@ -587,7 +591,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What braces contain.
+    /// Parses a group in braces.
     pub(super) fn group(&mut self) -> Parsed {
         self.need('{', "an opening brace")?;
         self.bracketed(|parser| {
@@ -597,7 +601,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// The two arguments of a fraction: groups, or digits one by one.
+    /// Parses the two arguments of a fraction: groups, or digits one by one.
     pub(super) fn two_arguments(&mut self) -> Result<(Expr, Expr), Unreadable> {
         if let Some(Token::Number(digits)) = self.peek()
             && digits.len() >= 2
@@ -617,12 +621,12 @@ enum Sign {
     Approximately,
 }
 
-/// Whether it is a number that is not written as a fraction.
+/// Returns whether an expression is a number that is not written as a fraction.
 fn has_digits(expr: &Expr) -> bool {
     matches!(expr, Expr::Number(number) if number.is_decimal || number.value.is_integer())
 }
 
-/// The factors of a product, so that long ones do not nest.
+/// Factors of a product, so that long products do not nest.
 fn factors_of(expr: Expr) -> Vec<Expr> {
     match expr {
         Expr::Product(factors) => factors,

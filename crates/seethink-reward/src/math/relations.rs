@@ -1,4 +1,4 @@
-//! Equations and inequalities: whether two say the same, and the sets that they describe.
+//! Equations and inequalities: equality of two relations, and their solution sets.
 
 use super::build::only_symbols;
 use super::compare::{Comparison, Found, Reason, parts};
@@ -14,12 +14,12 @@ pub(super) fn is_equation(expr: &Expr) -> bool {
     matches!(expr, Expr::Relation(_, relations) if relations.iter().all(|relation| *relation == Relation::Equal))
 }
 
-/// Whether it says what a variable is.
+/// Returns whether a relation assigns a value to a variable.
 pub(super) fn is_assignment(expr: &Expr) -> bool {
     is_equation(expr) && matches!(expr, Expr::Relation(terms, _) if only_symbols(&terms[0]))
 }
 
-/// What the last term of a relation is, which stands for it.
+/// Last term of a relation, which stands for the relation.
 pub(super) fn last_term(expr: Expr) -> Expr {
     match expr {
         Expr::Relation(mut terms, _) => terms.pop().unwrap_or(Expr::Infinity),
@@ -27,7 +27,7 @@ pub(super) fn last_term(expr: Expr) -> Expr {
     }
 }
 
-/// Whether two relations say the same, read from the left or from the right.
+/// Compares two relations, read from the left or from the right.
 pub(super) fn same_relations(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
     let (Expr::Relation(truth, truth_signs), Expr::Relation(answer, answer_signs)) = (truth, answer) else {
         return Ok(None);
@@ -60,9 +60,9 @@ fn links<'a>(terms: &'a [Expr], signs: &[Relation]) -> Vec<Link<'a>> {
     signs.iter().zip(terms.windows(2)).map(|(sign, pair)| (&pair[0], *sign, &pair[1])).collect()
 }
 
-/// Whether two relations say the same: their sides are the same, or their differences up to a factor.
+/// Compares two links of relations: equal sides, or equal differences up to a factor.
 fn same_link(truth: Link<'_>, answer: Link<'_>, how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
-    // 9 % is answered by 9, but `k = 9 %` not by `k = 9`.
+    // 9 answers 9 %, but `k = 9` does not answer `k = 9 %`.
     let how = &Comparison { bare_percentages: false, ..*how };
     let direct = truth.1 == answer.1
         && parts(truth.0, answer.0, how, fuel)?.is_some()
@@ -85,7 +85,8 @@ fn same_link(truth: Link<'_>, answer: Link<'_>, how: &Comparison, fuel: &mut Fue
     })
 }
 
-/// Whether one expression is a multiple of another, by a positive or a negative number.
+/// Sign of the factor by which one expression is a multiple of another: `true` if positive; `None`
+/// if it is no multiple.
 fn factor(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Result<Option<bool>, OutOfFuel> {
     let (one, other) = (&exact::folded(one, fuel)?, &exact::folded(other, fuel)?);
     let mut factors: Vec<Value> = Vec::new();
@@ -102,14 +103,14 @@ fn factor(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Result<Option<bool>, Out
     Ok(agree.then(|| !first.is_negative()))
 }
 
-/// The set of numbers for which a relation holds, for one variable between bounds.
+/// Solution set of a relation, for one variable between bounds.
 pub(super) fn as_set(relation: &Expr) -> Option<Expr> {
     let Expr::Relation(terms, signs) = relation else { return None };
     let interval =
         |low: Expr, has_low, high: Expr, has_high| Expr::Interval(Box::new(Interval { low, high, has_low, has_high }));
     let is_number = |expr: &Expr| expr.is_scalar() && !expr.has_variable();
     let minus_infinity = || Expr::Infinity.negated();
-    // Bounds from below and above, each with whether it belongs to the set, of what stands in the middle.
+    // Bounds from below and above for the middle term, and whether each belongs to the set.
     let bound = |number: &Expr, sign: Relation| match sign {
         Relation::Less => Some((number.clone(), false, true)),
         Relation::LessEqual => Some((number.clone(), true, true)),

@@ -19,12 +19,13 @@ pub(super) fn is_set(expr: &Expr) -> bool {
     )
 }
 
-/// Whether it is a set or a tuple.
+/// Returns whether an expression is a set or a tuple.
 pub(super) fn is_collection(expr: &Expr) -> bool {
     is_set(expr) || matches!(expr, Expr::Tuple(_))
 }
 
-/// Whether two objects, one of them a collection, have the same elements: in order where one is a tuple, in any order otherwise.
+/// Compares two objects, one of them a collection, by their elements: in order where one is a
+/// tuple, in any order otherwise.
 pub(super) fn same_sets(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
     let parts_are_same = |found: bool| Ok(found.then_some(Reason::Parts));
     match (truth, answer) {
@@ -51,13 +52,13 @@ pub(super) fn same_sets(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mu
         (Expr::Tuple(one) | Expr::Set(one), Expr::Interval(other)) if !other.has_low && !other.has_high => {
             parts_are_same(same_in_order(one, &[other.low.clone(), other.high.clone()], how, fuel)?)
         }
-        // A set of one is what it contains.
+        // A set of one equals its element.
         (Expr::Set(one), other) | (other, Expr::Set(one)) if one.len() == 1 && !is_collection(other) => {
             let (truth, answer) = if matches!(truth, Expr::Set(_)) { (&one[0], other) } else { (other, &one[0]) };
             parts(truth, answer, how, fuel)
         }
         _ => match (pieces(truth, fuel)?, pieces(answer, fuel)?) {
-            // Neither comes to anything else, and they are not the same as they are.
+            // Neither simplifies further, and they are not equal as they are.
             (Some(one), Some(other)) if one == [truth.clone()] && other == [answer.clone()] => Ok(None),
             (Some(one), Some(other)) => parts_are_same(same_in_any_order(&one, &other, how, fuel)?),
             _ => Ok(None),
@@ -77,7 +78,7 @@ fn same_in_order(truth: &[Expr], answer: &[Expr], how: &Comparison, fuel: &mut F
     Ok(true)
 }
 
-/// Whether every element finds a partner of its own; what is repeated counts once.
+/// Matches every element with another; repeated elements count once.
 fn same_in_any_order(truth: &[Expr], answer: &[Expr], how: &Comparison, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
     let distinct = |items: &[Expr]| items.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
     let (truth, mut left) = (distinct(truth), distinct(answer));
@@ -96,12 +97,13 @@ fn same_in_any_order(truth: &[Expr], answer: &[Expr], how: &Comparison, fuel: &m
     Ok(true)
 }
 
-/// The intervals and elements that a union, a difference or an intersection comes to, as far as it is known.
+/// Evaluates a union, a difference or an intersection to intervals and elements, as far as
+/// possible.
 fn pieces(set: &Expr, fuel: &mut Fuel) -> Result<Option<Vec<Expr>>, OutOfFuel> {
     fuel.burn(40)?;
     Ok(match set {
         Expr::Interval(_) | Expr::NamedSet(_) => Some(vec![set.clone()]),
-        // What is a set itself is an element here: `(1, 2), (3, 4)` are two pairs, and no union.
+        // A set is an element here: `(1, 2), (3, 4)` are two pairs, and no union.
         Expr::Set(items) | Expr::Tuple(items) => {
             let element = |item: &Expr| match is_set(item) || is_relation(item) {
                 true => Expr::Set(vec![item.clone()]),
@@ -155,7 +157,7 @@ fn open(low: Expr, high: Expr) -> Expr {
     Expr::Interval(Box::new(Interval { low, high, has_low: false, has_high: false }))
 }
 
-/// Intervals with exact ends, those that touch made one.
+/// Joins intervals with exact ends that touch.
 fn joined(sets: Vec<Expr>, fuel: &mut Fuel) -> Result<Vec<Expr>, OutOfFuel> {
     let mut intervals: Vec<((BigRational, BigRational), Interval)> = Vec::new();
     let mut others = Vec::new();

@@ -1,4 +1,4 @@
-//! Reading, forms, values, sets and relations, one level below the rules.
+//! Tests of parsing, canonical forms, values, sets and relations, one level below the rules.
 
 use super::canonical::canonical;
 use super::compare::{Comparison, Reason, same};
@@ -80,7 +80,7 @@ fn formulas_are_read_as_they_are_meant() {
     assert_eq!(plain("2**3"), "2^3");
     assert_eq!(plain("3."), "3 (decimal)");
     assert_eq!(plain("2e3"), "2000");
-    // As SymPy has it: a name is a name only before its bracket.
+    // As in SymPy: a name is a function only before its bracket.
     assert_eq!(plain("sqrt2"), plain("s*q*r*t*2"));
 }
 
@@ -299,7 +299,7 @@ fn exact_values_stay_small() {
     assert_eq!(value("\\sqrt2"), None);
 }
 
-/// The value of a formula without variables, to ten places.
+/// Value of a formula without variables, to ten places.
 fn float(text: &str) -> Option<f64> {
     let (mut evaluator, mut fuel) = (Evaluator::new(0), fuel());
     let value = evaluator.value(&exact::folded(&read(text), &mut fuel).unwrap(), &mut fuel).expect("there is fuel")?;
@@ -309,7 +309,7 @@ fn float(text: &str) -> Option<f64> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-    /// Values against those of the standard library.
+    /// Compares values with those of the standard library.
     #[test]
     fn functions_have_the_values_that_they_have_elsewhere(n in -4000i32..4000) {
         let x = f64::from(n) / 1000.0;
@@ -339,7 +339,7 @@ proptest! {
         }
     }
 
-    /// A form says no more than arithmetic does: equal forms have equal values.
+    /// Equal forms have equal values.
     #[test]
     fn polynomials_are_told_apart(a in -9i64..10, b in -9i64..10, c in -9i64..10, d in -9i64..10) {
         let (one, other) = (format!("({a}x+{b})({c}x+{d})"), format!("{}x^2+{}x+{}", a * c, a * d + b * c, b * d));

@@ -1,49 +1,51 @@
-//! The signs of a formula, in LaTeX or as plain text.
+//! Tokens of a formula, in LaTeX or as plain text.
 
 use super::Unreadable;
 use super::names::{CLINGING, INVISIBLE, PLAIN, TEXT, is_command};
 
-/// A sign, and what matters of its spelling.
+/// Token, with the part of its spelling that matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token<'a> {
-    /// Digits, perhaps with a point and an exponent (`2.5E-3`); separators of thousands are still in it.
+    /// Number: digits, perhaps with a point and an exponent (`2.5E-3`); separators of thousands are
+    /// still in it.
     Number(&'a str),
-    /// A letter: each is a variable of its own.
+    /// Letter: each is a variable of its own.
     Letter(char),
-    /// The name of a LaTeX command, or a name that means the same in plain text.
+    /// Name of a LaTeX command, or its equivalent in plain text.
     Command(&'a str),
-    /// What stands in `\text{…}` and its like.
+    /// Text in `\text{…}` and similar commands.
     Text(&'a str),
     /// Any other character; `{` and `}` group and are not seen.
     Sign(char),
-    /// `\{`
+    /// Opening brace of a set, `\{`.
     OpenSet,
-    /// `\}`
+    /// Closing brace of a set, `\}`.
     CloseSet,
-    /// `\\`
+    /// Row separator, `\\`.
     NewRow,
-    /// `\begin{…}`
+    /// Beginning of an environment, `\begin{…}`.
     Begin(&'a str),
-    /// `\end{…}`
+    /// End of an environment, `\end{…}`.
     End(&'a str),
 }
 
-/// Where a token begins in the text, bytes.
+/// Position of a token in the text, bytes.
 pub(super) type Place = usize;
 
-/// How names are written.
+/// Syntax of formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Syntax {
-    /// Names have a backslash, letters without one are variables.
+    /// LaTeX: names have a backslash, letters without one are variables.
     Latex,
-    /// As Python and SymPy read it: `sqrt(`, `pi` and `sin(` are names, `**` is a power, brackets are round.
+    /// Plain text as Python and SymPy read it: `sqrt(`, `pi` and `sin(` are names, `**` is a power,
+    /// brackets are round.
     Plain,
 }
 
-/// The tokens of a text.
+/// Splits a text into tokens.
 ///
 /// # Errors
-/// If a `\text{` does not close, or a sign is none of the syntax.
+/// If a `\text{` does not close, or a character is not in the syntax.
 pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>)>, Unreadable> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -118,7 +120,8 @@ pub(super) fn tokens(text: &str, syntax: Syntax) -> Result<Vec<(Place, Token<'_>
     Ok(tokens)
 }
 
-/// The number that a text begins with: `12`, `1.5`, `.5`, `2.5E-3`, `1{,}000`, `1,\!000`; in plain text `12.` and `2.5e-3` too.
+/// Number at the start of a text: `12`, `1.5`, `.5`, `2.5E-3`, `1{,}000`, `1,\!000`; in plain text
+/// `12.` and `2.5e-3` too.
 fn number(text: &str, syntax: Syntax) -> &str {
     let digits = |from: usize| text[from..].bytes().take_while(u8::is_ascii_digit).count();
     let mut end = digits(0);
@@ -150,7 +153,7 @@ fn number(text: &str, syntax: Syntax) -> &str {
     &text[..end]
 }
 
-/// The command that a text begins with, unless it is invisible, and how many bytes it takes.
+/// Command at the start of a text, unless it is invisible, and its length in bytes.
 fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadable> {
     let after = &text[1..];
     let n = after.bytes().take_while(u8::is_ascii_alphabetic).count();
@@ -214,14 +217,15 @@ fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadab
     Ok((Some(Token::Command(name)), end))
 }
 
-/// The word *and* or *or* that a text begins with, if no letter follows: it may cling to anything else, `(1,2)or(2,1)`.
+/// Conjunction (*and* or *or*) at the start of a text, if no letter follows: any other character
+/// may touch it, `(1,2)or(2,1)`.
 fn conjunction(text: &str) -> Option<&'static str> {
     let is_word =
         |word: &&str| text.strip_prefix(*word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphabetic()));
     ["and", "or"].into_iter().find(is_word)
 }
 
-/// What a character beyond ASCII, or a sign, means.
+/// Token of a character beyond ASCII, or of a sign.
 fn unicode(c: char) -> Option<Token<'static>> {
     let command = Token::Command;
     Some(match c {
@@ -246,7 +250,7 @@ fn unicode(c: char) -> Option<Token<'static>> {
         'Δ' => command("Delta"),
         '∈' => command("in"),
         '∅' => command("emptyset"),
-        // Quotation marks mean nothing.
+        // Quotation marks are ignored.
         '"' | '\u{200b}' => return None,
         other => Token::Sign(other),
     })

@@ -1,4 +1,4 @@
-//! Numbers, and expressions that stand for them.
+//! Equality of numbers, and of expressions that stand for numbers.
 
 use super::canonical::canonical;
 use super::compare::{Comparison, Found, Reason};
@@ -8,7 +8,8 @@ use super::{Fuel, exact};
 use num_rational::BigRational;
 use num_traits::{Pow, Signed, Zero};
 
-/// Whether two scalars are the same: exactly, as percentages, as functions of their variables, or as decimals of so many places.
+/// Compares two scalars: exactly, as percentages, as functions of their variables, or as decimals
+/// of `how.places` places.
 pub(super) fn same_numbers(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
     if let (Some(one), Some(other)) = (exact::value(truth, fuel)?, exact::value(answer, fuel)?) {
         fuel.burn(3 * exact::cost(&one, &other))?;
@@ -52,7 +53,7 @@ fn is_decimal(expr: &Expr) -> bool {
     }
 }
 
-/// A whole number, or that of a percentage.
+/// Whole number, or that of a percentage.
 fn whole(expr: &Expr) -> Option<&BigRational> {
     match expr {
         Expr::Percent(inner) => whole(inner),
@@ -61,7 +62,7 @@ fn whole(expr: &Expr) -> Option<&BigRational> {
     }
 }
 
-/// In units of the last place, the nearest whole number, halves to even ones.
+/// Rounds to the nearest whole number of units of the last place, halves to even.
 fn rounded(number: &BigRational, places: u32) -> BigRational {
     let scaled = number * BigRational::from_integer(num_bigint::BigInt::from(10).pow(places));
     let (floor, half) = (scaled.floor(), BigRational::new(1.into(), 2.into()));
@@ -70,7 +71,7 @@ fn rounded(number: &BigRational, places: u32) -> BigRational {
     if rest > half || (rest == half && is_odd) { floor + BigRational::from_integer(1.into()) } else { floor }
 }
 
-/// Whether two expressions are the same function of their variables.
+/// Compares two expressions as functions of their variables.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -82,7 +83,7 @@ pub(crate) fn same_values(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
     same_functions(one, other, fuel)
 }
 
-/// The same for those that are not both exact numbers.
+/// Compares two expressions, not both exact numbers, as functions of their variables.
 fn same_functions(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
     if !one.is_scalar() || !other.is_scalar() {
         return Ok(None);

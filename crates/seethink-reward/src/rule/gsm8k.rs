@@ -1,4 +1,4 @@
-//! Final numbers of texts.
+//! GSM8K's rule: the final numbers of texts.
 
 use super::{Judgement, Unscorable};
 use crate::math::Reason;
@@ -6,10 +6,10 @@ use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{FromPrimitive, Pow, Signed};
 
-/// Most digits of a number.
+/// Maximum number of digits of a number.
 const MAX_DIGITS: usize = 400;
 
-/// Whether the final number of a text is the truth's.
+/// Judges whether the final number of a text is that of the truth.
 pub(super) fn judge(truth: &str, answer: &str, mut steps: Vec<String>) -> Judgement {
     let Some(wanted) = number(truth) else { return Judgement::unscorable(Unscorable::NoTruth, steps) };
     let Some(found) = number(answer) else { return Judgement::unscorable(Unscorable::NoAnswer, steps) };
@@ -17,19 +17,21 @@ pub(super) fn judge(truth: &str, answer: &str, mut steps: Vec<String>) -> Judgem
     Judgement::new(Ok((wanted == found).then_some(Reason::Form)), steps)
 }
 
-/// The number after the last mark of an answer (`####`, `A:`), else the last number of a text.
+/// Final number: that after the last mark of an answer (`####`, `A:`), else the last number of a
+/// text.
 pub(super) fn number(text: &str) -> Option<BigRational> {
     let marked = ["####", "A:"].iter().find_map(|mark| text.rsplit_once(mark).map(|(_, after)| after));
     let found = marked.and_then(|after| numbers(after).next()).or_else(|| numbers(text).last());
     found.map(|(_, value)| value)
 }
 
-/// The last number of a text as it is written.
+/// Last number of a text, as it is written.
 pub(crate) fn last_number(text: &str) -> Option<&str> {
     numbers(text).last().map(|(written, _)| written)
 }
 
-/// The numbers in a text: digits with separators of thousands, a point and a sign that does not join it to something before.
+/// Numbers in a text: digits with separators of thousands, a point and a sign that does not join
+/// them to the text before.
 fn numbers(text: &str) -> impl Iterator<Item = (&str, BigRational)> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -77,7 +79,8 @@ fn numbers(text: &str) -> impl Iterator<Item = (&str, BigRational)> {
     })
 }
 
-/// Whether two numbers differ by at most so much, or that share of the first. No tolerance is less than nothing, or no number.
+/// Returns whether two numbers differ by at most `absolute`, or by the share `relative` of the
+/// first. A tolerance that is negative or no number is never met.
 pub(super) fn near(truth: &BigRational, answer: &BigRational, absolute: f64, relative: f64) -> bool {
     let exact = |tolerance: f64| BigRational::from_f64(tolerance).filter(|tolerance| !tolerance.is_negative());
     let difference = (truth - answer).abs();

@@ -1,16 +1,17 @@
-//! The MATH benchmark's rule: two answers are equal if they are spelled alike once a few habits of spelling are evened out.
+//! The MATH benchmark's rule: two answers are equal if they are spelled alike after normalisation.
 //!
 //! # Source
-//! Hendrycks et al., arXiv 2103.03874, `is_equiv`. Where that raises an exception, here the answer is compared as it was written, as there.
+//! Hendrycks et al., arXiv 2103.03874, `is_equiv`. Where that raises an exception, the answer is
+//! compared as it was written, as there.
 
 use super::replace;
 
-/// Whether two answers are spelled alike.
+/// Returns whether two answers have the same normalised spelling.
 pub(super) fn same_spelling(truth: &str, answer: &str) -> bool {
     spelling(truth).unwrap_or_else(|| truth.to_owned()) == spelling(answer).unwrap_or_else(|| answer.to_owned())
 }
 
-/// The spelling that is compared; `None` where the original gives up.
+/// Normalised spelling; `None` where the original gives up.
 pub(super) fn spelling(text: &str) -> Option<String> {
     let mut text = text.to_owned();
     let spellings = [
@@ -26,7 +27,7 @@ pub(super) fn spelling(text: &str) -> Option<String> {
         ("\\$", ""),
     ];
     replace(&mut text, &spellings);
-    // "\text{ " stands before units only; twice is not expected.
+    // "\text{ " occurs before units only; a second one is not expected.
     if text.contains("\\text{ ") {
         let mut parts = text.split("\\text{ ");
         let (first, n_others) = (parts.next().unwrap_or("").to_owned(), parts.count());
@@ -62,7 +63,7 @@ pub(super) fn spelling(text: &str) -> Option<String> {
     Some(slashed_fraction(&text).unwrap_or(text))
 }
 
-/// `\sqrt3` as `\sqrt{3}`.
+/// Adds braces to roots: `\sqrt3` becomes `\sqrt{3}`.
 fn braced_roots(text: &str) -> Option<String> {
     let mut parts = text.split("\\sqrt");
     let mut result = parts.next()?.to_owned();
@@ -79,7 +80,7 @@ fn braced_roots(text: &str) -> Option<String> {
     Some(result)
 }
 
-/// `\frac12` as `\frac{1}{2}`.
+/// Adds braces to fractions: `\frac12` becomes `\frac{1}{2}`.
 fn braced_fractions(text: &str) -> Option<String> {
     let mut parts = text.split("\\frac");
     let mut result = parts.next()?.to_owned();
@@ -103,7 +104,7 @@ fn braced_fractions(text: &str) -> Option<String> {
     Some(result)
 }
 
-/// `3/4` as `\frac{3}{4}`.
+/// Converts a slash to a fraction: `3/4` becomes `\frac{3}{4}`.
 fn slashed_fraction(text: &str) -> Option<String> {
     let (above, below) = text.split_once('/')?;
     let is_plain = |text: &str| {

@@ -1,9 +1,11 @@
-//! mathruler's rule, the paper's: spellings are evened out, and what then differs must come to the same by simplification.
+//! mathruler's rule, the paper's: spellings are normalised, and answers that still differ must be
+//! equal by simplification.
 //!
 //! # Source
-//! mathruler 0.1.0 (after OpenAI's prm800k): `grade_answer`. It is strict on purpose: whole numbers must be written as such, fractions
-//! must be reduced, tuples keep their order. Differs: brackets in fractions are kept unless asked otherwise, whole numbers are compared to
-//! their last digit, and what the original would pass to an evaluation without end is refused.
+//! mathruler 0.1.0 (after OpenAI's prm800k): `grade_answer`. It is strict on purpose: whole numbers
+//! must be written as such, fractions must be reduced, tuples keep their order. Differs: brackets
+//! in fractions are kept unless asked otherwise, whole numbers are compared to their last digit,
+//! and expressions that the original would evaluate without end are refused.
 
 use super::plain_text::plain_text;
 use super::{hendrycks, replace, signs};
@@ -14,7 +16,7 @@ use num_rational::BigRational;
 use num_traits::Pow;
 use std::borrow::Cow;
 
-/// Words that are cut away wherever they stand, as part of longer words too.
+/// Units that are removed wherever they occur, in longer words too.
 const UNITS: [&str; 16] = [
     "degree",
     "cm",
@@ -34,7 +36,7 @@ const UNITS: [&str; 16] = [
     "yard",
 ];
 
-/// Whether an answer equals the truth, and why.
+/// Compares an answer with the truth; returns the reason if they are equal.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -82,7 +84,7 @@ pub(super) fn same_answer(
     Ok(Some(if truths.len() > 1 { Reason::Parts } else { Reason::Values }))
 }
 
-/// Without `\text{…}` around all of it.
+/// Removes a `\text{…}` around the whole text.
 fn unwrapped(text: &str) -> &str {
     let inner = text.strip_prefix("\\text{").and_then(|rest| rest.strip_suffix('}'));
     inner.filter(|inner| !inner.is_empty() && !inner.contains('\n')).unwrap_or(text)
@@ -146,7 +148,7 @@ fn normalised(text: &str, as_released: bool) -> String {
     }
 }
 
-/// Without a unit, its plural and its exponent.
+/// Removes a unit, its plural and its exponent.
 fn without_unit(text: &str, unit: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -183,7 +185,7 @@ fn without_degrees(text: &str) -> String {
     out + rest
 }
 
-/// Without blanks, mixed numbers as sums: `7 3/4` as `7+3/4`.
+/// Removes blanks, and writes mixed numbers as sums: `7 3/4` as `7+3/4`.
 fn without_blanks(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut after_blank = false;
@@ -201,7 +203,7 @@ fn without_blanks(text: &str) -> String {
     out
 }
 
-/// Without underscores between digits.
+/// Removes underscores between digits.
 fn without_underscores(text: String) -> String {
     let is_digit = |c: char| c.is_ascii_digit();
     let mut parts = text.split('_');
@@ -212,7 +214,7 @@ fn without_underscores(text: String) -> String {
     })
 }
 
-/// A number as Python's `float` reads it, exactly.
+/// Parses a number as Python's `float` does, exactly.
 fn float(text: &str) -> Option<BigRational> {
     let text = text.trim();
     if !text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')) {
@@ -238,7 +240,7 @@ fn float(text: &str) -> Option<BigRational> {
     Some(if is_negative { -value } else { value })
 }
 
-/// The whole number that a number is within 10⁻⁷ of.
+/// Whole number within 10⁻⁷ of a number.
 fn nearly_whole(number: &BigRational) -> Option<BigInt> {
     if number.is_integer() {
         return Some(number.to_integer());
@@ -249,16 +251,16 @@ fn nearly_whole(number: &BigRational) -> Option<BigInt> {
     (distance * 10_000_000 <= *number.denom()).then_some(nearest)
 }
 
-/// The whole number that a text is, with separated thousands or without.
+/// Parses a whole number, with separated thousands or without.
 fn whole(text: &str) -> Option<BigInt> {
     let number = float(&without_separators(text))?;
     nearly_whole(&number)?;
-    // All commas go then.
+    // All commas are removed then.
     let number = if text.contains(',') { float(&text.replace(',', ""))? } else { number };
     Some(number.trunc().to_integer())
 }
 
-/// Without commas that separate groups of three digits.
+/// Removes commas that separate groups of three digits.
 fn without_separators(text: &str) -> Cow<'_, str> {
     if !text.contains(',') {
         return text.into();
@@ -279,7 +281,7 @@ fn without_separators(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// A number over a number, each perhaps with one more sign.
+/// Returns whether a text is a number over a number, each perhaps with one more sign.
 fn is_fraction(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let Some((above, below)) = unsigned.split_once('/') else { return false };
@@ -292,7 +294,7 @@ fn is_fraction(text: &str) -> bool {
     number(above) && number(below) && !is_zero
 }
 
-/// What stands between the brackets of a tuple or an interval; otherwise the whole.
+/// Elements between the brackets of a tuple or an interval; otherwise the whole text.
 fn elements(text: &str) -> Vec<String> {
     let text = without_separators(text);
     let brackets = ['(', ')', '[', ']'];
@@ -303,7 +305,7 @@ fn elements(text: &str) -> Vec<String> {
     }
 }
 
-/// Whether two expressions of at most two letters have the same value.
+/// Returns whether two expressions of at most two letters have the same value.
 fn same_values_of(truth: &str, answer: &str, fuel: &mut Fuel) -> Result<bool, OutOfFuel> {
     let both = format!("({truth})-({answer})");
     let mut others = both.clone();
@@ -316,7 +318,7 @@ fn same_values_of(truth: &str, answer: &str, fuel: &mut Fuel) -> Result<bool, Ou
     let is_power = |at: usize| bytes[at] == b'^';
     let has_large_power = (0..bytes.len()).filter(|at| is_power(*at)).any(|at| {
         let n = (at + 1..bytes.len()).take_while(|at| digit(*at)).count();
-        // To a decimal power, SymPy has another number.
+        // For a decimal exponent, SymPy has another number.
         n > 1 || bytes.get(at + 1) == Some(&b'(') || (n > 0 && matches!(bytes.get(at + 1 + n), Some(b'^' | b'.')))
     });
     if letters.len() > 2 || has_large_power {

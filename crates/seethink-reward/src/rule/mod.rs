@@ -1,4 +1,4 @@
-//! Rules: when an answer is right.
+//! Rules that judge whether an answer is right.
 
 mod gsm8k;
 mod hendrycks;
@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// When an answer is right. Each rule is that of a published grader; where ours differs from it on purpose, its documentation says so.
+/// Rule that judges an answer. Each rule is that of a published grader; where ours differs from it
+/// on purpose, its documentation says so.
 ///
 /// # Examples
 /// ```
@@ -28,13 +29,16 @@ use std::str::FromStr;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub enum Rule {
-    /// mathruler 0.1.0, the paper's: strict about whole numbers, fractions and order. The answer is given, not looked for.
+    /// mathruler 0.1.0, the paper's: strict about whole numbers, fractions and order. Takes the
+    /// answer itself, not a text that contains it.
     Mathruler,
-    /// The same with a fault of the original: `\frac{a+b}{c}` is read as `a+b/c`, so that some wrong answers are right.
+    /// mathruler with a fault of the original: `\frac{a+b}{c}` is read as `a+b/c`, so that some
+    /// wrong answers are right.
     MathrulerAsReleased,
-    /// math-verify 0.9.0: finds answers in texts and compares what they mean: numbers, sets, intervals, relations, matrices.
+    /// math-verify 0.9.0: finds answers in texts and compares their meanings: numbers, sets,
+    /// intervals, relations, matrices.
     MathVerify(MathVerify),
-    /// The MATH benchmark's: spelled alike, once some habits of spelling are evened out.
+    /// The MATH benchmark's: the same spelling, after normalisation.
     Hendrycks,
     /// GSM8K's: the final number of a text is the number of the truth.
     Gsm8k,
@@ -45,40 +49,40 @@ pub enum Rule {
     /// The light rule of this crate: [`is_correct`].
     #[default]
     Light,
-    /// The same text, but for blanks at the ends.
+    /// The same text, except for blanks at the ends.
     Exact,
-    /// A number that differs by at most this much from the truth, or by that share of it.
+    /// A number within a tolerance of the truth: the larger of an absolute and a relative one.
     Numeric {
-        /// The larger of the two is what may be between them; not negative.
+        /// Absolute tolerance; not negative.
         absolute: f64,
-        /// A share of the truth; not negative.
+        /// Relative tolerance, as a share of the truth; not negative.
         relative: f64,
     },
 }
 
-/// What came of judging an answer.
+/// Judgement of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
-    /// Whether it is right.
+    /// Verdict: right, wrong, or undecided.
     pub verdict: Verdict,
-    /// How that was found, a step a line.
+    /// Steps of the judgement, one per line.
     pub steps: Vec<String>,
 }
 
-/// Whether an answer is right.
+/// Verdict on an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is.
+    /// The answer is right.
     Right,
-    /// It is not.
+    /// The answer is wrong.
     Wrong,
-    /// It cannot be told.
+    /// The answer cannot be judged.
     Unscorable(Unscorable),
-    /// It takes more work than is allowed to tell; how much that is does not depend on the machine.
+    /// The judgement takes more work than is allowed; the limit does not depend on the machine.
     OutOfFuel,
 }
 
-/// Why it cannot be told whether an answer is right.
+/// Reason why an answer cannot be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unscorable {
     /// No answer was found in the text.
@@ -88,7 +92,7 @@ pub enum Unscorable {
 }
 
 impl Judgement {
-    /// Whether the answer is right.
+    /// Returns whether the answer is right.
     pub fn is_right(&self) -> bool {
         self.verdict == Verdict::Right
     }
@@ -135,7 +139,7 @@ fn why(reason: Reason) -> &'static str {
 }
 
 impl Rule {
-    /// math-verify's with its usual settings.
+    /// math-verify's rule with its usual settings.
     pub const MATH_VERIFY: Self = Self::MathVerify(MathVerify::USUAL);
 
     const NAMED: [(&'static str, Self); 10] = [
@@ -167,11 +171,12 @@ impl Rule {
         }
     }
 
-    /// Judges an answer. For `math_verify` and `gsm8k` it may be a whole text, in which the answer is looked for; for the others it is the
-    /// answer itself, as an [`Extractor`](crate::Extractor) finds it.
+    /// Judges an answer. For `math_verify` and `gsm8k` it may be a whole text, in which the answer
+    /// is looked for; for the others it is the answer itself, as an [`Extractor`](crate::Extractor)
+    /// finds it.
     ///
-    /// Total and bounded: any two texts get a judgement, the same on every machine, in time that is linear in their length and bounded
-    /// in what is compared.
+    /// Total and bounded: any two texts get a judgement, the same on every machine, in time linear
+    /// in their length; the parts that are compared are bounded.
     pub fn judge(&self, truth: &str, answer: &str) -> Judgement {
         let mut fuel = Fuel::USUAL;
         let steps = vec![format!("rule: {self}")];
@@ -221,14 +226,15 @@ impl fmt::Display for Rule {
 impl FromStr for Rule {
     type Err = String;
 
-    /// A rule with its usual settings, by its name.
+    /// Parses the name of a rule; the rule has its usual settings.
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::NAMED.into_iter().find(|(known, _)| *known == name).map(|(_, rule)| rule);
         found.ok_or_else(|| format!("no rule `{name}`; there are {}", Self::NAMED.map(|(name, _)| name).join(", ")))
     }
 }
 
-/// Replaces one spelling after the other; most texts have none of them, so that little time goes into those.
+/// Replaces spellings one after the other; most texts contain none of them, so that little time
+/// goes into those.
 fn replace(text: &mut String, spellings: &[(&str, &str)]) {
     let mut present = signs(text);
     for (old, new) in spellings {
@@ -239,7 +245,8 @@ fn replace(text: &mut String, spellings: &[(&str, &str)]) {
     }
 }
 
-/// The set of a text's bytes, those that differ by 64 being one: a part of a text has no sign that the text lacks.
+/// Set of a text's bytes, those that differ by 64 being one: a part of a text has no byte that the
+/// text lacks.
 fn signs(text: &str) -> u64 {
     text.bytes().fold(0, |signs, byte| signs | 1 << (byte % 64))
 }
@@ -326,7 +333,7 @@ mod tests {
         let roots = "\\sqrt{".repeat(100_000);
         let long = "1+".repeat(500_000);
         let dollars = "$".repeat(10_001);
-        // What each of these doubles or squares is counted.
+        // Products, powers and factorials are counted as they double or square the size.
         let products = [
             r"\begin{pmatrix}1&2\\3&4\end{pmatrix}",
             "0.12345678987654321*",

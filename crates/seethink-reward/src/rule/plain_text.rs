@@ -1,15 +1,16 @@
-//! LaTeX as one would type it without: what mathruler reads instead of LaTeX.
+//! Conversion of LaTeX to plain text, which mathruler reads instead of LaTeX.
 //!
 //! # Source
-//! What pylatexenc's `latex2text` writes, as far as answers need it. Differs where it is asked for: sums in fractions keep their
-//! brackets, so that `\frac{a+b}{c}` is not `a+b/c`.
+//! The output of pylatexenc's `latex2text`, as far as answers need it. Differs on request: sums in
+//! fractions keep their brackets, so that `\frac{a+b}{c}` is not `a+b/c`.
 
 use crate::boxed::closing_brace;
 
-/// Most braces inside one another.
+/// Maximum nesting of braces.
 const MAX_DEPTH: usize = 32;
 
-/// The text of a formula, with `brackets` around sums in fractions; `None` if its braces do not fit or are nested too deeply.
+/// Converts a formula to text, with `brackets` around sums in fractions; `None` if its braces do
+/// not match or are nested too deeply.
 pub(super) fn plain_text(latex: &str, brackets: bool) -> Option<String> {
     let mut out = String::new();
     write(latex, &mut out, brackets, 0)?;
@@ -50,7 +51,7 @@ fn write(latex: &str, out: &mut String, brackets: bool, depth: usize) -> Option<
     Some(())
 }
 
-/// Writes what the command after a backslash stands for; returns what follows.
+/// Writes the text of the command after a backslash; returns the rest.
 fn command<'a>(text: &'a str, out: &mut String, brackets: bool, depth: usize) -> Option<&'a str> {
     let n = text.bytes().take_while(u8::is_ascii_alphabetic).count();
     if n == 0 {
@@ -91,7 +92,7 @@ fn command<'a>(text: &'a str, out: &mut String, brackets: bool, depth: usize) ->
             let rest = match rest.strip_prefix('[') {
                 Some(degree) => {
                     let end = degree.find(']')?;
-                    // Another root than the second is another thing.
+                    // Roots other than square roots keep their degree.
                     if degree[..end].trim() != "2" {
                         out.push_str("root");
                         write(&degree[..end], out, brackets, depth + 1)?;
@@ -150,7 +151,7 @@ fn command<'a>(text: &'a str, out: &mut String, brackets: bool, depth: usize) ->
     }
 }
 
-/// The first argument: a group or one sign.
+/// First argument: a group or one character.
 fn argument(text: &str) -> Option<(&str, &str)> {
     let text = text.trim_start();
     if let Some(inner) = text.strip_prefix('{') {
@@ -182,7 +183,7 @@ fn styled(c: char, is_doubled: bool) -> char {
     }
 }
 
-/// What a command without arguments stands for.
+/// Text of a command without arguments.
 fn symbol(name: &str) -> Option<&'static str> {
     const SYMBOLS: [(&str, &str); 108] = [
         ("alpha", "α"),

@@ -1,4 +1,5 @@
-//! Graded answers of others, and how often ours agree: shared by the test and by `examples/conformance.rs`.
+//! Answers graded by others, and how often our rules agree: shared by the test and by
+//! `examples/conformance.rs`.
 
 use seethink_core::{Capability, Problem, ProblemId};
 use seethink_reward::{
@@ -7,14 +8,14 @@ use seethink_reward::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What came of the cases of one rule and kind.
+/// Tally of the cases of one rule and kind.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Cases.
+    /// Number of cases.
     pub(crate) n: usize,
-    /// Ids of those called right that are wrong.
+    /// Ids of wrong answers that are judged right.
     pub(crate) false_right: Vec<String>,
-    /// Ids of those called wrong that are right, or given another score.
+    /// Ids of right answers that are judged wrong, or given another score.
     pub(crate) missed: Vec<String>,
 }
 
@@ -28,7 +29,7 @@ impl Tally {
 /// Judges every case of a file in JSON lines; known defects of the originals are left out.
 ///
 /// # Errors
-/// If a line is no case, or of a rule that there is not.
+/// If a line is no case, or its rule does not exist.
 pub(crate) fn judge(lines: &str) -> Result<BTreeMap<String, Tally>, String> {
     let mut tallies = BTreeMap::<String, Tally>::new();
     for (number, line) in (1..).zip(lines.lines()).filter(|(_, line)| !line.trim().is_empty()) {
@@ -88,12 +89,12 @@ fn agrees(case: &Value) -> Result<Agreement, String> {
     })
 }
 
-/// EasyR1's `math.py`.
+/// Reward of EasyR1's `math.py`.
 fn math_reward() -> AnswerReward {
     AnswerReward { rule: Rule::MathrulerAsReleased, ..AnswerReward::default() }
 }
 
-/// EasyR1's `r1v.py`.
+/// Reward of EasyR1's `r1v.py`.
 fn r1v_reward() -> AnswerReward {
     AnswerReward {
         accuracy_weight: 0.5,
@@ -129,7 +130,7 @@ fn scored(reward: &AnswerReward, gold: &str, prediction: &str, expected: &Value)
     }
 }
 
-/// Those of math-verify's settings that a case has.
+/// Settings of math-verify in a case.
 fn settings(options: &Value) -> MathVerify {
     let usual = MathVerify::USUAL;
     let types = options["match_types"].as_array();

@@ -1,12 +1,13 @@
-//! Texts that a verifier does not expect: pieces of formulas in any order, and answers with pieces changed.
+//! Malformed texts for a verifier: pieces of formulas in any order, and answers with pieces
+//! changed.
 
-/// A generator of texts, the same for the same seed.
+/// Generator of texts, the same for the same seed.
 pub(crate) struct Inputs {
     state: u64,
     corpus: Vec<String>,
 }
 
-/// Pieces that mean something to some reader.
+/// Pieces that some parser reads.
 const PIECES: [&str; 125] = [
     "0",
     "1",
@@ -136,7 +137,7 @@ const PIECES: [&str; 125] = [
 ];
 
 impl Inputs {
-    /// A generator with answers to change.
+    /// Creates a generator with answers to change.
     pub(crate) fn new(seed: u64, corpus: Vec<String>) -> Self {
         Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), corpus }
     }
@@ -150,7 +151,7 @@ impl Inputs {
         ((z ^ (z >> 31)) % n as u64) as usize
     }
 
-    /// A text.
+    /// Generates a text.
     pub(crate) fn text(&mut self) -> String {
         let mut text = match self.below(4) {
             0 | 1 if !self.corpus.is_empty() => {

@@ -1,4 +1,4 @@
-//! Where the problems of a run come from.
+//! Data section of a configuration: the problems of a run.
 
 use super::{ModelConfig, NO_PROBLEMS, RunConfig};
 use seethink_core::{Capability, Problem};
@@ -15,31 +15,32 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where the problems come from.
+/// Source of the problems.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum DataConfig {
     /// The built-in digits world.
     Digits {
-        /// How hard it is.
+        /// Difficulty settings.
         world: DigitsConfig,
-        /// Training problems of each capability.
+        /// Number of training problems of each capability.
         problems_per_capability: usize,
-        /// Seed of the problems: apart from the run's, so that runs of several seeds share their problems.
+        /// Seed of the problems; separate from the run's, so that runs of several seeds share their
+        /// problems.
         seed: u64,
-        /// A table of pass rates that `seethink data pass-rate` wrote.
+        /// Table of pass rates written by `seethink data pass-rate`.
         #[serde(default)]
         pass_rates: Option<PathBuf>,
     },
     /// A folder with a subfolder of JSON-lines or parquet files, and their images, for each split, as
     /// [`write_problems`](seethink_data::write_problems) makes them.
     Folder {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// What becomes of prompts that are too long; not counted if not given.
+        /// Treatment of overlong prompts; tokens are not counted if not given.
         #[serde(default)]
         overlong: Option<Overlong>,
-        /// A folder for what is known of checked files; beside them if not given.
+        /// Folder for the indices of checked files; beside the files if not given.
         #[serde(default)]
         index: Option<PathBuf>,
     },
@@ -48,14 +49,17 @@ pub enum DataConfig {
 }
 
 impl DataConfig {
-    /// The problems of a split, capability by capability where they are made; `limit` is per capability.
+    /// Loads the problems of a split; those of the digits world are ordered by capability; `limit`
+    /// is per capability.
     ///
-    /// All of them are in memory, pictures that stand in parquet files or in lines too, though encoded; those in files of their own are read
-    /// when they are used. What a run trains on need not be: [`RunConfig::training`].
+    /// All problems are held in memory, with the encoded images of parquet files and JSON lines;
+    /// image files are read on use. Training reads its problems from disk instead:
+    /// [`RunConfig::training`].
     ///
     /// # Errors
-    /// If the world is out of range, a file cannot be read or has bad rows, or the length of prompts is limited: that takes a processor
-    /// ([`RunConfig::problems`]). The error says where.
+    /// If the world is out of range, a file cannot be read or has bad rows, or the length of
+    /// prompts is limited, which takes a processor ([`RunConfig::problems`]). The error gives the
+    /// place.
     pub fn problems(&self, split: Split, limit: Option<usize>) -> Result<Vec<Problem>, DataError> {
         self.counted(split, limit, None)
     }
@@ -84,12 +88,13 @@ impl DataConfig {
         }
     }
 
-    /// A folder of problems, prompts of any length.
+    /// Creates the configuration of a folder of problems without a length limit.
     pub fn folder(path: impl Into<PathBuf>) -> Self {
         Self::Folder { path: path.into(), overlong: None, index: None }
     }
 
-    /// The files that a split is in, with all of a folder where none is named; `None` for problems that are made and not read.
+    /// Data set of the files of a split, or of all splits if none is given; `None` for generated
+    /// problems.
     pub fn files(&self, split: Option<Split>) -> Option<DatasetConfig> {
         match self {
             Self::Digits { .. } => None,
@@ -102,12 +107,13 @@ impl DataConfig {
         }
     }
 
-    /// Whether the length of prompts is limited, so that opening the data takes a tokenizer.
+    /// Returns whether the length of prompts is limited, so that opening the data takes a
+    /// tokenizer.
     pub fn limits_prompts(&self) -> bool {
         self.files(None).is_some_and(|files| files.overlong.is_some())
     }
 
-    /// Opens the files of a split.
+    /// Opens the data set of a split.
     fn open(&self, split: Split, counter: Option<&TokenCounter<'_>>) -> Result<Dataset, DataError> {
         let Some(config) = self.files(Some(split)) else {
             return Err(DataError::Setting {
@@ -119,11 +125,11 @@ impl DataConfig {
         Dataset::open(&config, counter)
     }
 
-    /// Captioned pictures of the training split, `limit` at most: problems whose solution is the caption. A folder has them in
-    /// its subfolder `captions`.
+    /// Loads at most `limit` captioned images of the training split: problems whose solution is the
+    /// caption. A folder has them in its subfolder `captions`.
     ///
     /// # Errors
-    /// As [`problems`](Self::problems), and if the files are of a schema of their own.
+    /// As [`problems`](Self::problems), and if the data are `Files`.
     pub fn captions(&self, limit: usize) -> Result<Vec<Problem>, DataError> {
         match self {
             Self::Digits { world, seed, .. } => {
@@ -138,7 +144,7 @@ impl DataConfig {
         }
     }
 
-    /// Checks what can be checked without files.
+    /// Checks the values that need no files.
     ///
     /// # Errors
     /// If a value is out of range; the error names it.
@@ -157,7 +163,8 @@ impl DataConfig {
 }
 
 impl RunConfig {
-    /// The problems of a split as a run with this processor asks them; `limit` is per capability.
+    /// Loads the problems of a split, with prompts counted by the processor of a run; `limit` is
+    /// per capability.
     ///
     /// # Errors
     /// As [`DataConfig::problems`].
@@ -170,7 +177,9 @@ impl RunConfig {
         self.count(Some(processor), |counter| self.data.counted(split, limit, counter))
     }
 
-    /// What a curriculum knows of the training problems, and the problems: those of files stay there until they are drawn. `limit` is per capability; the processor is needed where the length of prompts is limited.
+    /// Opens the training problems, with the corpus entries for the curriculum; problems in files
+    /// are read when they are drawn. `limit` is per capability; the processor is needed where the
+    /// length of prompts is limited.
     ///
     /// # Errors
     /// As [`DataConfig::problems`].
@@ -189,7 +198,7 @@ impl RunConfig {
         Ok((entries, Problems::Files(Arc::new(dataset))))
     }
 
-    /// Calls `then` with what counts the tokens of prompts.
+    /// Calls `then` with a token counter for prompts.
     fn count<T>(&self, processor: Option<&VlmProcessor>, then: impl FnOnce(Option<&TokenCounter<'_>>) -> T) -> T {
         let Some(processor) = processor else { return then(None) };
         let name = counter_name(&self.model, &self.grpo.prompt, &self.images);
@@ -198,7 +207,7 @@ impl RunConfig {
     }
 }
 
-/// The numbers of the problems of a split, the first `limit` of each capability.
+/// Numbers of the problems of a split, the first `limit` of each capability.
 fn numbers(dataset: &Dataset, split: Split, limit: Option<usize>) -> Vec<usize> {
     let mut counts = BTreeMap::<&str, usize>::new();
     let mut wanted = |&number: &usize| {
@@ -213,7 +222,7 @@ fn numbers(dataset: &Dataset, split: Split, limit: Option<usize>) -> Vec<usize> 
     (0..dataset.len()).filter(|number| wanted(number)).collect()
 }
 
-/// What a curriculum knows of a problem that is not read.
+/// Corpus entry of a problem, from the index alone.
 fn known(dataset: &Dataset, number: usize) -> CorpusEntry {
     let entry = dataset.entry(number);
     CorpusEntry {
@@ -226,15 +235,16 @@ fn known(dataset: &Dataset, number: usize) -> CorpusEntry {
     }
 }
 
-/// Tokens of a prompt, or why it cannot be one.
+/// Number of tokens of a prompt, or the reason why it cannot be a prompt.
 pub type TokenCount = Result<usize, Box<dyn Error + Send + Sync>>;
 
-/// Name of what counts tokens: all that the count depends on.
+/// Name of a token counter: all settings that its counts depend on.
 pub fn counter_name(model: &ModelConfig, prompt: &PromptFormat, images: &ImageLimits) -> String {
     format!("{model:?} {prompt:?} {images:?}")
 }
 
-/// Counts the tokens of questions as `prompt` asks them: what a [`TokenCounter`] takes.
+/// Creates the counting function of a [`TokenCounter`]: tokens of questions in the format of
+/// `prompt`.
 pub fn count_prompts(processor: &VlmProcessor, prompt: &PromptFormat) -> impl Fn(&str, &[(u32, u32)]) -> TokenCount {
     |question, sizes| Ok(processor.n_prompt_tokens(&prompt.conversation(question), sizes)?)
 }

@@ -1,10 +1,10 @@
-//! What can be wrong with a configuration.
+//! Errors of a configuration.
 
 use ron::error::Error as Ron;
 use std::error::Error;
 use std::path::PathBuf;
 
-/// Why there is no configuration.
+/// Errors of reading a configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -13,7 +13,7 @@ pub enum ConfigError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// The file is not a configuration.
@@ -25,55 +25,55 @@ pub enum ConfigError {
         line: usize,
         /// Column in characters, counted from 1.
         column: usize,
-        /// The key that was being read, as `--set` spells it; `.` for the whole.
+        /// Key of the faulty value, as `--set` spells it; `.` for the whole file.
         key: String,
-        /// What the parser says.
+        /// Error of the parser.
         error: Box<Ron>,
-        /// The line, with a mark under the column.
+        /// Faulty line, with a mark under the column.
         excerpt: String,
     },
-    /// An override without a path or without a value.
+    /// An override without a path or a value.
     #[error("`--set {assignment}`: expected path=value, as in `--set grpo.group_size=16`")]
     Assignment {
         /// The override.
         assignment: String,
     },
-    /// An override of something that is not there.
+    /// An override of an unknown key.
     #[error("`--set {assignment}`: there is no `{part}` in {place}; {}", one_of(valid))]
     UnknownKey {
         /// The override.
         assignment: String,
-        /// The part of its path that is unknown.
+        /// Unknown part of its path.
         part: String,
-        /// What has no such part.
+        /// Place that has no such part.
         place: String,
-        /// What it has instead.
+        /// Parts that the place has.
         valid: Vec<String>,
     },
-    /// An override with a value that does not fit.
+    /// An override with a value of the wrong type.
     #[error("`--set {assignment}`: {key}: {error}")]
     Value {
         /// The override.
         assignment: String,
-        /// Where the value does not fit.
+        /// Key at which the value does not fit.
         key: String,
-        /// Why.
+        /// Error of the parser.
         error: serde_json::Error,
     },
-    /// Infinity or NaN where an override would have to carry it along.
+    /// Infinity or NaN in a configuration with overrides, which are applied by way of JSON.
     #[error("`--set` works on finite numbers only, but the configuration holds infinity or NaN; write a large number")]
     NotFinite,
     /// A value out of range.
     #[error("in {section}: {error}")]
     Setting {
-        /// The section of the configuration.
+        /// Section of the configuration.
         section: &'static str,
-        /// Which value, and what was expected.
+        /// Error that names the value and its range.
         error: Box<dyn Error + Send + Sync>,
     },
 }
 
-/// What the parser says, in the words of this file.
+/// Explains an error of the parser, in terms of configuration files.
 fn explain(error: &Ron) -> String {
     match error {
         Ron::NoSuchStructField { expected, found, .. } => format!("unknown key `{found}`; {}", one_of(expected)),
@@ -88,7 +88,8 @@ fn explain(error: &Ron) -> String {
     }
 }
 
-/// `in key: `, or nothing for the whole; the key that holds the trouble, where the trouble is a key.
+/// Formats the place of an error: `in key: `, or nothing for the whole file; for an unknown key,
+/// the place is its parent.
 fn at(key: &str, error: &Ron) -> String {
     let holder = match error {
         Ron::NoSuchStructField { found, .. } => key.strip_suffix(found.as_str()),
@@ -100,7 +101,7 @@ fn at(key: &str, error: &Ron) -> String {
     }
 }
 
-/// `expected one of …`.
+/// Formats `expected one of …`.
 fn one_of(names: &[impl AsRef<str>]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{}`", name.as_ref())).collect();
     match quoted.as_slice() {

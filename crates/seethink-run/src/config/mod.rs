@@ -1,4 +1,4 @@
-//! Everything that a run depends on, as one value and one file.
+//! Run configuration: all settings of a run, as one value and one file.
 //!
 //! Files are RON with two conveniences always on: `Some` may be left out, and `Staged(order: …)` may stand for
 //! `Staged((order: …))`. Unknown keys are errors everywhere; errors name the file, the line and the column.
@@ -39,13 +39,13 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Everything that decides the outcome of a run, but for the device.
+/// Configuration of a run: all settings that decide its outcome, except for the device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
-    /// Seed of every draw of the run.
+    /// Seed of all random draws of the run.
     pub seed: u64,
-    /// What is trained.
+    /// Model to be trained.
     pub model: ModelConfig,
     /// Number format of parameters, moments and computation: `F32`, or `Bf16` for half the memory.
     ///
@@ -56,35 +56,36 @@ pub struct RunConfig {
     /// Limits on the size of pictures, beside the checkpoint's own.
     #[serde(default, skip_serializing_if = "ImageLimits::is_none")]
     pub images: ImageLimits,
-    /// What it is trained and measured on.
+    /// Training and evaluation data.
     pub data: DataConfig,
-    /// Imitation of captions before the first step, if any.
+    /// Supervised fine-tuning on captions before the first step, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captions: Option<CaptionTuning>,
-    /// What is trained when.
+    /// Curriculum: the order and the stages of training.
     pub curriculum: CurriculumConfig,
-    /// How it is trained.
+    /// Settings of GRPO.
     pub grpo: GrpoConfig,
-    /// What completions earn, where a stage does not say otherwise.
+    /// Reward of completions, unless a stage overrides it.
     #[serde(default)]
     pub reward: AnswerReward,
-    /// Rewards that stages may name in their overrides.
+    /// Named rewards for the overrides of stages.
     #[serde(default)]
     pub rewards: BTreeMap<String, AnswerReward>,
-    /// How it is measured.
+    /// Settings of the evaluation.
     pub evaluation: EvaluationConfig,
 }
 
-/// Where the model comes from.
+/// Model to start from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelConfig {
-    /// The small model of a family that ships with the programs, half trained on the digits world.
+    /// Small model of a family that ships with the programs, deliberately under-trained on the
+    /// digits world.
     DigitsBase(BaseFamily),
     /// A Hugging Face folder.
     Pretrained(PathBuf),
 }
 
-/// The families that a small model ships for.
+/// Model families that ship a small base model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum BaseFamily {
     /// Qwen2.5-VL.
@@ -99,7 +100,7 @@ pub enum BaseFamily {
 }
 
 impl BaseFamily {
-    /// Every family and what command lines call it.
+    /// All families with their names on command lines.
     pub const ALL: [(&'static str, Self); 4] = [
         ("qwen2_5_vl", Self::Qwen2_5Vl),
         ("qwen3_vl", Self::Qwen3Vl),
@@ -117,46 +118,48 @@ impl FromStr for BaseFamily {
     }
 }
 
-/// Supervised fine-tuning on captions, everything trainable: what a first stage of reinforcement learning is compared with.
+/// Supervised fine-tuning on captions, with all parameters trainable: the baseline for a first
+/// stage of reinforcement learning.
 ///
 /// # Source
-/// arXiv 2605.20177 §4.4, whose scripts print that it is full-parameter and asks for a detailed caption, and no setting.
+/// arXiv 2605.20177 §4.4, whose scripts state that the fine-tuning is full-parameter and asks for a
+/// detailed caption, but no hyper-parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaptionTuning {
-    /// Captioned pictures of the training split, at most.
+    /// Maximum number of captioned images of the training split.
     pub pictures: usize,
-    /// Passes over them.
+    /// Number of epochs over the images.
     pub epochs: usize,
-    /// Pictures per optimiser step.
+    /// Number of images per optimiser step.
     pub batch: usize,
-    /// The optimiser.
+    /// Optimiser settings.
     pub optimizer: OptimizerConfig,
 }
 
 impl CaptionTuning {
-    /// The settings of the fine-tuning, with the prompt and the memory of the run.
+    /// Settings of the supervised fine-tuning, with the prompt and the memory settings of the run.
     pub fn sft(&self, grpo: &GrpoConfig) -> SftConfig {
         let Self { epochs, batch, optimizer, .. } = *self;
         SftConfig { prompt: grpo.prompt.clone(), batch, epochs, optimizer, memory: grpo.memory }
     }
 }
 
-/// How a model is measured between stages.
+/// Settings of the evaluation between stages.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluationConfig {
-    /// Held-out problems of each capability; all there are if there are fewer.
+    /// Maximum number of held-out problems of each capability.
     pub problems_per_capability: usize,
-    /// How completions are sampled, one for each problem.
+    /// Sampling settings of the completions, one for each problem.
     pub sampling: Sampling,
-    /// Answers of each capability that are kept whole at every test, for the report and for judges.
+    /// Number of answers of each capability that every test stores, for the report and for judges.
     #[serde(default = "EvaluationConfig::samples", skip_serializing_if = "EvaluationConfig::is_usual")]
     pub samples: usize,
 }
 
 impl EvaluationConfig {
-    /// Enough to look at.
+    /// Default number of samples.
     fn samples() -> usize {
         12
     }
@@ -167,7 +170,8 @@ impl EvaluationConfig {
 }
 
 impl RunConfig {
-    /// Reads a file, applies `path=value` overrides in their order and checks the result.
+    /// Loads a configuration file, applies `path=value` overrides in their order and checks the
+    /// result.
     ///
     /// A path names keys, variants and positions: `grpo.group_size=16`, `curriculum.Staged.order=EasyToHard`,
     /// `curriculum.Staged.stages.0.length=Steps(40)`. A value is spelled as in a file or as in JSON; text needs no quotes.
@@ -182,10 +186,10 @@ impl RunConfig {
         Self::parse(&text, path, overrides)
     }
 
-    /// [`load`](Self::load) for text that was read already; `path` stands in errors.
+    /// Parses text that was read already, as [`load`](Self::load) does; `path` is for errors.
     ///
     /// # Errors
-    /// As there.
+    /// As [`load`](Self::load).
     pub fn parse(text: &str, path: impl AsRef<Path>, overrides: &[String]) -> Result<Self, ConfigError> {
         let file = Self::from_ron(text, path.as_ref())?;
         let config = overrides.iter().try_fold(file, |config, assignment| overrides::apply(&config, assignment))?;
@@ -193,7 +197,7 @@ impl RunConfig {
         Ok(config)
     }
 
-    /// Parses the text of a file; `path` stands in errors.
+    /// Parses the text of a file; `path` is for errors.
     ///
     /// # Errors
     /// If a key is unknown or missing, or a value is of the wrong type.
@@ -202,17 +206,18 @@ impl RunConfig {
         options().from_str_seed(text, Tracked { key: &mut key }).map_err(|error| {
             let (line, column) = (error.span.start.line, error.span.start.col);
             let source = text.lines().nth(line - 1).unwrap_or_default();
-            // The parser stops before the space that precedes what it cannot read.
+            // The parser reports the place before the space that precedes the error.
             let column = column + source.chars().skip(column - 1).take_while(|c| c.is_whitespace()).count();
             let excerpt = format!("{line:>5} | {source}\n      | {:>column$}", '^');
             ConfigError::Syntax { path: path.to_owned(), line, column, key, error: Box::new(error.code), excerpt }
         })
     }
 
-    /// The configuration as the text of a file, which [`load`](Self::load) reads back to an equal value.
+    /// Formats the configuration as the text of a file, which [`load`](Self::load) reads back to an
+    /// equal value.
     ///
     /// # Panics
-    /// Never: plain data can always be written.
+    /// Never: a configuration can always be written.
     pub fn to_ron(&self) -> String {
         let pretty = PrettyConfig::new().compact_ranges(true);
         let mut text = options().to_string_pretty(self, pretty).expect("a configuration is plain data");
@@ -220,7 +225,7 @@ impl RunConfig {
         text
     }
 
-    /// Reads the processor of a checkpoint folder, with the run's limits on the size of pictures.
+    /// Loads the processor of a checkpoint folder, with the run's limits on the size of images.
     ///
     /// # Errors
     /// If a file is missing or malformed, or a limit does not suit the model.
@@ -228,7 +233,7 @@ impl RunConfig {
         VlmProcessor::from_pretrained(dir)?.with_image_limits(&self.images)
     }
 
-    /// Checks what can be checked without problems and without a model.
+    /// Checks the values that need no problems and no model.
     ///
     /// # Errors
     /// If a value is out of range; the error names it.
@@ -274,12 +279,12 @@ impl RunConfig {
 
 const NO_PROBLEMS: &str = "problems_per_capability is 0, expected at least 1";
 
-/// The RON that configurations are written in.
+/// Options of the RON parser.
 fn options() -> ron::Options {
     ron::Options::default().with_default_extension(Extensions::IMPLICIT_SOME | Extensions::UNWRAP_VARIANT_NEWTYPES)
 }
 
-/// Remembers in `key` where an error occurred.
+/// Deserialiser that records in `key` the place of an error.
 struct Tracked<'a> {
     key: &'a mut String,
 }
@@ -311,7 +316,7 @@ mod tests {
         assignments.iter().try_fold(read(FILE)?, |config, assignment| overrides::apply(&config, assignment))
     }
 
-    /// The file with `what` replaced, and the error that comes of it.
+    /// Error of the file with `what` replaced by `by`.
     #[track_caller]
     fn spoil(what: &str, by: &str) -> String {
         assert!(FILE.contains(what), "{what}");
@@ -396,7 +401,7 @@ mod tests {
         assert_eq!(config.grpo.optimizer.betas, (0.8, 0.95));
         assert_eq!(config.grpo.optimizer.schedule.decay, seethink_train::Decay::Cosine);
         assert_eq!(config.evaluation.samples, 3);
-        // Back to nothing, and to another variant as a whole.
+        // An option set to none, and a variant replaced as a whole.
         let config = overrides::apply(&config, "grpo.prompt.system=None").unwrap();
         assert_eq!(config.grpo.prompt.system, None);
         let merged = "curriculum=Merged(order: Shuffled, epochs: AsNeeded(steps: 3), last_batch: Keep)";
@@ -478,7 +483,7 @@ mod tests {
             message.contains("stage `textual_reasoning`, grpo.loss") && message.contains("clip_low in [0, 1)"),
             "{message}"
         );
-        // Overrides that a file leaves out where they are none.
+        // Overrides of a stage, which a file leaves out where there are none.
         let stage = |value: &str| set(&[&format!("curriculum.Staged.stages[1].overrides.{value}")]).unwrap();
         assert_eq!(stage("dual_clip=0").check().map_err(|error| error.to_string()), Ok(()));
         assert_eq!(stage("warmup=0.05").check().map_err(|error| error.to_string()), Ok(()));

@@ -1,11 +1,12 @@
-//! `--set path=value`.
+//! Configuration overrides `--set path=value`.
 //!
-//! The configuration becomes JSON, the value is put in its place, and the JSON is read as strictly as a file is.
+//! The configuration is converted to JSON, the value is replaced there, and the JSON is read as
+//! strictly as a file is.
 
 use super::{ConfigError, RunConfig};
 use serde_json::{Map, Value, json};
 
-/// The configuration with one value replaced.
+/// Replaces one value of a configuration.
 pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, ConfigError> {
     let (path, text) = match assignment.split_once('=') {
         Some((path, text)) if !path.trim().is_empty() => (path.trim(), text.trim()),
@@ -13,7 +14,8 @@ pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, C
     };
     let wrong = |key: String, error| ConfigError::Value { assignment: assignment.to_owned(), key, error };
     let mut root = serde_json::to_value(config).map_err(|error| wrong(path.to_owned(), error))?;
-    // JSON has no infinity and no NaN: it writes `null`, which would come back as something else.
+    // JSON has no infinity and no NaN: both are written as `null`, which would be read as something
+    // else.
     if serde_json::from_value(root.clone()).ok().as_ref() != Some(config) {
         return Err(ConfigError::NotFinite);
     }
@@ -28,7 +30,8 @@ pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, C
             place: place_name,
             valid: names(place),
         };
-        // Keys with usual values are left out when a configuration is written; whether this is one is seen when it is read.
+        // Keys with default values are left out of the JSON; whether this key exists is checked
+        // when the JSON is read.
         if place.as_object().is_some_and(|map| !map.contains_key(*part)) {
             place[*part] = json!({});
             added.get_or_insert((i + 1, unknown));
@@ -42,7 +45,7 @@ pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, C
     serde_path_to_error::deserialize(root).map_err(|error| {
         let depth = error.path().iter().count();
         match added {
-            // What holds the added key does not know it.
+            // The parent has no such key.
             Some((at, unknown))
                 if depth < at || (depth == at && error.inner().to_string().starts_with("unknown field")) =>
             {
@@ -53,7 +56,7 @@ pub(super) fn apply(config: &RunConfig, assignment: &str) -> Result<RunConfig, C
     })
 }
 
-/// The part of this name or position.
+/// Child of this name or position.
 fn child<'a>(value: &'a mut Value, part: &str) -> Option<&'a mut Value> {
     match value {
         Value::Object(map) => map.get_mut(part),
@@ -62,7 +65,7 @@ fn child<'a>(value: &'a mut Value, part: &str) -> Option<&'a mut Value> {
     }
 }
 
-/// The names or positions of the parts.
+/// Names or positions of the children.
 fn names(value: &Value) -> Vec<String> {
     match value {
         Value::Object(map) => map.keys().cloned().collect(),
@@ -71,7 +74,7 @@ fn names(value: &Value) -> Vec<String> {
     }
 }
 
-/// A value as it is typed: JSON, what else a file may hold, or else text.
+/// Parses a value as typed: JSON, other syntax of a file, or else text.
 fn parse(text: &str) -> Value {
     let text = text.trim();
     if text == "None" {
@@ -95,7 +98,7 @@ fn parse(text: &str) -> Value {
     }
 }
 
-/// What stands between parentheses: named fields, one value, or several.
+/// Parses the content of parentheses: named fields, one value, or several.
 fn fields(content: &str) -> Value {
     let items = split(content);
     let named = |item: &&str| {
@@ -110,7 +113,7 @@ fn fields(content: &str) -> Value {
     }
 }
 
-/// Splits at the commas that stand in no bracket and no string.
+/// Splits at the commas outside of brackets and strings.
 fn split(text: &str) -> Vec<&str> {
     let (mut depth, mut quoted) = (0, false);
     let items = text.split(|c| {

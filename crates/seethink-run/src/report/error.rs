@@ -1,9 +1,9 @@
-//! What can go wrong between a run folder and its report.
+//! Errors of a report.
 
 use crate::drawing::DrawError;
 use std::path::{Path, PathBuf};
 
-/// Why a report could not be made.
+/// Errors of a report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// An input cannot be opened or read.
@@ -11,7 +11,7 @@ pub enum ReportError {
     Read {
         /// The input.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// An output cannot be written.
@@ -19,20 +19,20 @@ pub enum ReportError {
     Write {
         /// The output.
         path: PathBuf,
-        /// Why.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A line of a JSONL file, or a whole JSON file, is not what it should be.
+    /// A line of a JSONL file, or a whole JSON file, cannot be parsed.
     #[error("{path}, line {line}: {source}", path = .path.display())]
     Parse {
         /// The input.
         path: PathBuf,
-        /// From 1.
+        /// Line number, from 1.
         line: usize,
-        /// What was expected.
+        /// Error of the parser.
         source: serde_json::Error,
     },
-    /// There is nothing to report on.
+    /// The metrics file has no records.
     #[error("{path} holds no record: expected one JSON object per line, the first for the base model", path = .path.display())]
     Empty {
         /// The metrics file.
@@ -46,23 +46,23 @@ pub enum ReportError {
     Encode {
         /// The output.
         path: PathBuf,
-        /// Why.
+        /// Error of the encoder.
         source: serde_json::Error,
     },
 }
 
 impl ReportError {
-    /// For `map_err`: an error of reading `path`.
+    /// Creates an error of reading `path`, for `map_err`.
     pub(super) fn read(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         |source| Self::Read { path: path.to_owned(), source }
     }
 
-    /// For `map_err`: an error of writing `path`.
+    /// Creates an error of writing `path`, for `map_err`.
     pub(super) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         |source| Self::Write { path: path.to_owned(), source }
     }
 
-    /// For `or_else`: an input that does not exist reads as `default`, any other error stays one.
+    /// Replaces the error of a missing input by `default`, for `or_else`; any other error stays.
     pub(super) fn missing_is<T>(default: T) -> impl FnOnce(Self) -> Result<T, Self> {
         |error| match error {
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Ok(default),

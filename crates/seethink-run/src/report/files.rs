@@ -1,16 +1,16 @@
-//! Files, read tolerantly and written whole.
+//! Reading of incomplete JSONL files, and atomic writes.
 
 use super::ReportError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
-/// All bytes of `path`.
+/// Reads all bytes of `path`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, ReportError> {
     std::fs::read(path).map_err(ReportError::read(path))
 }
 
-/// The one value in a JSON file.
+/// Reads a JSON file.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     serde_json::from_slice(&read(path)?).map_err(|source| ReportError::Parse {
         path: path.to_owned(),
@@ -19,7 +19,8 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     })
 }
 
-/// One value per line. Blank lines do not count; a last line that is broken was cut off by a crash and is left out.
+/// Reads a JSONL file. Blank lines are skipped; a broken last line was cut off by a crash and is
+/// left out.
 pub(super) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
     let bytes = read(path)?;
     // Split as bytes: a crash may cut a character in two.
@@ -36,7 +37,7 @@ pub(super) fn read_jsonl<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, Rep
     Ok(values)
 }
 
-/// Writes `bytes` to `path` under a temporary name first, so that no reader ever sees half a file. Makes the folder.
+/// Writes `bytes` to `path` atomically, under a temporary name first. Creates the folder.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
     let whole = || {
         if let Some(folder) = path.parent() {

@@ -1,10 +1,10 @@
-//! What a run has cost, read off its metrics.
+//! Costs of a run, computed from its metrics.
 
 use seethink_train::StepRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A cost.
+/// Kind of cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Meter {
@@ -12,11 +12,11 @@ pub enum Meter {
     Completions,
     /// Completion tokens sampled in rollouts.
     TokensGenerated,
-    /// Tokens of the prompts that were sampled from, images included.
+    /// Tokens of the sampled prompts, images included.
     TokensPrompt,
-    /// Image tokens among them.
+    /// Image tokens of the sampled prompts.
     TokensImage,
-    /// Tokens that went through updates, prompts and images included.
+    /// Tokens processed in updates, prompts and images included.
     TokensTrained,
     /// Optimiser steps.
     Updates,
@@ -26,26 +26,26 @@ pub enum Meter {
     BackwardFlops,
     /// Wall time, seconds.
     WallSecs,
-    /// Seconds of it in rollouts.
+    /// Wall time of rollouts, seconds.
     RolloutSecs,
-    /// Seconds of it in the reference policy.
+    /// Wall time of the reference policy, seconds.
     ReferenceSecs,
-    /// Seconds of it in updates.
+    /// Wall time of updates, seconds.
     UpdateSecs,
-    /// Seconds of it in tests and validations.
+    /// Wall time of tests and validations, seconds.
     ValidationSecs,
 }
 
-/// How a metric becomes a cost.
+/// Metric that a cost is computed from.
 enum Source {
-    /// The metric counts from the start of the run.
+    /// Metric that accumulates from the start of the run.
     Running(&'static str),
-    /// The metric is of its step alone.
+    /// Metric of a single step.
     PerStep(&'static str),
 }
 
 impl Meter {
-    /// All of them.
+    /// All kinds of cost.
     pub const ALL: [Self; 13] = [
         Self::Completions,
         Self::TokensGenerated,
@@ -90,34 +90,35 @@ impl Meter {
     }
 }
 
-/// Costs; those that the metrics do not tell are missing.
+/// Costs by kind; costs that the metrics do not record are missing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ledger(pub BTreeMap<Meter, f64>);
 
 impl Ledger {
-    /// What was spent from the start of a run up to the last of these records, which are all of them from the first.
+    /// Computes the costs from the start of a run; the records are all of them, from the first to
+    /// that of the moment.
     pub fn until(records: &[StepRecord]) -> Self {
         Self(Meter::ALL.into_iter().filter_map(|meter| Some((meter, meter.reading(records)?))).collect())
     }
 
-    /// A cost.
+    /// Returns a cost, if recorded.
     pub fn get(&self, meter: Meter) -> Option<f64> {
         self.0.get(&meter).copied()
     }
 
-    /// With another cost.
+    /// Sets a cost.
     pub fn with(mut self, meter: Meter, value: f64) -> Self {
         self.0.insert(meter, value);
         self
     }
 
-    /// What was spent since an earlier moment.
+    /// Costs since an earlier moment.
     pub fn since(&self, before: &Self) -> Self {
         Self(self.0.iter().map(|(&meter, now)| (meter, now - before.get(meter).unwrap_or(0.0))).collect())
     }
 
-    /// Both together.
+    /// Sum of the costs of two ledgers.
     pub fn plus(&self, other: &Self) -> Self {
         let mut sum = self.clone();
         other.0.iter().for_each(|(&meter, value)| *sum.0.entry(meter).or_default() += value);

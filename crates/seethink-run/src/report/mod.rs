@@ -1,12 +1,14 @@
-//! The report of a run: what each stage did to each capability, as a table, as plots and as a page to browse.
+//! Report of a run: the effect of each stage on each capability, as a table, as plots and as an
+//! HTML page.
 //!
-//! Input is a run folder: `metrics.jsonl` (one [`StepRecord`](seethink_train::StepRecord) per line), `samples.jsonl`
-//! ([`Sample`]) and `config.ron`; the last two may be missing.
-//! Output goes into the same folder: `summary.json`, `summary.md`, `plots/{reward,accuracy,length}.{svg,png}` and
-//! `report.html`. Every file appears whole or not at all, so a report can be rewritten while somebody reads the old one.
+//! Input is a run folder: `metrics.jsonl` (one [`StepRecord`](seethink_train::StepRecord) per
+//! line), `samples.jsonl` ([`Sample`]) and `config.ron`; the last two may be missing. Output goes
+//! into the same folder: `summary.json`, `summary.md`, `plots/{reward,accuracy,length}.{svg,png}`
+//! and `report.html`. Every file is written atomically, so a report can be rewritten while the old
+//! one is being read.
 //!
-//! A report must never be the reason that a finished run is lost: unknown keys are ignored, missing ones leave a gap, and
-//! a last line that was cut off by a crash is dropped.
+//! A report must never make a finished run fail: unknown keys are ignored, missing ones leave a
+//! gap, and an incomplete last line is dropped.
 
 mod error;
 mod files;
@@ -32,12 +34,12 @@ pub use table::{markdown, table};
 use crate::config::RunConfig;
 use std::path::Path;
 
-/// What the imitation of captions before the first step has cost, in a run folder.
+/// File of the costs of caption fine-tuning before the first step, in a run folder.
 pub const CAPTIONS: &str = "captions.json";
 
-/// Reads the run folder `run` and writes its report there, under the heading `title`.
+/// Writes the report of a run folder into it, with `title` as its heading.
 ///
-/// The summary is returned for [`table`], which a program prints at its end.
+/// Returns the summary for [`table`], which a program prints at its end.
 ///
 /// # Errors
 /// If `metrics.jsonl` is missing, empty or broken, if `samples.jsonl` or `config.ron` exist but cannot be read, or if an
@@ -68,7 +70,8 @@ pub fn write(run: &Path, title: &str) -> Result<RunSummary, ReportError> {
     Ok(summary)
 }
 
-/// Title for the report of a run folder: that of its last report, or else the stages of its configuration.
+/// Title of a run folder's report: that of its last report, or else the stages of its
+/// configuration.
 pub fn title_of(run: &Path) -> String {
     let last: Result<RunSummary, _> = files::read_json(&run.join("summary.json"));
     if let Ok(last) = last {

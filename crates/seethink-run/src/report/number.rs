@@ -1,13 +1,13 @@
-//! Numbers as people read them.
+//! Number formats for human readers.
 
-/// Seconds as `m:ss` or `h:mm:ss`, to the nearest second.
+/// Formats seconds as `m:ss` or `h:mm:ss`, to the nearest second.
 pub fn duration(secs: f64) -> String {
     let secs = secs.max(0.0).round() as u64;
     let (hours, minutes, secs) = (secs / 3600, secs / 60 % 60, secs % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{secs:02}") } else { format!("{minutes}:{secs:02}") }
 }
 
-/// A count with three significant digits: `950`, `12.3k`, `4.56M`.
+/// Formats a count with three significant digits: `950`, `12.3k`, `4.56M`.
 pub fn count(value: f64) -> String {
     // 999.5 would round to a fourth digit, so the next unit starts there.
     match value.abs() {
@@ -26,17 +26,17 @@ fn significant(value: f64) -> String {
     }
 }
 
-/// A fraction in percent with one decimal, without the sign.
+/// Formats a fraction in percent with one decimal, without the sign.
 pub fn percent(fraction: f64) -> String {
     format!("{:.1}", 100.0 * fraction)
 }
 
-/// A name from a configuration as words: `textual_reasoning` is `textual reasoning`.
+/// Formats a name from a configuration as words: `textual_reasoning` becomes `textual reasoning`.
 pub fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
-/// `name` cut to `width` characters, the cut marked by a tilde.
+/// Cuts `name` to `width` characters; a tilde marks the cut.
 pub fn cut(name: &str, width: usize) -> String {
     if name.chars().count() <= width {
         return name.to_owned();

@@ -1,4 +1,4 @@
-//! The metrics of a run, and where its stages begin and end.
+//! Metrics records of a run, and the borders of its stages.
 
 use super::{ReportError, files};
 use seethink_train::StepRecord;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// A line of the metrics file as it may really be: JSON has no NaN, so a number that is not finite arrives as `null`.
+/// Line of the metrics file: JSON has no NaN, so a number that is not finite is read as `null`.
 #[derive(Deserialize)]
 struct Line {
     step: usize,
@@ -14,7 +14,7 @@ struct Line {
     metrics: BTreeMap<String, Option<f64>>,
 }
 
-/// All records of a metrics file, without the values that are not finite.
+/// Reads all records of a metrics file, without the values that are not finite.
 pub(super) fn read(path: &Path) -> Result<Vec<StepRecord>, ReportError> {
     let lines = files::read_jsonl::<Line>(path)?;
     if lines.is_empty() {
@@ -28,17 +28,17 @@ pub(super) fn read(path: &Path) -> Result<Vec<StepRecord>, ReportError> {
     Ok(lines.into_iter().map(record).collect())
 }
 
-/// Consecutive records of one stage. The base model, step 0, is a stage of its own.
+/// Groups consecutive records by stage. The base model, step 0, is a stage of its own.
 pub(super) fn stages(records: &[StepRecord]) -> impl Iterator<Item = &[StepRecord]> {
     records.chunk_by(|a, b| a.stage == b.stage && (a.step == 0) == (b.step == 0))
 }
 
-/// The values of one metric, each with its step.
+/// Values of one metric with their steps.
 pub(super) fn series(records: &[StepRecord], key: &str) -> Vec<(f64, f64)> {
     records.iter().filter_map(|record| Some((record.step as f64, *record.metrics.get(key)?))).collect()
 }
 
-/// The capabilities that were ever tested or validated, in alphabetical order, which is the paper's.
+/// Capabilities that were tested or validated, in alphabetical order, which is the paper's.
 pub(super) fn capabilities(records: &[StepRecord]) -> Vec<String> {
     let keys = records.iter().flat_map(|record| record.metrics.keys());
     let names = keys.filter_map(|key| {

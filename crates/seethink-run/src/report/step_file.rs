@@ -1,4 +1,4 @@
-//! Files that a run appends to between its steps.
+//! JSONL files that a run appends to between its steps: samples and outcomes.
 
 use super::{ReportError, files};
 use serde::de::DeserializeOwned;
@@ -9,19 +9,19 @@ use std::io::Write;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-/// A line of such a file.
+/// Line of a step file.
 pub trait StepLine: Serialize + DeserializeOwned {
-    /// Steps done when it was written; 0 is the base model.
+    /// Number of steps done; 0 is the base model.
     fn step(&self) -> usize;
-    /// What it is about; a line is known by this and its step.
+    /// Subject of the line; subject and step identify a line.
     fn subject(&self) -> &str;
 }
 
-/// One completion of one problem, with everything that is needed to judge it by eye.
+/// Sample: one completion of one problem, with everything needed to judge it by eye.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// Steps done when it was written; 0 is the base model.
+    /// Number of steps done; 0 is the base model.
     pub step: usize,
     /// Name of the stage that had just ended, `base` before the first.
     pub stage: String,
@@ -29,13 +29,13 @@ pub struct Sample {
     pub capability: String,
     /// Id of the problem.
     pub problem: String,
-    /// Text of the prompt, as a person would read it.
+    /// Text of the prompt, as a human reader sees it.
     pub prompt: String,
-    /// The pictures, each a PNG in base64 (standard alphabet, no `data:` prefix).
+    /// Images of the problem, each a PNG in base64 (standard alphabet, no `data:` prefix).
     pub images: Vec<String>,
-    /// The right answer.
+    /// Ground truth.
     pub answer: String,
-    /// What the model wrote.
+    /// Completion of the model.
     pub completion: String,
     /// Accuracy part of the score, in `[0, 1]`.
     pub accuracy: f32,
@@ -44,7 +44,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Whether the answer counts as right.
+    /// Returns whether the answer counts as right.
     pub fn is_right(&self) -> bool {
         self.accuracy > 0.5
     }
@@ -60,19 +60,20 @@ impl StepLine for Sample {
     }
 }
 
-/// What came of every test problem of a capability, so that runs can be compared problem by problem.
+/// Outcomes of all test problems of a capability, for comparisons of runs problem by problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcomes {
-    /// Steps done when it was written; 0 is the base model.
+    /// Number of steps done; 0 is the base model.
     pub step: usize,
     /// Name of the stage that had just ended, `base` before the first.
     pub stage: String,
     /// Capability that the problems test.
     pub capability: String,
-    /// Which problems these are: a hash of their ids, in order. Outcomes of equal problems can be compared one by one.
+    /// Digest of the problems: a hash of their ids, in order. Outcomes of equal problems can be
+    /// compared one by one.
     pub problems: String,
-    /// A letter per problem, see [`Outcome`].
+    /// Outcomes, a letter per problem, see [`Outcome`].
     pub outcomes: String,
 }
 
@@ -86,7 +87,7 @@ impl StepLine for Outcomes {
     }
 }
 
-/// Appends lines to a JSONL file.
+/// JSONL file to which lines are appended.
 #[derive(Debug)]
 pub struct StepFile<T> {
     path: PathBuf,
@@ -95,11 +96,12 @@ pub struct StepFile<T> {
 }
 
 impl<T: StepLine> StepFile<T> {
-    /// Opens the file for appending. Up to `resumed_step` its lines are kept, the later ones will be repeated; a new run keeps
-    /// nothing.
+    /// Opens the file for appending. Lines up to `resumed_step` are kept, later ones are removed as
+    /// they will be repeated; a new run keeps no lines.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or a line before the last is not what it should be (the message names the line).
+    /// If the file cannot be read or written, or a line before the last cannot be parsed (the
+    /// message names the line).
     pub fn open(path: &Path, resumed_step: Option<usize>) -> Result<Self, ReportError> {
         let mut kept = Vec::new();
         if let Some(step) = resumed_step {
@@ -121,11 +123,12 @@ impl<T: StepLine> StepFile<T> {
         self.file.write_all(&encode(&self.path, line)?).map_err(ReportError::write(&self.path))
     }
 
-    /// All lines of a file. A last one that was cut off by a crash is left out, and so are repetitions: a run that was killed
-    /// between an evaluation and the next checkpoint evaluates again, with the same result.
+    /// Reads all lines of a file. An incomplete last line is left out, and so are repetitions: a
+    /// run that was killed between an evaluation and the next checkpoint evaluates again, with the
+    /// same result.
     ///
     /// # Errors
-    /// If the file cannot be read or a line before the last is not what it should be.
+    /// If the file cannot be read or a line before the last cannot be parsed.
     pub fn read(path: &Path) -> Result<Vec<T>, ReportError> {
         let mut lines: Vec<T> = files::read_jsonl(path)?;
         let mut seen = BTreeSet::new();

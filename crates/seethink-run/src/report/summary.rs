@@ -1,4 +1,4 @@
-//! The numbers of a run that outlive it.
+//! Summary of a run: accuracies and costs after each stage.
 
 use super::Ledger;
 use super::records::{capabilities, stages};
@@ -7,22 +7,22 @@ use seethink_train::StepRecord;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a run did, in few numbers: the content of `summary.json`.
+/// Summary of a run: the content of `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunSummary {
     /// Heading of the run.
     pub title: String,
-    /// Steps done.
+    /// Number of steps done.
     pub steps: usize,
     /// Capabilities that were tested or validated, in alphabetical order.
     pub capabilities: Vec<String>,
-    /// The base model, then the model after each stage.
+    /// Checkpoints: the base model, then the model after each stage.
     pub checkpoints: Vec<Checkpoint>,
-    /// What the whole run has cost.
+    /// Costs of the whole run.
     pub total: Ledger,
 }
 
-/// The model at the end of a stage.
+/// Model at the end of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// Name of the stage; `base` for the model that the run started from.
@@ -33,16 +33,16 @@ pub struct Checkpoint {
     pub test: BTreeMap<String, Measurement>,
     /// Mean length of the test completions in tokens, over all problems of all capabilities.
     pub mean_length: Option<f64>,
-    /// What this stage alone has cost.
+    /// Costs of this stage alone.
     pub spent: Ledger,
 }
 
-/// The test of one capability.
+/// Test results of one capability.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measurement {
     /// Fraction of problems answered correctly.
     pub accuracy: f64,
-    /// Problems tested.
+    /// Number of problems tested.
     pub n: Option<u64>,
     /// 95 % Wilson interval of the accuracy.
     pub interval: Option<Interval>,
@@ -70,7 +70,7 @@ impl RunSummary {
         Self { title: title.to_owned(), steps, capabilities, checkpoints, total: spent_before }
     }
 
-    /// Says that the model of step 0 had been through a stage of another kind, which cost so much.
+    /// Adds a stage before step 0, such as caption fine-tuning, with its costs.
     pub(super) fn precede(&mut self, stage: &str, spent: &Ledger) {
         if let Some(first) = self.checkpoints.first_mut() {
             first.stage = stage.to_owned();
@@ -96,14 +96,14 @@ impl Checkpoint {
         }
     }
 
-    /// Whether this is the model that the run started from.
+    /// Returns whether this is the model that the run started from.
     pub fn is_base(&self) -> bool {
         self.step == 0 && self.stage == "base"
     }
 }
 
 impl Measurement {
-    /// The measurement in one record, for `split` either `test` or `validation`.
+    /// Measurement in one record, for `split` either `test` or `validation`.
     pub(super) fn of(record: &StepRecord, split: &str, capability: &str) -> Option<Self> {
         let get = |quantity| record.metrics.get(&format!("{split}/{capability}/{quantity}")).copied();
         let accuracy = get("accuracy")?;
@@ -117,7 +117,8 @@ impl Measurement {
     }
 }
 
-/// Weighted by the number of problems where it is known for all capabilities, else every capability counts the same.
+/// Mean completion length over the capabilities, weighted by the number of problems if known for
+/// all, else unweighted.
 fn mean_length(test: &BTreeMap<String, Measurement>) -> Option<f64> {
     let weighted = test.values().all(|measurement| measurement.n.is_some());
     let terms = test.values().filter_map(|measurement| {

@@ -1,4 +1,4 @@
-//! The table at the end of a run, for the terminal and for Markdown.
+//! Summary table of a run, for the terminal and for Markdown.
 
 use super::number::{count, cut, duration, percent, words};
 use super::{Checkpoint, Measurement, Meter, RunSummary};
@@ -6,14 +6,15 @@ use std::fmt::Write;
 
 /// Widest line of the terminal table, in characters.
 const MAX_WIDTH: usize = 110;
-/// What a cell says when there is nothing to say.
+/// Content of an empty cell.
 pub(super) const NOTHING: &str = "-";
 
-/// The table for the terminal: one row for the base model and one after each stage, at most 110 characters wide.
+/// Formats the table for the terminal: one row for the base model and one after each stage, at most
+/// 110 characters wide.
 ///
-/// Accuracies are test accuracies in percent with their 95 % Wilson interval, `length` is the mean completion length in
-/// tokens, `time` (h:mm:ss) and `tokens` (trained) are what the stage alone has cost.
-/// More than three capabilities may need more than 110 characters; nothing is left out.
+/// Accuracies are test accuracies in percent with their 95 % Wilson interval, `length` is the mean
+/// completion length in tokens, `time` (h:mm:ss) and `tokens` (trained) are the costs of the stage
+/// alone. More than three capabilities may need more than 110 characters; nothing is left out.
 pub fn table(summary: &RunSummary) -> String {
     let rows = rows(summary);
     let n_columns = rows[0].len();
@@ -37,7 +38,7 @@ pub fn table(summary: &RunSummary) -> String {
     text + "test accuracy in % [95 % Wilson interval]; time and updated tokens, prompts included, of the stage alone\n"
 }
 
-/// The same table in Markdown, without a heading.
+/// Formats the table in Markdown, without a heading.
 pub fn markdown(summary: &RunSummary) -> String {
     let rows = rows(summary);
     let line =
@@ -48,7 +49,7 @@ pub fn markdown(summary: &RunSummary) -> String {
     text + "\nTest accuracy in % [95 % Wilson interval]; mean completion length in tokens; time of the stage and tokens of its updates, prompts included.\n"
 }
 
-/// Header, checkpoints and the total, every row with the same number of cells.
+/// Rows of the table: header, checkpoints and the total, with equal numbers of cells.
 fn rows(summary: &RunSummary) -> Vec<Vec<String>> {
     let mut header = vec!["after".to_owned()];
     header.extend(summary.capabilities.iter().map(|capability| words(capability)));
@@ -75,7 +76,7 @@ fn row(checkpoint: &Checkpoint, capabilities: &[String]) -> Vec<String> {
 
 /// Length, time and tokens of a row.
 pub(super) fn costs(checkpoint: &Checkpoint) -> [String; 3] {
-    // The base model was not trained: a zero would only look like a measurement.
+    // The base model was not trained: a zero would look like a measurement.
     let tokens = checkpoint.spent.get(Meter::TokensTrained).filter(|_| !checkpoint.is_base());
     [
         or_nothing(checkpoint.mean_length, |length| format!("{length:.1}")),
@@ -103,7 +104,7 @@ fn or_nothing<T>(value: Option<T>, format: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOTHING.to_owned(), format)
 }
 
-/// Escapes what would end a cell or start markup.
+/// Escapes characters that would end a cell or start markup.
 pub(super) fn escape(cell: &str) -> String {
     let mut text = String::with_capacity(cell.len());
     for c in cell.chars() {

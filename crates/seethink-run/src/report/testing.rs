@@ -1,10 +1,10 @@
-//! A synthetic run for the tests of the report.
+//! Synthetic run for the tests of the report.
 
 use super::Sample;
 use base64::Engine;
 use seethink_train::StepRecord;
 
-/// A record with these metrics.
+/// Record with these metrics.
 pub(super) fn record(step: usize, stage: &str, metrics: &[(&str, f64)]) -> StepRecord {
     StepRecord {
         step,
@@ -13,14 +13,14 @@ pub(super) fn record(step: usize, stage: &str, metrics: &[(&str, f64)]) -> StepR
     }
 }
 
-/// Numbers in [-1, 1) that look random and never change.
+/// Deterministic noise in [-1, 1).
 fn noise(i: usize) -> f64 {
     let hash = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let hash = (hash ^ (hash >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     (hash >> 40) as f64 / (1u64 << 23) as f64 - 1.0
 }
 
-/// A staged run of 60 steps in which each stage teaches what its name says.
+/// Records of a staged run of 60 steps in which each stage improves the capability of its name.
 pub(super) fn records() -> Vec<StepRecord> {
     let capabilities = ["perception", "textual_reasoning", "visual_reasoning"];
     let skill = |capability: usize, step: usize| {
@@ -75,7 +75,8 @@ pub(super) fn records() -> Vec<StepRecord> {
     records
 }
 
-/// Samples that try to break out of the page, of problems that are met before and after training.
+/// Samples that try to break out of the page, of problems that are answered before and after
+/// training.
 pub(super) fn samples() -> Vec<Sample> {
     let mut png = Vec::new();
     let picture = image::RgbImage::from_fn(24, 16, |x, y| image::Rgb([10 * x as u8, 15 * y as u8, 128]));
@@ -104,7 +105,7 @@ pub(super) fn samples() -> Vec<Sample> {
 /// Checks that `markup` is well-formed: quoted attributes, known entities, every element closed in order.
 ///
 /// # Panics
-/// Where it is not.
+/// If `markup` is not well-formed.
 pub(super) fn check_markup(markup: &str) {
     let mut open = Vec::new();
     let mut rest = markup.trim_start().strip_prefix("<!DOCTYPE html>").unwrap_or(markup);
@@ -128,7 +129,7 @@ pub(super) fn check_markup(markup: &str) {
         if !tag.ends_with('/') {
             open.push(name);
         }
-        // The content of these is not markup.
+        // The content of these elements is not markup.
         if matches!(name, "style" | "script") {
             rest = &rest[rest.find(&format!("</{name}>")).unwrap_or_else(|| panic!("unclosed {name}"))..];
         }

@@ -1,4 +1,4 @@
-//! How much better a completion was than its group.
+//! Group-relative advantages.
 
 /// Group-relative advantages: each reward minus its group's mean, over its group's deviation.
 ///

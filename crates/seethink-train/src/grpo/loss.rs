@@ -14,13 +14,14 @@ const MAX_KL: f64 = 10.0;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyLoss {
-    /// The ratio to the sampling policy is not rewarded for falling below `1 − clip_low`.
+    /// Lower clip: the ratio to the sampling policy is not rewarded for falling below
+    /// `1 − clip_low`.
     pub clip_low: f64,
-    /// … nor for rising above `1 + clip_high`.
+    /// Upper clip: the ratio is not rewarded for rising above `1 + clip_high`.
     pub clip_high: f64,
-    /// For negative advantages the loss is at most `−A · dual_clip`; 0 sets no bound.
+    /// Dual clip: for negative advantages the loss is at most `−A · dual_clip`; 0 sets no bound.
     pub dual_clip: f64,
-    /// Weight of the k3 divergence from the reference policy; 0 does without a reference.
+    /// KL coefficient: weight of the k3 divergence from the reference policy; 0 needs no reference.
     pub kl_coef: f64,
 }
 
@@ -48,10 +49,11 @@ pub struct PolicyTerms {
 }
 
 impl PolicyLoss {
-    /// The policy-gradient terms.
+    /// Policy-gradient terms of the loss.
     ///
-    /// With `ρ = exp(clamp(log π − log π_old, ±20))` and `ρ_c` the same with the log-ratio clamped to
-    /// `[ln(1 − low), ln(1 + high)]`: `L = max(−Aρ, −Aρ_c)`, and where `A < 0` no more than `−A · dual_clip`, unless that is 0.
+    /// With `ρ = exp(clamp(log π − log π_old, ±20))` and `ρ_c` the ratio with its logarithm clamped
+    /// to `[ln(1 − low), ln(1 + high)]`: `L = max(−Aρ, −Aρ_c)`, and where `A < 0` no more than
+    /// `−A · dual_clip`, unless that is 0.
     ///
     /// # Shapes
     /// - all inputs: `[n_tokens]`; log-probabilities in nats
@@ -79,7 +81,7 @@ impl PolicyLoss {
     }
 }
 
-/// The k3 estimate of the divergence from the reference: `exp(x) − x − 1` with `x = log π_ref − log π`.
+/// KL divergence from the reference, k3 estimate: `exp(x) − x − 1` with `x = log π_ref − log π`.
 ///
 /// `x` is clamped to ±20 and the result to ±10.
 ///

@@ -1,4 +1,4 @@
-//! GRPO: sample a group of completions per problem, reward what beats its group.
+//! GRPO: sample a group of completions per problem, reinforce those that beat the group's mean.
 //!
 //! [`Grpo`] is an extension of burn's learner: it plugs into `SupervisedTraining` as a strategy, so burn's metrics,
 //! dashboard, file logger, checkpointer and interrupter do their work. The loop itself is in `run.rs`.
@@ -41,23 +41,23 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// When a validation takes place.
+/// Time of a validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment<'a> {
     /// Steps done.
     pub step: usize,
     /// Stage of the last step; `None` before the first.
     pub stage: Option<&'a str>,
-    /// Whether the stage has just ended.
+    /// True if the stage has just ended.
     pub end_of_stage: bool,
 }
 
-/// Measures a model between steps. Its metrics join those of the step.
+/// Validation between steps. Its metrics join those of the step.
 pub trait Validate<M>: Send {
-    /// Measures `model`, which does not track gradients.
+    /// Validates `model`, which does not track gradients.
     ///
     /// # Errors
-    /// Whatever stops the measurement; training stops with it.
+    /// Any error of the measurement; training stops with it.
     fn validate(&mut self, model: &M, moment: Moment<'_>) -> Result<Metrics, Box<dyn std::error::Error + Send + Sync>>;
 }
 
@@ -65,38 +65,39 @@ pub trait Validate<M>: Send {
 pub struct Grpo<M> {
     /// Settings.
     pub config: GrpoConfig,
-    /// Seed of every draw.
+    /// Seed of all random draws.
     pub seed: u64,
-    /// Text and pictures of the backbone.
+    /// Processor of the backbone: text and pictures to model input.
     pub processor: Arc<dyn Processor>,
-    /// Scores completions; the part named `accuracy` is what curricula hear of.
+    /// Default reward; its part named `accuracy` is what the curriculum receives.
     pub reward: Arc<dyn Reward>,
-    /// What stages may ask for instead, by name.
+    /// Rewards that stages may name instead of the default.
     pub rewards: BTreeMap<String, Arc<dyn Reward>>,
-    /// The problems that the curriculum draws from.
+    /// Problems that the curriculum draws from.
     pub problems: Problems,
-    /// What is trained when.
+    /// Running curriculum, which decides the batches.
     pub curriculum: Course,
-    /// Measures the model between steps.
+    /// Validation between steps.
     pub validate: Option<Box<dyn Validate<M>>>,
-    /// Hears of progress.
+    /// Observer of progress.
     pub observer: Box<Observer>,
-    /// Whether burn's dashboard shows the metrics; it needs a terminal.
+    /// True to show the metrics in burn's dashboard, which needs a terminal.
     pub dashboard: bool,
 }
 
-/// What came of a run.
+/// Result of a run.
 #[derive(Debug)]
 pub struct Trained<M> {
     /// The model, without gradient tracking.
     pub model: M,
     /// Steps done, earlier ones of a resumed run included.
     pub steps: usize,
-    /// Whether it was stopped before the curriculum was over; the run folder holds a checkpoint to resume from.
+    /// True if the run was stopped before the curriculum was over; its folder holds a checkpoint to
+    /// resume from.
     pub interrupted: bool,
 }
 
-/// What burn's dashboard and file logger show, and whether more is better.
+/// Metrics in burn's dashboard and file logger, and whether higher is better.
 const SHOWN: [(&str, bool); 8] = [
     ("reward/mean", true),
     ("reward/accuracy", true),
@@ -195,7 +196,7 @@ impl<M> Grpo<M> {
     }
 }
 
-/// Hands the loop to burn, and its outcome back.
+/// Training strategy for burn: runs the loop and keeps its outcome.
 struct Strategy<M: VisionLanguageModel> {
     run: Mutex<Option<Run<M>>>,
     device: Device,

@@ -24,12 +24,12 @@ use std::time::Instant;
 /// Name of the metrics file in the folder of a run.
 pub(super) const METRICS: &str = "metrics.jsonl";
 
-/// How a run ended.
+/// Outcome of the training loop.
 #[derive(Default)]
 pub(super) struct Outcome {
     /// Steps done, earlier ones of a resumed run included.
     pub(super) steps: usize,
-    /// Whether the curriculum is over.
+    /// True if the curriculum is over.
     pub(super) finished: bool,
 }
 
@@ -41,9 +41,10 @@ pub(super) struct Run<M: VisionLanguageModel> {
     rate: SharedRate,
     cost: ForwardCost,
     state: RunState,
-    /// What the KL term holds on to, without gradient tracking; `None` where no stage has a KL term.
+    /// Reference policy of the KL term, without gradient tracking; `None` where no stage has a KL
+    /// term.
     reference: Option<Policy<M>>,
-    /// Whether the last checkpoint is of this moment.
+    /// True if the state has not changed since the last checkpoint.
     saved: bool,
     started: Instant,
     elapsed_before: f64,
@@ -80,7 +81,8 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(Self { grpo, checkpoints, metrics, rate, cost, state, reference: None, saved, started, elapsed_before })
     }
 
-    /// The algorithm: ask the curriculum, roll out, score, compare within groups, update, tell the curriculum.
+    /// Training loop: draw from the curriculum, roll out, score, compare within groups, update,
+    /// report to the curriculum.
     pub(super) fn train(
         &mut self,
         learner: &mut Learner<Policy<M>>,
@@ -91,7 +93,7 @@ impl<M: VisionLanguageModel> Run<M> {
             self.restore(learner)?;
         }
         let mut plan = self.next_plan();
-        // From here on a run can be resumed, whatever happens to it.
+        // From here on a run can be resumed, wherever it stops.
         self.checkpoint(learner, burn)?;
         if let Some(batch) = plan.as_ref().filter(|batch| resumed && self.state.stage == Some(batch.stage)) {
             self.announce_stage(batch.stage, burn);
@@ -135,9 +137,10 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(Outcome { steps: self.state.step, finished: running && plan.is_none() })
     }
 
-    /// Measures a finished step where that is due, reports it and saves.
+    /// Concludes a finished step: validates where that is due, reports and saves.
     ///
-    /// Returns `false` where the validation gave up because of an interruption; a resumed run takes it up again.
+    /// Returns `false` if the validation gave up because of an interruption; a resumed run repeats
+    /// it.
     fn conclude(
         &mut self,
         step: Unmeasured,
@@ -179,7 +182,7 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(true)
     }
 
-    /// What to train on next; `None` when the curriculum is over.
+    /// Draws the next batch from the curriculum; `None` when the curriculum is over.
     fn next_plan(&mut self) -> Option<Batch> {
         // The record is of the moment before the draw: a resumed run draws the same batch again.
         self.state.curriculum = self.grpo.curriculum.to_record();
@@ -187,7 +190,8 @@ impl<M: VisionLanguageModel> Run<M> {
         (!batch.is_empty()).then_some(batch)
     }
 
-    /// Applies a stage, and nothing else. At later visits the optimiser and the reference go on as they are.
+    /// Applies the settings of a stage. At later visits the optimiser and the reference go on as
+    /// they are.
     fn enter_stage(
         &mut self,
         index: usize,
@@ -222,13 +226,13 @@ impl<M: VisionLanguageModel> Run<M> {
         self.grpo.curriculum.curriculum().planned_steps(Some(self.grpo.config.rollout_batch))
     }
 
-    /// Whether any stage has a KL term.
+    /// Returns whether any stage has a KL term.
     fn needs_reference(&self) -> bool {
         let config = &self.grpo.config;
         self.grpo.stages().iter().any(|stage| config.of_stage(stage).loss.kl_coef > 0.0)
     }
 
-    /// Makes the policy of this moment the reference, where one is needed.
+    /// Takes the current policy as the reference, where one is needed.
     fn take_reference(&mut self, learner: &Learner<Policy<M>>) -> Result<(), TrainError> {
         if self.needs_reference() {
             let policy = learner.model().valid();
@@ -282,7 +286,7 @@ impl<M: VisionLanguageModel> Run<M> {
         stage: &Stage,
         interrupter: &Interrupter,
     ) -> Result<Vec<Sampled>, TrainError> {
-        // More is a curriculum's mistake.
+        // A larger number is a curriculum's mistake.
         const MOST: usize = 1024;
         let reward = self.grpo.reward_of(stage).clone();
         let Grpo { config, processor, problems: all, observer, curriculum, seed, .. } = &mut self.grpo;
@@ -326,7 +330,7 @@ impl<M: VisionLanguageModel> Run<M> {
         }
     }
 
-    /// Groups of earlier steps with the prompts that they answer, and with the images as the policy sees them now.
+    /// Groups of earlier steps with their prompts, and with image features of the current policy.
     fn recall(&self, policy: &Policy<M>, keys: &[GroupKey]) -> Result<Vec<Sampled>, TrainError> {
         let Grpo { config, processor, problems, .. } = &self.grpo;
         let banked = keys.iter().filter_map(|key| self.state.bank.iter().find(|group| group.outcome.key == *key));
@@ -351,7 +355,7 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(banked.into_iter().zip(prompts).zip(features).map(recall).collect())
     }
 
-    /// Keeps what the curriculum may ask for again, and nothing else.
+    /// Keeps the groups that the curriculum may ask for again, and drops the others.
     fn fill_bank(&mut self, step: &Step, stage: usize) {
         let wanted: BTreeSet<GroupKey> = self.grpo.curriculum.curriculum().banked().into_iter().collect();
         self.state.bank.retain(|group| wanted.contains(&group.outcome.key));
@@ -359,7 +363,8 @@ impl<M: VisionLanguageModel> Run<M> {
         self.state.bank.extend(fresh.map(|group| group.to_bank(stage)));
     }
 
-    /// One optimiser step per mini-batch. Returns the metrics, averaged over them.
+    /// Updates the policy: one optimiser step per mini-batch. Returns the metrics, averaged over
+    /// them.
     fn update(&mut self, learner: &mut Learner<Policy<M>>, stage: &Stage, step: &Step) -> Metrics {
         let begun = Instant::now();
         (self.grpo.observer)(Event::Updating);
@@ -378,7 +383,8 @@ impl<M: VisionLanguageModel> Run<M> {
         };
         let mut batches = cut(!vision_learns);
         if let Some(reference) = self.reference.as_ref().filter(|_| loss.kl_coef > 0.0) {
-            // The same rows in the same order; the reference looks for itself where its vision side is another.
+            // Same rows, same order; the reference encodes images itself where its vision side
+            // differs.
             let seen = cut(!self.state.vision_changed);
             for (micro_batch, seen) in batches.iter_mut().flatten().zip(seen.iter().flatten()) {
                 micro_batch.targets.reference_log_probs = reference.log_probs(seen, &log_probs, pad_token);
@@ -417,7 +423,7 @@ impl<M: VisionLanguageModel> Run<M> {
 
     fn learning_rate(&self, optimizer: &OptimizerConfig) -> f64 {
         let total = self.planned_steps().zip(self.state.stage).map(|(steps, stage)| steps[stage]);
-        // Without a plan there is no end to decay towards.
+        // Without a known number of steps there is no end to decay towards.
         optimizer.learning_rate * total.map_or(1.0, |total| optimizer.schedule.factor(self.state.stage_step(), total))
     }
 
@@ -448,7 +454,7 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(metrics)
     }
 
-    /// Tells the metrics file, burn and the observer of a finished step.
+    /// Reports a finished step to the metrics file, burn and the observer.
     fn report(
         &mut self,
         stage: &str,
@@ -477,7 +483,7 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(record)
     }
 
-    /// Saves everything, unless this step is saved already.
+    /// Saves a checkpoint, unless this step is saved already.
     fn checkpoint(
         &mut self,
         learner: &Learner<Policy<M>>,
@@ -497,7 +503,7 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(())
     }
 
-    /// Puts weights, moments and reference back to where the checkpoint was.
+    /// Restores weights, moments and reference from the checkpoint.
     fn restore(&mut self, learner: &mut Learner<Policy<M>>) -> Result<(), TrainError> {
         learner.load_model(self.checkpoints.load("model", self.state.step)?);
         learner.load_optim(self.checkpoints.load("optim", self.state.step)?);
@@ -509,7 +515,7 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 }
 
-/// What samples in a stage.
+/// Builds the rollout generator of a stage.
 fn generator<'a, M: VisionLanguageModel>(
     policy: &'a Policy<M>,
     processor: &'a dyn Processor,
@@ -518,7 +524,7 @@ fn generator<'a, M: VisionLanguageModel>(
     Generator { model: &policy.model, processor, sampling: config.sampling, max_batch: config.memory.decode_batch }
 }
 
-/// Refuses the checkpoint of another run; what a curriculum draws from it checks itself.
+/// Refuses the checkpoint of another run; the curriculum checks its own record.
 fn check_same_run<M>(state: &RunState, grpo: &Grpo<M>, folder: &Path) -> Result<(), TrainError> {
     let wrong = |problem| Err(TrainError::Checkpoint { path: folder.to_owned(), problem });
     let n_stages = grpo.stages().len();

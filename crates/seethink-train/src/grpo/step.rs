@@ -1,4 +1,4 @@
-//! The completions of one step and what they are worth.
+//! Completions of one step and their advantages.
 
 use super::group_advantages;
 use crate::Ledger;
@@ -13,47 +13,47 @@ use serde::{Deserialize, Serialize};
 /// A prompt with its completions.
 pub(super) struct Sampled {
     pub(super) prompt: PromptInput,
-    /// Its images, as the policy of this step sees them.
+    /// Image features of the prompt, as the policy of this step computes them.
     pub(super) features: Option<VisualFeatures>,
-    /// Passes over the prompt.
+    /// Number of prefills of the prompt.
     pub(super) n_prefills: usize,
     pub(super) completions: Vec<Completion>,
-    /// Tokens that the row of each completion has read in decoding.
+    /// Number of tokens that the row of each completion has read in decoding.
     pub(super) n_read: Vec<u32>,
-    /// `[completion]`; empty where the group is of an earlier step.
+    /// Scores, `[completion]`; empty where the group is of an earlier step.
     pub(super) scores: Vec<Score>,
-    /// What came of it.
+    /// Outcome of the group.
     pub(super) outcome: GroupOutcome,
 }
 
-/// Completions of a prompt, and the tokens that the row of each has read.
+/// Completions of a prompt, and the number of tokens that the row of each has read.
 pub(super) type Decoded = (Vec<Completion>, Vec<u32>);
 
-/// A group that may be trained on again.
+/// Banked group, which may be trained on again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BankedGroup {
-    /// Tokens, and their log-probabilities when they were sampled.
+    /// Completions: tokens, and their log-probabilities when they were sampled.
     pub group: Group,
-    /// What came of it.
+    /// Outcome of the group.
     pub outcome: GroupOutcome,
-    /// Index of the stage that it was sampled in, whose prompt it answers.
+    /// Index of the stage that the group was sampled in, whose prompt it answers.
     pub stage: usize,
 }
 
-/// What is sampled in a step and what is trained on.
+/// Groups of one step: sampled, admitted and replayed.
 #[derive(Default)]
 pub(super) struct Step {
-    /// In the order drawn.
+    /// Groups sampled, in the order drawn.
     pub(super) sampled: Vec<Sampled>,
-    /// Whether the curriculum admits it, `[group]`.
+    /// True where the curriculum admits the group, `[group]`.
     pub(super) admitted: Vec<bool>,
-    /// Groups of earlier steps.
+    /// Groups of earlier steps that are trained on again.
     pub(super) replayed: Vec<Sampled>,
 }
 
 impl Sampled {
-    /// A prompt without completions.
+    /// Creates a prompt without completions.
     pub(super) fn new(problem: ProblemId, step: usize, prompt: PromptInput) -> Self {
         let key = GroupKey { step: step as u64, problem };
         let (rewards, accuracies, advantages, lengths) = Default::default();
@@ -62,7 +62,7 @@ impl Sampled {
         Self { prompt, features: None, n_prefills: 0, completions, n_read, scores, outcome }
     }
 
-    /// With more completions and what their rows have read, all of them scored together.
+    /// Adds completions and the tokens that their rows have read; scores all completions together.
     pub(super) fn extend(&mut self, (completions, n_read): Decoded, reward: &dyn Reward, problem: &Problem) {
         self.n_prefills += 1;
         self.completions.extend(completions);
@@ -73,7 +73,7 @@ impl Sampled {
         self.outcome = GroupOutcome {
             key: self.outcome.key,
             accuracies: self.scores.iter().map(|score| score.part("accuracy").unwrap_or(score.value)).collect(),
-            // A single completion has nothing to be compared with.
+            // A single completion has no other to be compared with.
             advantages: if rewards.len() > 1 { group_advantages(&rewards) } else { vec![0.0; rewards.len()] },
             rewards,
             lengths: self.completions.iter().map(|completion| completion.tokens.len() as u32).collect(),
@@ -81,7 +81,7 @@ impl Sampled {
         };
     }
 
-    /// For later steps; `stage` is the index of this one's.
+    /// Banked group for later steps; `stage` is the index of this step's stage.
     pub(super) fn to_bank(&self, stage: usize) -> BankedGroup {
         let group = Group { problem: self.outcome.problem(), completions: self.completions.clone() };
         BankedGroup { group, outcome: self.outcome.clone(), stage }
@@ -89,12 +89,12 @@ impl Sampled {
 }
 
 impl Step {
-    /// Groups admitted so far.
+    /// Number of groups admitted so far.
     pub(super) fn n_admitted(&self) -> usize {
         self.admitted.iter().filter(|&&admitted| admitted).count()
     }
 
-    /// What is trained on.
+    /// Groups that are trained on.
     fn trained(&self) -> impl Iterator<Item = &Sampled> {
         let admitted = self.sampled.iter().zip(&self.admitted).filter(|(_, admitted)| **admitted);
         admitted.map(|(group, _)| group).chain(&self.replayed)
@@ -102,7 +102,8 @@ impl Step {
 
     /// Micro-batches of each mini-batch, in order; advantages are weighted here and only here.
     ///
-    /// `keep_features`: whether to use the image features of the rollouts, instead of the pixels again.
+    /// `keep_features`: use the image features of the rollouts, instead of encoding the pixels
+    /// again.
     pub(super) fn mini_batches(
         &self,
         mini_batch: usize,
@@ -122,17 +123,17 @@ impl Step {
         groups.chunks(mini_batch).map(|groups| MicroBatch::pack(groups, max_tokens)).collect()
     }
 
-    /// What the curriculum hears.
+    /// Outcomes that the curriculum receives.
     pub(super) fn outcomes(&self) -> Vec<GroupOutcome> {
         self.sampled.iter().map(|group| group.outcome.clone()).collect()
     }
 
-    /// Completions sampled.
+    /// Number of completions sampled.
     pub(super) fn n_completions(&self) -> usize {
         self.sampled.iter().map(|group| group.completions.len()).sum()
     }
 
-    /// What was spent on completions.
+    /// Ledger of the completions of this step.
     pub(super) fn ledger(&self, cost: &ForwardCost) -> Ledger {
         let mut ledger = Ledger::default();
         self.sampled.iter().for_each(|group| {
@@ -142,7 +143,7 @@ impl Step {
         ledger
     }
 
-    /// Reward and length metrics of what was sampled.
+    /// Reward and length metrics of the sampled groups.
     pub(super) fn metrics(&self) -> Metrics {
         let groups = || self.sampled.iter();
         let scores = || groups().flat_map(|group| &group.scores);
@@ -167,7 +168,7 @@ impl Step {
             metrics
                 .insert(format!("reward/{part}"), mean(scores().filter_map(|score| score.part(part)).map(f64::from)));
         }
-        // Of the answers that were judged, those of which it could not be told whether they are right.
+        // Shares of the judged answers whose correctness could not be decided.
         let verdicts = || scores().filter_map(|score| score.verdict);
         if verdicts().next().is_some() {
             let share_of = |which: fn(&Verdict) -> bool| mean(verdicts().map(|verdict| share(which(&verdict))));
@@ -192,7 +193,8 @@ mod tests {
     use seethink_models::Pixels;
     use seethink_reward::Unscorable;
 
-    /// A letter earns 1 for `a`, 0 for `b`; `c` cannot be judged and `d` is out of fuel.
+    /// Test reward: a letter earns 1 for `a`, 0 for `b`; `c` cannot be judged and `d` is out of
+    /// fuel.
     struct Letters;
 
     impl Reward for Letters {
@@ -236,7 +238,7 @@ mod tests {
         }
     }
 
-    /// A group of these texts and lengths; what is longer than three tokens was cut off.
+    /// A group of these texts and lengths; a completion longer than three tokens was cut off.
     fn group(id: u64, texts: &[(&str, usize)]) -> Sampled {
         let completions = texts.iter().map(|&(text, length)| Completion {
             tokens: vec![7; length],

@@ -1,10 +1,10 @@
-//! Which crate may depend on which.
+//! Rules for crates: allowed dependencies, and lints.
 
 use super::{Crate, Finding, Tree};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// Each crate and the crates of this workspace that it may depend on; the table of `docs/architecture.md`.
+/// Allowed dependencies of each crate within the workspace; the table of `docs/architecture.md`.
 const EDGES: &[(&str, &[&str])] = &[
     ("seethink-core", &[]),
     ("seethink-files", &[]),
@@ -67,19 +67,20 @@ const EDGES: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Edges that tests add: the crate, and what its development dependencies may name beyond its row.
+/// Additional dependencies of tests: the crate, and a crate that its development dependencies may
+/// name beyond its row.
 ///
-/// The solutions of the digits world must be right in the eyes of the reward that trains on them.
+/// The solutions of the digits world must be right by the reward that trains on them.
 const TEST_EDGES: &[(&str, &str)] = &[("seethink-data", "seethink-reward")];
 
-/// These stand on top of everything and may use any crate of the workspace.
+/// Crates that may use any crate of the workspace.
 const ON_TOP: &[&str] = &["experiments", "seethink-tests"];
 
-/// These never see burn: what they decide can be tested without a model.
+/// Crates that must not depend on burn: their decisions can be tested without a model.
 const WITHOUT_BURN: &[&str] =
     &["seethink-core", "seethink-files", "seethink-curriculum", "seethink-reward", "seethink-data"];
 
-/// Reads `cargo metadata --no-deps`.
+/// Parses the output of `cargo metadata --no-deps`.
 pub(super) fn parse_metadata(json: &str) -> Result<Vec<Crate>> {
     let metadata: Value = serde_json::from_str(json).context("cargo metadata did not print JSON")?;
     let name = |value: &Value| value["name"].as_str().map(str::to_owned).context("a package without a name");
@@ -94,7 +95,8 @@ pub(super) fn parse_metadata(json: &str) -> Result<Vec<Crate>> {
     list(&metadata["packages"]).iter().map(package).collect()
 }
 
-/// Dependencies point the way of the architecture, in tests too but for [`TEST_EDGES`], and only the tensor crates know burn.
+/// Checks that dependencies follow the table, in tests too but for [`TEST_EDGES`], and that only
+/// the tensor crates depend on burn.
 pub(super) fn edges(tree: &Tree) -> Vec<Finding> {
     let is_ours = |name: &str| tree.crates.iter().any(|package| package.name == name);
     let mut findings = Vec::new();
@@ -123,7 +125,7 @@ pub(super) fn edges(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Every crate takes its lints from the workspace.
+/// Checks that every crate inherits the lints of the workspace.
 pub(super) fn lints(tree: &Tree) -> Vec<Finding> {
     let manifests = tree.with_extension("toml").filter(|(file, _)| file.path.ends_with("/Cargo.toml"));
     let inherits =
@@ -154,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_table_is_without_cycles() {
-        // A crate may depend only on crates whose rows stand above its own.
+        // A crate may depend only on crates whose rows are above its own.
         for (row, (name, allowed)) in EDGES.iter().enumerate() {
             for dependency in *allowed {
                 assert!(EDGES[..row].iter().any(|(above, _)| above == dependency), "{name} -> {dependency}");

@@ -1,4 +1,4 @@
-//! What the compiler does not check: the invariants of `docs/architecture.md`, and leftovers.
+//! Structural checks beyond the compiler: the invariants of `docs/architecture.md`, and leftovers.
 //!
 //! A rule is a function from the repository, read once, to findings; it touches no file and is tested on made-up trees.
 
@@ -11,47 +11,47 @@ use std::fmt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// What the rules look at.
+/// Repository tree that the rules check.
 pub(crate) struct Tree {
-    /// Everything that git tracks or would track.
+    /// Files that are tracked by git, or untracked and not ignored.
     pub(crate) files: Vec<File>,
-    /// The packages of the workspace.
+    /// Packages of the workspace.
     pub(crate) crates: Vec<Crate>,
 }
 
-/// A file of the repository.
+/// File of the repository.
 pub(crate) struct File {
-    /// From the root, with forward slashes.
+    /// Path from the root, with forward slashes.
     pub(crate) path: String,
-    /// Bytes.
+    /// Size, bytes.
     pub(crate) size: u64,
-    /// The content, if it is UTF-8 and not enormous.
+    /// Content, if it is UTF-8 and at most a mebibyte.
     pub(crate) text: Option<String>,
 }
 
-/// A package of the workspace.
+/// Package of the workspace.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Crate {
     pub(crate) name: String,
-    /// Names of the packages that it is built from.
+    /// Names of its dependencies.
     pub(crate) dependencies: Vec<String>,
-    /// Names of the packages that its tests use in addition.
+    /// Names of its additional development dependencies.
     pub(crate) test_dependencies: Vec<String>,
 }
 
-/// Something to put right.
+/// Finding of a rule.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) path: String,
-    /// Counted from 1; `None` for the whole file.
+    /// Line, counted from 1; `None` for the whole file.
     pub(crate) line: Option<usize>,
     pub(crate) message: String,
 }
 
-/// A file larger than this is not read: no text of the project is.
+/// Maximum size of a file that is read as text, bytes.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 
-/// Every rule.
+/// All rules.
 const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     crates::edges,
     crates::lints,
@@ -66,7 +66,7 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     text::configs_are_tested,
 ];
 
-/// Prints all findings; true when there are none.
+/// Prints all findings; returns whether there are none.
 ///
 /// # Errors
 /// If the repository cannot be read.
@@ -86,14 +86,14 @@ impl Tree {
     fn read(root: &Path) -> Result<Self> {
         let listed = stdout(root, "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
         let paths = listed.split('\0').filter(|path| !path.is_empty());
-        // A file that was deleted but is still in git's index is not there.
+        // A file that was deleted may still be in git's index.
         let existing = paths.filter(|path| root.join(path).is_file());
         let files = existing.map(|path| File::read(root, path)).collect::<Result<_>>()?;
         let metadata = stdout(root, "cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
         Ok(Self { files, crates: crates::parse_metadata(&metadata)? })
     }
 
-    /// The files with this extension, with their text.
+    /// Text files with this extension.
     pub(crate) fn with_extension(&self, extension: &str) -> impl Iterator<Item = (&File, &str)> {
         let has_extension = move |file: &&File| file.path.rsplit_once('.').is_some_and(|(_, found)| found == extension);
         self.files.iter().filter(has_extension).filter_map(|file| Some((file, file.text.as_deref()?)))
@@ -139,7 +139,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A made-up repository of text files, for the tests of rules.
+/// Tree of text files, for the tests of rules.
 #[cfg(test)]
 pub(crate) fn tree(files: &[(&str, &str)]) -> Tree {
     let file =
@@ -147,7 +147,7 @@ pub(crate) fn tree(files: &[(&str, &str)]) -> Tree {
     Tree { files: files.iter().map(file).collect(), crates: Vec::new() }
 }
 
-/// Where a rule finds something in a made-up repository.
+/// Places of a rule's findings in a tree of test files.
 #[cfg(test)]
 pub(crate) fn places(rule: fn(&Tree) -> Vec<Finding>, files: &[(&str, &str)]) -> Vec<(String, Option<usize>)> {
     rule(&tree(files)).into_iter().map(|finding| (finding.path, finding.line)).collect()

@@ -2,16 +2,16 @@
 
 use super::{File, Finding, Tree};
 
-/// Lines of a file beyond which it is two rooms.
+/// Maximum number of lines of a file.
 const MAX_LINES: usize = 800;
 
-/// Where files may be touched; a path that ends in `/` is a folder.
+/// Paths where file access is allowed; a path that ends in `/` is a folder.
 const MAY_TOUCH_FILES: &[&str] = &[
     "crates/seethink-files/src/",
     "crates/seethink-data/src/",
     "crates/seethink-models/src/files.rs",
     "crates/seethink-models/src/weights/",
-    // What Linux says of memory, under /proc and /sys.
+    // Memory figures of Linux, under /proc and /sys.
     "crates/seethink-rollout/src/capacity.rs",
     "crates/seethink-train/src/checkpoint.rs",
     "crates/seethink-train/src/metrics.rs",
@@ -22,21 +22,22 @@ const MAY_TOUCH_FILES: &[&str] = &[
     "crates/xtask/src/",
 ];
 
-/// How files are reached.
+/// Names that indicate file access.
 const FILE_ACCESS: &[&str] = &["std::fs", "fs::", "File::open", "File::create", "OpenOptions"];
 
-/// Where the network may be used.
+/// Paths where network access is allowed.
 const MAY_USE_NETWORK: &[&str] =
     &["crates/seethink-eval/src/endpoint.rs", "crates/seethink-hub/src/", "crates/xtask/src/"];
 
-/// How the network is reached.
+/// Names that indicate network access.
 const NETWORK_ACCESS: &[&str] = &["std::net", "TcpStream", "TcpListener", "ureq"];
 
-/// What is decided here depends on nothing but the arguments.
+/// Paths of code whose results depend on the arguments alone.
 const WITHOUT_AMBIENT_STATE: &[&str] =
     &["crates/seethink-core/src/", "crates/seethink-curriculum/src/", "crates/seethink-reward/src/"];
 
-/// Clocks, generators that seed themselves, the environment, and collections whose order changes from run to run.
+/// Names that indicate ambient state: clocks, generators that seed themselves, the environment, and
+/// collections whose order changes from run to run.
 const AMBIENT_STATE: &[&str] = &[
     "Instant::now",
     "SystemTime",
@@ -50,7 +51,7 @@ const AMBIENT_STATE: &[&str] = &[
     "HashSet",
 ];
 
-/// A file opens with what it is for.
+/// Checks that a file begins with a module comment.
 pub(super) fn module_docs(tree: &Tree) -> Vec<Finding> {
     let undocumented = tree.with_extension("rs").filter(|(_, text)| !text.starts_with("//!"));
     undocumented
@@ -58,7 +59,7 @@ pub(super) fn module_docs(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// A file is one room.
+/// Checks the number of lines of a file.
 pub(super) fn length(tree: &Tree) -> Vec<Finding> {
     let lines = tree.with_extension("rs").map(|(file, text)| (file, text.lines().count()));
     lines
@@ -67,7 +68,7 @@ pub(super) fn length(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Only the modules of the tables touch files, or use the network.
+/// Checks that only the allowed paths access files or the network.
 pub(super) fn file_and_network_access(tree: &Tree) -> Vec<Finding> {
     let outside =
         |table: &'static [&'static str]| move |file: &File| is_library(&file.path) && !is_in(&file.path, table);
@@ -78,13 +79,13 @@ pub(super) fn file_and_network_access(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// No clock, no randomness that is not seeded, no environment where decisions are pure.
+/// Checks that deterministic code uses no clock, no unseeded randomness and no environment.
 pub(super) fn ambient_state(tree: &Tree) -> Vec<Finding> {
     let pure = |file: &File| is_in(&file.path, WITHOUT_AMBIENT_STATE);
     forbidden(tree, pure, AMBIENT_STATE, "is ambient state, and this crate decides from its arguments alone")
 }
 
-/// Findings for every name that stands in the code of the files under `scope`.
+/// Findings for every forbidden name in the code of the files under `scope`.
 fn forbidden(tree: &Tree, scope: impl Fn(&File) -> bool, names: &[&str], why: &str) -> Vec<Finding> {
     let files = tree.with_extension("rs").filter(|(file, _)| scope(file));
     let in_line = |line: &str| names.iter().find(|name| has_name(line, name)).copied();
@@ -94,7 +95,8 @@ fn forbidden(tree: &Tree, scope: impl Fn(&File) -> bool, names: &[&str], why: &s
     findings.collect()
 }
 
-/// The sources of a library crate, as opposed to its tests, benchmarks and build script.
+/// Returns whether a path is a source of a library crate, as opposed to its tests, benchmarks and
+/// build script.
 fn is_library(path: &str) -> bool {
     path.starts_with("crates/") && path.split('/').nth(2) == Some("src")
 }
@@ -103,13 +105,14 @@ fn is_in(path: &str, places: &[&str]) -> bool {
     places.iter().any(|place| if place.ends_with('/') { path.starts_with(place) } else { path == *place })
 }
 
-/// The numbered lines that are neither comments nor the tests at the end.
+/// Numbered lines of code: neither comments nor the tests at the end.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let lines = (1..).zip(text.lines()).take_while(|(_, line)| *line != "#[cfg(test)]");
     lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
-/// Whether `name` stands in `line` and does not go on to the left: `HashMap` is not in `MyHashMap`.
+/// Returns whether `name` occurs in `line` without going on to the left: `HashMap` is not in
+/// `MyHashMap`.
 fn has_name(line: &str, name: &str) -> bool {
     let before = |at: usize| line[..at].chars().next_back();
     line.match_indices(name).any(|(at, _)| !before(at).is_some_and(|c| c.is_alphanumeric() || c == '_'))

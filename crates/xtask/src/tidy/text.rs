@@ -3,10 +3,10 @@
 use super::{File, Finding, Tree};
 use std::collections::BTreeSet;
 
-/// The largest file that the repository keeps, bytes.
+/// Maximum size of a file in the repository, bytes.
 const MAX_BYTES: u64 = 6_000_000;
 
-/// What is written to be removed later. Spelled in halves, so that this file does not find itself.
+/// Markers of work to be done later. Spelled in halves, so that this file does not find itself.
 const LEFTOVERS: &[&str] = &[
     concat!("TO", "DO"),
     concat!("FIX", "ME"),
@@ -15,7 +15,7 @@ const LEFTOVERS: &[&str] = &[
     concat!("unimpl", "emented!("),
 ];
 
-/// Folders that exist on one machine only. Spelled in halves as well.
+/// Paths of folders that exist on one machine only. Spelled in halves as well.
 const MACHINE_PATHS: &[&str] = &[
     concat!("/ho", "me/"),
     concat!("/ro", "ot/"),
@@ -24,10 +24,10 @@ const MACHINE_PATHS: &[&str] = &[
     concat!("/tm", "p/"),
 ];
 
-/// What people write; data and lock files are not.
+/// Extensions of hand-written files, as opposed to data and lock files.
 const WRITTEN: &[&str] = &["rs", "md", "toml", "ron", "sh", "py", "yml", "yaml"];
 
-/// No file is larger than what a clone should cost.
+/// Checks the size of every file.
 pub(super) fn size(tree: &Tree) -> Vec<Finding> {
     let large = tree.files.iter().filter(|file| file.size > MAX_BYTES);
     large
@@ -35,7 +35,7 @@ pub(super) fn size(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Nothing is left to be done later.
+/// Checks that no file has a marker of work to be done later.
 pub(super) fn leftovers(tree: &Tree) -> Vec<Finding> {
     in_written(tree, |line| {
         let found = LEFTOVERS.iter().find(|name| find_word(line, name))?;
@@ -43,7 +43,7 @@ pub(super) fn leftovers(tree: &Tree) -> Vec<Finding> {
     })
 }
 
-/// No path of somebody's machine.
+/// Checks that no file has a path of a single machine.
 pub(super) fn machine_paths(tree: &Tree) -> Vec<Finding> {
     in_written(tree, |line| {
         let found = MACHINE_PATHS.iter().find(|path| find_word(line, path))?;
@@ -51,7 +51,7 @@ pub(super) fn machine_paths(tree: &Tree) -> Vec<Finding> {
     })
 }
 
-/// Relative links of Markdown files lead somewhere.
+/// Checks that relative links of Markdown files lead to existing files.
 pub(super) fn links(tree: &Tree) -> Vec<Finding> {
     let files = tree.files.iter().map(|file| file.path.as_str());
     // A link may also lead to a folder.
@@ -76,12 +76,13 @@ pub(super) fn links(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Every configuration is loaded by a test, which names the file or one of its folders.
+/// Checks that every configuration is loaded by a test, which names the file or one of its folders.
 pub(super) fn configs_are_tested(tree: &Tree) -> Vec<Finding> {
     let is_test = |file: &File| file.path.starts_with("tests/") || file.path.contains("/tests/");
     let tests: Vec<&str> = tree.with_extension("rs").filter(|(file, _)| is_test(file)).map(|(_, text)| text).collect();
     let is_tested = |path: &str| {
-        // The closing quote of a literal: `configs"` is the whole folder, `configs/micro"` a part of it.
+        // With the closing quote of a literal: `configs"` is the whole folder, `configs/micro"` a
+        // part of it.
         let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
         let mut named = folders.chain([path]).map(|path| format!("{path}\""));
         named.any(|name| tests.iter().any(|test| find_word(test, &name)))
@@ -93,7 +94,7 @@ pub(super) fn configs_are_tested(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
-/// Findings for lines of the files that people write.
+/// Findings for lines of hand-written files.
 fn in_written(tree: &Tree, check: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (file, text) in WRITTEN.iter().flat_map(|extension| tree.with_extension(extension)) {
@@ -104,13 +105,14 @@ fn in_written(tree: &Tree, check: impl Fn(&str) -> Option<String>) -> Vec<Findin
     findings
 }
 
-/// Whether `word` stands in `line` without going on to the left, so that a URL's path is not an absolute one.
+/// Returns whether `word` occurs in `line` without going on to the left, so that a URL's path is
+/// not an absolute one.
 fn find_word(line: &str, word: &str) -> bool {
     let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
     line.match_indices(word).any(|(at, _)| !line[..at].chars().next_back().is_some_and(goes_on))
 }
 
-/// The numbered lines of a Markdown text that are not code blocks.
+/// Numbered lines of a Markdown text outside of code blocks.
 fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut fenced = false;
     (1..).zip(text.lines()).filter(move |(_, line)| {
@@ -120,7 +122,7 @@ fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The path that `link` in the file `from` means, from the root; `None` outside the repository.
+/// Resolves `link` in the file `from` to a path from the root; `None` outside the repository.
 fn resolve(from: &str, link: &str) -> Option<String> {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();

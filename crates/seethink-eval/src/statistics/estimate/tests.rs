@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Letters of which the first `right` of every ten are right.
+/// Outcome letters of which the first `right` of every ten are right.
 fn letters(right: usize) -> String {
     (0..400).map(|i| if i % 10 < right { '1' } else { 'p' }).collect()
 }
@@ -22,14 +22,16 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 
 #[test]
 fn intervals_are_students() {
-    // Quantiles of printed tables: 4.3027 for 2 degrees of freedom, 2.2010 for 11, 1.9600 without end.
+    // Quantiles of printed tables: 4.3027 for 2 degrees of freedom, 2.2010 for 11, 1.9600 for
+    // infinitely many.
     for (freedom, quantile) in [(2.0, 4.3027), (11.0, 2.2010), (f64::INFINITY, 1.9600)] {
         let estimate = Estimate::new(1.0, 0.25, freedom, 3);
         assert!(close(estimate.interval.1, 1.0 + 0.5 * quantile, 1e-4), "{estimate:?}");
         assert!(close(estimate.interval.0, 1.0 - 0.5 * quantile, 1e-4), "{estimate:?}");
         assert!(close(estimate.t(), 2.0, 1e-12));
     }
-    // Two-sided, of t = 2: 0.1835 with 2 degrees of freedom, 0.0455 without end; of either sign.
+    // Two-sided p-values of t = 2 and of t = −2: 0.1835 with 2 degrees of freedom, 0.0455 with
+    // infinitely many.
     assert!(close(Estimate::new(1.0, 0.25, 2.0, 3).p, 0.1835, 1e-4));
     assert!(close(Estimate::new(-1.0, 0.25, f64::INFINITY, 1).p, 0.0455, 1e-4));
 }
@@ -107,25 +109,26 @@ fn statistics_are_taken_together_as_apart() {
     assert!(close(both[1].unwrap().value, -0.2, 1e-12), "{both:?}");
 }
 
-/// Standard deviations of what makes an arm's chances, on a problem whose answers are right in 30 to 70 %.
+/// Standard deviations that make the chances of an arm, on a problem whose answers are right in 30
+/// to 70 %.
 struct Noise {
-    /// Of an arm and seed, for all problems.
+    /// Standard deviation of an arm and seed, for all problems.
     seed: f64,
-    /// Of an arm and problem, for all seeds.
+    /// Standard deviation of an arm and problem, for all seeds.
     problem: f64,
 }
 
-/// Share of 5 %-tests that reject, between arms that do not differ but by chance.
+/// Rejection rate of 5 % tests between arms that differ only by chance.
 fn rejections(n_seeds: usize, n_problems: usize, noise: &Noise, n_tests: u64) -> f64 {
     let mut rng = Rng::new(n_seeds as u64, Purpose::Evaluation, &[n_problems as u64, (1000.0 * noise.seed) as u64]);
-    // Twelve uniform numbers: nearly normal.
+    // The sum of twelve uniform numbers is nearly normal.
     let normal = |rng: &mut Rng, deviation: f64| deviation * ((0..12).map(|_| rng.uniform()).sum::<f64>() - 6.0);
     let reject = |_: &u64| {
         let chances: Vec<f64> = (0..n_problems).map(|_| 0.3 + 0.4 * rng.uniform()).collect();
-        // `[arm][problem]`
+        // Shifts `[arm][problem]`.
         let shifts: [Vec<f64>; 2] =
             std::array::from_fn(|_| chances.iter().map(|p| p + normal(&mut rng, noise.problem)).collect());
-        // `[seed][arm]`
+        // Runs `[seed][arm]`.
         let runs: Vec<[String; 2]> = (0..n_seeds)
             .map(|_| {
                 [0, 1].map(|arm: usize| {

@@ -1,17 +1,19 @@
-//! What is cut away from a formula before it is read: boxes around it, units after it, escapes in it.
+//! Normalisation of a formula before parsing: removes boxes around it, units after it, escapes in
+//! it.
 
 use crate::boxed::closing_brace;
 use crate::math::MAX_LENGTH;
 use crate::rule::replace;
 
-/// Most boxes that are looked at.
+/// Maximum number of boxes that are read.
 const MAX_BOXES: usize = 64;
 
-/// A formula without what does not change its meaning, and the contents of boxes for the whole.
+/// Normalised formula: parts that do not change its meaning are removed, and boxes replaced by
+/// their contents.
 pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
     let mut text = boxed_contents(text, only_last_boxes);
     if text.len() > MAX_LENGTH {
-        // It will not be read.
+        // A text of this length will not be parsed.
         return text;
     }
     let spellings = [
@@ -45,7 +47,7 @@ pub(super) fn normalised(text: &str, only_last_boxes: bool) -> String {
     if text.starts_with('.') { format!("0{text}") } else { text }
 }
 
-/// `sqrt(3)` and `2 sqrt{3}` as `\sqrt(3)` and `2 \sqrt{3}`.
+/// Converts `sqrt(3)` and `2 sqrt{3}` to `\sqrt(3)` and `2 \sqrt{3}`.
 fn with_named_roots(text: &str) -> String {
     let mut parts = text.split("sqrt").peekable();
     let mut out = String::with_capacity(text.len());
@@ -59,16 +61,17 @@ fn with_named_roots(text: &str) -> String {
     out
 }
 
-/// Where two backslashes begin a command.
+/// Index of two backslashes that begin a command.
 fn doubled_command(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     (0..bytes.len().saturating_sub(2))
         .find(|&at| bytes[at] == b'\\' && bytes[at + 1] == b'\\' && bytes[at + 2].is_ascii_alphabetic())
 }
 
-/// The contents of the boxes in a text, separated by commas; the text where there are none.
+/// Contents of the boxes in a text, separated by commas; the text itself if it has no box.
 ///
-/// With `only_last`, those of the last box and of the ones right before it, which belong to the same answer.
+/// With `only_last`, the contents of the last box and of the ones right before it, which belong to
+/// the same answer.
 fn boxed_contents(text: &str, only_last: bool) -> String {
     let mut contents: Vec<&str> = Vec::new();
     let mut end = text.len();
@@ -123,7 +126,8 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric())
 }
 
-/// As [`closing_brace`], but that braces after backslashes count, as everywhere in math-verify.
+/// Index of the closing brace, as [`closing_brace`], but braces after backslashes count, as
+/// everywhere in math-verify.
 fn unescaped_closing_brace(text: &str) -> Option<usize> {
     let mut depth = 1usize;
     text.bytes().position(|byte| {
@@ -136,7 +140,7 @@ fn unescaped_closing_brace(text: &str) -> Option<usize> {
     })
 }
 
-/// Words that follow numbers without changing them, as the original has them.
+/// Units: words that follow numbers without changing them, as in the original.
 const UNITS: [&str; 106] = [
     "ab", "acre", "am", "apple", "are", "bc", "by", "c", "cc", "cent", "cm", "coin", "cu", "cube", "cubic", "d", "day",
     "decrease", "deg", "degree", "digit", "dm", "east", "edge", "excess", "feet", "ft", "g", "gain", "gal", "gallon",
@@ -148,9 +152,9 @@ const UNITS: [&str; 106] = [
     "women", "yard", "year", "yr",
 ];
 
-/// Without units at the end, with or without an exponent; a text that is nothing else stays.
+/// Removes units at the end, with or without an exponent; a text of nothing else stays.
 fn without_units(text: &str) -> &str {
-    // Two may stand side by side: `\text{ square}\text{ cm}`.
+    // Two units may stand side by side: `\text{ square}\text{ cm}`.
     let mut text = without_unit_in_text(without_unit_in_text(text));
     for _ in 0..2 {
         let trimmed = text.trim_end();
@@ -177,7 +181,7 @@ fn without_units(text: &str) -> &str {
     text
 }
 
-/// Detects *and* or *or* as the last word, with braces around it or without.
+/// Returns whether the last word is *and* or *or*, with braces around it or without.
 fn ends_in_conjunction(text: &str) -> bool {
     let text = text.trim_end_matches(['}', ' ']);
     ["and", "or"]
@@ -185,7 +189,7 @@ fn ends_in_conjunction(text: &str) -> bool {
         .any(|word| text.strip_suffix(word).is_some_and(|before| !before.ends_with(|c: char| c.is_ascii_alphabetic())))
 }
 
-/// Without a `\text{…}` at the end, and its exponent.
+/// Removes a `\text{…}` at the end, and its exponent.
 fn without_unit_in_text(text: &str) -> &str {
     let mut head = text.trim_end();
     for exponent in ["^2", "^3", "^{2}", "^{3}", "{^2}", "{^3}"] {

@@ -1,8 +1,10 @@
-//! math-verify's rule: find the answer in a text, read it as a formula, compare what the formulas mean.
+//! math-verify's rule: find the answer in a text, parse it as a formula, compare the meanings of
+//! the formulas.
 //!
 //! # Source
-//! math-verify 0.9.0 and the normalisation of latex2sympy2_extended 1.11.0: where answers are looked for, in which order, and what is cut
-//! away before they are read. There the patterns are regular expressions; here each is a function over the text.
+//! math-verify 0.9.0 and the normalisation of latex2sympy2_extended 1.11.0: the places of answers,
+//! their order, and the parts that are removed before parsing. There the patterns are regular
+//! expressions; here each is a function over the text.
 
 mod clean;
 mod scanner;
@@ -27,15 +29,16 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MathVerify {
-    /// Whether answers may be formulas: between dollars and their like, or boxed.
+    /// True if answers may be formulas: between dollars or other delimiters, or boxed.
     pub latex: bool,
-    /// Whether answers may be numbers and sums of numbers in running text.
+    /// True if answers may be numbers and sums of numbers in running text.
     pub plain: bool,
     /// Places after the point that decimals are compared to.
     pub places: u32,
-    /// Whether names of variables matter, and the order of a tuple that answers a set.
+    /// True if names of variables matter, and the order of a tuple that answers a set.
     pub strict: bool,
-    /// Whether a relation may answer a set: `1 < x < 2` where the truth is `(1, 2)`. The other way round is always right.
+    /// True if a relation may answer a set: `1 < x < 2` where the truth is `(1, 2)`. A set that
+    /// answers a relation is always right.
     pub relations_as_sets: bool,
 }
 
@@ -64,7 +67,7 @@ impl Default for MathVerify {
     }
 }
 
-/// Whether two formulas are the same, without looking for answers in them.
+/// Compares two formulas, without looking for answers in the texts.
 pub(super) fn same_formulas(truth: &str, answer: &str, fuel: &mut Fuel) -> Result<Option<Reason>, OutOfFuel> {
     let read = |text: &str, fuel: &mut Fuel| parse_formula(&normalised(text.trim().trim_matches('$'), false), fuel);
     match (read(truth, fuel), read(answer, fuel)) {
@@ -73,16 +76,16 @@ pub(super) fn same_formulas(truth: &str, answer: &str, fuel: &mut Fuel) -> Resul
     }
 }
 
-/// What was found in a text.
+/// Answer that was found in a text.
 #[derive(Debug, Clone, PartialEq)]
 struct Found {
-    /// The text of the answer, without what does not belong to it.
+    /// Text of the answer, normalised.
     text: String,
-    /// Where it stands, bytes.
+    /// Position of the answer, bytes.
     at: usize,
-    /// What it says, unless it cannot be read.
+    /// Parsed answer, if it can be parsed.
     expr: Option<Expr>,
-    /// Why it cannot be read.
+    /// Error of parsing, if it cannot.
     fault: Option<Unreadable>,
 }
 
@@ -97,10 +100,10 @@ impl fmt::Display for Found {
     }
 }
 
-/// What matches in a text.
+/// Tier of the search for answers: finds matches in a text.
 type Tier<'a> = &'a dyn Fn(&Scanner<'_>) -> Vec<Match>;
 
-/// Finds the answer: the last of the most telling kind that can be read.
+/// Finds the answer: in the first tier in which a match can be parsed, the last such match.
 fn find(text: &str, settings: &MathVerify, fuel: &mut Fuel) -> Option<Found> {
     let forms = Forms { latex: settings.latex, plain: settings.plain };
     // "final answer is … I hope", "final answer is …" or a box, "answer: …", "answer …", anything.
@@ -128,7 +131,7 @@ fn find(text: &str, settings: &MathVerify, fuel: &mut Fuel) -> Option<Found> {
             }
             let found = read(text, &one, fuel);
             if found.expr.is_some() {
-                // Texts are compared too, and the first counts.
+                // Texts are compared too, and the first match counts.
                 let text = first.map_or(found.text.clone(), |first: Found| first.text);
                 return Some(Found { text, ..found });
             }
@@ -138,7 +141,7 @@ fn find(text: &str, settings: &MathVerify, fuel: &mut Fuel) -> Option<Found> {
     first
 }
 
-/// Whether two findings are the same, and why.
+/// Compares two answers that were found; returns the reason if they are equal.
 ///
 /// # Errors
 /// If there is not enough fuel.
@@ -157,7 +160,7 @@ fn same_findings(
     Ok((!truth.is_empty() && truth == answer).then_some(Reason::Spelling))
 }
 
-/// Reads what was matched.
+/// Parses a match.
 fn read(text: &str, found: &Match, fuel: &mut Fuel) -> Found {
     let mut exprs = Vec::new();
     let mut texts = Vec::new();
@@ -203,7 +206,7 @@ fn read(text: &str, found: &Match, fuel: &mut Fuel) -> Found {
     Found { text, at, expr: exprs.into_iter().next().flatten(), fault }
 }
 
-/// Reads a formula; of a chain of equations that cannot be read, the last part.
+/// Parses a formula; if a chain of equations cannot be parsed, its last part.
 fn parse_formula(text: &str, fuel: &mut Fuel) -> Result<Expr, Unreadable> {
     parse(text, Syntax::Latex, fuel).or_else(|error| {
         let parts = if text.contains([',', ';']) { Vec::new() } else { equation_parts(text) };
@@ -227,7 +230,7 @@ fn equation_parts(text: &str) -> Vec<&str> {
     parts
 }
 
-/// `1,000.5`, `1 000`, `1,5` (a half), `007` as digits with a point.
+/// Normalises a number to digits with a point: `1,000.5`, `1 000`, `1,5` (a half), `007`.
 fn plain_number(text: &str) -> String {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),

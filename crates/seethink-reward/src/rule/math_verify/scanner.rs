@@ -1,25 +1,26 @@
-//! Where answers may stand in a text: after phrases, in boxes, between delimiters, as numbers.
+//! Scanner for answers in a text: after phrases, in boxes, between delimiters, as numbers.
 //!
-//! Each function is one of math-verify's patterns. None looks further than an answer can reach, and all together look at no more than
-//! so many characters for each of the text, so that no text takes more than linear time.
+//! Each function is one of math-verify's patterns. None looks further than the maximum length of an
+//! answer, and together they look at a bounded number of characters for each of the text, so that
+//! every text takes linear time.
 
 use std::cell::Cell;
 
-/// Longest formula and sum that is looked for, bytes.
+/// Maximum length of a formula and of a sum, bytes.
 const MAX_PIECE: usize = 8192;
-/// Longest number in a fraction, bytes.
+/// Maximum length of a number in a fraction, bytes.
 const MAX_NUMBER: usize = 64;
-/// Characters that may be looked at for each of the text.
+/// Number of characters that may be looked at for each of the text.
 const LOOKS: usize = 32;
 
-/// What answers may look like.
+/// Forms of answers that are looked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Forms {
     pub(super) latex: bool,
     pub(super) plain: bool,
 }
 
-/// A piece of text that may be an answer.
+/// Part of a text that may be an answer.
 #[derive(Debug, Clone)]
 pub(super) struct Match {
     pub(super) start: usize,
@@ -37,16 +38,16 @@ pub(super) struct Piece {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Between delimiters of a formula.
+    /// Formula between delimiters.
     Formula,
-    /// A box outside of any formula, to the last brace of the text.
+    /// Box outside of any formula, to the last brace of the text.
     Box,
-    /// A sum of numbers.
+    /// Sum of numbers.
     Arithmetic,
     Number,
 }
 
-/// What may stand between a phrase and the answer.
+/// Text allowed between a phrase and the answer.
 #[derive(Clone, Copy)]
 pub(super) enum Gap {
     /// A colon.
@@ -63,7 +64,7 @@ pub(super) struct Scanner<'a> {
     last_display: Option<usize>,
     last_bracket: Option<usize>,
     last_round: Option<usize>,
-    /// Characters that may still be looked at.
+    /// Number of characters that may still be looked at.
     looks: Cell<usize>,
 }
 
@@ -79,7 +80,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Answers anywhere.
+    /// Finds answers anywhere in the text.
     pub(super) fn anywhere(&self, forms: Forms) -> Vec<Match> {
         let mut matches = Vec::new();
         if forms.latex {
@@ -92,7 +93,7 @@ impl<'a> Scanner<'a> {
         matches
     }
 
-    /// What matches at some place, from the left, without overlaps.
+    /// Matches in the whole text, from the left, without overlaps.
     fn all(&self, matches: impl Fn(usize) -> Option<Match>) -> Vec<Match> {
         let mut found = Vec::new();
         let mut at = 0;
@@ -109,7 +110,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Answers after a phrase, and with `hopes` before "I hope".
+    /// Finds answers after a phrase, and with `hopes` before "I hope".
     pub(super) fn after(&self, phrase: &str, gap: Gap, hopes: bool, forms: Forms) -> Vec<Match> {
         let mut matches = Vec::new();
         for (is_wanted, is_latex) in [(forms.latex, true), (forms.plain, false)] {
@@ -139,7 +140,7 @@ impl<'a> Scanner<'a> {
         let blanks = |place: usize| place + (self.text[place..].len() - self.text[place..].trim_start().len());
         let colon = |place: usize| place + usize::from(self.text[place..].starts_with(':'));
         match gap {
-            // Numbers bring a blank of their own.
+            // The pattern of numbers includes the blank.
             Gap::Colon => {
                 at(if is_latex { blanks(colon(from)) } else { colon(from) }).or_else(|| at(blanks(colon(from))))
             }
@@ -168,7 +169,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Places from one on, at most `n` characters further; without `lines`, on its line.
+    /// Positions from `from` on, at most `n` characters further; without `lines`, on its line.
     fn places(&self, from: usize, n: usize, lines: bool) -> impl Iterator<Item = usize> {
         let rest = &self.text[from..];
         let ends = rest.char_indices().chain([(rest.len(), ' ')]);
@@ -186,7 +187,7 @@ impl<'a> Scanner<'a> {
         !self.text[place..].trim_start().starts_with('=')
     }
 
-    /// Up to six formulas with commas, *and* or *or* between them.
+    /// Matches up to six formulas with commas, *and* or *or* between them.
     fn formulas(&self, at: usize) -> Option<Match> {
         self.joined(at, |at| self.formula(at))
     }
@@ -205,7 +206,7 @@ impl<'a> Scanner<'a> {
         Some(Match { start: at, end, pieces })
     }
 
-    /// Formulas with boxes in them, and boxes outside of formulas.
+    /// Finds formulas with boxes in them, and boxes outside of formulas.
     pub(super) fn boxes(&self) -> Vec<Match> {
         let has_box = |(piece, end): (Piece, usize)| {
             let content = &self.text[piece.start..piece.end];
@@ -221,7 +222,8 @@ impl<'a> Scanner<'a> {
         matches
     }
 
-    /// A formula between delimiters, or a fraction of numbers, and the percent sign after it.
+    /// Matches a formula between delimiters, or a fraction of numbers, and the percent sign after
+    /// it.
     fn formula(&self, at: usize) -> Option<(Piece, usize)> {
         self.delimited(at).or_else(|| {
             let text = &self.text[at..];
@@ -287,7 +289,7 @@ impl<'a> Scanner<'a> {
         self.anchored(at, Kind::Arithmetic).or_else(|| self.anchored(at, Kind::Number))
     }
 
-    /// A number or a sum of numbers after a blank, an equals sign or nothing.
+    /// Matches a number or a sum of numbers after a blank, an equals sign or nothing.
     fn anchored(&self, at: usize, kind: Kind) -> Option<Match> {
         let text = &self.text[at..];
         let first = text.chars().next();
@@ -311,14 +313,15 @@ impl<'a> Scanner<'a> {
         Some(Match { start: at, end, pieces: vec![piece] })
     }
 
-    /// Looks at so many characters, if any may still be looked at.
+    /// Counts `n` characters as looked at, if so many are left.
     fn look(&self, n: usize) -> Option<()> {
         let left = self.looks.get();
         self.looks.set(left.saturating_sub(n));
         (left > 0).then_some(())
     }
 
-    /// Where a closing delimiter stands that no backslash escapes, unless a character comes first that `stops`, or it is too far.
+    /// Position of a closing delimiter that no backslash escapes, unless a character comes first
+    /// that `stops`, or it is too far.
     fn close_of(&self, text: &str, close: &str, stops: impl Fn(char) -> bool) -> Option<usize> {
         let mut escaped = false;
         for (at, c) in text.char_indices() {

@@ -1,4 +1,5 @@
-//! `report.html`: one file that needs nothing else, neither a network nor, for the basics, a script.
+//! HTML report: `report.html` is one self-contained file, which needs no network and, for the
+//! basics, no script.
 
 mod samples;
 
@@ -9,7 +10,7 @@ use super::{Checkpoint, Measurement, Meter, ReportError, RunSummary, Sample, plo
 use seethink_train::StepRecord;
 use std::fmt::Write;
 
-/// What the page is made of.
+/// Content of the page.
 pub(super) struct Page<'a> {
     pub(super) summary: &'a RunSummary,
     pub(super) records: &'a [StepRecord],
@@ -19,7 +20,7 @@ pub(super) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// The document.
+    /// Renders the page.
     pub(super) fn render(&self) -> Result<String, ReportError> {
         let title = escape(&self.summary.title);
         let mut page = format!(
@@ -51,7 +52,7 @@ impl Page<'_> {
         Ok(page)
     }
 
-    /// What was run and what it took.
+    /// Settings and costs of the run.
     fn facts(&self) -> String {
         let total = &self.summary.total;
         let trained: Vec<_> = stages(self.records).filter(|stage| stage.iter().any(|record| record.step > 0)).collect();
@@ -70,7 +71,8 @@ impl Page<'_> {
         format!("<dl class=\"facts\">\n{rows}</dl>\n")
     }
 
-    /// Where a wall time of `elapsed` seconds went, in percent, as far as the metrics say.
+    /// Shares of rollouts, reference and updates in a wall time of `elapsed` seconds, in percent,
+    /// as far as the metrics have them.
     fn time_shares(&self, elapsed: f64) -> String {
         let parts = [("rollout", "rollouts"), ("reference", "reference"), ("update", "updates")];
         let shares = parts.into_iter().filter_map(|(key, name)| {
@@ -122,7 +124,8 @@ fn accuracy_cell(measurement: Option<&Measurement>) -> String {
     }
 }
 
-/// `text` as it may stand in an element or in a quoted attribute. Control characters that no document may hold become `�`.
+/// Escapes `text` for an element or a quoted attribute. Control characters that no document may
+/// hold become `�`.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + text.len() / 8);
     for c in text.chars() {

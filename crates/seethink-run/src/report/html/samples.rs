@@ -1,4 +1,4 @@
-//! The browsable completions: one card per problem, and in it what each checkpoint made of it.
+//! Browsable completions: one card per problem, with the answer of each checkpoint.
 
 use super::escape;
 use crate::report::Sample;
@@ -7,12 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::fmt::Write;
 
-/// Cards per capability: enough to form an opinion, few enough for a page of some megabytes.
+/// Maximum number of cards per capability: enough to form an opinion, few enough for a page of some
+/// megabytes.
 const MAX_PROBLEMS: usize = 48;
-/// Pictures are magnified by whole numbers, as far as they stay within this many pixels.
+/// Maximum side length of a magnified image, pixels; magnification is by whole numbers.
 const PICTURE_SIZE: u32 = 200;
 
-/// The section of the page; empty without samples.
+/// Renders the section of the samples; empty without samples.
 pub(super) fn section(samples: &[Sample]) -> String {
     if samples.is_empty() {
         return String::new();
@@ -32,7 +33,8 @@ pub(super) fn section(samples: &[Sample]) -> String {
     section + "</section>\n"
 }
 
-/// The attempts at each problem, in the order of their first appearance, and the number of problems without a card.
+/// Attempts at each problem, in the order of their first appearance, and the number of problems
+/// without a card.
 fn choose(samples: &[Sample]) -> (Vec<Vec<&Sample>>, usize) {
     let mut problems: Vec<Vec<&Sample>> = Vec::new();
     let mut place = std::collections::HashMap::new();
@@ -50,7 +52,7 @@ fn choose(samples: &[Sample]) -> (Vec<Vec<&Sample>>, usize) {
         *n += 1;
         *n <= MAX_PROBLEMS
     });
-    // Alternately one of each capability, so that the page does not open with a wall of the same.
+    // Capabilities alternate, so that the page does not begin with many cards of one.
     let mut rank = std::collections::HashMap::new();
     problems.sort_by_cached_key(|attempts| {
         let n = rank.entry(&attempts[0].capability).or_insert(0);
@@ -61,7 +63,7 @@ fn choose(samples: &[Sample]) -> (Vec<Vec<&Sample>>, usize) {
     (problems, n_left_out)
 }
 
-/// Hidden until the script shows them.
+/// Filters of the cards, hidden until the script shows them.
 fn filters(samples: &[Sample]) -> String {
     let select = |name: &str, label: &str, values: Vec<(&str, String)>| {
         let options: String = values
@@ -124,10 +126,11 @@ fn attempt(sample: &Sample) -> String {
     )
 }
 
-/// The completion with its last box, which is the one that was scored, marked.
+/// Marks the last box of a completion, which is the one that was scored.
 fn highlight(completion: &str) -> String {
     let Some(content) = seethink_reward::last_boxed(completion) else { return escape(completion) };
-    // The content is a slice of the completion: the box is it, the seven bytes before it and the brace after it.
+    // The content is a slice of the completion; the box adds the seven bytes before it and the
+    // brace after it.
     let from = content.as_ptr() as usize - completion.as_ptr() as usize;
     let (start, end) = (from - r"\boxed{".len(), from + content.len() + 1);
     format!(
@@ -138,7 +141,8 @@ fn highlight(completion: &str) -> String {
     )
 }
 
-/// A picture, magnified by a whole number so that its pixels stay square; a note if it is no PNG.
+/// Image element, magnified by a whole number so that its pixels stay square; a note if the image
+/// is no PNG.
 fn picture(base64: &str) -> String {
     let Some((width, height)) = png_size(base64) else {
         return "<div class=\"quiet\">(a picture that cannot be shown)</div>\n".to_owned();
@@ -154,9 +158,9 @@ fn picture(base64: &str) -> String {
     )
 }
 
-/// Width and height, from the header that every PNG begins with. `None` if `base64` is not base64 or not a PNG.
+/// Width and height of a PNG, from its header. `None` if `base64` is not base64 or not a PNG.
 fn png_size(base64: &str) -> Option<(u32, u32)> {
-    // Decoding everything also shows that nothing in it could end the attribute that it will stand in.
+    // Decoding everything also shows that no character can end the attribute that will hold it.
     let png = STANDARD.decode(base64).ok()?;
     let header = png.strip_prefix(b"\x89PNG\r\n\x1a\n")?.get(8..16)?;
     let number = |bytes: &[u8]| bytes.iter().fold(0u32, |number, &byte| number << 8 | u32::from(byte));

@@ -1,4 +1,4 @@
-//! The comparison of arms: one panel per column, one row per arm, a dot per seed.
+//! Figure that compares arms: one panel per column, one row per arm, a dot per seed.
 
 use super::chart::{error_bar, fit, round_range, tick_label, ticks};
 use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
@@ -11,18 +11,18 @@ const ROW: f64 = 50.0;
 const BOTTOM: f64 = 64.0;
 const LABEL_SIZE: f64 = 12.5;
 
-/// Arms beside each other.
+/// Comparison of arms.
 pub struct Arms {
-    /// What is compared, and its unit.
+    /// Compared quantity and its unit.
     pub heading: String,
-    /// A panel each, and what the base model has there.
+    /// Panels: heading of the column, and value of the base model.
     pub columns: Vec<(String, Option<f64>)>,
-    /// Name and values of each arm, `[column]`.
+    /// Rows: name and values of each arm, `[column]`.
     pub rows: Vec<(String, Vec<Option<Spread>>)>,
 }
 
-/// A row per arm and a panel per column: mean ± sample standard deviation, the seeds as light dots, and the base model as a
-/// dashed line.
+/// Draws a row per arm and a panel per column: mean ± sample standard deviation, the seeds as light
+/// dots, and the base model as a dashed line.
 pub fn arms(arms: &Arms) -> Drawing {
     let widest = arms.rows.iter().map(|(name, _)| text_width(name, LABEL_SIZE)).fold(60.0, f64::max).min(260.0);
     let left = 20.0 + widest;
@@ -101,7 +101,7 @@ impl Panel {
     }
 }
 
-/// A round range that holds everything that is drawn in a panel.
+/// Round range of the values in a panel.
 fn range(arms: &Arms, column: usize) -> (f64, f64) {
     let spreads = arms.rows.iter().filter_map(|(_, values)| values.get(column)?.as_ref());
     let ends = spreads.flat_map(|spread| {

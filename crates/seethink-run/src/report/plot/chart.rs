@@ -1,4 +1,4 @@
-//! A chart of quantities against the training step, with its stages marked.
+//! Chart of quantities against the training step, with the stages marked.
 
 use crate::drawing::RGBColor;
 use crate::drawing::{Anchor, Drawing, GRID, INK, Paint, QUIET, text_width};
@@ -9,24 +9,25 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = WIDTH - 206.0;
 const TOP: f64 = 62.0;
 const BOTTOM: f64 = HEIGHT - 46.0;
-/// Between the frame and the first and last step, so that markers there do not touch it.
+/// Padding between the frame and the first and last step, so that markers there do not touch the
+/// frame.
 const PADDING: f64 = 16.0;
 const LABEL_SIZE: f64 = 12.5;
 /// Width of the line that joins markers.
 const JOINT: f64 = 1.25;
 
-/// Series against steps.
+/// Chart of series against steps.
 #[derive(Debug, Clone)]
 pub(super) struct Chart {
-    /// The quantity and its unit: stands above the vertical axis.
+    /// Heading above the vertical axis: quantity and unit.
     pub(super) heading: String,
     /// Range of the vertical axis; both ends should be round.
     pub(super) range: (f64, f64),
     /// Stages in order.
     pub(super) stages: Vec<Span>,
-    /// Later ones lie above earlier ones.
+    /// Series; later ones lie above earlier ones.
     pub(super) series: Vec<Series>,
-    /// What stands beside the chart, from the top.
+    /// Legend beside the chart, from the top.
     pub(super) legend: Vec<Key>,
 }
 
@@ -38,21 +39,21 @@ pub(super) struct Span {
     pub(super) to: f64,
 }
 
-/// Data of one kind.
+/// Series of data.
 #[derive(Debug, Clone)]
 pub(super) struct Series {
     pub(super) paint: Paint,
     pub(super) data: Data,
 }
 
-/// An entry of the legend.
+/// Entry of the legend.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) label: String,
     pub(super) paint: Paint,
-    /// A line of this width beside the label.
+    /// Width of a line beside the label.
     pub(super) line: Option<f64>,
-    /// A marker beside the label, on the line if there is one.
+    /// Marker beside the label, on the line if there is one.
     pub(super) marker: Option<Marker>,
     /// An error bar through the marker.
     pub(super) bar: bool,
@@ -66,7 +67,7 @@ pub(super) enum Data {
     Markers { marker: Marker, points: Vec<Point>, dodge: f64, joined: bool },
 }
 
-/// A measured point with its interval.
+/// Measured point with its interval.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Point {
     pub(super) x: f64,
@@ -74,7 +75,7 @@ pub(super) struct Point {
     pub(super) interval: Option<(f64, f64)>,
 }
 
-/// The shape of a point: a second way, besides colour, to tell series apart.
+/// Marker of a point: its shape tells series apart, as its colour does.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Marker {
     pub(super) shape: usize,
@@ -82,7 +83,7 @@ pub(super) struct Marker {
 }
 
 impl Chart {
-    /// The chart on a page of its own.
+    /// Draws the chart on a page of its own.
     pub(super) fn draw(&self) -> Drawing {
         let mut page = Drawing::new(&format!("{} against training step", self.heading), WIDTH, HEIGHT);
         self.draw_frame(&mut page);
@@ -150,7 +151,7 @@ impl Chart {
                     let points: Vec<_> = stretch.iter().map(place).collect();
                     match points[..] {
                         [] => {}
-                        // A line of one point has no length, but it is a measurement.
+                        // A single point makes a line of no length, but it is a measurement.
                         [point] => page.circle(point, 0.8 * width, series.paint),
                         _ => page.line(&points, *width, series.paint),
                     }
@@ -192,7 +193,7 @@ impl Chart {
 }
 
 impl Series {
-    /// The entry of the legend that explains this series.
+    /// Legend entry of this series.
     pub(super) fn key(&self, label: &str) -> Key {
         let (line, marker) = match self.data {
             Data::Line { width, .. } => (Some(width), None),
@@ -203,7 +204,7 @@ impl Series {
 }
 
 impl Data {
-    /// All values on the vertical axis.
+    /// All values of the series on the vertical axis.
     pub(super) fn values(&self) -> Vec<f64> {
         match self {
             Self::Line { stretches, .. } => stretches.iter().flatten().map(|&(_, y)| y).collect(),
@@ -233,7 +234,7 @@ impl Marker {
     }
 }
 
-/// A bar between two points of one column or one row, with a cap at either end.
+/// Draws an error bar between two points of one column or one row, with a cap at either end.
 pub(super) fn error_bar(page: &mut Drawing, from: (f64, f64), to: (f64, f64), paint: Paint) {
     let cap =
         |(x, y): (f64, f64)| if from.0 == to.0 { [(x - 3.0, y), (x + 3.0, y)] } else { [(x, y - 3.0), (x, y + 3.0)] };
@@ -250,7 +251,7 @@ fn dashed(page: &mut Drawing, x: f64) {
     }
 }
 
-/// `text` if it is narrower than `width` pixels, else as much of it as fits, or nothing if that would say nothing.
+/// Fits `text` into `width` pixels: the text, a beginning of it, or nothing if little would remain.
 pub(super) fn fit(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
@@ -265,14 +266,15 @@ pub(super) fn fit(text: &str, size: f64, width: f64) -> String {
     String::new()
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten in `[low, high]`, about `n` of them.
+/// Ticks of an axis: multiples of 1, 2 or 5 times a power of ten in `[low, high]`, about `n` of
+/// them.
 pub(super) fn ticks(low: f64, high: f64, n: usize) -> Vec<f64> {
     let step = tick_step(high - low, n);
     let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
     (first..=last).map(|i| i as f64 * step).collect()
 }
 
-/// The smallest range that begins and ends at a tick and holds `low` and `high`.
+/// Smallest range that begins and ends at a tick and contains `low` and `high`.
 pub(super) fn round_range(low: f64, high: f64) -> (f64, f64) {
     let high = if high - low > 1e-9 { high } else { low + 1.0 };
     let step = tick_step(high - low, 5);

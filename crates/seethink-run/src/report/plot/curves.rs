@@ -1,13 +1,13 @@
-//! A quantity of several arms against the training step.
+//! Figure of a quantity of several arms against the training step.
 
 use super::chart::{Chart, Data, Series, Span, round_range};
 use super::figures::moving_average;
 use crate::drawing::{Drawing, PALETTE, Paint};
 
-/// Steps on either side that a moving average takes in.
+/// Half width of the moving average, steps.
 const HALF_WINDOW: usize = 2;
 
-/// Curves by name, a value per step from the first on, each smoothed a little.
+/// Draws curves by name, with a value per step from the first on, each lightly smoothed.
 pub fn curves(heading: &str, arms: &[(String, Vec<f64>)]) -> Drawing {
     let all = || arms.iter().flat_map(|(_, values)| values.iter().copied());
     let n_steps = arms.iter().map(|(_, values)| values.len()).max().unwrap_or(1);

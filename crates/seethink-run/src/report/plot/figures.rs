@@ -1,4 +1,4 @@
-//! The three figures of a run.
+//! Figures of a run: reward, accuracy and completion length.
 
 use super::chart::{Chart, Data, Key, Marker, Point, Series, Span, round_range};
 use crate::drawing::{Drawing, PALETTE, Paint, QUIET};
@@ -7,20 +7,20 @@ use crate::report::records::{series, stages};
 use crate::report::{Measurement, RunSummary};
 use seethink_train::StepRecord;
 
-/// A plot under `plots/`.
+/// Plot in the folder `plots/`.
 #[derive(Debug, Clone)]
 pub(crate) struct Figure {
     /// Name of the file, without its extension.
     pub(crate) name: &'static str,
-    /// What it shows.
+    /// Caption of the plot.
     pub(crate) caption: &'static str,
-    /// The plot.
+    /// Drawing of the plot.
     pub(crate) drawing: Drawing,
 }
 
-/// Reward, accuracy and completion length against the training step.
+/// Draws reward, accuracy and completion length against the training step.
 pub(crate) fn figures(summary: &RunSummary, records: &[StepRecord]) -> [Figure; 3] {
-    // A tenth of the run: 7 of 60 steps, at most 51.
+    // Window of a tenth of the run: 7 of 60 steps, at most 51.
     let run = Run { summary, records, half_window: (records.len() / 20).clamp(1, 25) };
     [
         Figure {
@@ -45,7 +45,7 @@ pub(crate) fn figures(summary: &RunSummary, records: &[StepRecord]) -> [Figure; 
 struct Run<'a> {
     summary: &'a RunSummary,
     records: &'a [StepRecord],
-    /// Neighbours on either side of a step that its moving average takes in.
+    /// Half width of the moving average, steps.
     half_window: usize,
 }
 
@@ -62,7 +62,7 @@ impl Run<'_> {
     }
 
     fn accuracy(&self) -> Chart {
-        // What training saw is the background of what was measured.
+        // Training accuracy is the background of the measured accuracy.
         let rollouts = self.raw_and_smooth("reward/accuracy", 100.0, Paint(QUIET, 0.55), 0.25);
         let percent = |value: f64| 100.0 * value;
         let test = self.measured("test", |measurement| {
@@ -104,14 +104,16 @@ impl Run<'_> {
         Chart { heading: heading.to_owned(), range, stages: trained.map(span).collect(), series, legend }
     }
 
-    /// A metric, times `scale`: each step as a thin line of relative opacity `faint`, and its moving average over it.
+    /// Series of a metric, times `scale`: each step as a thin line of relative opacity `faint`, and
+    /// the moving average over it.
     fn raw_and_smooth(&self, metric: &str, scale: f64, paint: Paint, faint: f64) -> [Series; 2] {
         let points = series(self.records, metric).into_iter().map(|(x, y)| (x, scale * y)).collect();
         let raw = Series { paint: Paint(paint.0, faint), data: Data::Line { width: 1.0, stretches: vec![points] } };
         [raw, self.smooth(metric, scale, paint)]
     }
 
-    /// The moving average of a metric. It never looks across the border of a stage, where the problems change.
+    /// Moving average of a metric. It never crosses the border of a stage, where the problems
+    /// change.
     fn smooth(&self, metric: &str, scale: f64, paint: Paint) -> Series {
         let stretch = |stage| {
             let points = moving_average(&series(stage, metric), self.half_window);
@@ -120,7 +122,8 @@ impl Run<'_> {
         Series { paint, data: Data::Line { width: 2.25, stretches: stages(self.records).map(stretch).collect() } }
     }
 
-    /// One series of markers per capability, each in its colour and shape, side by side where they share a step.
+    /// Marker series per capability, each in its colour and shape, side by side where they share a
+    /// step.
     fn measured(&self, split: &str, value: impl Fn(&Measurement) -> Option<(f64, Option<(f64, f64)>)>) -> Vec<Series> {
         let hollow = split == "validation";
         let n = self.summary.capabilities.len();
@@ -150,13 +153,13 @@ impl Run<'_> {
         vec![raw.key(&format!("{name}, each step")), smooth.key(&format!("{name}, mean of {}", self.window()))]
     }
 
-    /// Steps that a moving average takes in.
+    /// Width of the moving average, steps.
     fn window(&self) -> usize {
         2 * self.half_window + 1
     }
 }
 
-/// Each point with the mean of itself and up to `half_window` neighbours on either side.
+/// Moving average: the mean of each point and up to `half_window` neighbours on either side.
 pub(super) fn moving_average(points: &[(f64, f64)], half_window: usize) -> Vec<(f64, f64)> {
     let average = |i: usize| {
         let window = &points[i.saturating_sub(half_window)..points.len().min(i + half_window + 1)];

@@ -1,4 +1,4 @@
-//! The plots: figures of a run, the comparison of arms, and their way into SVG and PNG.
+//! Plots: figures of a run, the comparison of arms, and their output as SVG and PNG.
 
 mod arms;
 mod chart;
