@@ -5,7 +5,8 @@ use seethink::curriculum::Ruled;
 use seethink::prelude::*;
 use seethink::run::config::BaseFamily;
 
-/// Leaves a problem alone once a whole group has solved it; all others keep coming, in random order.
+/// Leaves a problem alone once a whole group has solved it; all others keep coming, in random
+/// order.
 #[derive(Debug)]
 struct Mastery {
     open: Vec<ProblemId>,

@@ -1,8 +1,10 @@
-//! GRPO in one file: sample a group of completions for each problem, score them, compare each with its group, and raise the
-//! probability of the better ones. No configuration, no curriculum, no learner: what to read first.
+//! GRPO in one file: sample a group of completions for each problem, score them, compare each with
+//! its group, and raise the probability of the better ones. No configuration, no curriculum, no
+//! learner: what to read first.
 //!
-//! `cargo run --release --example grpo_loop -- [STEPS]` trains the small Qwen3-VL that is embedded in the examples on arithmetic
-//! about pictures of handwritten digits, and prints the mean reward of every step.
+//! `cargo run --release --example grpo_loop -- [STEPS]` trains the small Qwen3-VL that is embedded
+//! in the examples on arithmetic about pictures of handwritten digits, and prints the mean reward
+//! of every step.
 
 use experiments::base;
 use seethink::burn::module::Module;
@@ -58,7 +60,8 @@ pub(crate) fn train(
         let problems: Vec<Problem> = problems.by_ref().take(BATCH).collect();
         let prompts = format.encode_all(processor, &problems.iter().collect::<Vec<_>>())?;
 
-        // Roll out: a group of completions of each prompt, by the policy as it is, without gradients.
+        // Roll out: a group of completions of each prompt, by the policy as it is, without
+        // gradients.
         let sampler = policy.valid();
         let sampling = Sampling::plain(MAX_TOKENS);
         let generator = Generator { model: &sampler, processor, sampling, max_batch: BATCH * GROUP };
@@ -74,7 +77,8 @@ pub(crate) fn train(
             let rewards: Vec<f32> =
                 group.completions.iter().map(|completion| reward.score(problem, completion.into()).value).collect();
             sum += rewards.iter().sum::<f32>();
-            // Compare: with the other completions of the same problem. A group without differences teaches nothing.
+            // Compare: with the other completions of the same problem. A group without differences
+            // teaches nothing.
             let advantages = advantages(&rewards);
             if advantages.iter().all(|&advantage| advantage == 0.0) {
                 continue;
@@ -97,8 +101,8 @@ fn advantages(rewards: &[f32]) -> Vec<f32> {
     rewards.iter().map(|reward| (reward - mean) / (deviation + 1e-6)).collect()
 }
 
-/// `−Σ min(ratio · A, clip(ratio, 1 − ε, 1 + ε) · A)` over the tokens of a group, `ratio` that of the probability of a token now and
-/// when it was sampled.
+/// `−Σ min(ratio · A, clip(ratio, 1 − ε, 1 + ε) · A)` over the tokens of a group, `ratio` that of
+/// the probability of a token now and when it was sampled.
 fn policy_loss(
     policy: &Qwen3Vl,
     processor: &VlmProcessor,

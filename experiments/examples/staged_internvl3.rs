@@ -1,4 +1,5 @@
-//! Staged GRPO of an InternVL3 on real handwritten digits: base, perception, textual reasoning, visual reasoning.
+//! Staged GRPO of an InternVL3 on real handwritten digits: base, perception, textual reasoning,
+//! visual reasoning.
 //!
 //! `cargo run --release --example staged_internvl3` needs no argument and no network.
 

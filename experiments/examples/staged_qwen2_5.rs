@@ -1,4 +1,5 @@
-//! Staged GRPO of a Qwen2.5-VL on real handwritten digits: base, perception, textual reasoning, visual reasoning.
+//! Staged GRPO of a Qwen2.5-VL on real handwritten digits: base, perception, textual reasoning,
+//! visual reasoning.
 //!
 //! `cargo run --release --example staged_qwen2_5` needs no argument and no network.
 

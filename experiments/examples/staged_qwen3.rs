@@ -1,4 +1,5 @@
-//! Staged GRPO of a Qwen3-VL on real handwritten digits: base, perception, textual reasoning, visual reasoning.
+//! Staged GRPO of a Qwen3-VL on real handwritten digits: base, perception, textual reasoning,
+//! visual reasoning.
 //!
 //! `cargo run --release --example staged_qwen3` needs no argument and no network.
 

@@ -68,7 +68,8 @@ fn parse(family: BaseFamily) -> ProgramArgs {
 /// Runs the job of these options until it is done or `interrupter` stops it.
 ///
 /// # Errors
-/// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
+/// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run
+/// is touched then.
 pub fn run(args: &ProgramArgs, interrupter: &Interrupter) -> Result<Finished> {
     run_with(args, interrupter, None)
 }

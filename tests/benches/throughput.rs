@@ -1,9 +1,9 @@
 //! Throughput benchmark: completion tokens per second of sampling, log-probabilities and training.
 //!
 //! `cargo bench -p seethink-tests --bench throughput [-- --quick]` measures one training step of
-//! `configs/micro/qwen3_vl/staged.ron` on the visual problems: the same prompts, completions and settings for all three
-//! figures. The weights are random, so that the amount of work does not depend on what a model has learned; nearly all
-//! completions are then as long as they may be.
+//! `configs/micro/qwen3_vl/staged.ron` on the visual problems: the same prompts, completions and
+//! settings for all three figures. The weights are random, so that the amount of work does not
+//! depend on what a model has learned; nearly all completions are then as long as they may be.
 //!
 //! - `rollout`: images encoded, prompts prefilled, completions sampled;
 //! - `log_probs`: one forward pass without gradients, as for the reference;
@@ -61,7 +61,8 @@ fn throughput(criterion: &mut Criterion) {
     let rollouts = roll_out();
     // Random weights solve nothing; every other completion is counted as right.
     let rewards: Vec<f32> = (0..grpo.group_size).map(|completion| (completion % 2) as f32).collect();
-    // The vision side learns, so image features are computed again instead of being kept from the rollout.
+    // The vision side learns, so image features are computed again instead of being kept from the
+    // rollout.
     let groups: Vec<GroupInput<'_>> = inputs
         .iter()
         .zip(&rollouts.groups)

@@ -19,7 +19,8 @@ pub fn checkpoint() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models/qwen3_vl/checkpoint")
 }
 
-/// Settings of GRPO for the tiny model: four problems a step, three completions of each, two updates.
+/// Settings of GRPO for the tiny model: four problems a step, three completions of each, two
+/// updates.
 pub fn grpo_config() -> GrpoConfig {
     GrpoConfig {
         prompt: PromptFormat { system: None, suffix: String::new() },

@@ -2,7 +2,8 @@
 //!
 //! `cargo test --release -p seethink-tests --features remote,webgpu --test backends`
 //!
-//! - remote: every operation goes over a connection on loopback to a server whose device is `flex`, and comes back. The
+//! - remote: every operation goes over a connection on loopback to a server whose device is `flex`,
+//!   and comes back. The
 //!   tolerances are those of `flex`.
 //! - webgpu: kernels in WGSL on the machine's graphics device; Mesa's software driver will do. Sums
 //!   are done in another order and functions are less exact, so tolerances are thirty times as

@@ -142,7 +142,8 @@ fn reversed_is_staged_backwards() {
 
 #[test]
 fn the_papers_steps_come_out() {
-    // 3,360 problems of perception are known; of the others their ranges: the paper's 375 and 465 steps.
+    // 3,360 problems of perception are known; of the others their ranges: the paper's 375 and 465
+    // steps.
     let sizes = [3360, 13_000, 16_100];
     assert_eq!(planned_steps(&config("paper/qwen3_vl_8b/staged_as_released.ron"), sizes), [96, 375, 465]);
     assert_eq!(planned_steps(&config("paper/qwen3_vl_8b/merged_as_released.ron"), sizes), [945]);

@@ -126,7 +126,8 @@ fn frozen_parts_get_no_gradient() {
             let found = gradients(&model, &grads);
             for name in found.names() {
                 let any = found.floats(name).expect("just listed").iter().any(|&g| g != 0.0);
-                // Softmax does not change when all scores of a row do, so these have no gradient but for rounding.
+                // Softmax does not change when all scores of a row do, so these have no gradient
+                // but for rounding.
                 let shift_invariant = name.ends_with("attention.k_proj.bias");
                 assert!(
                     shift_invariant || any == (parts[name] == learning),

@@ -332,7 +332,8 @@ fn adamw() {
         for (step, (gradient, expected)) in case.rows("inputs", "grads").iter().zip(&expected).enumerate() {
             let gradients = weights.gradients(gradient, &[0.0]);
             weights = optimizer.step(config.learning_rate, weights, gradients);
-            // The fixture's tolerance is wider than the steps of its smallest rate; the reference's own rounding is not.
+            // The fixture's tolerance is wider than the steps of its smallest rate; the reference's
+            // own rounding is not.
             let rounding = case.0["f32_err"].as_f64().unwrap() as f32;
             let what = format!("{} step {step}", case.id());
             close(&what, &values(weights.first.val().inner()), expected, 4.0 * rounding);

@@ -71,7 +71,8 @@ fn pictures_equal_the_reference() {
 
 #[test]
 fn a_limit_in_a_file_changes_the_tokens_of_qwen() {
-    // Cells of 28 and 32 pixels; the checkpoints allow 3,136 to 12,544 and 4,096 to 16,384 pixels, 16 cells.
+    // Cells of 28 and 32 pixels; the checkpoints allow 3,136 to 12,544 and 4,096 to 16,384 pixels,
+    // 16 cells.
     for (family, cell) in [("qwen2_5_vl", 28.0), ("qwen3_vl", 32.0)] {
         let side = (4.0 * cell) as u32;
         let pixels = f64::from(side * side);
@@ -102,7 +103,8 @@ fn a_limit_in_a_file_changes_the_tokens_of_internvl() {
             let limited = in_run(family, &format!("(max_tiles: {n})"));
             assert_eq!(n_tokens(&limited, 4 * tile, tile), with_whole(n), "{family}, {n} tiles");
         }
-        // Of grids that are square, the picture has to fill more than half: two by two if it is larger than two tiles.
+        // Of grids that are square, the picture has to fill more than half: two by two if it is
+        // larger than two tiles.
         assert_eq!(n_tokens(&usual, 2 * tile, 2 * tile), with_whole(4), "{family}");
         let two_tiles = 2 * tile * tile;
         let limited = in_run(family, &format!("(max_pixels: {two_tiles})"));

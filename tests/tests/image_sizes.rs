@@ -1,6 +1,8 @@
-//! Sizes, tilings and pixels at the published settings against transformers 4.57.6 (fixtures/models/README.md).
+//! Sizes, tilings and pixels at the published settings against transformers 4.57.6
+//! (fixtures/models/README.md).
 //!
-//! The tolerance is zero: pictures are resized in the reference's fixed point and normalised in f32 in its order.
+//! The tolerance is zero: pictures are resized in the reference's fixed point and normalised in f32
+//! in its order.
 
 use proptest::prelude::*;
 use safetensors::{Dtype, SafeTensors};
@@ -207,7 +209,8 @@ proptest! {
                 prop_assert_eq!((frames, rows % 2, columns % 2), (1, 0, 0));
                 prop_assert!(rows > 0 && columns > 0);
                 let pixels = (rows * columns * 14 * 14) as u64;
-                // A side is never less than a cell, so a thin picture may exceed the budget by that.
+                // A side is never less than a cell, so a thin picture may exceed the budget by
+                // that.
                 let thin = rows == 2 || columns == 2;
                 prop_assert!(thin || (min..=max).contains(&pixels), "{} pixels", pixels);
                 prop_assert_eq!(processor.span([1, rows, columns]), Span::Grid { rows: rows / 2, columns: columns / 2 });

@@ -1,4 +1,5 @@
-//! The ledger of a run against a count by hand: every product of the tiny model, shape by shape and token by token.
+//! The ledger of a run against a count by hand: every product of the tiny model, shape by shape and
+//! token by token.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,5 @@
-//! Every family against the reference implementation, quantity by quantity (fixtures/models/README.md).
+//! Every family against the reference implementation, quantity by quantity
+//! (fixtures/models/README.md).
 
 use seethink_tests::parity::{Settings, assert_parity};
 

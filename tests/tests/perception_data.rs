@@ -1,6 +1,8 @@
-//! Perception problems from captions: whole runs over a handful of pictures, with a scripted language model on loopback.
+//! Perception problems from captions: whole runs over a handful of pictures, with a scripted
+//! language model on loopback.
 //!
-//! Tests named after a defect are of the defects that the released pipeline has; `docs/perception-data.md` has the list.
+//! Tests named after a defect are of the defects that the released pipeline has;
+//! `docs/perception-data.md` has the list.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
@@ -389,7 +391,8 @@ fn a_run_that_is_stopped_anywhere_goes_on_where_it_was() {
         ["questions", "answers-eyes-image", "answers-eyes-caption", "problems/train/problems"]
             .map(|name| fs::read_to_string(world.path(&format!("{out}/{name}.jsonl"))).unwrap())
     };
-    // The progress is asked before each batch and at the end of each hop: 4 + 1 times in each of three.
+    // The progress is asked before each batch and at the end of each hop: 4 + 1 times in each of
+    // three.
     for stop in 0..15 {
         let (out, before) = (format!("stopped-{stop}"), server.n_requests());
         let mut n_calls = 0;

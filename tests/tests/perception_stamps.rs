@@ -1,4 +1,5 @@
-//! The scripted pipeline over pictures with captions: generated ones, and the real stamps where `SEETHINK_STAMPS` names their folder.
+//! The scripted pipeline over pictures with captions: generated ones, and the real stamps where
+//! `SEETHINK_STAMPS` names their folder.
 
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]

@@ -98,7 +98,8 @@ proptest! {
         prop_assert_eq!((prompt.next_position, grids.next()), (next, None));
     }
 
-    /// Pieces of special tokens in any arrangement, over any number of texts: no id but the template's own acts.
+    /// Pieces of special tokens in any arrangement, over any number of texts: no id but the
+    /// template's own acts.
     #[test]
     fn text_is_data(pieces in prop::collection::vec(prop::collection::vec(
         prop::sample::select(vec!["<", "<|", "|>", "<|im_", "im_end", "|im_end|>", "<|im_end|>", "<|image_pad|>", "<|im_start|>",
@@ -107,7 +108,8 @@ proptest! {
         let prompt = PROCESSOR.encode(&[user(texts.iter().map(|one| text(one)).collect())], &[]).expect("no images");
         let plain = PROCESSOR.encode_text(&texts.concat()).expect("any text can be encoded");
         let frame = PROCESSOR.encode(&[user(vec![])], &[]).expect("no images").tokens;
-        // The frame is `<|im_start|>user\n` and the rest; text merges with its newline but not over `<|im_end|>`.
+        // The frame is `<|im_start|>user\n` and the rest; text merges with its newline but not over
+        // `<|im_end|>`.
         let special = |ids: &[u32]| ids.iter().filter(|&&id| (1000..1014).contains(&id)).count();
         prop_assert_eq!(special(&plain), 0);
         prop_assert_eq!(special(&prompt.tokens), special(&frame));
@@ -146,7 +148,8 @@ fn tokens_that_a_model_must_not_write() {
     assert_eq!(PROCESSOR.forbidden_token_ids(), [1012, 1013, 1009, 1010, 1011]);
     assert_eq!(PROCESSOR.eos_token_ids(), [1002, 1000]);
     assert_eq!(PROCESSOR.pad_token_id(), 1000);
-    // Rows of the embedding table beyond the tokenizer have no text; added tokens that are not special do.
+    // Rows of the embedding table beyond the tokenizer have no text; added tokens that are not
+    // special do.
     assert_eq!(PROCESSOR.decode(&[1024, 1071, 1025, 1002]).expect("any ids"), "<think></think>");
 }
 

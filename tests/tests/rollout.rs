@@ -49,7 +49,8 @@ impl World {
         LogProbs { temperature, forbidden: self.processor.forbidden_token_ids().to_vec(), chunk: 64 }
     }
 
-    /// Logits before each token of a completion, by one pass over the whole sequence: `[position][vocab]`.
+    /// Logits before each token of a completion, by one pass over the whole sequence:
+    /// `[position][vocab]`.
     fn logits(&self, problem: usize, tokens: &[u32]) -> Vec<Vec<f32>> {
         let prompt = &self.prompts[problem];
         let mut row = TokenRow::prompt(prompt);

@@ -1,4 +1,5 @@
-//! The published Qwen vocabulary with each family's added tokens (fixtures/tokenizer/README.md), and the tiny ones.
+//! The published Qwen vocabulary with each family's added tokens (fixtures/tokenizer/README.md),
+//! and the tiny ones.
 
 use flate2::read::GzDecoder;
 use seethink::models::{Tokenizer, VlmProcessor};
@@ -40,7 +41,8 @@ fn check(tokenizer: &Tokenizer, cases: &Value) {
 #[test]
 fn the_published_vocabulary_passes_every_case() {
     let merges = unzipped("tokenizer/merges.txt.gz");
-    // Ids go on from the bytes, in the order of the characters that stand for them, through the merges.
+    // Ids go on from the bytes, in the order of the characters that stand for them, through the
+    // merges.
     let alphabet = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
     let mut bytes: Vec<char> = alphabet.into_iter().collect();
     bytes.sort_unstable();

@@ -18,7 +18,8 @@ pub(crate) enum Command {
 pub(crate) struct Show {
     /// Configuration file of a run.
     config: PathBuf,
-    /// Overrides of the configuration, such as curriculum.Staged.order=EasyToHard; may be given several times.
+    /// Overrides of the configuration, such as curriculum.Staged.order=EasyToHard; may be given
+    /// several times.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// Write the plan as a figure: a file name that ends in .svg or .png.

@@ -62,7 +62,8 @@ pub(crate) struct Check {
 
 #[derive(clap::Args)]
 pub(crate) struct Order {
-    /// JSON-lines files with a `pass_rate` in every row, one for each capability, in the order of stages.
+    /// JSON-lines files with a `pass_rate` in every row, one for each capability, in the order of
+    /// stages.
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Folder to write to.
@@ -83,7 +84,8 @@ pub(crate) struct PassRate {
     /// Overrides of the configuration; may be given several times.
     #[arg(long, value_name = "PATH=VALUE")]
     set: Vec<String>,
-    /// Folder or name of the checkpoint, instead of the configuration's; with --endpoint the server's name for the model.
+    /// Folder or name of the checkpoint, instead of the configuration's; with --endpoint the
+    /// server's name for the model.
     #[arg(long)]
     model: Option<String>,
     /// Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1, instead of a

@@ -18,8 +18,8 @@ pub enum FinishReason {
 pub struct Completion {
     /// Token ids, the end-of-sequence token included when there was one.
     pub tokens: Vec<u32>,
-    /// Log-probability of each token under the policy that sampled it, at the sampling temperature and with
-    /// forbidden tokens removed, before top-k and top-p. As long as `tokens`. Nats.
+    /// Log-probability of each token under the policy that sampled it, at the sampling temperature
+    /// and with forbidden tokens removed, before top-k and top-p. As long as `tokens`. Nats.
     pub log_probs: Vec<f32>,
     /// The tokens as text, special tokens left out.
     pub text: String,

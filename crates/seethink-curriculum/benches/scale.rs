@@ -22,7 +22,8 @@ const POLICIES: [&str; 14] = [
     "Review(mastered: 1.0, first: 4, share: 0.25)",
 ];
 
-/// Steps of 512 problems, each with a group of eight completions; drawing, admitting, replaying, observing and metrics are timed.
+/// Steps of 512 problems, each with a group of eight completions; drawing, admitting, replaying,
+/// observing and metrics are timed.
 fn main() {
     let entry = |i: u64| {
         let mut rng = Rng::new(5, Purpose::World, &[i]);

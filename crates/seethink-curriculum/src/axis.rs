@@ -125,8 +125,8 @@ impl fmt::Display for Key {
 pub struct Partition {
     /// One category for each combination of keys that occurs.
     pub axes: Vec<Axis>,
-    /// An axis of numbers is cut into so many categories of about equal size, equal numbers together; `None` makes every number
-    /// one of its own.
+    /// An axis of numbers is cut into so many categories of about equal size, equal numbers
+    /// together; `None` makes every number one of its own.
     #[serde(default)]
     pub bins: Option<u32>,
 }
@@ -336,7 +336,8 @@ mod tests {
         let sizes: Vec<usize> = (0..bins.len()).map(|c| bins.members(c).len()).collect();
         assert!(sizes.len() == 3 && sizes.iter().all(|&n| n.abs_diff(30) < 8), "{sizes:?}");
 
-        // Where there are no more numbers than bins, each is a category, however few problems it has.
+        // Where there are no more numbers than bins, each is a category, however few problems it
+        // has.
         let images = Corpus::new((0..10).map(|id| CorpusEntry {
             n_images: (id as u32).min(2),
             ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)

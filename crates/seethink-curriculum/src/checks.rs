@@ -9,7 +9,8 @@ use proptest::sample::select;
 use seethink_core::{Capability, PassRate, ProblemId, Purpose, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A corpus with so many problems of each capability, ids and pass rates (of sixteen rollouts) scattered.
+/// A corpus with so many problems of each capability, ids and pass rates (of sixteen rollouts)
+/// scattered.
 pub(crate) fn corpus(counts: &[(Capability, usize)]) -> Corpus {
     let entries = counts.iter().flat_map(|(capability, n)| (0..*n).map(move |_| capability)).enumerate();
     Corpus::new(entries.map(|(i, capability)| {
@@ -42,7 +43,8 @@ pub(crate) fn outcome(problem: u64, rewards: &[f32]) -> GroupOutcome {
     }
 }
 
-/// Draws one problem and asks for one group again, but must not be asked for any where no place is left.
+/// Draws one problem and asks for one group again, but must not be asked for any where no place is
+/// left.
 #[derive(Debug)]
 pub(crate) struct Eager;
 
@@ -72,9 +74,11 @@ pub(crate) fn step(course: &mut Course, size: usize) -> Option<Batch> {
     Some(batch)
 }
 
-/// Holds a static policy to the contract over random corpora, batch sizes, orders, lengths and seeds.
+/// Holds a static policy to the contract over random corpora, batch sizes, orders, lengths and
+/// seeds.
 ///
-/// `build` is called with stages that the policy chooses itself; they must not have lengths of their own.
+/// `build` is called with stages that the policy chooses itself; they must not have lengths of
+/// their own.
 pub(crate) fn check_policy<F>(build: F)
 where
     F: Fn(Order, Epochs, LastBatch) -> CurriculumConfig,
@@ -111,7 +115,8 @@ fn pool(course: &Course, corpus: &Corpus, stage: usize) -> Vec<ProblemId> {
     corpus.iter().filter(belongs).map(|entry| entry.id).collect()
 }
 
-/// Stages follow one another, never go back within a pass, and last as long as planned; batches hold what they may.
+/// Stages follow one another, never go back within a pass, and last as long as planned; batches
+/// hold what they may.
 fn sequence(
     course: &Course,
     corpus: &Corpus,
@@ -140,7 +145,8 @@ fn sequence(
     Ok(())
 }
 
-/// Every problem of a stage once per epoch: exactly with `Keep`, all but an incomplete batch with `Drop`.
+/// Every problem of a stage once per epoch: exactly with `Keep`, all but an incomplete batch with
+/// `Drop`.
 fn coverage(
     course: &Course,
     corpus: &Corpus,
@@ -175,7 +181,8 @@ fn coverage(
     Ok(())
 }
 
-/// Pass rates are monotone within an epoch where the order says so; checked where a stage has exactly one epoch.
+/// Pass rates are monotone within an epoch where the order says so; checked where a stage has
+/// exactly one epoch.
 fn sorted(corpus: &Corpus, order: &Order, epochs: Epochs, batches: &[Batch]) -> Result<(), TestCaseError> {
     if !matches!(epochs, Epochs::PerStage(1) | Epochs::OverWholePlan(1)) {
         return Ok(());
@@ -195,7 +202,8 @@ fn sorted(corpus: &Corpus, order: &Order, epochs: Epochs, batches: &[Batch]) -> 
     Ok(())
 }
 
-/// A run stopped after `cut` batches and resumed from its record, as text, goes on as if nothing had happened.
+/// A run stopped after `cut` batches and resumed from its record, as text, goes on as if nothing
+/// had happened.
 fn resume(
     stopped: &mut Course,
     resumed: &mut Course,
@@ -288,7 +296,8 @@ fn graded(corpus: &Corpus, step: u64, problem: ProblemId) -> GroupOutcome {
     GroupOutcome { key: GroupKey { step, problem: ProblemId(problem.0) }, ..outcome(problem.0, &rewards) }
 }
 
-/// A step that draws `size` problems and then, where groups were refused, so many more at a time; `None` when all is over.
+/// A step that draws `size` problems and then, where groups were refused, so many more at a time;
+/// `None` when all is over.
 fn refilled_step(course: &mut Course, corpus: &Corpus, size: usize, refills: &[usize]) -> Option<Vec<Batch>> {
     let step = course.progress().steps;
     let first = course.draw(size);
@@ -308,7 +317,8 @@ fn refilled_step(course: &mut Course, corpus: &Corpus, size: usize, refills: &[u
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// However often a step draws again, no problem comes twice in it, its stage stays, and a resumed run draws the same.
+    /// However often a step draws again, no problem comes twice in it, its stage stays, and a
+    /// resumed run draws the same.
     #[test]
     fn no_step_draws_a_problem_twice(
         config in select(every_policy()), counts in [1usize..12, 1usize..12, 1usize..12], size in 1usize..10,
@@ -362,7 +372,8 @@ proptest! {
         prop_assert!(text != MERGED || visits.values().all(|&n| n == 3), "{:?}", visits);
     }
 
-    /// Steps of a warm start are nobody else's: what follows takes as many of its own, stage by stage, as it does alone.
+    /// Steps of a warm start are nobody else's: what follows takes as many of its own, stage by
+    /// stage, as it does alone.
     #[test]
     fn a_warm_start_takes_no_steps_from_what_follows(
         config in select(every_policy()), steps in 1u32..7, first in select(vec!["Vas()", "Pools()"]), size in 1usize..10, seed: u64,
@@ -374,7 +385,8 @@ proptest! {
             config
         });
         let warm = CurriculumConfig::WarmStart(WarmStart { steps, first: Box::new(read(first)), then: then.clone() });
-        // A success in the warm start, which would end a stage by its threshold, and nothing afterwards.
+        // A success in the warm start, which would end a stage by its threshold, and nothing
+        // afterwards.
         let stages = |config: &CurriculumConfig, n_warm: u32| {
             let mut course = config.build(&corpus, seed).unwrap();
             let planned = course.curriculum().planned_steps(Some(size));
@@ -423,8 +435,9 @@ pub(crate) fn floats(value: &serde_json::Value) -> Vec<Vec<f64>> {
     value.as_array().unwrap().iter().map(row).collect()
 }
 
-/// Simulates 80 steps with known pass rates, by the capability's place in the paper's order; returns each capability's share of what the second
-/// half draws. The curriculum is checked to resume exactly on the way.
+/// Simulates 80 steps with known pass rates, by the capability's place in the paper's order;
+/// returns each capability's share of what the second half draws. The curriculum is checked to
+/// resume exactly on the way.
 pub(crate) fn check_adaptive(config: &CurriculumConfig, corpus: &Corpus, rate: impl Fn(usize) -> f64) -> [f64; 3] {
     check_resume(config, corpus);
     let place = |capability: &Capability| Capability::ALL.iter().position(|one| one == capability).unwrap();
@@ -445,7 +458,8 @@ pub(crate) fn check_adaptive(config: &CurriculumConfig, corpus: &Corpus, rate: i
     counts.map(|n| n as f64 / counts.iter().sum::<usize>() as f64)
 }
 
-/// A simulated run that is stopped at any step and resumed from its record, as text, is the run that was not stopped.
+/// A simulated run that is stopped at any step and resumed from its record, as text, is the run
+/// that was not stopped.
 pub(crate) fn check_resume(config: &CurriculumConfig, corpus: &Corpus) {
     let simulation = Simulation { batch: 8, max_draws: 3, max_steps: 24, ..Simulation::default() };
     let learner = || SkilledLearner::new(corpus, 0.02, 0.3);

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// Which policy, with its settings.
 ///
-/// RON reads the spelling below with its extension `unwrap_variant_newtypes`; without it, `Staged((…))`.
+/// RON reads the spelling below with its extension `unwrap_variant_newtypes`; without it,
+/// `Staged((…))`.
 ///
 /// # Examples
 /// ```
@@ -113,7 +114,8 @@ impl CurriculumConfig {
     /// The curriculum over a corpus. Equal arguments give equal draws.
     ///
     /// # Errors
-    /// If a setting is out of range, a stage has no problems, or a problem lacks what the curriculum goes by.
+    /// If a setting is out of range, a stage has no problems, or a problem lacks what the
+    /// curriculum goes by.
     pub fn build(&self, corpus: &Corpus, seed: u64) -> Result<Course, CurriculumError> {
         let settings = format!("{seed} {:?}", self.drawing());
         Ok(Course::with_settings(self.part(corpus, seed)?, corpus, &settings))
@@ -187,8 +189,9 @@ impl CurriculumConfig {
         config
     }
 
-    /// Changes its [`stages`](Self::stages). Those of the parts of a mix, of a warm start and of a stage's policy have nothing that
-    /// only the trainer reads: [`single`](Self::single) refuses it.
+    /// Changes its [`stages`](Self::stages). Those of the parts of a mix, of a warm start and of a
+    /// stage's policy have nothing that only the trainer reads: [`single`](Self::single) refuses
+    /// it.
     fn for_each_stage(&mut self, change: &mut dyn FnMut(&mut Stage)) {
         match self {
             Self::Merged(merged) => change(&mut merged.stage),
@@ -283,7 +286,8 @@ mod tests {
         }
     }
 
-    /// Every setting that a file may leave out (`#` marks the place), and what it is then by its documentation.
+    /// Every setting that a file may leave out (`#` marks the place), and what it is then by its
+    /// documentation.
     #[test]
     fn settings_left_out_have_their_documented_values() {
         let merged = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 /// The metadata of the problems of a run, or of a part of them.
 ///
-/// Problems stand in the order of their ids, whatever order they came in: draws do not depend on how files were read.
-/// Clones and parts share the metadata.
+/// Problems stand in the order of their ids, whatever order they came in: draws do not depend on
+/// how files were read. Clones and parts share the metadata.
 #[derive(Clone)]
 pub struct Corpus {
     entries: Arc<[CorpusEntry]>,
@@ -126,7 +126,8 @@ impl Corpus {
         counts
     }
 
-    /// Equal for equal metadata, whatever the order it came in; differs (but for accidents) otherwise.
+    /// Equal for equal metadata, whatever the order it came in; differs (but for accidents)
+    /// otherwise.
     pub fn fingerprint(&self) -> u64 {
         self.iter().fold(Fingerprint::new(), CorpusEntry::fingerprint).finish()
     }

@@ -5,7 +5,8 @@ use crate::{Batch, Corpus, Curriculum, CurriculumError, CurriculumRecord, GroupK
 use seethink_core::ProblemId;
 use std::collections::BTreeSet;
 
-/// A curriculum, and how far it has come: what the trainer holds, and what policies made of policies hold.
+/// A curriculum, and how far it has come: what the trainer holds, and what policies made of
+/// policies hold.
 ///
 /// # Examples
 /// A policy of one method: the problems with the longest known solutions first, once.
@@ -48,7 +49,8 @@ impl Course {
         Self::with_settings(Box::new(curriculum), corpus, "")
     }
 
-    /// The beginning of a curriculum whose records belong to these settings alone (any text that tells them from others).
+    /// The beginning of a curriculum whose records belong to these settings alone (any text that
+    /// tells them from others).
     pub fn with_settings(curriculum: Box<dyn Curriculum>, corpus: &Corpus, settings: &str) -> Self {
         let settings = Fingerprint::new().field(settings.as_bytes()).finish();
         Self { corpus: corpus.fingerprint(), settings, ..Self::part(curriculum) }
@@ -59,7 +61,8 @@ impl Course {
         Self { curriculum, progress: Progress::default(), drawn: BTreeSet::new(), corpus: 0, settings: 0 }
     }
 
-    /// See [`Curriculum::draw`]. A problem that the step has drawn already is left out, so that no group is sampled twice.
+    /// See [`Curriculum::draw`]. A problem that the step has drawn already is left out, so that no
+    /// group is sampled twice.
     ///
     /// # Panics
     /// If `want` is zero.
@@ -124,7 +127,8 @@ impl Course {
     /// Continues from a record.
     ///
     /// # Errors
-    /// If it is of another version, corpus or configuration, or unreadable; nothing is changed then.
+    /// If it is of another version, corpus or configuration, or unreadable; nothing is changed
+    /// then.
     pub fn load_record(&mut self, record: &CurriculumRecord) -> Result<(), CurriculumError> {
         record.check(self.corpus, self.settings)?;
         self.curriculum.load_state(&record.state)?;
@@ -134,7 +138,8 @@ impl Course {
     }
 }
 
-/// Hands everything that concerns a step under way to the part that is at work, given by `active` and `active_mut`.
+/// Hands everything that concerns a step under way to the part that is at work, given by `active`
+/// and `active_mut`.
 macro_rules! ask_the_active_part {
     () => {
         fn extend(&mut self, partial: &crate::GroupOutcome) -> Option<usize> {

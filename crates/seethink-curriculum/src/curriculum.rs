@@ -11,24 +11,30 @@ use std::fmt::Debug;
 /// A training step asks in this order:
 ///
 /// 1. [`draw`](Self::draw): which problems.
-/// 2. [`extend`](Self::extend), for every problem: how many completions to sample; and again when they are sampled, until 0.
-/// 3. [`admit`](Self::admit), for every group: whether it is trained on. Where groups are refused and the trainer refills, it goes
+/// 2. [`extend`](Self::extend), for every problem: how many completions to sample; and again when
+///    they are sampled, until 0.
+/// 3. [`admit`](Self::admit), for every group: whether it is trained on. Where groups are refused
+///    and the trainer refills, it goes
 ///    back to 1 for the missing ones.
 /// 4. [`replay`](Self::replay): which groups of earlier steps take the places that are still empty.
-/// 5. [`weight`](Self::weight), for every group of the update: what its advantages are multiplied by.
+/// 5. [`weight`](Self::weight), for every group of the update: what its advantages are multiplied
+///    by.
 /// 6. [`observe`](Self::observe), once: every group sampled in this step, refused ones too.
 ///
-/// Only `draw` has to be written; a policy that has state writes [`state`](Self::state) and [`load_state`](Self::load_state) too.
-/// Decisions depend on the arguments, on the construction (its seed among it) and on what was observed, and on nothing else: no
-/// clock, no ambient randomness. State is taken between steps, so it need not know of a step half done.
+/// Only `draw` has to be written; a policy that has state writes [`state`](Self::state) and
+/// [`load_state`](Self::load_state) too. Decisions depend on the arguments, on the construction
+/// (its seed among it) and on what was observed, and on nothing else: no clock, no ambient
+/// randomness. State is taken between steps, so it need not know of a step half done.
 pub trait Curriculum: Debug + Send {
-    /// Draws what to train on next: at most `want` problems, none twice in a step ([`Course`](crate::Course) leaves out what was).
+    /// Draws what to train on next: at most `want` problems, none twice in a step
+    /// ([`Course`](crate::Course) leaves out what was).
     ///
-    /// An empty batch at the beginning of a step ends the training; later in a step it means that this step gets no more.
-    /// A stage ends between steps, never within one.
+    /// An empty batch at the beginning of a step ends the training; later in a step it means that
+    /// this step gets no more. A stage ends between steps, never within one.
     fn draw(&mut self, progress: Progress, want: usize) -> Batch;
 
-    /// How many completions to sample beyond those that a group has, none at first; `None` for what the run's group size lacks.
+    /// How many completions to sample beyond those that a group has, none at first; `None` for what
+    /// the run's group size lacks.
     fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
         let _ = partial;
         None
@@ -40,7 +46,8 @@ pub trait Curriculum: Debug + Send {
         true
     }
 
-    /// Groups of earlier steps to train on again, at most `places`, of those that [`banked`](Self::banked) lists.
+    /// Groups of earlier steps to train on again, at most `places`, of those that
+    /// [`banked`](Self::banked) lists.
     fn replay(&mut self, places: usize) -> Vec<GroupKey> {
         let _ = places;
         Vec::new()
@@ -57,15 +64,18 @@ pub trait Curriculum: Debug + Send {
         let _ = groups;
     }
 
-    /// Outcomes of a step that another curriculum drew: what they say about problems is learnt, and no step of one's own is counted.
+    /// Outcomes of a step that another curriculum drew: what they say about problems is learnt, and
+    /// no step of one's own is counted.
     ///
-    /// A policy that keeps figures of problems or categories writes this, so that they are known when its turn comes
-    /// ([`WarmStart`](crate::WarmStart)); one that follows its own draws, such as a level or a target, does not.
+    /// A policy that keeps figures of problems or categories writes this, so that they are known
+    /// when its turn comes ([`WarmStart`](crate::WarmStart)); one that follows its own draws, such
+    /// as a level or a target, does not.
     fn watch(&mut self, groups: &[GroupOutcome]) {
         let _ = groups;
     }
 
-    /// The groups that [`replay`](Self::replay) may still ask for, admitted or not; the trainer forgets all others after a step.
+    /// The groups that [`replay`](Self::replay) may still ask for, admitted or not; the trainer
+    /// forgets all others after a step.
     fn banked(&self) -> Vec<GroupKey> {
         Vec::new()
     }
@@ -75,8 +85,8 @@ pub trait Curriculum: Debug + Send {
         Stage::everything()
     }
 
-    /// Steps in each stage over the whole run, if every step draws `want` problems (`None`: nobody knows how many); `None` where
-    /// outcomes decide.
+    /// Steps in each stage over the whole run, if every step draws `want` problems (`None`: nobody
+    /// knows how many); `None` where outcomes decide.
     ///
     /// # Shapes
     /// - output: `[stage]`, steps
@@ -98,7 +108,8 @@ pub trait Curriculum: Debug + Send {
         state.read::<()>()
     }
 
-    /// Figures worth a curve, by bare quantity (`stage`, `epoch`, …); the composer prefixes `curriculum/`.
+    /// Figures worth a curve, by bare quantity (`stage`, `epoch`, …); the composer prefixes
+    /// `curriculum/`.
     fn metrics(&self) -> Vec<Metric> {
         Vec::new()
     }
@@ -115,7 +126,8 @@ pub struct Progress {
     pub steps: u64,
     /// Calls of [`Curriculum::draw`] so far.
     pub draws: u64,
-    /// Problems drawn so far, those included that were left out because their step had drawn them already.
+    /// Problems drawn so far, those included that were left out because their step had drawn them
+    /// already.
     pub problems: u64,
 }
 
@@ -210,7 +222,8 @@ impl GroupOutcome {
         mean(self.values(quantity).iter().map(|&value| f64::from(value)))
     }
 
-    /// Absence of variance: all completions have the same value, so that there is nothing to learn from their comparison.
+    /// Absence of variance: all completions have the same value, so that there is nothing to learn
+    /// from their comparison.
     pub fn has_no_variance(&self, quantity: Quantity) -> bool {
         self.values(quantity).windows(2).all(|pair| pair[0] == pair[1])
     }

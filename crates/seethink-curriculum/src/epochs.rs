@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 /// How often problems are visited, and whether stages or epochs are the outer loop.
 ///
-/// Always spelled out: `PerStage` finishes with a stage before the next begins, `OverWholePlan` returns to the first
-/// stage in every epoch. The paper describes the former; the released launchers of its curriculum table do the latter
-/// because they cycle one ordered file, so that "perception first" means "perception first, fifteen times".
+/// Always spelled out: `PerStage` finishes with a stage before the next begins, `OverWholePlan`
+/// returns to the first stage in every epoch. The paper describes the former; the released
+/// launchers of its curriculum table do the latter because they cycle one ordered file, so that
+/// "perception first" means "perception first, fifteen times".
 ///
 /// A sorted [`Order`](crate::Order) starts over in every epoch; `PerStage(1)` walks it once.
 ///
@@ -16,11 +17,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Epochs {
-    /// So many epochs of each stage, one stage after the other; a stage's own [`Length`] takes precedence.
+    /// So many epochs of each stage, one stage after the other; a stage's own [`Length`] takes
+    /// precedence.
     PerStage(u32),
     /// The whole plan, one epoch of each stage, so many times over.
     OverWholePlan(u32),
-    /// As many as it takes to fill `steps` batches in each stage; a stage's own [`Length`] takes precedence.
+    /// As many as it takes to fill `steps` batches in each stage; a stage's own [`Length`] takes
+    /// precedence.
     AsNeeded {
         /// Batches in a stage.
         steps: u32,
@@ -32,8 +35,8 @@ pub enum Epochs {
 /// Batches never span two epochs, so that no problem stands in a batch twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LastBatch {
-    /// They sit the epoch out, unless they are the whole stage. In a sorted order it is always the same end that sits
-    /// out: the hardest problems in easy-to-hard, so prefer `Keep` there.
+    /// They sit the epoch out, unless they are the whole stage. In a sorted order it is always the
+    /// same end that sits out: the hardest problems in easy-to-hard, so prefer `Keep` there.
     Drop,
     /// They make a smaller batch.
     Keep,
@@ -51,7 +54,8 @@ impl Epochs {
     /// How long one visit to `stage` lasts.
     ///
     /// # Errors
-    /// If the length is zero, or the stage has a length of its own in a plan that counts epochs over all stages.
+    /// If the length is zero, or the stage has a length of its own in a plan that counts epochs
+    /// over all stages.
     pub(crate) fn length(self, stage: &Stage) -> Result<Length, CurriculumError> {
         let length = match (self, stage.length) {
             (Self::OverWholePlan(_), Some(length)) => {

@@ -3,7 +3,8 @@
 /// FNV-1a over length-prefixed fields, so that `("ab", "c")` and `("a", "bc")` differ.
 ///
 /// # Source
-/// Fowler, Noll, Vo; the constants are those of the 64-bit variant. It recognises accidents, not attacks.
+/// Fowler, Noll, Vo; the constants are those of the 64-bit variant. It recognises accidents, not
+/// attacks.
 #[derive(Clone, Copy)]
 pub(crate) struct Fingerprint(u64);
 

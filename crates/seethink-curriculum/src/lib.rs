@@ -1,12 +1,14 @@
 //! What to train on next: the [`Curriculum`] trait, its axes and every policy.
 //!
-//! A policy sees a [`Corpus`] (metadata only) and says which problems make up the next batch and to which [`Stage`] they
-//! belong; the trainer applies a stage when the batch's stage changes, and knows nothing else about curricula.
-//! The static policies compose from three choices that are always spelled out: which capabilities when ([`Merged`],
-//! [`Staged`]), in which [`Order`] within a stage, and how often ([`Epochs`], [`LastBatch`]).
+//! A policy sees a [`Corpus`] (metadata only) and says which problems make up the next batch and to
+//! which [`Stage`] they belong; the trainer applies a stage when the batch's stage changes, and
+//! knows nothing else about curricula. The static policies compose from three choices that are
+//! always spelled out: which capabilities when ([`Merged`], [`Staged`]), in which [`Order`] within
+//! a stage, and how often ([`Epochs`], [`LastBatch`]).
 //!
-//! Everything here is pure and runs on the CPU: no tensors, no files, no clock, and every draw comes from
-//! [`seethink_core::Rng`], so that a policy is tested without a model and resumes bit for bit.
+//! Everything here is pure and runs on the CPU: no tensors, no files, no clock, and every draw
+//! comes from [`seethink_core::Rng`], so that a policy is tested without a model and resumes bit
+//! for bit.
 //!
 //! # Examples
 //! ```

@@ -7,15 +7,17 @@ use serde::{Deserialize, Serialize};
 
 /// The order in which an epoch of a stage visits its problems.
 ///
-/// An order puts problems into levels. Levels follow one another; the problems of a level come in a fresh random order in every
-/// epoch.
+/// An order puts problems into levels. Levels follow one another; the problems of a level come in a
+/// fresh random order in every epoch.
 ///
 /// # Source
-/// VLM-CapCurriculum `data_pipeline/` at `ccde3ff` sorts by pass rate, highest first, and shuffles ties once; here ties
-/// are shuffled anew in every epoch, and a missing pass rate is an error where theirs counts as 0, the hardest.
+/// VLM-CapCurriculum `data_pipeline/` at `ccde3ff` sorts by pass rate, highest first, and shuffles
+/// ties once; here ties are shuffled anew in every epoch, and a missing pass rate is an error where
+/// theirs counts as 0, the hardest.
 ///
 /// # Examples
-/// Capability × difficulty without stages: perception first, and within each capability the easy problems first.
+/// Capability × difficulty without stages: perception first, and within each capability the easy
+/// problems first.
 /// ```
 /// use seethink_curriculum::{Axis, Order};
 ///
@@ -48,7 +50,8 @@ pub enum Order {
     },
     /// The first order; the second within each of its levels; and so on (lexicographic).
     Then(Vec<Order>),
-    /// All orders at once: the level is the sum of the levels in each, so that none goes ahead of the others.
+    /// All orders at once: the level is the sum of the levels in each, so that none goes ahead of
+    /// the others.
     Product(Vec<Order>),
     /// From the last level to the first.
     Reversed(Box<Order>),
@@ -70,7 +73,8 @@ impl Order {
         Ok(Levels { problems, ends })
     }
 
-    /// The level of each problem of a corpus, counted from 0 without gaps but for [`Product`](Self::Product).
+    /// The level of each problem of a corpus, counted from 0 without gaps but for
+    /// [`Product`](Self::Product).
     fn ranks(&self, corpus: &Corpus) -> Result<Vec<u32>, CurriculumError> {
         let reversed = |mut ranks: Vec<u32>| {
             let last = ranks.iter().copied().max().unwrap_or(0);
@@ -122,7 +126,8 @@ impl Order {
     }
 }
 
-/// Problems in levels: the order of levels is fixed, the order within one is drawn anew for every epoch.
+/// Problems in levels: the order of levels is fixed, the order within one is drawn anew for every
+/// epoch.
 #[derive(Debug)]
 pub(crate) struct Levels {
     /// Positions in the corpus.
@@ -180,7 +185,8 @@ mod tests {
         let again = draw(&Order::EasyToHard, &corpus, 1);
         assert_ne!(easy, again);
         assert!(again.is_sorted_by(|a, b| rate(a) >= rate(b)), "{again:?}");
-        // −0 and 0 are one level of 24: were they two, all of one would come before all of the other.
+        // −0 and 0 are one level of 24: were they two, all of one would come before all of the
+        // other.
         let negative: Vec<bool> = easy[36..].iter().map(|index| rate(index).is_sign_negative()).collect();
         assert!(!negative.is_sorted() && !negative.is_sorted_by(|a, b| a >= b), "{negative:?}");
     }

@@ -1,4 +1,5 @@
-//! Training without a model: a learner whose pass rates are known, to see what a curriculum does with it.
+//! Training without a model: a learner whose pass rates are known, to see what a curriculum does
+//! with it.
 
 use crate::{Corpus, CorpusEntry, Course, GroupKey, GroupOutcome};
 use seethink_core::{Capability, ProblemId, Purpose, Rng};
@@ -22,11 +23,13 @@ impl<F: Fn(&CorpusEntry) -> f64> Learner for F {
     }
 }
 
-/// A learner with a skill for each capability: a problem of prior pass rate `r` (a half where unknown) is solved with probability
-/// `sigmoid(logit r + skill)`, `r` kept within 0.02 and 0.98. A group trained on adds `rate · 4 p (1 − p) · weight` to its
-/// capability's skill, `p` being its pass rate, and `transfer` times that to the other skills.
+/// A learner with a skill for each capability: a problem of prior pass rate `r` (a half where
+/// unknown) is solved with probability `sigmoid(logit r + skill)`, `r` kept within 0.02 and 0.98. A
+/// group trained on adds `rate · 4 p (1 − p) · weight` to its capability's skill, `p` being its
+/// pass rate, and `transfer` times that to the other skills.
 ///
-/// It is the simplest model in which both the order of capabilities and that of difficulties can matter; it is no model of a VLM.
+/// It is the simplest model in which both the order of capabilities and that of difficulties can
+/// matter; it is no model of a VLM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SkilledLearner {
     /// Gain per group at a pass rate of a half.
@@ -176,7 +179,8 @@ impl Simulation {
     }
 }
 
-/// A group of these rewards, which are its accuracies too; its advantages are over its sample deviation.
+/// A group of these rewards, which are its accuracies too; its advantages are over its sample
+/// deviation.
 fn outcome(key: GroupKey, rewards: Vec<f32>) -> GroupOutcome {
     let n = rewards.len() as f32;
     let mean = rewards.iter().sum::<f32>() / n;
@@ -228,7 +232,8 @@ mod tests {
     #[test]
     fn advantages_are_over_the_sample_deviation() {
         let key = GroupKey { step: 0, problem: ProblemId(1) };
-        // Mean 1/4, deviation √(3/4 / 3) = 1/2, and a little more, which keeps equal rewards from dividing by 0.
+        // Mean 1/4, deviation √(3/4 / 3) = 1/2, and a little more, which keeps equal rewards from
+        // dividing by 0.
         let advantages = outcome(key, vec![1.0, 0.0, 0.0, 0.0]).advantages;
         assert!((1.4999..1.5).contains(&advantages[0]), "{advantages:?}");
         assert!(advantages[1..].iter().all(|advantage| (-0.5..-0.4999).contains(advantage)), "{advantages:?}");

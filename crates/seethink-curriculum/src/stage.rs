@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 /// A stretch of training with one pool of problems and one set of training settings.
 ///
-/// A stage is data: the trainer reads these fields for every batch of the stage, resets the optimiser and takes the
-/// reference at its first batch only, and nothing else changes.
+/// A stage is data: the trainer reads these fields for every batch of the stage, resets the
+/// optimiser and takes the reference at its first batch only, and nothing else changes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
@@ -58,7 +58,8 @@ pub enum Length {
     Epochs(u32),
     /// Exactly so many steps; epochs follow one another as long as it takes.
     Steps(u32),
-    /// Until the quantity, averaged over the last `window` steps, is at least `at_least`; at most `at_most` steps.
+    /// Until the quantity, averaged over the last `window` steps, is at least `at_least`; at most
+    /// `at_most` steps.
     Threshold {
         /// What is watched.
         quantity: Quantity,
@@ -69,8 +70,8 @@ pub enum Length {
         /// Steps after which the stage ends in any case.
         at_most: u32,
     },
-    /// Until the quantity, averaged over the last `window` steps, is less than `gain` above what it was over the `window` steps
-    /// before; at most `at_most` steps.
+    /// Until the quantity, averaged over the last `window` steps, is less than `gain` above what it
+    /// was over the `window` steps before; at most `at_most` steps.
     Plateau {
         /// What is watched.
         quantity: Quantity,
@@ -110,8 +111,8 @@ pub struct StageOverrides {
     pub dual_clip: Option<f64>,
     /// Largest norm of the gradient over all parameters.
     pub max_grad_norm: Option<f64>,
-    /// Share of the stage's steps over which the learning rate rises from 0 to its peak, counted from the stage's first step; 0
-    /// begins at the peak.
+    /// Share of the stage's steps over which the learning rate rises from 0 to its peak, counted
+    /// from the stage's first step; 0 begins at the peak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<f64>,
     /// Longest completion, tokens.
@@ -123,7 +124,8 @@ pub struct StageOverrides {
 }
 
 impl Stage {
-    /// A stage over `capabilities` (empty: all) with everything trainable, a fresh optimiser and a fresh reference.
+    /// A stage over `capabilities` (empty: all) with everything trainable, a fresh optimiser and a
+    /// fresh reference.
     pub fn new(name: impl Into<String>, capabilities: impl Into<Vec<Capability>>) -> Self {
         Self {
             name: name.into(),

@@ -331,7 +331,8 @@ mod tests {
 
     #[test]
     fn exif_turns_only_when_asked() {
-        // A TIFF structure with one entry, orientation (0x0112, a short) = 6: turn a quarter clockwise.
+        // A TIFF structure with one entry, orientation (0x0112, a short) = 6: turn a quarter
+        // clockwise.
         let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
         let ImageSource::Encoded(plain) = encoded(RgbImage::new(16, 8), ImageFormat::Jpeg) else { unreachable!() };
         let mut jpeg = plain[..2].to_vec();

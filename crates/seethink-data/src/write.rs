@@ -36,11 +36,12 @@ struct Record<'a> {
 /// their number.
 ///
 /// Pixels are stored as PNG, without loss; encoded images and image files are stored as they are.
-/// The folder appears complete or not at all: everything is written beside it and renamed at the end.
+/// The folder appears complete or not at all: everything is written beside it and renamed at the
+/// end.
 ///
 /// # Errors
-/// If the folder exists and is not empty, a problem's placeholders do not match its images, an image file is missing, or
-/// the system refuses to write.
+/// If the folder exists and is not empty, a problem's placeholders do not match its images, an
+/// image file is missing, or the system refuses to write.
 pub fn write_problems<'a>(
     dir: impl AsRef<Path>,
     problems: impl IntoIterator<Item = &'a Problem>,
@@ -173,7 +174,8 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // After a rename there is nothing left to remove; before it, this is the clean-up of an error already reported.
+        // After a rename there is nothing left to remove; before it, this is the clean-up of an
+        // error already reported.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

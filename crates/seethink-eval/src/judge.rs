@@ -307,7 +307,8 @@ pub struct Agreement {
 /// have no answer in common.
 ///
 /// # Source
-/// J. Cohen, *A coefficient of agreement for nominal scales*, Educational and Psychological Measurement 20 (1960).
+/// J. Cohen, *A coefficient of agreement for nominal scales*, Educational and Psychological
+/// Measurement 20 (1960).
 pub fn agreement(labels: &[Label], others: &[Label]) -> Option<Agreement> {
     let others: BTreeMap<(&str, usize), Cause> =
         others.iter().map(|label| ((label.problem.as_str(), label.step), label.cause)).collect();

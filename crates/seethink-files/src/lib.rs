@@ -58,7 +58,8 @@ impl<'a> FolderUpdate<'a> {
     /// `entries` are in ascending precedence: the first is read only if the later ones are missing.
     ///
     /// # Errors
-    /// If the folder cannot be created or listed, or a file that an earlier update left unfinished cannot be removed.
+    /// If the folder cannot be created or listed, or a file that an earlier update left unfinished
+    /// cannot be removed.
     pub fn begin(folder: &'a Path, entries: &'a [&'a str], owns: fn(&str) -> bool) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let update = Self { folder, entries, owns, staged: BTreeSet::new(), unchanged: BTreeSet::new() };

@@ -116,8 +116,8 @@ fn unknown(name: &str) -> String {
 }
 
 impl AnyBackbone {
-    /// Reads `config.json` and the weights of a checkpoint folder, as `f32`. The family is that of `model_type`, else of
-    /// `architectures`.
+    /// Reads `config.json` and the weights of a checkpoint folder, as `f32`. The family is that of
+    /// `model_type`, else of `architectures`.
     ///
     /// # Errors
     /// As [`Vlm::from_pretrained`], and if no family has the checkpoint's type.
@@ -125,7 +125,8 @@ impl AnyBackbone {
         Self::from_pretrained_as(dir, WeightDtype::F32, device)
     }
 
-    /// [`from_pretrained`](Self::from_pretrained) in a given number format, in which everything is then computed.
+    /// [`from_pretrained`](Self::from_pretrained) in a given number format, in which everything is
+    /// then computed.
     ///
     /// # Errors
     /// As [`from_pretrained`](Self::from_pretrained).
@@ -155,7 +156,8 @@ impl AnyBackbone {
         self.save_pretrained_with(dir, SaveOptions::default())
     }
 
-    /// [`save_pretrained`](Self::save_pretrained) in a given number format or in shards of a given size.
+    /// [`save_pretrained`](Self::save_pretrained) in a given number format or in shards of a given
+    /// size.
     ///
     /// # Errors
     /// As [`save_pretrained`](Self::save_pretrained).

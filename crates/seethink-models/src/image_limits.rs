@@ -8,20 +8,24 @@ use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// Limits on the size of pictures, set by a run and not by a checkpoint; nothing is limited by default.
+/// Limits on the size of pictures, set by a run and not by a checkpoint; nothing is limited by
+/// default.
 ///
-/// `min_pixels` and `max_pixels` resize a picture of any family, aspect ratio nearly kept, before the family's own rules apply to it:
+/// `min_pixels` and `max_pixels` resize a picture of any family, aspect ratio nearly kept, before
+/// the family's own rules apply to it:
 /// ```text
 /// if w·h > max_pixels:  f = √(max_pixels / w·h),  (w, h) ← (⌊w·f⌋, ⌊h·f⌋)
 /// if w·h < min_pixels:  f = √(min_pixels / w·h),  (w, h) ← (⌊w·f⌋, ⌊h·f⌋)
 /// ```
-/// The checkpoint's own limits stay in force after that. They belong to the model and are saved with it; these belong to the run and
-/// are not.
+/// The checkpoint's own limits stay in force after that. They belong to the model and are saved
+/// with it; these belong to the run and are not.
 ///
 /// # Source
-/// EasyR1 `verl/utils/dataset.py` `process_image` at `b44b311`, with its `data.min_pixels` and `data.max_pixels`, before the processor of
-/// transformers. Differs: pictures with a palette or with transparency are resized as RGB, there in the mode that they are stored in;
-/// a side never becomes zero, there that ends the run. `max_tiles` is InternVL's `max_patches`, which EasyR1 leaves to the checkpoint.
+/// EasyR1 `verl/utils/dataset.py` `process_image` at `b44b311`, with its `data.min_pixels` and
+/// `data.max_pixels`, before the processor of transformers. Differs: pictures with a palette or
+/// with transparency are resized as RGB, there in the mode that they are stored in; a side never
+/// becomes zero, there that ends the run. `max_tiles` is InternVL's `max_patches`, which EasyR1
+/// leaves to the checkpoint.
 ///
 /// # Examples
 /// ```
@@ -100,8 +104,8 @@ impl ImageLimits {
     /// Image processor within these limits, for a model with `positions` positions.
     ///
     /// # Errors
-    /// If a limit is of no use to the family, contradicts what the checkpoint says, or allows a picture more tokens than there are
-    /// positions.
+    /// If a limit is of no use to the family, contradicts what the checkpoint says, or allows a
+    /// picture more tokens than there are positions.
     pub(crate) fn apply(
         &self,
         mut images: Arc<dyn ImageProcessor>,

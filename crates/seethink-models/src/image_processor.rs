@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// Image processor: resizes pictures as a family asks, normalises them and cuts them into patches.
 pub trait ImageProcessor: Debug + Send + Sync {
-    /// Patch grid of an image of this size, found without decoding it: frames or tiles, rows, columns.
+    /// Patch grid of an image of this size, found without decoding it: frames or tiles, rows,
+    /// columns.
     ///
     /// # Errors
     /// If the image has no pixels or cannot be resized.
@@ -29,7 +30,8 @@ pub trait ImageProcessor: Debug + Send + Sync {
         Ok(self.span(self.grid(width, height)?).n_image_tokens())
     }
 
-    /// Patches of several images, one image after the other. Images and their parts are worked on in parallel.
+    /// Patches of several images, one image after the other. Images and their parts are worked on
+    /// in parallel.
     ///
     /// # Errors
     /// If an image cannot be resized; nothing is computed then.
@@ -113,15 +115,16 @@ pub(crate) struct Levels {
 }
 
 impl Levels {
-    /// Normalised value of each level of each channel. Rescaling to shares is fused into the normalisation, as in the reference.
+    /// Normalised value of each level of each channel. Rescaling to shares is fused into the
+    /// normalisation, as in the reference.
     pub(crate) fn table(&self) -> [[f32; 256]; 3] {
         let value = |c: usize, level: usize| (level as f32 - 255.0 * self.mean[c]) / (255.0 * self.std[c]);
         std::array::from_fn(|c| std::array::from_fn(|level| value(c, level)))
     }
 }
 
-/// The image settings of a checkpoint and the file that they stand in: `preprocessor_config.json`, or `image_processor` in
-/// `processor_config.json`, where newer versions keep them.
+/// The image settings of a checkpoint and the file that they stand in: `preprocessor_config.json`,
+/// or `image_processor` in `processor_config.json`, where newer versions keep them.
 ///
 /// # Errors
 /// If neither exists, or one is malformed.

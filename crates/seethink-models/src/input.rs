@@ -5,7 +5,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 /// Image patches on the host, as the image processor makes them.
 ///
 /// # Shapes
-/// - `values`: `[n_patches, patch_len]`, row-major, normalised; rows of several images follow one another
+/// - `values`: `[n_patches, patch_len]`, row-major, normalised; rows of several images follow one
+///   another
 /// - `grids`: per image `[frames or tiles, rows, columns]` of patches
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Pixels {
@@ -79,7 +80,8 @@ pub struct PixelTensor {
 ///
 /// # Shapes
 /// - `embeds`: `[n_image_tokens, hidden]`
-/// - `deepstack[k]`: `[n_image_tokens, hidden]`, added after decoder layer `k`; empty for families without DeepStack
+/// - `deepstack[k]`: `[n_image_tokens, hidden]`, added after decoder layer `k`; empty for families
+///   without DeepStack
 #[derive(Debug, Clone)]
 pub struct VisualFeatures {
     /// Embeddings that replace those of the image tokens.
@@ -113,7 +115,8 @@ impl VisualFeatures {
 /// Image features and their positions in the batch.
 ///
 /// # Shapes
-/// - `positions`: `[n_image_tokens]`, flat index `row * seq + column` into the batch, in the order of the features
+/// - `positions`: `[n_image_tokens]`, flat index `row * seq + column` into the batch, in the order
+///   of the features
 #[derive(Debug, Clone)]
 pub struct VisualTokens {
     /// Flat positions of the image tokens.
@@ -206,8 +209,9 @@ pub enum Side {
 impl VlmInput {
     /// Pads rows to the longest and puts them on a device.
     ///
-    /// `features` are the image features of all rows in order; where rows hold image tokens and there are none yet,
-    /// [`with_features`](Self::with_features) or `VisionLanguageModel::backward` supplies them.
+    /// `features` are the image features of all rows in order; where rows hold image tokens and
+    /// there are none yet, [`with_features`](Self::with_features) or
+    /// `VisionLanguageModel::backward` supplies them.
     ///
     /// # Panics
     /// If there is no row, or the number of features is not the number of image tokens.

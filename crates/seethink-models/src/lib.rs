@@ -1,7 +1,7 @@
 //! Backbones, their processors, tokenizers and chat templates, and their weights.
 //!
-//! A backbone is a [`VisionLanguageModel`] (tensors in, tensors out) with a [`Processor`] (text and pictures in, token ids
-//! and patches out). Nothing here knows of data sets, curricula or training.
+//! A backbone is a [`VisionLanguageModel`] (tensors in, tensors out) with a [`Processor`] (text and
+//! pictures in, token ids and patches out). Nothing here knows of data sets, curricula or training.
 
 mod any;
 mod backward;

@@ -7,7 +7,8 @@ use burn::tensor::{Device, Tensor};
 use seethink_core::Trainable;
 use seethink_nn::KvCache;
 
-/// A vision-language model: a vision encoder whose features stand among the tokens of a causal text decoder.
+/// A vision-language model: a vision encoder whose features stand among the tokens of a causal text
+/// decoder.
 ///
 /// `batch` rows of `seq` tokens, `hidden` channels, `vocab` ids.
 pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug + Send + 'static {
@@ -65,7 +66,8 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
     /// Creates an empty cache for `batch` rows of up to `max_seq` tokens.
     fn empty_cache(&self, batch: usize, max_seq: usize) -> KvCache;
 
-    /// Hidden states of new tokens, given the keys and values of the tokens before them; the cache grows by `seq`.
+    /// Hidden states of new tokens, given the keys and values of the tokens before them; the cache
+    /// grows by `seq`.
     ///
     /// All tokens must be of segment 0 or −1.
     ///

@@ -21,14 +21,16 @@ const MAX_ASPECT_RATIO: u32 = 200;
 const LONGEST_SIDE: usize = 256;
 /// Maximum number of frames of a patch.
 const MOST_FRAMES: usize = 4;
-/// Largest lower bound of the pixels of an image: one that is enlarged to it takes some hundred megabytes.
+/// Largest lower bound of the pixels of an image: one that is enlarged to it takes some hundred
+/// megabytes.
 const MOST_MIN_PIXELS: u64 = 1 << 22;
 
 /// Image processor that resizes pictures to whole patches within a pixel budget, aspect ratio
 /// nearly kept.
 ///
-/// Rows of the patches go by merge blocks from the top left, and within a block by its patches from the top left.
-/// Columns are `(channel, frame, row, column)` within a patch; the one frame of a still image is repeated.
+/// Rows of the patches go by merge blocks from the top left, and within a block by its patches from
+/// the top left. Columns are `(channel, frame, row, column)` within a patch; the one frame of a
+/// still image is repeated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NativeResolution {
     patch_size: usize,
@@ -78,7 +80,8 @@ impl NativeResolution {
     /// Reads the image settings of a checkpoint folder.
     ///
     /// # Errors
-    /// If they are missing or malformed, or ask for what is not supported (another filter, a step left out).
+    /// If they are missing or malformed, or ask for what is not supported (another filter, a step
+    /// left out).
     pub fn from_pretrained(dir: &Path) -> Result<Self, ProcessorError> {
         Self::from_files(&CheckpointFiles::read(dir)?)
     }
@@ -112,14 +115,16 @@ impl NativeResolution {
         })
     }
 
-    /// Size `[height, width]` that an image is resized to: the nearest whole number of merge blocks per side, or, if that
-    /// leaves the budget, the nearest within it that keeps the aspect ratio as well as blocks allow.
+    /// Size `[height, width]` that an image is resized to: the nearest whole number of merge blocks
+    /// per side, or, if that leaves the budget, the nearest within it that keeps the aspect ratio
+    /// as well as blocks allow.
     ///
     /// # Errors
     /// If a side is zero or more than 200 times the other.
     ///
     /// # Source
-    /// transformers 4.57 `models/qwen2_vl/image_processing_qwen2_vl.py` `smart_resize`: halves round to even.
+    /// transformers 4.57 `models/qwen2_vl/image_processing_qwen2_vl.py` `smart_resize`: halves
+    /// round to even.
     pub fn resized_size(&self, width: u32, height: u32) -> Result<[u32; 2], ProcessorError> {
         if width == 0 || height == 0 {
             return Err(ProcessorError::EmptyImage { width, height });
@@ -218,7 +223,8 @@ impl Config {
     /// Minimum and maximum number of pixels of a resized image.
     ///
     /// # Source
-    /// transformers 4.57: the pair `min_pixels`, `max_pixels` wins over `size`; each bound has a default.
+    /// transformers 4.57: the pair `min_pixels`, `max_pixels` wins over `size`; each bound has a
+    /// default.
     fn budget(&self) -> (u64, u64) {
         if let (Some(min_pixels), Some(max_pixels)) = (self.min_pixels, self.max_pixels) {
             return (min_pixels, max_pixels);

@@ -175,7 +175,8 @@ pub trait Processor: Send + Sync {
     /// placeholders, tokenizes and lays out positions.
     ///
     /// # Errors
-    /// If the images do not match the placeholders, an image cannot be resized, or the template fails.
+    /// If the images do not match the placeholders, an image cannot be resized, or the template
+    /// fails.
     fn encode(&self, messages: &[Message], images: &[Image]) -> Result<PromptInput, ProcessorError>;
 
     /// Number of tokens that [`encode`](Self::encode) gives for images of these sizes (width,
@@ -195,8 +196,8 @@ pub trait Processor: Send + Sync {
 
     /// Decodes token ids to text, special tokens left out.
     ///
-    /// Ids without a token also are left out: embedding tables have more rows than the tokenizer has entries, and a model
-    /// may sample any of them.
+    /// Ids without a token also are left out: embedding tables have more rows than the tokenizer
+    /// has entries, and a model may sample any of them.
     ///
     /// # Errors
     /// If the tokenizer cannot put the tokens together.

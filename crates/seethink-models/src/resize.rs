@@ -16,16 +16,16 @@ const MIN_ROWS: usize = 8;
 
 /// Resizes a picture to `width` x `height`, aspect ratio not kept.
 ///
-/// Bicubic (a = −0.5) over a support that widens with the reduction, one pass per axis, each rounded to 8 bits:
-/// horizontal first; an axis that keeps its size is passed over. All sums are of integers, so the result is the same on
-/// every machine and for every number of threads.
+/// Bicubic (a = −0.5) over a support that widens with the reduction, one pass per axis, each
+/// rounded to 8 bits: horizontal first; an axis that keeps its size is passed over. All sums are of
+/// integers, so the result is the same on every machine and for every number of threads.
 ///
 /// # Panics
 /// If a side is zero.
 ///
 /// # Source
-/// torchvision 0.24 `resize(interpolation=BICUBIC, antialias=True)` on CPU `uint8`. Pillow rounds its weights finer and
-/// differs by a level or two on less than 0.5 % of the pixels.
+/// torchvision 0.24 `resize(interpolation=BICUBIC, antialias=True)` on CPU `uint8`. Pillow rounds
+/// its weights finer and differs by a level or two on less than 0.5 % of the pixels.
 pub fn resize_bicubic(image: &Image, width: u32, height: u32) -> Image {
     resize(image, width, height, Rounding::Torchvision)
 }
@@ -36,7 +36,8 @@ pub fn resize_bicubic(image: &Image, width: u32, height: u32) -> Image {
 /// If a side is zero.
 ///
 /// # Source
-/// Pillow 12.0 `Image.resize` with its default filter on RGB. Pillow 13 sometimes takes the vertical pass first.
+/// Pillow 12.0 `Image.resize` with its default filter on RGB. Pillow 13 sometimes takes the
+/// vertical pass first.
 pub(crate) fn resize_as_pillow(image: &Image, width: u32, height: u32) -> Image {
     resize(image, width, height, Rounding::Pillow)
 }
@@ -205,7 +206,8 @@ mod tests {
 
     #[test]
     fn halving_averages() {
-        // A step edge halved in size: the taps of the two samples beside it are known in closed form.
+        // A step edge halved in size: the taps of the two samples beside it are known in closed
+        // form.
         let rgb: Vec<u8> = (0..16).flat_map(|x| [if x < 8 { 0 } else { 200 }; 3]).collect();
         let resized = resize_bicubic(&Image::new(16, 1, rgb).unwrap(), 8, 1);
         let levels: Vec<u8> = resized.rgb().chunks(3).map(|pixel| pixel[0]).collect();

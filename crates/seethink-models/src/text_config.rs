@@ -139,7 +139,8 @@ impl TextConfig {
         self.num_key_value_heads.unwrap_or(self.num_attention_heads)
     }
 
-    /// Channels of a head; with [`TextKind::Qwen3`] `num_attention_heads * head_dim` need not be `hidden_size`.
+    /// Channels of a head; with [`TextKind::Qwen3`] `num_attention_heads * head_dim` need not be
+    /// `hidden_size`.
     pub fn head_dim(&self) -> usize {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
@@ -196,7 +197,8 @@ impl TextConfig {
     /// Rotary frequencies of positions with three axes.
     ///
     /// # Errors
-    /// If the sections are missing or do not fit, or the settings are of a kind that is not implemented.
+    /// If the sections are missing or do not fit, or the settings are of a kind that is not
+    /// implemented.
     pub(crate) fn sectioned_frequencies(&self, interleaved: bool) -> Result<RotaryFrequencies, String> {
         let (kind, rope, theta, head_dim) = (self.rope_type(), self.rope(), self.rope_theta()?, self.head_dim());
         expect(matches!(kind.as_str(), "default" | "mrope"), || {

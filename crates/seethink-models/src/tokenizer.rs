@@ -86,7 +86,8 @@ impl fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` of a checkpoint folder, or `vocab.json`, `merges.txt` and `tokenizer_config.json`.
+    /// Reads `tokenizer.json` of a checkpoint folder, or `vocab.json`, `merges.txt` and
+    /// `tokenizer_config.json`.
     ///
     /// The end-of-sequence and padding ids come from `generation_config.json`, else `config.json`,
     /// else by name from `tokenizer_config.json`.

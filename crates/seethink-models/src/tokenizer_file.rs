@@ -1,10 +1,11 @@
 //! Checks of `tokenizer.json` before the library reads it: only parts of byte-level BPE, no pattern
 //! whose matching can run away, and no sequence of parts that turns a short text into a huge one.
 //!
-//! The library runs patterns on an engine that backtracks. It gives up after a million steps, and then the rest of the text
-//! silently stays in one piece; before that, a pattern can take seconds for every word. So a pattern must be one that the
-//! automata of the `regex` crate run in linear time, or an alternation of such with `\s+(?!\S)`, which all tokenizers of this
-//! kind have: it stops at the last but one of some blanks, and takes a step for each.
+//! The library runs patterns on an engine that backtracks. It gives up after a million steps, and
+//! then the rest of the text silently stays in one piece; before that, a pattern can take seconds
+//! for every word. So a pattern must be one that the automata of the `regex` crate run in linear
+//! time, or an alternation of such with `\s+(?!\S)`, which all tokenizers of this kind have: it
+//! stops at the last but one of some blanks, and takes a step for each.
 
 use crate::ProcessorError;
 use fancy_regex::{Assertion, Expr, LookAround, Regex};
@@ -199,9 +200,10 @@ fn collect<'a>(part: &'a Value, patterns: &mut Vec<&'a str>) {
 
 /// Maximum number of bytes that a part makes of each byte of a text; nested parts are multiplied.
 ///
-/// A byte becomes a character of two bytes, and two bytes that are no text one of three; composed and decomposed characters have at
-/// most three times as many (eleven with compatibility decompositions, as of U+FDFA), a replacement comes once for a byte and once
-/// more for the end, a template repeats its sequence.
+/// A byte becomes a character of two bytes, and two bytes that are no text one of three; composed
+/// and decomposed characters have at most three times as many (eleven with compatibility
+/// decompositions, as of U+FDFA), a replacement comes once for a byte and once more for the end, a
+/// template repeats its sequence.
 fn growth(part: &Value) -> usize {
     match part {
         Value::Object(fields) => {

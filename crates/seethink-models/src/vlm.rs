@@ -52,12 +52,14 @@ impl<E: Encoder> Vlm<E> {
     /// Reads `config.json` and the weights of a checkpoint folder, as `f32`.
     ///
     /// # Errors
-    /// If a file is missing, malformed or damaged, the model is of another kind, or the weights do not fit it.
+    /// If a file is missing, malformed or damaged, the model is of another kind, or the weights do
+    /// not fit it.
     pub fn from_pretrained(dir: &Path, device: &Device) -> Result<Self, LoadError> {
         Self::from_pretrained_as(dir, WeightDtype::F32, device)
     }
 
-    /// [`from_pretrained`](Self::from_pretrained) in a given number format, in which everything is then computed.
+    /// [`from_pretrained`](Self::from_pretrained) in a given number format, in which everything is
+    /// then computed.
     ///
     /// # Errors
     /// As [`from_pretrained`](Self::from_pretrained).
@@ -75,7 +77,8 @@ impl<E: Encoder> Vlm<E> {
         weights::load(model, &naming, dialect, &files, dtype, ignored)
     }
 
-    /// Writes `config.json` and the weights into `dir`, in the checkpoint's own names and the model's own number format.
+    /// Writes `config.json` and the weights into `dir`, in the checkpoint's own names and the
+    /// model's own number format.
     ///
     /// # Errors
     /// If a file cannot be written; then the files that were there before are still there.
@@ -83,7 +86,8 @@ impl<E: Encoder> Vlm<E> {
         self.save_pretrained_with(dir, SaveOptions::default())
     }
 
-    /// [`save_pretrained`](Self::save_pretrained) in a given number format or in shards of a given size.
+    /// [`save_pretrained`](Self::save_pretrained) in a given number format or in shards of a given
+    /// size.
     ///
     /// # Errors
     /// As [`save_pretrained`](Self::save_pretrained).

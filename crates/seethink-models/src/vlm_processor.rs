@@ -42,8 +42,8 @@ pub struct VlmProcessor {
 }
 
 impl VlmProcessor {
-    /// Reads the processor of a checkpoint folder: tokenizer, chat template, image settings, generation settings. The family
-    /// is the one that `config.json` names.
+    /// Reads the processor of a checkpoint folder: tokenizer, chat template, image settings,
+    /// generation settings. The family is the one that `config.json` names.
     ///
     /// # Errors
     /// If a file is missing or malformed, or the tokenizer lacks a token for images.
@@ -72,8 +72,8 @@ impl VlmProcessor {
     /// [`save_pretrained`](Self::save_pretrained) does not save.
     ///
     /// # Errors
-    /// If a limit is out of range, of no use to the family, contradicts what the checkpoint says, or allows a picture more tokens than
-    /// the model has positions.
+    /// If a limit is out of range, of no use to the family, contradicts what the checkpoint says,
+    /// or allows a picture more tokens than the model has positions.
     pub fn with_image_limits(mut self, limits: &ImageLimits) -> Result<Self, ProcessorError> {
         self.pictures.images = limits.apply(self.pictures.images, self.positions)?;
         Ok(self)

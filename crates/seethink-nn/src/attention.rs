@@ -5,8 +5,8 @@ use burn::tensor::{Bool, DType, Int, Tensor};
 
 /// Bias added to the scores of keys that a query must not see.
 ///
-/// Infinite, because `exp` of it is zero at once: C libraries take a slow path for finite numbers below −104. No row of scores
-/// may then be hidden altogether, so every query sees itself.
+/// Infinite, because `exp` of it is zero at once: C libraries take a slow path for finite numbers
+/// below −104. No row of scores may then be hidden altogether, so every query sees itself.
 const HIDDEN: f64 = f64::NEG_INFINITY;
 
 /// Attention mask: a bias added to the scores, in `f32`, that says which keys each query sees. Made
@@ -95,8 +95,8 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&Attenti
     let q = q.swap_dims(1, 2).reshape([batch, n_kv_heads, rows, d]);
     let bias = mask.map(|mask| mask.bias.clone());
     let dtype = q.dtype();
-    // The fused operator has no backward pass and copies strided keys and values, which costs more than it saves on the one
-    // row of a decode step.
+    // The fused operator has no backward pass and copies strided keys and values, which costs more
+    // than it saves on the one row of a decode step.
     let out = if q.is_autodiff() || queries == 1 {
         let scores = q.mul_scalar((d as f64).powf(-0.5)).matmul(k.swap_dims(2, 3)).cast(DType::F32);
         let scores = match bias {

@@ -22,8 +22,9 @@ pub struct CacheShape {
 
 /// Key-value cache: keys and values of every layer for the tokens read so far, with room for more.
 ///
-/// Rows end together: a shorter prompt is padded on the left, and the cache remembers which columns are padding.
-/// A step is one [`extend`](Self::extend), which gives the mask, and then one [`append`](Self::append) per layer.
+/// Rows end together: a shorter prompt is padded on the left, and the cache remembers which columns
+/// are padding. A step is one [`extend`](Self::extend), which gives the mask, and then one
+/// [`append`](Self::append) per layer.
 #[derive(Debug)]
 pub struct KvCache {
     shape: CacheShape,
@@ -97,7 +98,8 @@ impl KvCache {
     /// Stores the keys and values of a layer's newest tokens; returns those of all its tokens.
     ///
     /// # Shapes
-    /// - k, v: `[batch, n_kv_heads, seq, head_dim]`, `seq` as in the [`extend`](Self::extend) before
+    /// - k, v: `[batch, n_kv_heads, seq, head_dim]`, `seq` as in the [`extend`](Self::extend)
+    ///   before
     /// - output: `[batch, n_kv_heads, len, head_dim]`
     ///
     /// # Panics

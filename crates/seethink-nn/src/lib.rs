@@ -1,4 +1,5 @@
-//! Layers that the backbones share: attention with a key-value cache, rotary positions, norms, MLPs, and block recompute.
+//! Layers that the backbones share: attention with a key-value cache, rotary positions, norms,
+//! MLPs, and block recompute.
 //!
 //! Everything is written with plain tensor operations, so it runs on every device that burn has.
 

@@ -1,16 +1,17 @@
 //! Activation recomputation: backward passes that run a block again instead of keeping its
 //! activations.
 //!
-//! The forward pass runs on plain tensors and keeps each block's input. The backward pass walks the blocks in reverse: each is
-//! run once more on a tracked copy of its input, and the gradient of its output is pulled back to its input and its parameters.
-//! Memory is one block's graph plus one tensor per block, instead of the graph of the whole network.
+//! The forward pass runs on plain tensors and keeps each block's input. The backward pass walks the
+//! blocks in reverse: each is run once more on a tracked copy of its input, and the gradient of its
+//! output is pulled back to its input and its parameters. Memory is one block's graph plus one
+//! tensor per block, instead of the graph of the whole network.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Gradients, Tensor};
 
-/// Runs `forward` of `module` again on `input` and pulls `output_grad` back: returns the gradient of the input and adds those
-/// of the parameters to `grads`.
+/// Runs `forward` of `module` again on `input` and pulls `output_grad` back: returns the gradient
+/// of the input and adds those of the parameters to `grads`.
 ///
 /// # Shapes
 /// - input and the returned gradient alike; `output_grad` as the output of `forward`
@@ -28,8 +29,8 @@ pub fn pull<M: Module, const I: usize, const O: usize>(
     input_grad
 }
 
-/// Pulls `output_grad` back to the parameters of `module`, from which `output` was computed, and adds their gradients to
-/// `grads`. Does nothing if they are frozen.
+/// Pulls `output_grad` back to the parameters of `module`, from which `output` was computed, and
+/// adds their gradients to `grads`. Does nothing if they are frozen.
 ///
 /// # Shapes
 /// - output, output_grad: alike

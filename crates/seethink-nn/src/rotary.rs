@@ -18,8 +18,8 @@ pub struct RotaryFrequencies {
 /// `θ' = θ · (factor · L / max − (factor − 1))^(d / (d − 2))` for a context of `L > max` tokens.
 ///
 /// # Source
-/// transformers 4.57, `modeling_rope_utils.py`, rope type `dynamic`. There a base that has grown stays until the context is
-/// short again; here it depends on the context alone.
+/// transformers 4.57, `modeling_rope_utils.py`, rope type `dynamic`. There a base that has grown
+/// stays until the context is short again; here it depends on the context alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DynamicScaling {
     /// Factor by which contexts may be longer than `max_positions`.
@@ -29,7 +29,8 @@ pub struct DynamicScaling {
 }
 
 impl RotaryFrequencies {
-    /// Frequencies for heads of `head_dim` channels; pair `j` turns with position axis `axis_of(j)`.
+    /// Frequencies for heads of `head_dim` channels; pair `j` turns with position axis
+    /// `axis_of(j)`.
     ///
     /// # Panics
     /// If an axis is not 0, 1 or 2.
@@ -78,8 +79,8 @@ impl RotaryFrequencies {
 
     /// Rotations at the given positions, made once per forward pass and used by every layer.
     ///
-    /// `n_read`: columns read so far, these included. Only where they exceed the limit of a [`DynamicScaling`] is the largest
-    /// position looked up.
+    /// `n_read`: columns read so far, these included. Only where they exceed the limit of a
+    /// [`DynamicScaling`] is the largest position looked up.
     ///
     /// # Shapes
     /// - position_ids: `[3, batch, seq]`
@@ -118,8 +119,9 @@ impl RotaryFrequencies {
 
 /// Rotations of channel pairs `(i, i + d/2)` by given angles.
 ///
-/// `y = x · cos + swap(x) · sin`, where `swap` exchanges the halves and the sign of its first half is kept in `sin`.
-/// The tables are `f32`, and the rotation is done in `f32` whatever the dtype of `x`.
+/// `y = x · cos + swap(x) · sin`, where `swap` exchanges the halves and the sign of its first half
+/// is kept in `sin`. The tables are `f32`, and the rotation is done in `f32` whatever the dtype of
+/// `x`.
 #[derive(Debug, Clone)]
 pub struct Rotary {
     /// `[batch, seq, 1, d]`

@@ -10,8 +10,10 @@ const MAX_ANSWER_CHARS: usize = 200;
 ///
 /// The ground truth decides the comparison:
 /// 1. one capital letter: the answer must name that option ([`choice_letter`]);
-/// 2. a number, with or without a unit: the answer must be the same number, exactly, in the same unit if both have one;
-/// 3. anything else: the same text, once case, blanks around punctuation, dollar signs and a final full stop are left out.
+/// 2. a number, with or without a unit: the answer must be the same number, exactly, in the same
+///    unit if both have one;
+/// 3. anything else: the same text, once case, blanks around punctuation, dollar signs and a final
+///    full stop are left out.
 ///
 /// An empty answer equals nothing, nor does anything equal an empty ground truth.
 ///
@@ -49,8 +51,8 @@ pub(crate) fn same_text(one: &str, other: &str) -> bool {
 
 /// Option letter that the content of a box names, as a capital.
 ///
-/// `B`, `b`, `(B)`, `B)`, `B.`, `B: 7`, `\text{B}`, `option B` and `the answer is B` name one; `a red 7`, `A or B` and
-/// `A: 3, B: 7` do not.
+/// `B`, `b`, `(B)`, `B)`, `B.`, `B: 7`, `\text{B}`, `option B` and `the answer is B` name one;
+/// `a red 7`, `A or B` and `A: 3, B: 7` do not.
 ///
 /// # Examples
 /// ```

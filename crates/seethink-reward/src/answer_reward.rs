@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Source
 /// arXiv 2605.20177, `training/reward_functions/math.py` (EasyR1's `math.py`), weights 0.9 and 0.1.
-/// Differs: a completion without a box is never right (there it reads "None", which equals a ground truth of "None"), and the rule is
-/// [`Rule::Light`] unless another is asked for, with which an option letter may be followed by its text.
+/// Differs: a completion without a box is never right (there it reads "None", which equals a ground
+/// truth of "None"), and the rule is [`Rule::Light`] unless another is asked for, with which an
+/// option letter may be followed by its text.
 ///
 /// # Examples
 /// ```

@@ -45,7 +45,8 @@ impl Quantity {
     /// Returns whether an answer of `self` is right where `truth` is: the same number, and the same
     /// unit where both have one.
     ///
-    /// A fraction that can be reduced is an unfinished calculation: `12/2` is no answer where `6` is asked for.
+    /// A fraction that can be reduced is an unfinished calculation: `12/2` is no answer where `6`
+    /// is asked for.
     pub(crate) fn answers(self, truth: Self) -> bool {
         let same_unit = self.unit.is_none() || truth.unit.is_none() || self.unit == truth.unit;
         (self.numerator, self.denominator) == (truth.numerator, truth.denominator)
@@ -123,7 +124,8 @@ fn gcd(a: i128, b: i128) -> i128 {
 
 /// Units that may follow a number without changing it, with their spellings.
 ///
-/// Multipliers ("million", "dozen") and anything that could be a variable next to its number ("2s") are left out.
+/// Multipliers ("million", "dozen") and anything that could be a variable next to its number ("2s")
+/// are left out.
 const UNITS: [(&str, &[&str]); 27] = [
     ("%", &["%", r"\%", "percent"]),
     ("°", &["°", r"^\circ", r"^{\circ}", r"\degree", r"^\degree", "degree", "degrees"]),
@@ -154,7 +156,8 @@ const UNITS: [(&str, &[&str]); 27] = [
     ("unit", &["unit", "units"]),
 ];
 
-/// Splits a unit off the end. A word needs a blank or `\text{…}` before it; a symbol may touch its number.
+/// Splits a unit off the end. A word needs a blank or `\text{…}` before it; a symbol may touch its
+/// number.
 fn split_unit(text: &str) -> (&str, Option<&'static str>) {
     let braced = [r"\text{", r"\mathrm{", r"\textrm{"].iter().find_map(|open| {
         let (number, rest) = text.split_once(open)?;

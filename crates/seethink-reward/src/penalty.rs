@@ -66,8 +66,9 @@ pub enum Penalty {
     /// `limit` on.
     ///
     /// # Source
-    /// PCuRL's dynamic length reward (VL-Cogito, arXiv 2507.22607): `verl/workers/reward/custom.py` and `verl/utils/reward_score/aux.py`,
-    /// with the weight 0.5, `otherwise` 500 or 750 and `limit` 4096.
+    /// PCuRL's dynamic length reward (VL-Cogito, arXiv 2507.22607): `verl/workers/reward/custom.py`
+    /// and `verl/utils/reward_score/aux.py`, with the weight 0.5, `otherwise` 500 or 750 and
+    /// `limit` 4096.
     DynamicLength {
         /// Target of a group without right answers.
         otherwise: usize,
@@ -199,7 +200,8 @@ mod tests {
         }
     }
 
-    /// Lengths and values by EasyR1's `dapo.py` at `b44b311`, TRL at `f2cd577` and verl's reward manager at `b178a3c`.
+    /// Lengths and values by EasyR1's `dapo.py` at `b44b311`, TRL at `f2cd577` and verl's reward
+    /// manager at `b178a3c`.
     #[test]
     fn overlong_answers_lose_what_they_lose_elsewhere() {
         let lost = |max_tokens, buffer, unbounded, lengths: &[usize]| {

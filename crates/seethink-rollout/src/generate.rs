@@ -92,8 +92,8 @@ pub struct Generator<'a, M> {
     pub processor: &'a dyn Processor,
     /// Sampling settings.
     pub sampling: Sampling,
-    /// Most sequences that decode together, except that all completions of a prompt do. Memory grows with it; results do not
-    /// depend on it beyond the rounding of log-probabilities.
+    /// Most sequences that decode together, except that all completions of a prompt do. Memory
+    /// grows with it; results do not depend on it beyond the rounding of log-probabilities.
     pub max_batch: usize,
 }
 
@@ -104,8 +104,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     /// step.
     ///
     /// # Errors
-    /// If the settings are out of range, the model has no positions for the longest prompt and completion, a completion cannot be
-    /// decoded, or `progress` returns `false`.
+    /// If the settings are out of range, the model has no positions for the longest prompt and
+    /// completion, a completion cannot be decoded, or `progress` returns `false`.
     ///
     /// # Panics
     /// If `n` is zero.
@@ -183,7 +183,8 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
             .collect()
     }
 
-    /// Prefills each prompt once, then decodes `n` sequences of each; sequence `p * n + c` is completion `c` of prompt `p`.
+    /// Prefills each prompt once, then decodes `n` sequences of each; sequence `p * n + c` is
+    /// completion `c` of prompt `p`.
     fn decode(
         &self,
         prompts: &[Prompt<'_>],

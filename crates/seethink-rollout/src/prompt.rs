@@ -101,7 +101,8 @@ impl PromptFormat {
     /// read.
     ///
     /// # Errors
-    /// If the header of an image cannot be read, or the images do not match the placeholders; the error names the problem.
+    /// If the header of an image cannot be read, or the images do not match the placeholders; the
+    /// error names the problem.
     pub fn n_tokens(&self, processor: &dyn Processor, problem: &Problem) -> Result<usize, PromptError> {
         let loader = ImageLoader::default();
         let size = |(index, image)| {

@@ -110,12 +110,14 @@ impl TokenSampler {
 
     /// Samples a token and returns its id and log-probability.
     ///
-    /// The log-probability is that of the policy at the sampling temperature over all allowed tokens: penalty, top-k and top-p
-    /// choose the token but do not enter it, so that training can recompute it. Nats.
+    /// The log-probability is that of the policy at the sampling temperature over all allowed
+    /// tokens: penalty, top-k and top-p choose the token but do not enter it, so that training can
+    /// recompute it. Nats.
     ///
     /// # Shapes
     /// - `logits`: `[vocab]`; used as scratch
-    /// - `seen`: ids that occurred in the prompt and the completion so far, each once; read where there is a penalty
+    /// - `seen`: ids that occurred in the prompt and the completion so far, each once; read where
+    ///   there is a penalty
     /// - `uniform`: a draw in `[0, 1)`
     pub fn sample(&self, logits: &mut [f32], seen: &[u32], uniform: f64) -> (u32, f32) {
         for &id in &self.forbidden {

@@ -1,6 +1,7 @@
 //! Drawings: lists of shapes in pixels, rendered to SVG and PNG by plotters.
 //!
-//! Charts only push shapes, which cannot fail; the one generic, fallible function is the one that renders them.
+//! Charts only push shapes, which cannot fail; the one generic, fallible function is the one that
+//! renders them.
 
 use plotters::coord::Shift;
 use plotters::element::{Circle, PathElement, Polygon, Rectangle, Text};

@@ -92,7 +92,8 @@ impl<'a> Job<'a> {
     /// Runs the job until it is done or interrupted.
     ///
     /// # Errors
-    /// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier run is touched then.
+    /// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier
+    /// run is touched then.
     pub fn run(mut self) -> Result<Finished, RunError> {
         if self.show_progress {
             // Where the terminal shows a dashboard, burn writes to a log file instead. A program
@@ -213,7 +214,8 @@ impl<'a> Job<'a> {
         Ok((benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_test.div_ceil(4))?))
     }
 
-    /// Creates the folder of a new run, and writes the resolved configuration and the shipped base model into it.
+    /// Creates the folder of a new run, and writes the resolved configuration and the shipped base
+    /// model into it.
     fn create_folder(&self) -> Result<(), RunError> {
         std::fs::create_dir_all(&self.folder).map_err(RunError::io("create the run folder", &self.folder))?;
         let config = self.folder.join("config.ron");

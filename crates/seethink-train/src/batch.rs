@@ -22,7 +22,8 @@ pub enum Vision {
 pub struct Targets {
     /// Row of each token.
     pub rows: Vec<usize>,
-    /// Column of the hidden state that predicts the token: the token before it, or the prompt's last.
+    /// Column of the hidden state that predicts the token: the token before it, or the prompt's
+    /// last.
     pub columns: Vec<usize>,
     /// Token ids.
     pub ids: Vec<u32>,
@@ -79,7 +80,8 @@ impl<'a> GroupInput<'a> {
 }
 
 impl MicroBatch {
-    /// Packs groups, in order, into micro-batches of at most `max_tokens` tokens, padding included (at least one group each).
+    /// Packs groups, in order, into micro-batches of at most `max_tokens` tokens, padding included
+    /// (at least one group each).
     pub fn pack(groups: &[GroupInput<'_>], max_tokens: usize) -> Vec<Self> {
         let mut batches = Vec::new();
         let mut start = 0;

@@ -1,8 +1,9 @@
 //! Checkpoints of a run, to resume from.
 //!
-//! burn's checkpointer writes model, optimiser and scheduler; [`RunState`] holds the rest. Every file is written under a
-//! temporary name, flushed to the disk and renamed, and then the folder is flushed, by burn as by us. So a file that exists is
-//! whole, after a power cut as after a kill, and a checkpoint counts only when all its files exist.
+//! burn's checkpointer writes model, optimiser and scheduler; [`RunState`] holds the rest. Every
+//! file is written under a temporary name, flushed to the disk and renamed, and then the folder is
+//! flushed, by burn as by us. So a file that exists is whole, after a power cut as after a kill,
+//! and a checkpoint counts only when all its files exist.
 
 use crate::grpo::BankedGroup;
 use crate::metrics::Metrics;
@@ -205,8 +206,8 @@ impl CheckpointFolder {
     /// Deletes the files that neither the checkpoint of `state` nor the last complete one before it
     /// needs, and files that a crash left half written.
     ///
-    /// The one before is kept because burn may still be writing the newer one. A file that stays behind only takes room, so
-    /// failures are passed over.
+    /// The one before is kept because burn may still be writing the newer one. A file that stays
+    /// behind only takes room, so failures are passed over.
     pub(crate) fn prune(&self, state: &RunState) {
         let Ok(entries) = std::fs::read_dir(&self.0) else { return };
         let files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -103,7 +103,8 @@ impl GrpoConfig {
         self.sampling.check().map_err(|error| TrainError::Rollout(error.into()))
     }
 
-    /// These settings with the overrides of a stage; its reward is looked up by name where completions are scored.
+    /// These settings with the overrides of a stage; its reward is looked up by name where
+    /// completions are scored.
     ///
     /// All fields are named, so that the compiler finds an override that is not applied.
     pub(crate) fn of_stage(&self, stage: &Stage) -> Self {

@@ -8,11 +8,13 @@ use std::ops::AddAssign;
 
 /// Cost of a run so far: completions, tokens, floating-point operations. Validation is not counted.
 ///
-/// A product of `[n, in]` with a weight `[in, out]` takes `n · in · out` multiplications and as many additions, `2 · n · in · out`
-/// operations. Backwards, the gradient of the input is a product of `[n, out]` with `[out, in]` and that of the weight one of
-/// `[in, n]` with `[n, out]`: as many operations each. A frozen weight saves the second and not the first, which what learns before
-/// it needs. In attention a token has two products with each token that it sees, of its query with a key and of a weight with a
-/// value; both sides of both have gradients, whatever is frozen: twice the forward pass, always. Hence
+/// A product of `[n, in]` with a weight `[in, out]` takes `n · in · out` multiplications and as
+/// many additions, `2 · n · in · out` operations. Backwards, the gradient of the input is a product
+/// of `[n, out]` with `[out, in]` and that of the weight one of `[in, n]` with `[n, out]`: as many
+/// operations each. A frozen weight saves the second and not the first, which what learns before it
+/// needs. In attention a token has two products with each token that it sees, of its query with a
+/// key and of a weight with a value; both sides of both have gradients, whatever is frozen: twice
+/// the forward pass, always. Hence
 ///
 /// | | forward | backward |
 /// |---|---|---|
@@ -23,9 +25,10 @@ use std::ops::AddAssign;
 /// | update: head | 1: a chunk goes back as soon as it was computed | 2, frozen 1 |
 /// | update: vision side that learns | 2, a frozen encoder 1 | 2, a frozen projector 1, a frozen encoder 0 |
 ///
-/// A prompt that is read again for more completions counts again, and so does the row of a finished completion until it leaves the
-/// batch. Padding does not. [`ForwardCost`] says which products count; the first of the vision encoder is taken like the others,
-/// though nobody needs the gradient of pixels.
+/// A prompt that is read again for more completions counts again, and so does the row of a finished
+/// completion until it leaves the batch. Padding does not. [`ForwardCost`] says which products
+/// count; the first of the vision encoder is taken like the others, though nobody needs the
+/// gradient of pixels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {

@@ -1,8 +1,9 @@
 //! SFT and GRPO on burn's Learner.
 //!
-//! [`Grpo`] post-trains a backbone by reinforcement learning from verifiable rewards, in the order that a curriculum says;
-//! [`Sft`] imitates solutions. Both compute gradients in the same step ([`Policy`]): rows that hold a whole group,
-//! decoder blocks recomputed in the backward pass, the vocabulary taken in chunks.
+//! [`Grpo`] post-trains a backbone by reinforcement learning from verifiable rewards, in the order
+//! that a curriculum says; [`Sft`] imitates solutions. Both compute gradients in the same step
+//! ([`Policy`]): rows that hold a whole group, decoder blocks recomputed in the backward pass, the
+//! vocabulary taken in chunks.
 
 mod batch;
 mod checkpoint;

@@ -43,12 +43,13 @@ impl LogProbs {
         Tensor::cat(parts, 0)
     }
 
-    /// Pulls a gradient with respect to log-probabilities back to the hidden states, chunk by chunk, so that each chunk's logits
-    /// are computed once.
+    /// Pulls a gradient with respect to log-probabilities back to the hidden states, chunk by
+    /// chunk, so that each chunk's logits are computed once.
     ///
-    /// `gradient` gets the range of a chunk and its log-probabilities (nats, no gradient tracking), and returns the derivative of
-    /// the loss with respect to them, both `[len]`. `visit` gets the gradients that each chunk leaves on `model` (its head).
-    /// `model` tracks gradients; the other tensors do not.
+    /// `gradient` gets the range of a chunk and its log-probabilities (nats, no gradient tracking),
+    /// and returns the derivative of the loss with respect to them, both `[len]`. `visit` gets the
+    /// gradients that each chunk leaves on `model` (its head). `model` tracks gradients; the other
+    /// tensors do not.
     ///
     /// # Shapes
     /// - hidden, output: `[n, hidden]`

@@ -118,8 +118,8 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the file for appending, keeping the lines of steps before `first_step`: it and the later ones will be written
-    /// (again).
+    /// Opens the file for appending, keeping the lines of steps before `first_step`: it and the
+    /// later ones will be written (again).
     ///
     /// # Errors
     /// If the file cannot be read or written, or a line is no record (the message names the line).

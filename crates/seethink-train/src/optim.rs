@@ -90,10 +90,12 @@ impl Schedule {
 
     /// Factor of the peak rate at `step` (from 0) of `total`.
     ///
-    /// With `w = floor(warmup · total)` warm-up steps: `step / w` before `w`, then the decay over the `total − w` others.
+    /// With `w = floor(warmup · total)` warm-up steps: `step / w` before `w`, then the decay over
+    /// the `total − w` others.
     ///
     /// # Source
-    /// EasyR1 `verl/utils/torch_functional.py` at `b44b311` (its first warm-up step has rate 0 as well); `Linear` is ours.
+    /// EasyR1 `verl/utils/torch_functional.py` at `b44b311` (its first warm-up step has rate 0 as
+    /// well); `Linear` is ours.
     pub fn factor(&self, step: usize, total: usize) -> f64 {
         let warmup = (self.warmup * total as f64) as usize;
         if step < warmup {

@@ -53,7 +53,8 @@ pub struct Policy<M: Module> {
 }
 
 impl<M: VisionLanguageModel> Policy<M> {
-    /// Log-probabilities of a micro-batch's trained tokens under this model, without gradients. Nats.
+    /// Log-probabilities of a micro-batch's trained tokens under this model, without gradients.
+    /// Nats.
     pub fn log_probs(&self, batch: &MicroBatch, log_probs: &LogProbs, pad_token: u32) -> Vec<f32> {
         if batch.n_targets() == 0 {
             return Vec::new();

@@ -11,12 +11,14 @@ impl GrpoConfig {
     /// Checks these settings and their overrides in each stage against the model, the problems and
     /// the curriculum.
     ///
-    /// The longest prompt and the longest completion of a stage need as many positions as the model has, and the key-value cache of
-    /// the groups that decode together has to fit into memory ([`Capacity`] says how much there is). The check is of the cache
-    /// alone: gradients, moments and activations come on top. A warm-up needs a stage whose number of steps is known.
+    /// The longest prompt and the longest completion of a stage need as many positions as the model
+    /// has, and the key-value cache of the groups that decode together has to fit into memory
+    /// ([`Capacity`] says how much there is). The check is of the cache alone: gradients, moments
+    /// and activations come on top. A warm-up needs a stage whose number of steps is known.
     ///
     /// # Errors
-    /// If a stage has no room or no known number of steps to warm up in, or a prompt cannot be measured.
+    /// If a stage has no room or no known number of steps to warm up in, or a prompt cannot be
+    /// measured.
     pub fn check_run(
         &self,
         curriculum: &dyn Curriculum,

@@ -45,12 +45,13 @@ pub struct Sft {
 }
 
 impl Sft {
-    /// Fine-tunes `model` on the solutions, each ended by the first end-of-sequence token, and returns it without gradient
-    /// tracking, with what it cost. burn's metrics go into `folder`. `interrupter` stops it early; what was learnt so far is
-    /// returned.
+    /// Fine-tunes `model` on the solutions, each ended by the first end-of-sequence token, and
+    /// returns it without gradient tracking, with what it cost. burn's metrics go into `folder`.
+    /// `interrupter` stops it early; what was learnt so far is returned.
     ///
     /// # Errors
-    /// If a problem has no solution, cannot be encoded or is longer than the model has positions for, or burn's learner stops.
+    /// If a problem has no solution, cannot be encoded or is longer than the model has positions
+    /// for, or burn's learner stops.
     pub fn train<M: VisionLanguageModel>(
         self,
         model: M,

@@ -1,7 +1,9 @@
-//! Post-training of vision-language models by reinforcement learning, with the curriculum as a first-class object.
+//! Post-training of vision-language models by reinforcement learning, with the curriculum as a
+//! first-class object.
 //!
-//! This crate is the façade: one module per crate of the workspace, one feature per backend, [`run::device`] to choose among
-//! them at run time, [`run::RunConfig`] to describe a run, [`run::Job`] to carry it out, and a [`prelude`].
+//! This crate is the façade: one module per crate of the workspace, one feature per backend,
+//! [`run::device`] to choose among them at run time, [`run::RunConfig`] to describe a run,
+//! [`run::Job`] to carry it out, and a [`prelude`].
 //!
 //! | feature | device | runs on |
 //! |---|---|---|

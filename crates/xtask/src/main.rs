@@ -1,4 +1,5 @@
-//! Developer tasks: `cargo xtask validate` runs every check, `cargo xtask tidy` the structural ones alone.
+//! Developer tasks: `cargo xtask validate` runs every check, `cargo xtask tidy` the structural ones
+//! alone.
 
 mod tidy;
 mod validate;

@@ -51,7 +51,8 @@ fn chat_template(image: &str) -> String {
     )
 }
 
-/// Writes a folder with tokenizer, template, image processor and `config.json`: everything but the weights.
+/// Writes a folder with tokenizer, template, image processor and `config.json`: everything but the
+/// weights.
 ///
 /// # Errors
 /// If a file cannot be written.

@@ -1,6 +1,7 @@
 //! Arms of all tables: the differences between runs, as changes of one shared configuration.
 //!
-//! Controlled arms take the same steps, rollouts and updates. Arms "as released" keep the inequalities of the released scripts.
+//! Controlled arms take the same steps, rollouts and updates. Arms "as released" keep the
+//! inequalities of the released scripts.
 
 use super::setting::limit_prompts;
 use super::{Scale, Setting};

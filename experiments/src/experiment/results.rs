@@ -55,7 +55,8 @@ impl Results {
     /// reused.
     ///
     /// # Errors
-    /// If a result is broken, an override is wrong, or runs of a backbone were tested on different problems.
+    /// If a result is broken, an override is wrong, or runs of a backbone were tested on different
+    /// problems.
     pub fn read(scale: Scale, only: &[BaseFamily], seeds: u64, set: &[String], out: &Path) -> Result<Self> {
         let mut backbones = BTreeMap::new();
         for (_, backbone) in BaseFamily::ALL.into_iter().filter(|(_, one)| only.is_empty() || only.contains(one)) {

@@ -27,16 +27,21 @@ const WITH_PERCEPTION: [&str; 10] = [
 
 /// Numbers computed from the results by query. In percent or points of accuracy, over all seeds:
 ///
-/// - `spread BACKBONE ARM COLUMN`, `mean BACKBONE ARM COLUMN`: at the end; `base` is an arm, a column one of the capabilities or `mean`;
-/// - `after BACKBONE ARM STAGE COLUMN`, `gained …`, `during …`, `length …`: after a stage; how much more than the base model; how much
+/// - `spread BACKBONE ARM COLUMN`, `mean BACKBONE ARM COLUMN`: at the end; `base` is an arm, a
+///   column one of the capabilities or `mean`;
+/// - `after BACKBONE ARM STAGE COLUMN`, `gained …`, `during …`, `length …`: after a stage; how much
+///   more than the base model; how much
 ///   more than before the stage; tokens;
 /// - `difference TABLE BACKBONE N COLUMN`, `interval …`: the `N`th contrast of a table; without p;
 /// - `pooled TABLE N COLUMN`: the same over all backbones;
-/// - `read-right BACKBONE CAPABILITY`, `says BACKBONE CAPABILITY`: of the wrong answers at the end that say what they read, the share
+/// - `read-right BACKBONE CAPABILITY`, `says BACKBONE CAPABILITY`: of the wrong answers at the end
+///   that say what they read, the share
 ///   that read rightly; of the wrong answers, the share that say;
 /// - `errors ARM COLUMN`: a column of the table of errors of perception;
-/// - `visual ARM before|after right|misread|misreasoned|unread`: outcomes of visual reasoning on Qwen3-VL, of all problems;
-/// - `misread BACKBONE lowest|highest|ARM`: problems of visual reasoning that are answered wrongly after a misreading;
+/// - `visual ARM before|after right|misread|misreasoned|unread`: outcomes of visual reasoning on
+///   Qwen3-VL, of all problems;
+/// - `misread BACKBONE lowest|highest|ARM`: problems of visual reasoning that are answered wrongly
+///   after a misreading;
 /// - `misread-with`, `misread-without`: the same over arms with and without problems of perception;
 /// - `completions ARM ARM`: completions of the first arm, as a share of the second's;
 /// - `nearest lowest|highest`: what one nearest neighbour reads of unseen digits;

@@ -3,7 +3,8 @@
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;
 
-/// The response lengths of the appendix: 445 tokens staged, 562 merged in the third stage (−20.8 %).
+/// The response lengths of the appendix: 445 tokens staged, 562 merged in the third stage (−20.8
+/// %).
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "completion_length",
     title: "Completion length",

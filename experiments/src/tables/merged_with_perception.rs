@@ -3,7 +3,8 @@
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;
 
-/// The column "Merged + perception" of §3.4. No number of it was found, and no released script makes it.
+/// The column "Merged + perception" of §3.4. No number of it was found, and no released script
+/// makes it.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "merged_with_perception",
     title: "Merged, without and with problems of perception",

@@ -3,8 +3,8 @@
 use crate::experiment::*;
 use seethink::run::config::BaseFamily::*;
 
-/// The appendix on freezing the vision encoder; no number of it was found, and the released scripts freeze the Qwen families'
-/// merged baseline in either of its rows.
+/// The appendix on freezing the vision encoder; no number of it was found, and the released scripts
+/// freeze the Qwen families' merged baseline in either of its rows.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "vision_freezing",
     title: "Vision side open or frozen",

@@ -3,10 +3,11 @@
 use crate::{Axis, Corpus, Curriculum, CurriculumConfig, CurriculumError};
 use serde::{Deserialize, Serialize};
 
-/// Leaves out, before training, the problems outside `at_least..=at_most`; what is left is the policy's whole corpus.
+/// Leaves out, before training, the problems outside `at_least..=at_most`; what is left is the
+/// policy's whole corpus.
 ///
-/// With the axis [`PassRate`](Axis::PassRate) it is the offline difficulty filter, such as 0.1 to 0.9, or 0 to 15/16 for the released
-/// `_filtered` files, which drop what is always solved.
+/// With the axis [`PassRate`](Axis::PassRate) it is the offline difficulty filter, such as 0.1 to
+/// 0.9, or 0 to 15/16 for the released `_filtered` files, which drop what is always solved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Band {

@@ -1,7 +1,7 @@
 //! Several policies at once, each with its share of the problems.
 //!
-//! State: what each has been granted and given, and their states. Metrics: `share/0`, `share/1`, … of all problems so far, and those
-//! of the parts, prefixed with `0/`, `1/`, ….
+//! State: what each has been granted and given, and their states. Metrics: `share/0`, `share/1`, …
+//! of all problems so far, and those of the parts, prefixed with `0/`, `1/`, ….
 
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Policies side by side. Every batch is divided by the shares, so exactly that after every draw no policy is more than a problem off;
-/// what one cannot fill goes to the others. A mix is over when all of them are.
+/// Policies side by side. Every batch is divided by the shares, so exactly that after every draw no
+/// policy is more than a problem off; what one cannot fill goes to the others. A mix is over when
+/// all of them are.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mix {
@@ -62,12 +63,12 @@ struct Account {
 }
 
 impl Mixed {
-    /// Divides `want` problems among the policies: problem by problem to the one that must have the next soonest, so that after each
-    /// no policy is a whole problem off its share.
+    /// Divides `want` problems among the policies: problem by problem to the one that must have the
+    /// next soonest, so that after each no policy is a whole problem off its share.
     ///
     /// # Source
-    /// Tijdeman, *The chairman assignment problem*, Discrete Mathematics 32 (1980): of those with a claim of at least `1 / (2n − 2)`,
-    /// the one whose claim would first exceed `1 − 1 / (2n − 2)`.
+    /// Tijdeman, *The chairman assignment problem*, Discrete Mathematics 32 (1980): of those with a
+    /// claim of at least `1 / (2n − 2)`, the one whose claim would first exceed `1 − 1 / (2n − 2)`.
     fn allot(&mut self, want: usize) -> Vec<usize> {
         let owed = &mut self.account.owed;
         let least = 1.0 / (2 * owed.len()).saturating_sub(2).max(2) as f64;
@@ -88,7 +89,8 @@ impl Mixed {
     /// Draws up to `want` problems of one policy that are not in this step yet.
     fn draw_from(&mut self, index: usize, want: usize, problems: &mut Vec<ProblemId>) {
         let before = problems.len();
-        // What another policy drew already is skipped, and drawn for again: the policy has at most all of its problems in a step.
+        // What another policy drew already is skipped, and drawn for again: the policy has at most
+        // all of its problems in a step.
         while problems.len() - before < want {
             let batch = self.courses[index].draw(want - (problems.len() - before));
             if batch.is_empty() {
@@ -268,7 +270,8 @@ mod tests {
         assert_eq!([1, 2, 9].map(|places| mixed(courses(), &[1; 4]).replay(places).len()), [1, 2, 4]);
     }
 
-    /// The bound of the source: among n parts no claim is further from nothing than 1 − 1 / (2n − 2).
+    /// The bound of the source: among n parts no claim is further from nothing than 1 − 1 / (2n −
+    /// 2).
     #[test]
     fn claims_stay_within_the_bound_of_the_source() {
         // All combinations of the shares 1 to 9 for two parts, 1 to 6 for three, 1 to 4 for four.

@@ -1,4 +1,5 @@
-//! A curriculum several times over. State: the round, and that of the curriculum. Metrics: `round`, and those of the curriculum.
+//! A curriculum several times over. State: the round, and that of the curriculum. Metrics: `round`,
+//! and those of the curriculum.
 
 use crate::course::ask_the_active_part;
 use crate::{
@@ -7,7 +8,8 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Begins anew whenever the curriculum is over, each time with other draws and without memory of the rounds before.
+/// Begins anew whenever the curriculum is over, each time with other draws and without memory of
+/// the rounds before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {

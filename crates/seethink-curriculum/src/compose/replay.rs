@@ -1,6 +1,7 @@
 //! A share of every batch for groups of earlier steps.
 //!
-//! State: the bank's keys and weights, and the state of the policy. Metrics: `replay/bank`: groups in the bank; and the policy's.
+//! State: the bank's keys and weights, and the state of the policy. Metrics: `replay/bank`: groups
+//! in the bank; and the policy's.
 
 use crate::policies::weights::choose;
 use crate::{
@@ -11,12 +12,14 @@ use seethink_core::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Draws fewer problems and trains again, in their place, on banked groups: each with weight `(mean |A|)^alpha`, none twice in a
-/// step. Groups with an advantage enter the bank; the oldest give way.
+/// Draws fewer problems and trains again, in their place, on banked groups: each with weight
+/// `(mean |A|)^alpha`, none twice in a step. Groups with an advantage enter the bank; the oldest
+/// give way.
 ///
 /// # Source
-/// Selective Sample Replay, VL-Rethinker, arXiv 2504.08837. Its code (TIGER-AI-Lab/VL-Rethinker at `1319c65`) draws single samples of the same
-/// step again, with weight |A| + 1e-4, for half of the batch; the paper speaks of a buffer, which this is, of whole groups.
+/// Selective Sample Replay, VL-Rethinker, arXiv 2504.08837. Its code (TIGER-AI-Lab/VL-Rethinker at
+/// `1319c65`) draws single samples of the same step again, with weight |A| + 1e-4, for half of the
+/// batch; the paper speaks of a buffer, which this is, of whole groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
@@ -206,7 +209,8 @@ mod tests {
 
     #[test]
     fn the_bank_draws_apart_from_the_policy() {
-        // Eight problems, each as likely, and a bank of all eight: if both went by the same random number, they would always agree.
+        // Eight problems, each as likely, and a bank of all eight: if both went by the same random
+        // number, they would always agree.
         let corpus = three(8, 0, 0);
         let config = read("Replay(share: 0.5, alpha: 0.0, capacity: 8, policy: FgExpo())");
         let agrees = |seed: u64| {

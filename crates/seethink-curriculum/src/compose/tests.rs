@@ -82,7 +82,8 @@ fn places_of_a_replay_are_shared_with_the_rules_below_it() {
     let groups: Vec<GroupOutcome> = drawn.iter().map(|&id| group(&course, id, &[0.0, 1.0])).collect();
     course.observe(&groups);
     assert_eq!(course.draw(6).problems.len(), 3, "half of the batch comes from the bank");
-    // All three were admitted: the bank fills its three places and no more. None was: the rule's two join them.
+    // All three were admitted: the bank fills its three places and no more. None was: the rule's
+    // two join them.
     assert_eq!(course.replay(3).len(), 3);
     course.observe(&[]);
     course.draw(6);
@@ -257,6 +258,7 @@ fn what_a_warm_start_saw_is_learnt_once() {
         course.observe(&[group(&course, id, &[1.0])]);
         rates.push(metric(&course.curriculum().metrics(), "mean_pass_rate"));
     }
-    // The figures of the first step are those of the policy at work; from then on half of the way to 1 in every step.
+    // The figures of the first step are those of the policy at work; from then on half of the way
+    // to 1 in every step.
     assert_eq!(rates, [None, Some(0.875), Some(0.9375)]);
 }

@@ -8,9 +8,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Draws by `first` for so many steps (fewer if it is over sooner) and by `then` afterwards, which has [watched](Curriculum::watch):
-/// what the first steps say about problems is known to it, and its own steps are counted from its own first one. The first steps
-/// belong to the first stage of `then`.
+/// Draws by `first` for so many steps (fewer if it is over sooner) and by `then` afterwards, which
+/// has [watched](Curriculum::watch): what the first steps say about problems is known to it, and
+/// its own steps are counted from its own first one. The first steps belong to the first stage of
+/// `then`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmStart {

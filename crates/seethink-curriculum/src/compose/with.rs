@@ -8,10 +8,11 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a policy draws, under rules: which groups are trained on, how large they are, what they weigh, what is trained on again.
+/// What a policy draws, under rules: which groups are trained on, how large they are, what they
+/// weigh, what is trained on again.
 ///
-/// A group is trained on where the policy and every rule admit it. Its size is up to the first rule that has an opinion. Its weight
-/// is the product of all. Rules replay in their order.
+/// A group is trained on where the policy and every rule admit it. Its size is up to the first rule
+/// that has an opinion. Its weight is the product of all. Rules replay in their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct With {
@@ -46,7 +47,8 @@ pub struct Ruled {
 }
 
 impl Ruled {
-    /// A policy of one's own under rules, one's own or [built in](RuleConfig::part); over after so many steps, if any.
+    /// A policy of one's own under rules, one's own or [built in](RuleConfig::part); over after so
+    /// many steps, if any.
     pub fn new(policy: impl Curriculum + 'static, rules: Vec<Box<dyn Curriculum>>, steps: Option<u32>) -> Self {
         Self { policy: Course::part(Box::new(policy)), rules, steps }
     }

@@ -1,4 +1,5 @@
-//! AdaRFT: the problems nearest to a target difficulty, which rises with success and falls with failure.
+//! AdaRFT: the problems nearest to a target difficulty, which rises with success and falls with
+//! failure.
 //!
 //! State: the target, and what the epoch has drawn where that counts. Metrics: `target`.
 
@@ -10,11 +11,13 @@ use std::collections::BTreeSet;
 /// Draws the problems whose difficulty is nearest to the target T, nearest first; after a step
 /// `T ← clip(T + step_size · tanh(sensitivity · (mean reward − target_reward)), lowest, highest)`.
 ///
-/// Difficulty is `100 (1 − pass rate)` on the axis of pass rates and the number itself on any other. Never over.
+/// Difficulty is `100 (1 − pass rate)` on the axis of pass rates and the number itself on any
+/// other. Never over.
 ///
 /// # Source
-/// arXiv 2504.05520, Algorithm 1, and limenlp/verl at `fe9979a`. Ties are broken by the easier problem and then by id, where the code
-/// leaves them to an unstable sort. The source draws the same problems again while the target stands still ([`Revisit::Always`]).
+/// arXiv 2504.05520, Algorithm 1, and limenlp/verl at `fe9979a`. Ties are broken by the easier
+/// problem and then by id, where the code leaves them to an unstable sort. The source draws the
+/// same problems again while the target stands still ([`Revisit::Always`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdaRft {
@@ -158,7 +161,8 @@ impl Adaptive {
 
 impl Curriculum for Adaptive {
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
-        // An epoch begins once in a step at most: when it has run through, the step has drawn everything.
+        // An epoch begins once in a step at most: when it has run through, the step has drawn
+        // everything.
         if self.open.is_empty() && self.config.revisit == Revisit::NextEpoch && self.held.is_empty() {
             self.reopen(self.n_drawn);
         }

@@ -64,7 +64,8 @@ impl Arms {
         self.corpus.position(problem).map(|position| self.categories.of(position))
     }
 
-    /// Draws problems: for each a category by weight, among those that are not drawn up, and the next problem of its walk.
+    /// Draws problems: for each a category by weight, among those that are not drawn up, and the
+    /// next problem of its walk.
     pub(crate) fn draw(&mut self, progress: Progress, weights: &[f64], want: usize) -> Vec<ProblemId> {
         let mut rng = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX, progress.draws]);
         let mut open: Vec<f64> = weights.to_vec();

@@ -1,4 +1,5 @@
-//! Draws problem by problem, each by a weight of its own that outcomes change: what several policies share.
+//! Draws problem by problem, each by a weight of its own that outcomes change: what several
+//! policies share.
 
 use crate::policies::weights::WeightTree;
 use crate::{Corpus, CurriculumError, Progress};

@@ -1,6 +1,7 @@
 //! DUMP: an upper confidence bound on how much there is to learn from each category.
 //!
-//! State: recent advantages and counts of each category, and the walks within. Metrics: `score/CATEGORY`.
+//! State: recent advantages and counts of each category, and the walks within. Metrics:
+//! `score/CATEGORY`.
 
 use crate::policies::arms::Arms;
 use crate::policies::weights::softmax;
@@ -8,15 +9,17 @@ use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Pa
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Draws categories with probability `softmax(score / temperature)`, `score[c] = mean |A| + exploration · √(2 ln(N + 1) / (n[c] + 1))`: the
-/// mean over the last `window` completions of the category, `n` completions so far, `N` their sum.
+/// Draws categories with probability `softmax(score / temperature)`,
+/// `score[c] = mean |A| + exploration · √(2 ln(N + 1) / (n[c] + 1))`: the mean over the last
+/// `window` completions of the category, `n` completions so far, `N` their sum.
 ///
 /// Never over.
 ///
 /// # Source
-/// arXiv 2504.09710 and ZhentingWang/DUMP at `235e85d`, which count completions where the paper's Algorithm 1 counts prompts.
-/// Differs: validation adds nothing (the code adds raw rewards there), and problems within a category are walked in random order where
-/// the code draws them with replacement.
+/// arXiv 2504.09710 and ZhentingWang/DUMP at `235e85d`, which count completions where the paper's
+/// Algorithm 1 counts prompts. Differs: validation adds nothing (the code adds raw rewards there),
+/// and problems within a category are walked in random order where the code draws them with
+/// replacement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dump {
@@ -197,7 +200,8 @@ mod tests {
         let corpus = three(1, 1, 1);
         let mut course = CurriculumConfig::Dump(Dump { window: 4, ..dump() }).build(&corpus, 1).unwrap();
         let id = corpus.iter().find(|entry| entry.capability == Capability::PERCEPTION).unwrap().id.0;
-        // Four advantages of a half and then two of 0: the mean over the last four is 1/4, and all six count.
+        // Four advantages of a half and then two of 0: the mean over the last four is 1/4, and all
+        // six count.
         course.observe(&[outcome(id, &[1.0, 0.0, 1.0, 0.0])]);
         course.observe(&[outcome(id, &[1.0, 1.0])]);
         let bound = |n: f64| (2.0 * 7f64.ln() / (n + 1.0)).sqrt();

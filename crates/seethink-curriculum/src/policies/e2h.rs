@@ -1,4 +1,5 @@
-//! E2H: the probabilities of levels move from easy to hard as training goes on, whatever comes of it.
+//! E2H: the probabilities of levels move from easy to hard as training goes on, whatever comes of
+//! it.
 //!
 //! State: the walks within levels. Metrics: `p/LEVEL`.
 
@@ -10,8 +11,9 @@ use std::f64::consts::PI;
 /// Levels drawn by a schedule over `steps`; over after them.
 ///
 /// # Source
-/// arXiv 2506.06632 and divelab/E2H-Reasoning `src/trainer.py` at `ef110f0`. Differs: problems of a level are walked in a fresh random
-/// order every time where the code repeats one, and the last step is step `steps − 1` as there.
+/// arXiv 2506.06632 and divelab/E2H-Reasoning `src/trainer.py` at `ef110f0`. Differs: problems of a
+/// level are walked in a fresh random order every time where the code repeats one, and the last
+/// step is step `steps − 1` as there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct E2h {
@@ -36,7 +38,8 @@ pub enum E2hSchedule {
     Balanced,
     /// From `K − k` to `k + 1` parts of `K (K + 1) / 2`, along half a cosine.
     Cosine,
-    /// A bell of deviation `sigma` around `(t / T)^mu_exp · (K − 1)`, over a floor of `2 / (K (K + 1))`.
+    /// A bell of deviation `sigma` around `(t / T)^mu_exp · (K − 1)`, over a floor of
+    /// `2 / (K (K + 1))`.
     Gaussian {
         /// 0.5 in the code.
         mu_exp: f64,

@@ -1,17 +1,19 @@
 //! FG-ExPO's draws: a bell around the pass rate at which most is learnt.
 //!
-//! State: the running pass rate of each problem seen. Metrics: `mean_pass_rate`: of the problems seen.
+//! State: the running pass rate of each problem seen. Metrics: `mean_pass_rate`: of the problems
+//! seen.
 
 use crate::policies::by_weight::ByWeight;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Draws with weight `exp(−(q − target)² / 2 sigma²)`; when a problem is seen, `q ← memory · q + (1 − memory) · pass rate`, from a half.
-/// Never over.
+/// Draws with weight `exp(−(q − target)² / 2 sigma²)`; when a problem is seen,
+/// `q ← memory · q + (1 − memory) · pass rate`, from a half. Never over.
 ///
 /// # Source
-/// arXiv 2605.11403. Differs: a problem stands in a step once. Its other part, a KL weight by the batch's accuracy, is a matter of the loss.
+/// arXiv 2605.11403. Differs: a problem stands in a step once. Its other part, a KL weight by the
+/// batch's accuracy, is a matter of the loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FgExpo {

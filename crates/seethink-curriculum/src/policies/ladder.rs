@@ -7,14 +7,16 @@ use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Pa
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Draws from one level. When `window` completions have been scored since the last move, the mean accuracy of the last `window` moves it:
-/// above `up` to the next harder level, below `down` to the next easier. Never over.
+/// Draws from one level. When `window` completions have been scored since the last move, the mean
+/// accuracy of the last `window` moves it: above `up` to the next harder level, below `down` to the
+/// next easier. Never over.
 ///
 /// A ladder for each capability is a stage or a part of a [`Mix`](crate::Mix) for each.
 ///
 /// # Source
-/// open-thought/reasoning-gym `training/trainers/ray_grpo_trainer.py`; its configurations have 0.7 and 0.3 or 0.1, windows of 20 to 5120. As there, a
-/// move forgets the scores, at the ends too. Differs: levels are categories of given problems, where it generates them.
+/// open-thought/reasoning-gym `training/trainers/ray_grpo_trainer.py`; its configurations have 0.7
+/// and 0.3 or 0.1, windows of 20 to 5120. As there, a move forgets the scores, at the ends too.
+/// Differs: levels are categories of given problems, where it generates them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ladder {

@@ -3,7 +3,8 @@
 use crate::{Corpus, Curriculum, CurriculumError, Epochs, LastBatch, Order, Stage, Staged};
 use serde::{Deserialize, Serialize};
 
-/// One stage over everything: the paper's baseline, and with a sorted [`Order`] its "difficulty only" row.
+/// One stage over everything: the paper's baseline, and with a sorted [`Order`] its "difficulty
+/// only" row.
 ///
 /// # Source
 /// arXiv 2605.20177 §3.3.2 and the curriculum table of §4.5.
@@ -15,7 +16,8 @@ pub struct Merged {
     pub stage: Stage,
     /// Order of problems in an epoch.
     pub order: Order,
-    /// How often problems are visited; with one stage `PerStage` and `OverWholePlan` come to the same.
+    /// How often problems are visited; with one stage `PerStage` and `OverWholePlan` come to the
+    /// same.
     pub epochs: Epochs,
     /// What becomes of an incomplete last batch.
     pub last_batch: LastBatch,

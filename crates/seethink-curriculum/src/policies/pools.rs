@@ -1,21 +1,25 @@
-//! Pools by the latest result: problems that are hard, normal or easy for the policy of now, drawn with a weight for each pool.
+//! Pools by the latest result: problems that are hard, normal or easy for the policy of now, drawn
+//! with a weight for each pool.
 //!
-//! State: the latest mean reward of each problem seen. Metrics: `pool/unseen`, `pool/NAME`: shares of the problems.
+//! State: the latest mean reward of each problem seen. Metrics: `pool/unseen`, `pool/NAME`: shares
+//! of the problems.
 
 use crate::policies::by_weight::ByWeight;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A problem belongs to the first pool whose `up_to` is at least its latest mean reward (the last pool if none is), and is drawn with the
-/// pool's weight; one that was never seen, with `unseen`. Never over.
+/// A problem belongs to the first pool whose `up_to` is at least its latest mean reward (the last
+/// pool if none is), and is drawn with the pool's weight; one that was never seen, with `unseen`.
+/// Never over.
 ///
 /// # Source
 /// prime-rl `DifficultyPoolSampler` at `97299ec`. Differs: a problem stands in a step once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pools {
-    /// By ascending `up_to`; the source's are hard (0.25, weight 0.2), normal (0.75, 1) and easy (1, 0.2).
+    /// By ascending `up_to`; the source's are hard (0.25, weight 0.2), normal (0.75, 1) and easy
+    /// (1, 0.2).
     #[serde(default = "pools")]
     pub pools: Vec<Pool>,
     /// Weight of problems that were never seen; 1 in the source.
@@ -139,7 +143,8 @@ mod tests {
 
     #[test]
     fn normal_problems_come_more_often() {
-        // Even problems are in the normal pool four times out of five, and a problem stands in a batch once: about three in five.
+        // Even problems are in the normal pool four times out of five, and a problem stands in a
+        // batch once: about three in five.
         let config = CurriculumConfig::Pools(Pools { pools: pools(), unseen: 1.0 });
         let shares = check_adaptive(&config, &three(60, 60, 60), |capability| [0.0, 0.5, 1.0][capability]);
         assert!((shares[1] - 0.6).abs() < 0.08 && (shares[0] - shares[2]).abs() < 0.08, "{shares:?}");

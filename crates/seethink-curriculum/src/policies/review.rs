@@ -1,7 +1,7 @@
 //! Spaced review: what was mastered comes back at growing intervals.
 //!
-//! State: interval and due step of each mastered problem, and the place of the walk over the others. Metrics: `due`, `mastered`:
-//! numbers of problems.
+//! State: interval and due step of each mastered problem, and the place of the walk over the
+//! others. Metrics: `due`, `mastered`: numbers of problems.
 
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use seethink_core::{ProblemId, Purpose, Rng};
@@ -9,15 +9,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// At most `share` of a batch are problems that are due, the longest due first; the rest comes from a walk over the problems that are not
-/// mastered, in another random order in every round. A group with a pass rate of at least `mastered` doubles the problem's interval,
-/// from `first` steps; any other gives it back to the walk. Never over.
+/// At most `share` of a batch are problems that are due, the longest due first; the rest comes from
+/// a walk over the problems that are not mastered, in another random order in every round. A group
+/// with a pass rate of at least `mastered` doubles the problem's interval, from `first` steps; any
+/// other gives it back to the walk. Never over.
 ///
-/// A step costs O(batch · log problems), however many are mastered: what the walk may draw is kept sorted by its place in the walk.
+/// A step costs O(batch · log problems), however many are mastered: what the walk may draw is kept
+/// sorted by its place in the walk.
 ///
 /// # Source
-/// None: no published rule for RL prompts has growing intervals. Nearest are ReMind (2606.03087), which reviews solved prompts at a fixed
-/// cadence, and the spacing of flash cards after Leitner.
+/// None: no published rule for RL prompts has growing intervals. Nearest are ReMind (2606.03087),
+/// which reviews solved prompts at a fixed cadence, and the spacing of flash cards after Leitner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Review {

@@ -8,14 +8,15 @@ use crate::policies::weights::softmax;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
 use serde::{Deserialize, Serialize};
 
-/// Draws categories with probability `softmax(Q / temperature)`; after a step `Q[c] ← (1 − rate) · Q[c] + rate · mean |A|`, the mean over
-/// the completions of the category.
+/// Draws categories with probability `softmax(Q / temperature)`; after a step
+/// `Q[c] ← (1 − rate) · Q[c] + rate · mean |A|`, the mean over the completions of the category.
 ///
 /// Never over. Categories of two axes are one bandit over the cells that occur.
 ///
 /// # Source
-/// arXiv 2505.14970; its code keeps no value for a category that a batch lacks: it decays as if its gain were 0
-/// ([`Absent::Decays`]). Differs: problems within a category are walked in random order and begin anew one category at a time.
+/// arXiv 2505.14970; its code keeps no value for a category that a batch lacks: it decays as if its
+/// gain were 0 ([`Absent::Decays`]). Differs: problems within a category are walked in random order
+/// and begin anew one category at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sec {

@@ -1,7 +1,7 @@
 //! Staged: one stage after the other.
 //!
-//! State: where it stands, what was observed lately, and the states of what draws in the stages. Metrics: `stage` (index),
-//! `steps_in_stage`, and those of what draws.
+//! State: where it stands, what was observed lately, and the states of what draws in the stages.
+//! Metrics: `stage` (index), `steps_in_stage`, and those of what draws.
 
 use crate::course::ask_the_active_part;
 use crate::curriculum::mean;
@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Stages in the order listed: the paper's method, its stage-order and stage-combination rows, and with a sorted
-/// [`Order`] capability × difficulty.
+/// Stages in the order listed: the paper's method, its stage-order and stage-combination rows, and
+/// with a sorted [`Order`] capability × difficulty.
 ///
 /// # Source
-/// arXiv 2605.20177 §3.3 (perception → textual → visual), §4.5. Differs from the released curriculum launchers where
-/// `epochs` is `PerStage`: they cycle all stages in every epoch ([`Epochs::OverWholePlan`]), and their batches may span
-/// two capabilities where ours belong to one stage each.
+/// arXiv 2605.20177 §3.3 (perception → textual → visual), §4.5. Differs from the released
+/// curriculum launchers where `epochs` is `PerStage`: they cycle all stages in every epoch
+/// ([`Epochs::OverWholePlan`]), and their batches may span two capabilities where ours belong to
+/// one stage each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Staged {
@@ -38,16 +39,18 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Perception, textual reasoning, visual reasoning: each with everything trainable, a fresh optimiser and a fresh
-    /// reference.
+    /// Perception, textual reasoning, visual reasoning: each with everything trainable, a fresh
+    /// optimiser and a fresh reference.
     pub fn paper_stages() -> Vec<Stage> {
         Capability::ALL.map(Stage::of).into()
     }
 
-    /// The task formats of Curr-ReFT, by the tag `format`: yes-or-no questions, then multiple choice, then open questions.
+    /// The task formats of Curr-ReFT, by the tag `format`: yes-or-no questions, then multiple
+    /// choice, then open questions.
     ///
     /// # Source
-    /// arXiv 2503.07065 §3.1. Its rejection-sampled fine-tuning afterwards is not part of the curriculum.
+    /// arXiv 2503.07065 §3.1. Its rejection-sampled fine-tuning afterwards is not part of the
+    /// curriculum.
     pub fn curr_reft_stages() -> Vec<Stage> {
         let stage = |format: &str| Stage {
             only: vec![crate::Only { axis: crate::Axis::Tag("format".into()), keys: vec![format.into()] }],
@@ -59,7 +62,8 @@ impl Staged {
     /// What draws over a corpus.
     ///
     /// # Errors
-    /// If there are no stages, two share a name, one has no problems or no length, or a key that an order needs is missing.
+    /// If there are no stages, two share a name, one has no problems or no length, or a key that an
+    /// order needs is missing.
     pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if self.stages.is_empty() {
             return Err(CurriculumError::NoStages);
@@ -277,7 +281,8 @@ impl Curriculum for Stages {
         }
         let mut courses = Vec::with_capacity(n_stages);
         for (stage, record) in records.iter().enumerate() {
-            // Stages that come later in this pass still have the walk of the pass before, and get theirs when they begin.
+            // Stages that come later in this pass still have the walk of the pass before, and get
+            // theirs when they begin.
             let pass = if stage <= visit.stage { visit.pass } else { visit.pass.saturating_sub(1) };
             let mut course = self.pools[stage].begin(stage, pass, self.seed)?;
             course.load_record(record)?;
@@ -327,7 +332,8 @@ mod tests {
 
     #[test]
     fn the_released_scripts_steps_come_out() {
-        // 16 epochs over 3,360 problems, then 15 each, in batches of 512 with the last one dropped: 96, 375, 465.
+        // 16 epochs over 3,360 problems, then 15 each, in batches of 512 with the last one dropped:
+        // 96, 375, 465.
         let corpus = three(3360, 13_000, 16_000);
         let mut staged = staged(Order::Shuffled, Epochs::PerStage(15), LastBatch::Drop);
         staged.stages[0].length = Some(Length::Epochs(16));
@@ -390,7 +396,8 @@ mod tests {
         let mut sizes = [4, 3, 4, 20, 20, 20, 20].into_iter();
         let drawn: Vec<(usize, usize)> =
             std::iter::from_fn(|| step(&mut course, sizes.next()?)).map(|b| (b.stage, b.problems.len())).collect();
-        // Three are left when four are asked for: they are dropped. A stage smaller than the batch is drawn whole.
+        // Three are left when four are asked for: they are dropped. A stage smaller than the batch
+        // is drawn whole.
         assert_eq!(drawn, [(0, 4), (0, 3), (1, 4), (2, 10)]);
     }
 
@@ -454,7 +461,8 @@ mod tests {
             assert_eq!(course.to_record(), record);
         }
 
-        // What the trainer does with a stage does not decide what is drawn: the same record goes on.
+        // What the trainer does with a stage does not decide what is drawn: the same record goes
+        // on.
         let mut gentler = plan;
         gentler.stages[1].overrides.learning_rate = Some(1e-7);
         build(&gentler, &corpus, 1).load_record(&record).unwrap();
@@ -482,7 +490,8 @@ mod tests {
             course.observe(&batch.problems.iter().map(|id| outcome(id.0, &rewards)).collect::<Vec<_>>());
             stages.push(batch.stage);
         }
-        // (4 + 5) / 16 is enough. Of 24 parts (8 + 8 + 8) − (6 + 7 + 8) are an eighth and (8 + 8 + 8) − (7 + 8 + 8) are less.
+        // (4 + 5) / 16 is enough. Of 24 parts (8 + 8 + 8) − (6 + 7 + 8) are an eighth and (8 + 8 +
+        // 8) − (7 + 8 + 8) are less.
         let steps = |stage| stages.iter().filter(|&&visited| visited == stage).count();
         assert_eq!([steps(0), steps(1), steps(2)], [6, 13, 4]);
 

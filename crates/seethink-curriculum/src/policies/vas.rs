@@ -1,6 +1,7 @@
 //! VAS: half of a batch where rewards vary, half from everywhere.
 //!
-//! State: the pass rate of each problem seen, and the walk of the uniform half. Metrics: `learnability`: the mean of p (1 − p).
+//! State: the pass rate of each problem seen, and the walk of the uniform half. Metrics:
+//! `learnability`: the mean of p (1 − p).
 
 use crate::order::Order;
 use crate::policies::by_weight::ByWeight;
@@ -11,13 +12,15 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// `⌊share · batch⌋` problems drawn with weight `p (1 − p)`, the others by a walk over all problems; p is the pass rate of the latest
-/// group, before that the prior pass rate, or a half where there is none. Never over.
+/// `⌊share · batch⌋` problems drawn with weight `p (1 − p)`, the others by a walk over all
+/// problems; p is the pass rate of the latest group, before that the prior pass rate, or a half
+/// where there is none. Never over.
 ///
 /// # Source
-/// arXiv 2509.21268 and LengSicong/MMR1 at `d8161a0`. Differs: scores come from the groups that are trained on, where the source rolls out
-/// the whole dataset again every few steps; they are not scaled to `[0, 1]`; the weighted half has no problem twice; and the diversity of
-/// trajectories is left out (the code adds self-BLEU with the sign opposite to the paper's).
+/// arXiv 2509.21268 and LengSicong/MMR1 at `d8161a0`. Differs: scores come from the groups that are
+/// trained on, where the source rolls out the whole dataset again every few steps; they are not
+/// scaled to `[0, 1]`; the weighted half has no problem twice; and the diversity of trajectories is
+/// left out (the code adds self-BLEU with the sign opposite to the paper's).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vas {
@@ -136,7 +139,8 @@ mod tests {
     #[test]
     fn half_goes_where_rewards_vary_and_half_everywhere() {
         let config: CurriculumConfig = ron::from_str("Vas(())").unwrap();
-        // One capability in three has variance: the weighted half, and a little less than a third of the other.
+        // One capability in three has variance: the weighted half, and a little less than a third
+        // of the other.
         let shares = check_adaptive(&config, &three(60, 60, 60), |capability| [0.0, 0.5, 1.0][capability]);
         assert!((shares[1] - 0.63).abs() < 0.06, "{shares:?}");
     }

@@ -1,7 +1,8 @@
 //! Walking a pool of problems in a static order, epoch by epoch.
 //!
-//! An epoch's order is a pure function of (seed, key, epoch), so that a resumed run draws it again. State: epoch, position, and the
-//! problems of the epoch that were passed over because the step that reached them had drawn them already.
+//! An epoch's order is a pure function of (seed, key, epoch), so that a resumed run draws it again.
+//! State: epoch, position, and the problems of the epoch that were passed over because the step
+//! that reached them had drawn them already.
 
 use crate::order::Levels;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, LastBatch, Metric, Progress, State};
@@ -62,8 +63,9 @@ impl Walk {
 }
 
 impl Curriculum for Walk {
-    /// Draws the next problems of the epoch. Only the first draw of a step can leave an incomplete last batch out. A later one that
-    /// begins an epoch passes over what the step has drawn; the steps that follow make up for it first.
+    /// Draws the next problems of the epoch. Only the first draw of a step can leave an incomplete
+    /// last batch out. A later one that begins an epoch passes over what the step has drawn; the
+    /// steps that follow make up for it first.
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
         let (left, all) = (self.left(), self.levels.len());
         let incomplete = self.taken.is_empty() && left < want && left < all;

@@ -28,7 +28,8 @@ pub(crate) fn choose(weights: &[f64], rng: &mut Rng) -> Option<usize> {
 
 /// Weights of many, with draws and changes in logarithmic time.
 ///
-/// A node is the sum of its two children, so it depends on the weights alone and not on the order of changes.
+/// A node is the sum of its two children, so it depends on the weights alone and not on the order
+/// of changes.
 #[derive(Debug, Clone)]
 pub(crate) struct WeightTree {
     /// Sums of inner nodes from index 1; weights from index `n_leaves`.

@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 /// Drops groups whose accuracies, or whose rewards, are all equal.
 ///
-/// By accuracy, the default, a group that is right or wrong throughout goes even where another part of the reward, such as a format,
-/// varies; by reward it goes where it has no advantage at all.
+/// By accuracy, the default, a group that is right or wrong throughout goes even where another part
+/// of the reward, such as a format, varies; by reward it goes where it has no advantage at all.
 ///
 /// # Source
-/// DAPO, arXiv 2503.14476, whose `filter_groups.metric` is accuracy in the published recipe. Its refills are the trainer's: draws up to `grpo.max_draws`, where the source draws whole batches and throws
-/// the surplus away.
+/// DAPO, arXiv 2503.14476, whose `filter_groups.metric` is accuracy in the published recipe. Its
+/// refills are the trainer's: draws up to `grpo.max_draws`, where the source draws whole batches
+/// and throws the surplus away.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ZeroVariance {
@@ -32,8 +33,8 @@ impl Curriculum for ZeroVariance {
 /// Keeps groups whose mean lies between two bounds.
 ///
 /// # Source
-/// EasyR1's `online_filtering` (open, 0.01 and 0.99), OpenRLHF's `dynamic_filtering_range` (open, 0 and 1), MM-Eureka's accuracy filter
-/// (closed, 0.1 and 0.9; arXiv 2503.07365).
+/// EasyR1's `online_filtering` (open, 0.01 and 0.99), OpenRLHF's `dynamic_filtering_range` (open, 0
+/// and 1), MM-Eureka's accuracy filter (closed, 0.1 and 0.9; arXiv 2503.07365).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
@@ -73,7 +74,8 @@ impl Curriculum for Filter {
     }
 }
 
-/// Drops groups whose advantages all lie between two bounds, these included; a group without advantages is kept.
+/// Drops groups whose advantages all lie between two bounds, these included; a group without
+/// advantages is kept.
 ///
 /// # Source
 /// prime-rl `AdvRangeGate` at `97299ec`, whose default bounds are both 0.

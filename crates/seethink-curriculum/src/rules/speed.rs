@@ -3,12 +3,13 @@
 use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
 use serde::{Deserialize, Serialize};
 
-/// Samples `screen` completions first, and `more` for those groups alone whose accuracies (or rewards) differ; other groups are
-/// dropped.
+/// Samples `screen` completions first, and `more` for those groups alone whose accuracies (or
+/// rewards) differ; other groups are dropped.
 ///
 /// # Source
-/// arXiv 2506.09016 and Zanette-Labs/speed-rl at `80e47b5` (4 and 12; the paper's scripts 4 and 20). Differs: both phases are of one step
-/// and one policy, where the source samples the rest together with the next screening; nothing waits in a buffer.
+/// arXiv 2506.09016 and Zanette-Labs/speed-rl at `80e47b5` (4 and 12; the paper's scripts 4 and
+/// 20). Differs: both phases are of one step and one policy, where the source samples the rest
+/// together with the next screening; nothing waits in a buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Speed {

@@ -5,16 +5,18 @@
 use crate::{Batch, Curriculum, CurriculumError, GroupKey, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 
-/// Admits groups whose normalised variance `p = σ² / σ²_max` is at least κ, `σ² = k (G − k) / (G (G − 1))`, `σ²_max` being that of the most
-/// even k. What is admitted enters a bank; where groups are refused, those of highest priority take their places.
+/// Admits groups whose normalised variance `p = σ² / σ²_max` is at least κ,
+/// `σ² = k (G − k) / (G (G − 1))`, `σ²_max` being that of the most even k. What is admitted enters
+/// a bank; where groups are refused, those of highest priority take their places.
 ///
-/// κ is `early` for the first `early_steps` steps and `late` after them. A priority is p at first and `memory` times itself after
-/// every step.
+/// κ is `early` for the first `early_steps` steps and `late` after them. A priority is p at first
+/// and `memory` times itself after every step.
 ///
 /// # Source
-/// arXiv 2509.19803, of which neither full text nor code could be read: the variance is its formula; κ of 0.3 for 20 steps and then 0.8, a memory of 0.9
-/// and two uses are as its reviews report them. The capacity, what gives way, and replaying the sampled completions (whose log-probabilities
-/// are those of their own step) are choices made here.
+/// arXiv 2509.19803, of which neither full text nor code could be read: the variance is its
+/// formula; κ of 0.3 for 20 steps and then 0.8, a memory of 0.9 and two uses are as its reviews
+/// report them. The capacity, what gives way, and replaying the sampled completions (whose
+/// log-probabilities are those of their own step) are choices made here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vcrl {
@@ -215,7 +217,8 @@ mod tests {
         let mut rule = vcrl("early: 0.0, early_steps: 2, late: 0.8, capacity: 9");
         let mut admitted = Vec::new();
         for step in 0..4 {
-            // One of four right has p = 3/4. Without variance there is nothing to learn even where κ is 0.
+            // One of four right has p = 3/4. Without variance there is nothing to learn even where
+            // κ is 0.
             admitted.push([0, 1, 2].map(|right| rule.admit(&group(step, right))));
             rule.observe(&[]);
         }
@@ -226,7 +229,8 @@ mod tests {
     #[test]
     fn what_comes_first_has_the_highest_priority_and_of_equals_is_the_newer() {
         let mut rule = vcrl("early: 0.0, memory: 0.75, capacity: 3");
-        // Priorities 1 and 3/4; a step later they are 3/4 and 9/16, and two more of 3/4 and 1 have come.
+        // Priorities 1 and 3/4; a step later they are 3/4 and 9/16, and two more of 3/4 and 1 have
+        // come.
         rule.observe(&[group(0, 2), group(1, 1)]);
         assert_eq!(rule.banked(), [group(0, 2).key, group(1, 1).key]);
         rule.observe(&[group(2, 1), group(3, 2)]);

@@ -8,11 +8,13 @@ use std::f64::consts::PI;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Weight {
-    /// PCuRL's online difficulty soft weighting: one side of a half counts fully, the other falls along `sin(π p)`.
+    /// PCuRL's online difficulty soft weighting: one side of a half counts fully, the other falls
+    /// along `sin(π p)`.
     ///
     /// # Source
-    /// arXiv 2507.22607 and alibaba-damo-academy/VL-Cogito at `7ab7856` (`s_1` to `s_3`, `h_1` to `h_3`). Stages of a curriculum go
-    /// from easy to hard. The length reward of its last stage is `DynamicLength` among the penalties of a reward.
+    /// arXiv 2507.22607 and alibaba-damo-academy/VL-Cogito at `7ab7856` (`s_1` to `s_3`, `h_1` to
+    /// `h_3`). Stages of a curriculum go from easy to hard. The length reward of its last stage is
+    /// `DynamicLength` among the penalties of a reward.
     Odsw {
         /// Which side counts fully.
         favour: Favour,
@@ -26,7 +28,8 @@ pub enum Weight {
     /// `4 p (1 − p)`: the difficulty factor of PC-GRPO.
     ///
     /// # Source
-    /// arXiv 2512.14944 (second version, Eq. 1), without its second factor, the diversity of the options chosen.
+    /// arXiv 2512.14944 (second version, Eq. 1), without its second factor, the diversity of the
+    /// options chosen.
     Learnability,
     /// `(1 − p)^gamma`: what is mostly solved counts less.
     ///

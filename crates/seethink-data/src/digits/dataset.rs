@@ -20,11 +20,12 @@ static DIGITS: LazyLock<Digits> = LazyLock::new(|| Digits::parse(CSV).expect("th
 
 /// The UCI handwritten digits: 8x8 pixels, 17 grey levels, split 1,197 / 200 / 400 by image.
 ///
-/// The split is stratified by label and fixed: it depends on nothing but the file, not even on a run's seed.
-/// The images carry no writer, so it is disjoint in images and not in handwriting.
+/// The split is stratified by label and fixed: it depends on nothing but the file, not even on a
+/// run's seed. The images carry no writer, so it is disjoint in images and not in handwriting.
 ///
 /// # Source
-/// Optical Recognition of Handwritten Digits (Alpaydin, Kaynak; UCI), CC BY 4.0, as shipped with scikit-learn.
+/// Optical Recognition of Handwritten Digits (Alpaydin, Kaynak; UCI), CC BY 4.0, as shipped with
+/// scikit-learn.
 #[derive(Debug)]
 pub struct Digits {
     /// Grey levels, `[image]`, each `[row, column]` in `0..=16`.

@@ -3,7 +3,8 @@
 //! The digits world has the paper's three capabilities at a size that a model of a few million
 //! parameters learns in minutes:
 //!
-//! - **perception**: four-way multiple choice about a fine detail or a spatial relation of a picture;
+//! - **perception**: four-way multiple choice about a fine detail or a spatial relation of a
+//!   picture;
 //! - **textual reasoning**: one to four operations on small integers, in words and symbols;
 //! - **visual reasoning**: the same operations on digits that have to be read from a picture.
 //!

@@ -175,7 +175,8 @@ pub(super) fn column_name(n_columns: usize, column: usize) -> &'static str {
 /// Ink in `[0, 1]` at a pixel of a digit scaled up to twice its side, bilinear between pixel
 /// centres.
 fn doubled(pixels: &[u8; SIDE * SIDE], y: usize, x: usize) -> f32 {
-    // An even pixel lies a quarter before the centre of its source pixel, an odd one a quarter after it.
+    // An even pixel lies a quarter before the centre of its source pixel, an odd one a quarter
+    // after it.
     let neighbour =
         |i: usize| (if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(SIDE - 1) }, i / 2);
     let ((far_y, near_y), (far_x, near_x)) = (neighbour(y), neighbour(x));
@@ -186,7 +187,8 @@ fn doubled(pixels: &[u8; SIDE * SIDE], y: usize, x: usize) -> f32 {
 /// Draws a nearly normal number of mean 0 and variance 1 from 64 random bits: the scaled sum of
 /// four uniform 16-bit numbers.
 ///
-/// Sums are the same on every platform, logarithms and cosines are not; pictures, and so problem ids, must be.
+/// Sums are the same on every platform, logarithms and cosines are not; pictures, and so problem
+/// ids, must be.
 fn bell(bits: u64) -> f32 {
     let sum: u64 = (0..4).map(|i| (bits >> (16 * i)) & 0xffff).sum();
     // Each of the four has variance 1/12.

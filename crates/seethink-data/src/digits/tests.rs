@@ -31,7 +31,8 @@ fn evaluate(expression: &str) -> i64 {
     for (word, replacement) in numbers.into_iter().enumerate().map(|(n, word)| (word, n.to_string())).chain(operators) {
         text = text.replace(word, &replacement);
     }
-    // "a - b" is "a + -b"; every number of a question is a digit, so the sign can travel with its term.
+    // "a - b" is "a + -b"; every number of a question is a digit, so the sign can travel with its
+    // term.
     let terms = text.replace(" - ", " + -");
     let product = |term: &str| {
         let (sign, term) = term.strip_prefix('-').map_or((1, term), |term| (-1, term));

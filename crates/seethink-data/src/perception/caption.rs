@@ -294,7 +294,8 @@ mod tests {
             captions.iter().map(|caption| caption.key).collect()
         };
         let found = keys(&lines);
-        // The first 64 bits of a SHA-256 over the text, the picture's name and the id, as computed elsewhere.
+        // The first 64 bits of a SHA-256 over the text, the picture's name and the id, as computed
+        // elsewhere.
         assert_eq!(found[0], ProblemId(0x13c4197e1356d232));
         assert!(found[0] != found[1] && found[0] != found[2] && found[1] != found[2]);
         assert_eq!(keys(&[lines[2], lines[0]]), [found[2], found[0]], "nor on where the line stands");

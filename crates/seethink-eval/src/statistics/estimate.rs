@@ -71,7 +71,8 @@ pub type Pair<'a> = Vec<(f64, Letters<'a>)>;
 /// Estimates a contrast: `Σ weight · statistic`, averaged over pairs, for each of some statistics:
 /// `[statistic]`, `None` where a value is not a number.
 ///
-/// All runs answer the same problems, `[capability][problem]`. With `n` pairs and `d` the contrast of each,
+/// All runs answer the same problems, `[capability][problem]`. With `n` pairs and `d` the contrast
+/// of each,
 ///
 /// ```text
 /// variance = S + max(0, B − E)        freedom = (n − 1) · variance / S
@@ -90,8 +91,9 @@ pub type Pair<'a> = Vec<(f64, Letters<'a>)>;
 /// `None` throughout if there are no pairs, or runs differ in their numbers of problems.
 ///
 /// # Source
-/// Crossed random effects, as in F. E. Satterthwaite, *An approximate distribution of estimates of variance components*, Biometrics
-/// Bulletin 2 (1946), with the bootstrap of B. Efron and R. Tibshirani, *An Introduction to the Bootstrap* (1993), ch. 6.
+/// Crossed random effects, as in F. E. Satterthwaite, *An approximate distribution of estimates of
+/// variance components*, Biometrics Bulletin 2 (1946), with the bootstrap of B. Efron and R.
+/// Tibshirani, *An Introduction to the Bootstrap* (1993), ch. 6.
 pub fn contrast(pairs: &[Pair<'_>], statistics: &[Statistic]) -> Vec<Option<Estimate>> {
     contrast_with(pairs, statistics, DRAWS)
 }

@@ -3,10 +3,12 @@
 /// Corrects p-values for multiple comparisons by Holm's step-down procedure, which controls the
 /// family-wise error rate.
 ///
-/// `q(1) ≤ q(2) ≤ …` are the largest so far of `p(i) · (n − i + 1)`, at most 1, in ascending order of `p`.
+/// `q(1) ≤ q(2) ≤ …` are the largest so far of `p(i) · (n − i + 1)`, at most 1, in ascending order
+/// of `p`.
 ///
 /// # Source
-/// S. Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of Statistics 6 (1979).
+/// S. Holm, *A simple sequentially rejective multiple test procedure*, Scandinavian Journal of
+/// Statistics 6 (1979).
 pub fn holm(p: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p.len()).collect();
     order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));

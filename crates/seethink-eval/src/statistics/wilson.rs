@@ -14,7 +14,8 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// 95 % Wilson score interval of a fraction `accuracy` (clamped to `[0, 1]`) measured on `n` independent problems.
+/// 95 % Wilson score interval of a fraction `accuracy` (clamped to `[0, 1]`) measured on `n`
+/// independent problems.
 ///
 /// With `p` the fraction: `(p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)`, `z = 1.96`.
 /// Unlike the normal interval it stays inside `[0, 1]` and has a width at 0 and 1.
@@ -23,7 +24,8 @@ pub struct Interval {
 /// `None` without problems.
 ///
 /// # Source
-/// E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22 (1927).
+/// E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22
+/// (1927).
 pub fn wilson(accuracy: f64, n: u64) -> Option<Interval> {
     if n == 0 || !accuracy.is_finite() {
         return None;
@@ -40,9 +42,9 @@ pub fn wilson(accuracy: f64, n: u64) -> Option<Interval> {
 mod tests {
     use super::*;
 
-    /// The four examples of R. G. Newcombe, *Two-sided confidence intervals for the single proportion*, Statistics in
-    /// Medicine 17 (1998), table I, method 3, which are given to four decimals; and, where everything is right, the closed
-    /// form `n / (n + z²)`.
+    /// The four examples of R. G. Newcombe, *Two-sided confidence intervals for the single
+    /// proportion*, Statistics in Medicine 17 (1998), table I, method 3, which are given to four
+    /// decimals; and, where everything is right, the closed form `n / (n + z²)`.
     #[test]
     fn known_intervals() {
         for (k, n, low, high) in [

@@ -79,8 +79,8 @@ impl Holder {
 }
 
 impl ChatTemplate {
-    /// Reads the template of a checkpoint folder: `chat_template.jinja`, else `chat_template` in `chat_template.json`, else in
-    /// `tokenizer_config.json`.
+    /// Reads the template of a checkpoint folder: `chat_template.jinja`, else `chat_template` in
+    /// `chat_template.json`, else in `tokenizer_config.json`.
     ///
     /// # Errors
     /// If there is no template, or it does not compile.

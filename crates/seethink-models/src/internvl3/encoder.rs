@@ -1,4 +1,5 @@
-//! The vision encoder (InternViT): tiles of one size, learned positions, a class token, and scaled residual branches.
+//! The vision encoder (InternViT): tiles of one size, learned positions, a class token, and scaled
+//! residual branches.
 
 use super::config::{Config, VisionConfig};
 use super::projector::Projector;
@@ -158,7 +159,8 @@ impl Encoder for VisionEncoder {
         TileLayout { n_tiles: pixels.grids.iter().map(|grid| grid[0]).sum(), rows, columns }
     }
 
-    /// Embeds patches, puts the class token before those of each tile and adds positions: the input of the first block.
+    /// Embeds patches, puts the class token before those of each tile and adds positions: the input
+    /// of the first block.
     ///
     /// # Shapes
     /// - patches: `[n_tiles · patches, patch_len]`

@@ -1,4 +1,5 @@
-//! InternVL3 and InternVL3.5: pictures in tiles, a plain vision transformer, pixel shuffle, and a Qwen2 or Qwen3 decoder.
+//! InternVL3 and InternVL3.5: pictures in tiles, a plain vision transformer, pixel shuffle, and a
+//! Qwen2 or Qwen3 decoder.
 //!
 //! # Source
 //! `transformers` 4.57, `models/internvl/modeling_internvl.py`; parity is tested tensor by tensor.

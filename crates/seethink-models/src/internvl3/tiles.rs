@@ -23,11 +23,12 @@ const MOST_PIXELS: usize = 1 << 25;
 /// Image processor that resizes a picture to a grid of tiles, whatever its aspect ratio, and adds
 /// the whole picture as a last tile where there are several.
 ///
-/// Tiles go row by row, the patches of a tile as well; columns are `(channel, row, column)` within a patch.
+/// Tiles go row by row, the patches of a tile as well; columns are `(channel, row, column)` within
+/// a patch.
 ///
 /// # Source
-/// transformers 4.57 `models/got_ocr2/image_processing_got_ocr2_fast.py`, with `crop_to_patches` as `InternVLProcessor` sets it:
-/// on, whatever `preprocessor_config.json` says.
+/// transformers 4.57 `models/got_ocr2/image_processing_got_ocr2_fast.py`, with `crop_to_patches` as
+/// `InternVLProcessor` sets it: on, whatever `preprocessor_config.json` says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tiles {
     /// Height and width of a tile, pixels.
@@ -208,7 +209,8 @@ impl Tiles {
     }
 }
 
-/// Columns and rows of all grids of `min` to `max` tiles, by area; of one area the narrow ones first.
+/// Columns and rows of all grids of `min` to `max` tiles, by area; of one area the narrow ones
+/// first.
 fn grids(min: usize, max: usize) -> Vec<[usize; 2]> {
     let mut grids: Vec<[usize; 2]> = (1..=max)
         .flat_map(|columns| (1..=max / columns).map(move |rows| [columns, rows]))

@@ -1,7 +1,9 @@
-//! Qwen2.5-VL: a vision encoder whose attention stays within windows except in a few blocks, and a Qwen2 decoder with M-RoPE.
+//! Qwen2.5-VL: a vision encoder whose attention stays within windows except in a few blocks, and a
+//! Qwen2 decoder with M-RoPE.
 //!
 //! # Source
-//! `transformers` 4.57, `models/qwen2_5_vl/modeling_qwen2_5_vl.py`; parity is tested tensor by tensor.
+//! `transformers` 4.57, `models/qwen2_5_vl/modeling_qwen2_5_vl.py`; parity is tested tensor by
+//! tensor.
 
 mod config;
 mod encoder;

@@ -5,7 +5,8 @@ use crate::Naming;
 
 /// Module names of the vision side: ours and the hub's.
 const VISION: &[(&str, &str)] = &[
-    // A 3-D convolution in the file, `[width, channels, frames, rows, columns]`; flattened, its rows are our patches.
+    // A 3-D convolution in the file, `[width, channels, frames, rows, columns]`; flattened, its
+    // rows are our patches.
     ("vision.encoder.patch_embed", "visual.patch_embed.proj"),
     ("vision.encoder.blocks.*.norm1", "visual.blocks.*.norm1"),
     ("vision.encoder.blocks.*.attn.qkv", "visual.blocks.*.attn.qkv"),

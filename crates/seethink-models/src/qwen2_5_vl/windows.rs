@@ -12,8 +12,9 @@ pub(super) struct Windows {
 /// Divides a grid of merged cells into windows: squares of `side`, smaller at the right and lower
 /// edge.
 ///
-/// Windows of one shape follow one another: inner ones, then those of the right edge, the lower edge and the corner, each from
-/// the top left. The reference goes row by row; nothing depends on the order but the number of attention calls.
+/// Windows of one shape follow one another: inner ones, then those of the right edge, the lower
+/// edge and the corner, each from the top left. The reference goes row by row; nothing depends on
+/// the order but the number of attention calls.
 pub(super) fn windows(rows: usize, columns: usize, side: usize) -> Windows {
     let parts = |n: usize| {
         let whole = n / side;

@@ -1,4 +1,5 @@
-//! Qwen3-VL, the dense sizes: a vision encoder with DeepStack features, and a Qwen3 decoder with interleaved M-RoPE.
+//! Qwen3-VL, the dense sizes: a vision encoder with DeepStack features, and a Qwen3 decoder with
+//! interleaved M-RoPE.
 //!
 //! # Source
 //! `transformers` 4.57, `models/qwen3_vl/modeling_qwen3_vl.py`; parity is tested tensor by tensor.

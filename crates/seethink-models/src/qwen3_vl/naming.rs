@@ -5,7 +5,8 @@ use crate::Naming;
 
 /// Module names of the vision side: ours and the checkpoint's.
 const VISION: &[(&str, &str)] = &[
-    // A 3-D convolution in the file, `[width, channels, frames, rows, columns]`; flattened, its rows are our patches.
+    // A 3-D convolution in the file, `[width, channels, frames, rows, columns]`; flattened, its
+    // rows are our patches.
     ("vision.encoder.patch_embed", "model.visual.patch_embed.proj"),
     ("vision.encoder.pos_embed", "model.visual.pos_embed"),
     ("vision.encoder.blocks.*.norm1", "model.visual.blocks.*.norm1"),

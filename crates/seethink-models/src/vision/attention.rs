@@ -69,8 +69,8 @@ impl VisionAttention {
     }
 }
 
-/// Row and column of each patch in the order of the rows of `pixel_values`: merged cells row by row, and the patches of a cell
-/// row by row.
+/// Row and column of each patch in the order of the rows of `pixel_values`: merged cells row by
+/// row, and the patches of a cell row by row.
 ///
 /// # Panics
 /// If a side is no multiple of `merge`.
@@ -84,8 +84,8 @@ pub(crate) fn merge_order(rows: usize, columns: usize, merge: usize) -> impl Ite
     })
 }
 
-/// Rotations of patches by their row and column: the first half of the channel pairs turns with the row, the other with the
-/// column.
+/// Rotations of patches by their row and column: the first half of the channel pairs turns with the
+/// row, the other with the column.
 pub(crate) fn grid_angles(places: &[(usize, usize)], head_dim: usize, device: &Device) -> Rotary {
     let frequencies: Vec<f32> =
         (0..head_dim / 4).map(|k| ROPE_THETA.powf(-4.0 * k as f64 / head_dim as f64) as f32).collect();

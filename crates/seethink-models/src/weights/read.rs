@@ -110,7 +110,8 @@ impl WeightFiles {
         } else if dir.join(INDEX).is_file() {
             let index = dir.join(INDEX);
             let names: BTreeSet<String> = read_json::<Index>(&index)?.weight_map.into_values().collect();
-            // An index may come from anywhere: it leads to files beside it, and to nothing that is executed when it is read.
+            // An index may come from anywhere: it leads to files beside it, and to nothing that is
+            // executed when it is read.
             let foreign = |name: &&String| !name.ends_with(".safetensors") || name.contains(['/', '\\', ':']);
             if let Some(name) = names.iter().find(foreign) {
                 let what =
@@ -305,7 +306,8 @@ fn read_values<const N: usize, T: Number>(
     decode: impl Fn([u8; N]) -> T + Sync,
 ) -> io::Result<Vec<T>> {
     const STRIP: usize = 1 << 20;
-    // Rows of a strip of a matrix that is transposed, and columns that are written together: squares that fit the caches.
+    // Rows of a strip of a matrix that is transposed, and columns that are written together:
+    // squares that fit the caches.
     const ROWS: usize = 64;
     const COLUMNS: usize = 16;
     let mut out = vec![T::default(); n];

@@ -376,7 +376,8 @@ impl Evaluator {
                     _ => sinh.inverse(),
                 }
             }
-            // By logarithms: atan z = (ln(1 + w) − ln(1 − w)) / 2i and asin z = −i ln(w + √(1 − z²)) with w = i z.
+            // By logarithms: atan z = (ln(1 + w) − ln(1 − w)) / 2i and asin z = −i ln(w + √(1 −
+            // z²)) with w = i z.
             Function::Atan | Function::Acot => {
                 let z = if *function == Function::Acot { z.inverse()? } else { z.clone() };
                 if z.im.is_zero() {

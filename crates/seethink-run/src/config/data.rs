@@ -32,8 +32,8 @@ pub enum DataConfig {
         #[serde(default)]
         pass_rates: Option<PathBuf>,
     },
-    /// A folder with a subfolder of JSON-lines or parquet files, and their images, for each split, as
-    /// [`write_problems`](seethink_data::write_problems) makes them.
+    /// A folder with a subfolder of JSON-lines or parquet files, and their images, for each split,
+    /// as [`write_problems`](seethink_data::write_problems) makes them.
     Folder {
         /// Path of the folder.
         path: PathBuf,

@@ -1,7 +1,8 @@
 //! Run configuration: all settings of a run, as one value and one file.
 //!
-//! Files are RON with two conveniences always on: `Some` may be left out, and `Staged(order: …)` may stand for
-//! `Staged((order: …))`. Unknown keys are errors everywhere; errors name the file, the line and the column.
+//! Files are RON with two conveniences always on: `Some` may be left out, and `Staged(order: …)`
+//! may stand for `Staged((order: …))`. Unknown keys are errors everywhere; errors name the file,
+//! the line and the column.
 //!
 //! # Examples
 //! ```
@@ -49,8 +50,8 @@ pub struct RunConfig {
     pub model: ModelConfig,
     /// Number format of parameters, moments and computation: `F32`, or `Bf16` for half the memory.
     ///
-    /// RMS norms, softmaxes, log-probabilities and losses are taken in `f32` in any case. Parameters have no `f32` copies: an update
-    /// smaller than 1/512 of a `Bf16` parameter is lost.
+    /// RMS norms, softmaxes, log-probabilities and losses are taken in `f32` in any case.
+    /// Parameters have no `f32` copies: an update smaller than 1/512 of a `Bf16` parameter is lost.
     #[serde(default)]
     pub dtype: WeightDtype,
     /// Limits on the size of pictures, beside the checkpoint's own.
@@ -173,12 +174,13 @@ impl RunConfig {
     /// Loads a configuration file, applies `path=value` overrides in their order and checks the
     /// result.
     ///
-    /// A path names keys, variants and positions: `grpo.group_size=16`, `curriculum.Staged.order=EasyToHard`,
-    /// `curriculum.Staged.stages.0.length=Steps(40)`. A value is spelled as in a file or as in JSON; text needs no quotes.
+    /// A path names keys, variants and positions: `grpo.group_size=16`,
+    /// `curriculum.Staged.order=EasyToHard`, `curriculum.Staged.stages.0.length=Steps(40)`. A value
+    /// is spelled as in a file or as in JSON; text needs no quotes.
     ///
     /// # Errors
-    /// If the file cannot be read or parsed, an override names an unknown key or has a value of the wrong type, or a value
-    /// is out of range.
+    /// If the file cannot be read or parsed, an override names an unknown key or has a value of the
+    /// wrong type, or a value is out of range.
     pub fn load(path: impl AsRef<Path>, overrides: &[String]) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text =

@@ -42,8 +42,8 @@ pub const CAPTIONS: &str = "captions.json";
 /// Returns the summary for [`table`], which a program prints at its end.
 ///
 /// # Errors
-/// If `metrics.jsonl` is missing, empty or broken, if `samples.jsonl` or `config.ron` exist but cannot be read, or if an
-/// output cannot be written.
+/// If `metrics.jsonl` is missing, empty or broken, if `samples.jsonl` or `config.ron` exist but
+/// cannot be read, or if an output cannot be written.
 pub fn write(run: &Path, title: &str) -> Result<RunSummary, ReportError> {
     let records = records::read(&run.join("metrics.jsonl"))?;
     let samples = StepFile::read(&run.join("samples.jsonl")).or_else(ReportError::missing_is(Vec::new()))?;

@@ -102,7 +102,8 @@ pub(super) fn samples() -> Vec<Sample> {
     samples
 }
 
-/// Checks that `markup` is well-formed: quoted attributes, known entities, every element closed in order.
+/// Checks that `markup` is well-formed: quoted attributes, known entities, every element closed in
+/// order.
 ///
 /// # Panics
 /// If `markup` is not well-formed.

@@ -1,6 +1,7 @@
 //! The GRPO loss of one token, as a function of its log-probability.
 //!
-//! Tokens of a mini-batch are one flat vector: which tokens count was decided when the batch was made, so there are no masks.
+//! Tokens of a mini-batch are one flat vector: which tokens count was decided when the batch was
+//! made, so there are no masks.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -59,8 +60,8 @@ impl PolicyLoss {
     /// - all inputs: `[n_tokens]`; log-probabilities in nats
     ///
     /// # Source
-    /// EasyR1 `verl/trainer/core_algos.py` `compute_policy_loss` at `b44b311`: clipping in log space, dual clip for negative
-    /// advantages only.
+    /// EasyR1 `verl/trainer/core_algos.py` `compute_policy_loss` at `b44b311`: clipping in log
+    /// space, dual clip for negative advantages only.
     pub fn terms(&self, log_probs: Tensor<1>, old_log_probs: Tensor<1>, advantages: Tensor<1>) -> PolicyTerms {
         let log_ratio = log_probs - old_log_probs;
         let ratio = log_ratio.clone().clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp();
@@ -89,7 +90,8 @@ impl PolicyLoss {
 /// - all: `[n_tokens]`, nats
 ///
 /// # Source
-/// EasyR1 `verl/trainer/core_algos.py` `compute_kl` (`low_var_kl`) at `b44b311`; Schulman, "Approximating KL divergence".
+/// EasyR1 `verl/trainer/core_algos.py` `compute_kl` (`low_var_kl`) at `b44b311`; Schulman,
+/// "Approximating KL divergence".
 pub fn k3(log_probs: Tensor<1>, reference_log_probs: Tensor<1>) -> Tensor<1> {
     let x = (reference_log_probs - log_probs).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO);
     (x.clone().exp() - x - 1.0).clamp(-MAX_KL, MAX_KL)

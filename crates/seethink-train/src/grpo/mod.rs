@@ -1,15 +1,18 @@
 //! GRPO: sample a group of completions per problem, reinforce those that beat the group's mean.
 //!
-//! [`Grpo`] is an extension of burn's learner: it plugs into `SupervisedTraining` as a strategy, so burn's metrics,
-//! dashboard, file logger, checkpointer and interrupter do their work. The loop itself is in `run.rs`.
+//! [`Grpo`] is an extension of burn's learner: it plugs into `SupervisedTraining` as a strategy, so
+//! burn's metrics, dashboard, file logger, checkpointer and interrupter do their work. The loop
+//! itself is in `run.rs`.
 //!
-//! A stage may be visited several times ([`Epochs::OverWholePlan`](seethink_curriculum::Epochs), adaptive policies). What is
-//! trained and the overrides hold whenever a batch is the stage's. The optimiser is reset and the reference taken at its first
-//! visit only, and its learning-rate schedule runs over all its visits together.
+//! A stage may be visited several times ([`Epochs::OverWholePlan`](seethink_curriculum::Epochs),
+//! adaptive policies). What is trained and the overrides hold whenever a batch is the stage's. The
+//! optimiser is reset and the reference taken at its first visit only, and its learning-rate
+//! schedule runs over all its visits together.
 //!
 //! # Source
-//! EasyR1 at `b44b311`, as used by arXiv 2605.20177. One engine samples and trains, so the log-probabilities taken while
-//! sampling are the old ones of the update and are not computed again.
+//! EasyR1 at `b44b311`, as used by arXiv 2605.20177. One engine samples and trains, so the
+//! log-probabilities taken while sampling are the old ones of the update and are not computed
+//! again.
 
 mod advantage;
 mod loss;
@@ -112,11 +115,13 @@ const SHOWN: [(&str, bool); 8] = [
 impl<M: VisionLanguageModel> Grpo<M> {
     /// Trains `model`, writing into the folder `folder`.
     ///
-    /// With `resume` it continues from the last checkpoint in the folder, exactly: the same draws, the same updates.
-    /// `interrupter` stops it cleanly, with a checkpoint; a validation that gives up because of it is made up for.
+    /// With `resume` it continues from the last checkpoint in the folder, exactly: the same draws,
+    /// the same updates. `interrupter` stops it cleanly, with a checkpoint; a validation that gives
+    /// up because of it is made up for.
     ///
     /// # Errors
-    /// If a setting is out of range, the model has no room for the prompts and completions, a problem cannot be encoded, a file cannot be read or written, the folder holds a run and
+    /// If a setting is out of range, the model has no room for the prompts and completions, a
+    /// problem cannot be encoded, a file cannot be read or written, the folder holds a run and
     /// `resume` is false, or it holds another run and `resume` is true.
     pub fn train(
         self,

@@ -244,8 +244,8 @@ impl<M: VisionLanguageModel> Run<M> {
         Ok(())
     }
 
-    /// Samples groups until as many are admitted as the batch has problems, the curriculum has no more, or the draws are used up;
-    /// groups of earlier steps may fill the step up.
+    /// Samples groups until as many are admitted as the batch has problems, the curriculum has no
+    /// more, or the draws are used up; groups of earlier steps may fill the step up.
     fn collect(
         &mut self,
         learner: &Learner<Policy<M>>,

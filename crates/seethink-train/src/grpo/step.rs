@@ -311,7 +311,8 @@ mod tests {
         let cost = ForwardCost { patch: 1e6, image_token: 1e4, token: 100.0, distribution: 1.0, pair: 0.0 };
         let ledger = step().ledger(&cost);
         assert_eq!((ledger.completions, ledger.tokens_generated, ledger.tokens_prompt), (4, 12, 6));
-        // Two prefills with their pictures and heads, four rows of five tokens each, and one more picture.
+        // Two prefills with their pictures and heads, four rows of five tokens each, and one more
+        // picture.
         assert_eq!(ledger.forward_flops, 2.0 * (4e6 + 1e4 + 300.0 + 1.0) + 20.0 * 101.0 + 4e6 + 1e4);
     }
 

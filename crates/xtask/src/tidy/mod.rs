@@ -1,6 +1,7 @@
 //! Structural checks beyond the compiler: the invariants of `docs/architecture.md`, and leftovers.
 //!
-//! A rule is a function from the repository, read once, to findings; it touches no file and is tested on made-up trees.
+//! A rule is a function from the repository, read once, to findings; it touches no file and is
+//! tested on made-up trees.
 
 mod crates;
 mod sources;

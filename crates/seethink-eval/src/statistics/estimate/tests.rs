@@ -43,14 +43,17 @@ fn the_variances_of_seeds_and_problems_are_added_once() {
     let seeds = combine(still, &[still, still]);
     assert!(close(seeds.t(), 2.0 * 3f64.sqrt(), 1e-12) && close(seeds.freedom, 2.0, 1e-12), "{seeds:?}");
     assert_eq!(seeds.n_pairs, 3);
-    // Problems move all pairs together by ±2 (sample variance of the two draws 8): all of it is added.
+    // Problems move all pairs together by ±2 (sample variance of the two draws 8): all of it is
+    // added.
     let together = combine(still, &[&[3.0, 4.0, 5.0], &[-1.0, 0.0, 1.0]]);
     assert!(close(together.error, (1.0 / 3.0 + 8.0f64).sqrt(), 1e-12), "{together:?}");
     assert!(close(together.freedom, 2.0 * (1.0 / 3.0 + 8.0) / (1.0 / 3.0), 1e-9), "{together:?}");
-    // Draws move each pair on its own: that is in the seeds' variance already. Mean var* = 2 · 2/3, var* of the mean = 0.
+    // Draws move each pair on its own: that is in the seeds' variance already. Mean var* = 2 · 2/3,
+    // var* of the mean = 0.
     let apart = combine(still, &[&[2.0, 1.0, 3.0], &[0.0, 3.0, 3.0]]);
     assert!(close(apart.error, (1.0f64 / 3.0).sqrt(), 1e-12), "{apart:?}");
-    // Two pairs of three move: var* of the mean 8/9, mean var* 4/3, chance (4/3 − 8/9) / 2 = 2/9, so 6/9 is added.
+    // Two pairs of three move: var* of the mean 8/9, mean var* 4/3, chance (4/3 − 8/9) / 2 = 2/9,
+    // so 6/9 is added.
     let partly = combine(still, &[&[2.0, 3.0, 3.0], &[0.0, 1.0, 3.0]]);
     assert!(close(partly.error, (1.0f64 / 3.0 + 6.0 / 9.0).sqrt(), 1e-12), "{partly:?}");
 }
@@ -60,7 +63,8 @@ fn equal_arms_do_not_differ_and_unequal_ones_do() {
     let (low, high) = (letters(4), letters(6));
     let same = difference([(low.as_str(), low.as_str()); 3]).unwrap();
     assert_eq!((same.value, same.interval, same.p), (0.0, (0.0, 0.0), 1.0));
-    // Equal seeds: only problems vary. Of 400 problems 80 differ: the deviation of the mean is √(0.2 · 0.8 / 400) = 0.02.
+    // Equal seeds: only problems vary. Of 400 problems 80 differ: the deviation of the mean is
+    // √(0.2 · 0.8 / 400) = 0.02.
     let other = difference([(high.as_str(), low.as_str()); 3]).unwrap();
     assert!(close(other.value, 0.2, 1e-12) && close(other.error, 0.02, 0.001) && other.p < 1e-6, "{other:?}");
     assert_eq!(other.freedom, f64::INFINITY);

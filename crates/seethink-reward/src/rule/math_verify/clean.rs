@@ -162,7 +162,8 @@ fn without_units(text: &str) -> &str {
             .rfind(|c: char| !c.is_ascii_alphabetic() && c != '.')
             .map_or(0, |at| at + trimmed[at..].chars().next().map_or(1, char::len_utf8));
         let (before, word) = trimmed.split_at(word_start);
-        // A letter that follows a digit or a brace may be a variable: only words of more than one letter are units there.
+        // A letter that follows a digit or a brace may be a variable: only words of more than one
+        // letter are units there.
         let is_apart = before.ends_with(char::is_whitespace);
         let follows = is_apart || before.ends_with(|c: char| c.is_ascii_digit() || c == '}');
         let singulars = [Some(word), word.strip_suffix('s'), word.strip_suffix("es")];
