@@ -362,6 +362,7 @@ mod tests {
             rule("Vcrl(early: 0.0, late: 1.0, memory: 1.0, capacity: 0)"),
             rule("Weight(Odsw(favour: Hard, none_right: 0.0))"),
             rule("Weight(Focal(gamma: 0.0))"),
+            rule("Weight(Gaussian(target: 0.5, sigma: 0.1))"),
         ];
         for text in fits {
             let text = format!("#![enable(implicit_some)] {text}");

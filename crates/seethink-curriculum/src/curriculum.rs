@@ -238,7 +238,7 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::{Eager, outcome};
+    use crate::checks::outcome;
 
     #[test]
     fn a_groups_pass_rate_is_its_mean_accuracy() {
@@ -263,11 +263,24 @@ mod tests {
         );
     }
 
+    /// Draws, and leaves everything else to the trait.
+    #[derive(Debug)]
+    struct Drawing;
+
+    impl Curriculum for Drawing {
+        fn draw(&mut self, _: Progress, _: usize) -> Batch {
+            Batch::OVER
+        }
+    }
+
     #[test]
-    fn a_policy_that_keeps_no_state_takes_none_of_another() {
-        let mut stateless = Eager;
-        let own = stateless.state();
-        assert!(stateless.load_state(&own).is_ok());
-        assert!(stateless.load_state(&State::new(&[1, 2])).is_err());
+    fn a_policy_that_only_draws_trains_once_on_every_group_and_shows_and_keeps_nothing() {
+        let mut policy = Drawing;
+        let group = outcome(1, &[0.0, 1.0]);
+        assert_eq!((policy.extend(&group), policy.admit(&group), policy.weight(&group)), (None, true, 1.0));
+        assert_eq!((policy.replay(9), policy.banked(), policy.metrics()), (vec![], vec![], vec![]));
+        assert_eq!((policy.planned_steps(Some(8)), policy.stages().len()), (None, 1));
+        assert!(policy.load_state(&Drawing.state()).is_ok());
+        assert!(policy.load_state(&State::new(&[1, 2])).is_err(), "the state of another");
     }
 }

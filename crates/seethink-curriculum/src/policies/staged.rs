@@ -454,8 +454,15 @@ mod tests {
             assert_eq!(other.to_record(), before);
         }
 
-        for (what, by) in [("\"position\":4", "\"position\":400"), ("\"stage\":0", "\"stage\":3")] {
-            let beyond = serde_json::to_string(&record).unwrap().replace(what, by);
+        let text = serde_json::to_string(&record).unwrap();
+        let without_a_stage = {
+            let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
+            json["state"][1].as_array_mut().unwrap().pop();
+            json.to_string()
+        };
+        let beyond =
+            [("\"position\":4", "\"position\":400"), ("\"stage\":0", "\"stage\":3"), ("\"pass\":0", "\"pass\":1")];
+        for beyond in beyond.map(|(what, by)| text.replace(what, by)).into_iter().chain([without_a_stage]) {
             let message = course.load_record(&serde_json::from_str(&beyond).unwrap()).unwrap_err().to_string();
             assert!(message.contains("out of range"), "{message}");
             assert_eq!(course.to_record(), record);
