@@ -28,7 +28,7 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
     ///
     /// # Shapes
     /// - `pixels.patches`: `[n_patches, patch_len]`
-    /// output: `[n_image_tokens, hidden]`, and for each DeepStack level
+    /// - output: `[n_image_tokens, hidden]`, and for each DeepStack level
     fn encode_images(&self, pixels: PixelTensor) -> VisualFeatures {
         self.encode_images_traced(pixels, &mut |_, _| {})
     }
