@@ -119,7 +119,7 @@ impl Curriculum for Mixed {
         }
         for index in 0..self.courses.len() {
             if self.shares[index] > 0.0 {
-                self.draw_from(index, want - problems.len(), &mut problems);
+                self.draw_from(index, want.saturating_sub(problems.len()), &mut problems);
             }
         }
         Batch { stage: 0, problems }
