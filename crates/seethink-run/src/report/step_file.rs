@@ -73,7 +73,7 @@ pub struct Outcomes {
     /// Digest of the problems: a hash of their ids, in order. Outcomes of equal problems can be
     /// compared one by one.
     pub problems: String,
-    /// Outcomes, a letter per problem, see [`Outcome`].
+    /// Outcomes, a letter per problem, see [`Outcome`](seethink_eval::Outcome).
     pub outcomes: String,
 }
 
