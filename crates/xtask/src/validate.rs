@@ -47,6 +47,14 @@ const STEPS: &[Step] = &[
     },
     Step { name: "tidy", what: "structure", action: Action::Tidy },
     Step {
+        name: "notebooks",
+        what: "notebooks run and their assertions hold",
+        action: Action::RunIfInstalled {
+            command: &["jupyter-execute", "notebooks/01_read_a_run.ipynb", "notebooks/02_compare_arms.ipynb"],
+            install: "pip install -r notebooks/requirements.txt",
+        },
+    },
+    Step {
         name: "clippy",
         what: "lints",
         action: Action::Run {
@@ -167,7 +175,7 @@ impl Action {
 /// Formats the table of timings: one line a step, and the sum.
 fn table(timings: &[(&Step, Outcome, Duration)]) -> String {
     let line =
-        |name: &str, time: Duration, outcome: &str| format!("{name:<8} {:>8.1} s  {outcome}\n", time.as_secs_f64());
+        |name: &str, time: Duration, outcome: &str| format!("{name:<9} {:>8.1} s  {outcome}\n", time.as_secs_f64());
     let mut lines = String::new();
     for (step, outcome, time) in timings {
         let outcome = match outcome {
@@ -183,6 +191,16 @@ fn table(timings: &[(&Step, Outcome, Duration)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_notebook_is_run() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../notebooks");
+        let notebooks = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let step = STEPS.iter().find(|step| step.name == "notebooks").unwrap().action.shown();
+        for name in notebooks.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".ipynb")) {
+            assert!(step.contains(&format!("notebooks/{name}")), "{name} is not run");
+        }
+    }
 
     fn run_if_installed(command: &'static [&'static str]) -> Outcome {
         Action::RunIfInstalled { command, install: "pip install it" }.perform(Path::new(".")).unwrap()

@@ -43,4 +43,11 @@ mod tests {
         assert!(advantages.iter().sum::<f32>().abs() < 1e-6);
         assert!((advantages[0] - 0.5 / (1.0f32 / 3.0).sqrt()).abs() < 1e-4);
     }
+
+    #[test]
+    fn differences_far_below_the_epsilon_are_damped() {
+        // Deviation √2 · 1e-7: the epsilon of 1e-6 outweighs it.
+        let advantages = group_advantages(&[0.0, 2e-7]);
+        assert!((advantages[1] - 1e-7 / (2f32.sqrt() * 1e-7 + 1e-6)).abs() < 1e-5, "{advantages:?}");
+    }
 }
