@@ -135,6 +135,9 @@ mod tests {
         let off = PolicyLoss { dual_clip: 0.0, ..PolicyLoss::default() };
         let terms = off.terms(vector(&[200.0, 0.0]), vector(&[0.0, 200.0]), vector(&[-1.0, -1.0]));
         assert_close(terms.policy, &[20f32.exp(), 0.8]);
-        assert_close(k3(vector(&[0.0; 4]), vector(&[0.0, -3.0, 5.0, -30.0])), &[0.0, (-3f32).exp() + 2.0, 10.0, 10.0]);
+        assert_close(
+            k3(vector(&[-1.0; 4]), vector(&[-1.0, -4.0, 4.0, -31.0])),
+            &[0.0, (-3f32).exp() + 2.0, 10.0, 10.0],
+        );
     }
 }
