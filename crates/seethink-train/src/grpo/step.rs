@@ -285,6 +285,8 @@ mod tests {
 
     #[test]
     fn what_is_admitted_or_replayed_is_trained_on_with_its_weight() {
+        let n_admitted = |admitted: [bool; 2]| Step { admitted: admitted.into(), ..step() }.n_admitted();
+        assert_eq!([n_admitted([false, false]), n_admitted([true, true])], [0, 2]);
         let step = step();
         assert_eq!((step.n_admitted(), step.n_completions()), (1, 4));
         assert_eq!(step.outcomes().iter().map(|one| one.problem().0).collect::<Vec<_>>(), [1, 2]);
