@@ -111,9 +111,9 @@ pub fn backends() -> Vec<&'static str> {
 ///
 /// # Examples
 /// ```
-/// let device = seethink::device("auto")?;
-/// assert!(seethink::device("cuda:x").is_err());
-/// # Ok::<(), seethink::DeviceError>(())
+/// let device = seethink_run::device("auto")?;
+/// assert!(seethink_run::device("cuda:x").is_err());
+/// # Ok::<(), seethink_run::DeviceError>(())
 /// ```
 pub fn device(name: &str) -> Result<Device, DeviceError> {
     if name == "auto" {

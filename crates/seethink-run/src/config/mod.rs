@@ -6,7 +6,7 @@
 //!
 //! # Examples
 //! ```
-//! use seethink::prelude::*;
+//! use seethink_run::RunConfig;
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let path = &dir.path().join("short.ron");
