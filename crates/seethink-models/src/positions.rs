@@ -86,6 +86,9 @@ impl Layout {
     }
 }
 
+/// Maximum length of a prompt: more than any model has positions for, and 112 MiB to lay out.
+const MOST_TOKENS: usize = 1 << 22;
+
 /// Replaces each placeholder by the tokens of its image and gives every token its position.
 ///
 /// # Errors
@@ -95,7 +98,11 @@ pub(crate) fn lay_out(tokens: &[u32], placeholder: u32, images: &[Span]) -> Resu
     if placeholders != images.len() {
         return Err(ProcessorError::Placeholders { placeholders, images: images.len() });
     }
-    let len = tokens.len() - placeholders + images.iter().map(|image| image.len()).sum::<usize>();
+    let of_images = images.iter().map(|image| image.len()).fold(0, usize::saturating_add);
+    let len = of_images.saturating_add(tokens.len() - placeholders);
+    if len > MOST_TOKENS {
+        return Err(ProcessorError::LongPrompt { n_tokens: len, most: MOST_TOKENS });
+    }
     let mut layout = Layout {
         tokens: Vec::with_capacity(len),
         position_ids: Vec::with_capacity(len),
@@ -137,6 +144,14 @@ mod tests {
         assert_eq!(layout.image_tokens, [2, 3, 4]);
         assert_eq!(layout.position_ids, [0, 1, 2, 3, 4, 5, 6].map(|p| [p; 3]));
         assert_eq!(layout.next_position, 7);
+    }
+
+    #[test]
+    fn a_prompt_beyond_any_model_is_refused_before_it_is_laid_out() {
+        for (rows, columns) in [(32_767, 32_767), (usize::MAX / 2, 2), (1 << 11, 1 << 11)] {
+            let error = lay_out(&[7, 9], 9, &[Span::Grid { rows, columns }]).expect_err("too long");
+            assert!(matches!(error, ProcessorError::LongPrompt { most: MOST_TOKENS, .. }), "{error}");
+        }
     }
 
     #[test]

@@ -58,6 +58,14 @@ pub enum ProcessorError {
         /// Values that would work.
         expected: &'static str,
     },
+    /// A prompt beyond any model, from pictures of absurd size without a limit of pixels.
+    #[error("the prompt has {n_tokens} tokens, expected at most {most}; limit the pixels of images")]
+    LongPrompt {
+        /// Tokens of the prompt, images included.
+        n_tokens: usize,
+        /// Maximum.
+        most: usize,
+    },
     /// A limit on pictures that is impossible, or that this model does not use.
     #[error("{limit} is {found}, expected {expected}")]
     Limit {
