@@ -86,7 +86,7 @@ impl Layout {
     }
 }
 
-/// Maximum length of a prompt: more than any model has positions for, and 112 MiB to lay out.
+/// Maximum length of a prompt: more than any model has positions for, and 144 MiB to lay out.
 const MOST_TOKENS: usize = 1 << 22;
 
 /// Replaces each placeholder by the tokens of its image and gives every token its position.

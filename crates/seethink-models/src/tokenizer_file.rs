@@ -20,7 +20,8 @@ const LONGEST_PATTERN: usize = 2048;
 const MOST_PATTERNS: usize = 16;
 /// Maximum bound of a counted repetition in a pattern; longer runs have no bound.
 const MOST_REPEATS: usize = 64;
-/// Maximum growth of the bytes of a text by all parts together; released tokenizers stay below 25.
+/// Maximum growth of the bytes of a text by all parts together; those of the four families multiply
+/// by 24.
 const MOST_GROWTH: usize = 256;
 /// Number of steps after which the engine gives up.
 const STEPS: usize = 1_000_000;
