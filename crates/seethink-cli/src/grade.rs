@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 use rayon::prelude::*;
-use seethink::data::write_atomic;
+use seethink::files;
 use seethink::reward::{Extractor, Rule, Unscorable, Verdict};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -61,7 +61,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             line["verdict"] = json!(name(*verdict));
             line.to_string() + "\n"
         });
-        write_atomic(out, lines.collect::<String>().as_bytes())?;
+        files::write(out, lines.collect::<String>().as_bytes())
+            .with_context(|| format!("cannot write {}", out.display()))?;
         println!("written to {}", out.display());
     }
     Ok(())

@@ -12,9 +12,9 @@ mod perception;
 mod report;
 mod train;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use seethink::data::write_atomic;
+use seethink::files;
 use seethink::models::VlmProcessor;
 use seethink::run::config::{ModelConfig, RunConfig};
 use seethink::run::drawing::Drawing;
@@ -88,7 +88,7 @@ fn write_figure(drawing: &Drawing, path: &Path) -> Result<()> {
     check_figure(path)?;
     let is_svg = path.extension().is_some_and(|extension| extension == "svg");
     let bytes = if is_svg { drawing.svg()?.into_bytes() } else { drawing.png()? };
-    Ok(write_atomic(path, &bytes)?)
+    files::write(path, &bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Checks that the file extension of a figure is .svg or .png.

@@ -27,6 +27,11 @@ pub struct Completion {
     pub finish: FinishReason,
 }
 
+/// Returns whether a completion counts as right: its accuracy, in `[0, 1]`, is at least a half.
+pub fn is_right(accuracy: f32) -> bool {
+    accuracy >= 0.5
+}
+
 /// Completions sampled for one problem in one step (a GRPO group).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Group {

@@ -8,7 +8,7 @@ mod problem;
 mod random;
 mod trainable;
 
-pub use completion::{Completion, FinishReason, Group};
+pub use completion::{Completion, FinishReason, Group, is_right};
 pub use problem::{Capability, Image, ImageError, ImageSource, PassRate, PassRateError, Problem, ProblemId};
 pub use random::{Purpose, Rng};
 pub use trainable::Trainable;

@@ -141,16 +141,9 @@ pub enum DataError {
         /// Fault of the caption.
         fault: CaptionFault,
     },
-    /// A line of a journal of questions, answers or attempts is invalid.
-    #[error("{}:{line}: {what}", file.display())]
-    Journal {
-        /// The file.
-        file: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// Description of the fault.
-        what: String,
-    },
+    /// A file of questions, answers or attempts cannot be used, or a line of it is invalid.
+    #[error(transparent)]
+    Lines(#[from] seethink_files::JsonLinesError),
     /// A problem is inconsistent or incomplete.
     #[error("{}:{line}: problem {problem}: {fault}", file.display())]
     Problem {

@@ -1,15 +1,28 @@
 //! Image decoding to RGB pixels.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use image::error::{DecodingError, ImageFormatHint};
 use image::metadata::Orientation;
 use image::{DynamicImage, ExtendedColorType, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
-
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 use seethink_core::{Image, ImageSource};
 use std::fmt;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Seek};
 use std::path::PathBuf;
+
+/// Encodes an image as a PNG in base64: standard alphabet, no `data:` prefix.
+///
+/// # Errors
+/// If the encoder refuses the image.
+pub fn png_base64(image: &Image) -> io::Result<String> {
+    let mut png = Cursor::new(Vec::new());
+    let (width, height, format) = (image.width(), image.height(), ExtendedColorType::Rgb8);
+    let encoded = image::write_buffer_with_format(&mut png, image.rgb(), width, height, format, ImageFormat::Png);
+    encoded.map_err(io::Error::other)?;
+    Ok(STANDARD.encode(png.into_inner()))
+}
 
 /// Treatment of transparency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

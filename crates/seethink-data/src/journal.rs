@@ -3,23 +3,19 @@
 //!
 //! The first line records the settings that the rows were made with; a file made with other
 //! settings is refused. Rows that arrive together are written in one piece and flushed to the disk
-//! before the next request. A program that is killed leaves half a line at the end: it is cut off,
+//! before the next request. A program that is killed leaves an incomplete last line: it is cut off,
 //! and its request is repeated.
 
 use crate::DataError;
+use seethink_files::{JsonLine, JsonLines, visit_json_lines};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// Journal: a JSON-lines file open for appending.
+/// Journal: a JSON-lines file open for appending, by this program alone.
 #[derive(Debug)]
-pub(crate) struct Journal {
-    path: PathBuf,
-    file: File,
-}
+pub(crate) struct Journal(JsonLines);
 
 /// First line: the settings that the rows were made with.
 #[derive(Serialize, Deserialize)]
@@ -38,22 +34,15 @@ impl Journal {
     pub(crate) fn open<R: DeserializeOwned>(
         path: &Path,
         origin: &Map<String, Value>,
-        row: &mut dyn FnMut(R) -> Result<(), String>,
+        mut row: impl FnMut(R) -> Result<(), String>,
     ) -> Result<Self, DataError> {
-        let path = path.to_owned();
-        let io = |action| {
-            let path = path.clone();
-            move |source| DataError::Io { action, path, source }
-        };
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(io("open"))?;
-        file.try_lock().map_err(|error| io("lock, another run may be using it,")(error.into()))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io("read"))?;
-        let whole = parse(&path, &bytes, Some(origin), row)?;
-        file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0))).map_err(io("write"))?;
-        let mut journal = Self { path, file };
-        if whole == 0 {
+        let mut is_new = true;
+        let lines = JsonLines::open_exclusive(path, |line| {
+            is_new = false;
+            take(line, Some(origin), &mut row).map(|()| true)
+        })?;
+        let mut journal = Self(lines);
+        if is_new {
             journal.push(&[Origin { made_with: origin.clone() }])?;
         }
         Ok(journal)
@@ -65,10 +54,9 @@ impl Journal {
     /// If the file cannot be read, or a line is not a row.
     pub(crate) fn read<R: DeserializeOwned>(
         path: &Path,
-        row: &mut dyn FnMut(R) -> Result<(), String>,
+        mut row: impl FnMut(R) -> Result<(), String>,
     ) -> Result<(), DataError> {
-        let bytes = std::fs::read(path).map_err(DataError::io("read", path))?;
-        parse(path, &bytes, None, row).map(drop)
+        Ok(visit_json_lines(path, |line| take(line, None, &mut row))?)
     }
 
     /// Appends rows and flushes them to the disk.
@@ -76,43 +64,21 @@ impl Journal {
     /// # Errors
     /// If the file cannot be written.
     pub(crate) fn push(&mut self, rows: &[impl Serialize]) -> Result<(), DataError> {
-        let mut text = String::new();
-        let mut written = Ok(());
-        for row in rows {
-            written = written.and_then(|()| {
-                text += &serde_json::to_string(row)?;
-                text.push('\n');
-                Ok(())
-            });
-        }
-        let written = written.and_then(|()| self.file.write_all(text.as_bytes())).and_then(|()| self.file.sync_data());
-        written.map_err(|source| DataError::Io { action: "write", path: self.path.clone(), source })
+        Ok(self.0.push(rows)?)
     }
 }
 
-/// Parses the complete lines, checks `origin` if given, and returns the length of these lines in
-/// bytes.
-fn parse<R: DeserializeOwned>(
-    path: &Path,
-    bytes: &[u8],
+/// Checks the first line against `origin`, if given, and passes any other to `row`.
+fn take<R: DeserializeOwned>(
+    line: JsonLine<'_>,
     origin: Option<&Map<String, Value>>,
-    row: &mut dyn FnMut(R) -> Result<(), String>,
-) -> Result<usize, DataError> {
-    fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, String> {
-        serde_json::from_slice(text).map_err(|error| error.to_string())
+    row: &mut impl FnMut(R) -> Result<(), String>,
+) -> Result<(), String> {
+    if line.number > 1 {
+        return row(serde_json::from_slice(line.text).map_err(|error| error.to_string())?);
     }
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
-    for (line, text) in (1..).zip(bytes[..whole].split_inclusive(|&byte| byte == b'\n')) {
-        let taken = match line {
-            1 => read::<Origin>(text).and_then(|found| {
-                let what = origin.and_then(|origin| difference(&found.made_with, origin));
-                what.map_or(Ok(()), Err)
-            }),
-            _ => read(text).and_then(&mut *row),
-        };
-        taken.map_err(|what| DataError::Journal { file: path.to_owned(), line, what })?;
-    }
-    Ok(whole)
+    let found: Origin = line.parse()?;
+    origin.and_then(|origin| difference(&found.made_with, origin)).map_or(Ok(()), Err)
 }
 
 /// Describes the first setting in which two origins differ.
@@ -152,7 +118,7 @@ mod tests {
     /// Opens a journal and returns its rows, then appends `more`.
     fn open(path: &Path, made_with: Value, more: &[i64]) -> Result<Vec<i64>, DataError> {
         let mut rows = Vec::new();
-        let mut journal = Journal::open(path, &origin(made_with), &mut |row: i64| {
+        let mut journal = Journal::open(path, &origin(made_with), |row: i64| {
             rows.push(row);
             if row < 0 { Err(format!("{row} is less than nothing")) } else { Ok(()) }
         })?;
@@ -207,7 +173,7 @@ mod tests {
     fn two_programs_do_not_write_to_one_journal() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("rows.jsonl");
-        let _held = Journal::open(&path, &Map::new(), &mut |_: i64| Ok(())).unwrap();
+        let _held = Journal::open(&path, &Map::new(), |_: i64| Ok(())).unwrap();
         let message = open(&path, json!({}), &[]).unwrap_err().to_string();
         assert!(message.contains("another run may be using it"), "{message}");
     }

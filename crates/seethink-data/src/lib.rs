@@ -27,8 +27,8 @@ pub use dataset::{
 };
 pub use error::{DataError, Fault, ImageOutside};
 pub use id::{content_id, digest};
-pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError};
-pub use ordering::{Ordering, write_atomic};
+pub use image::{Alpha, ImageLoader, ImageOrigin, LoadImageError, png_base64};
+pub use ordering::Ordering;
 pub use pass_rates::PassRateTable;
 pub use prompt::{THINK_PROMPT, think_prompt};
 pub use reader::ProblemReader;

@@ -112,15 +112,7 @@ fn read(path: &Path, file: usize) -> Result<Vec<Row>, DataError> {
 /// Writes the lines of a file.
 fn write(path: &Path, rows: &[&Row]) -> Result<(), DataError> {
     let text: String = rows.iter().flat_map(|row| [row.text.as_str(), "\n"]).collect();
-    write_atomic(path, text.as_bytes())
-}
-
-/// Replaces the content of a file by `bytes` atomically, as [`seethink_files::write`].
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    seethink_files::write(path, bytes).map_err(DataError::io("write", path))
+    seethink_files::write(path, text.as_bytes()).map_err(DataError::io("write", path))
 }
 
 #[cfg(test)]

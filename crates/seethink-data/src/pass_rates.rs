@@ -36,7 +36,7 @@ impl PassRateTable {
     /// not of a table, or it was made with other settings.
     pub fn open(path: impl AsRef<Path>, origin: &Map<String, Value>) -> Result<Self, DataError> {
         let mut right = BTreeMap::new();
-        let journal = Journal::open(path.as_ref(), origin, &mut |row| take(&mut right, row))?;
+        let journal = Journal::open(path.as_ref(), origin, |row| take(&mut right, row))?;
         Ok(Self { journal: Some(journal), right })
     }
 
@@ -46,7 +46,7 @@ impl PassRateTable {
     /// If the file cannot be read, or has a line that is not of a table.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, DataError> {
         let mut right = BTreeMap::new();
-        Journal::read(path.as_ref(), &mut |row| take(&mut right, row))?;
+        Journal::read(path.as_ref(), |row| take(&mut right, row))?;
         Ok(Self { journal: None, right })
     }
 

@@ -1,7 +1,7 @@
 //! Benchmarks: held-out accuracy per capability, measured with the training reward.
 
 use crate::outcome::Outcome;
-use seethink_core::{Capability, FinishReason, Problem, Purpose};
+use seethink_core::{Capability, FinishReason, Problem, Purpose, is_right};
 use seethink_data::digits::Sight;
 use seethink_models::{Processor, PromptInput, VisionLanguageModel};
 use seethink_reward::Reward;
@@ -103,7 +103,7 @@ pub struct Answer<'a> {
 impl Answer<'_> {
     /// Outcome of the answer, with the kind of error where the digits world can tell.
     pub fn outcome(&self) -> Outcome {
-        if self.accuracy > 0.5 {
+        if is_right(self.accuracy) {
             return Outcome::Right;
         }
         match Sight::of(self.problem, &self.completion) {

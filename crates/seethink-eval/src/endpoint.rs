@@ -1,15 +1,12 @@
 //! Client of OpenAI-compatible chat completions over HTTP, as served by vLLM.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use image::{ExtendedColorType, ImageFormat};
 use seethink_core::Image;
+use seethink_data::png_base64;
 use seethink_hub::roots;
 use seethink_models::{Content, Message};
 use seethink_rollout::Sampling;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::io::Cursor;
 use std::thread;
 use std::time::Duration;
 use ureq::Agent;
@@ -80,7 +77,7 @@ pub enum EndpointError {
     },
     /// An image could not be encoded.
     #[error("a picture could not be encoded as PNG")]
-    Picture(#[from] image::ImageError),
+    Picture(#[source] std::io::Error),
 }
 
 /// Parsed part of an answer.
@@ -207,7 +204,10 @@ fn conversation(messages: &[Message], images: &[Image]) -> Result<Vec<Value>, En
         Ok::<_, EndpointError>(match content {
             Content::Text { text } => Some(json!({ "type": "text", "text": text })),
             Content::Image => match images.next() {
-                Some(image) => Some(json!({ "type": "image_url", "image_url": { "url": data_url(image)? } })),
+                Some(image) => {
+                    let png = png_base64(image).map_err(EndpointError::Picture)?;
+                    Some(json!({ "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{png}") } }))
+                }
                 None => None,
             },
         })
@@ -217,18 +217,4 @@ fn conversation(messages: &[Message], images: &[Image]) -> Result<Vec<Value>, En
         Ok(json!({ "role": message.role, "content": parts.collect::<Result<Vec<_>, EndpointError>>()? }))
     };
     messages.iter().map(message).collect()
-}
-
-fn data_url(picture: &Image) -> Result<String, EndpointError> {
-    let mut bytes = Cursor::new(Vec::new());
-    let (width, height) = (picture.width(), picture.height());
-    image::write_buffer_with_format(
-        &mut bytes,
-        picture.rgb(),
-        width,
-        height,
-        ExtendedColorType::Rgb8,
-        ImageFormat::Png,
-    )?;
-    Ok(format!("data:image/png;base64,{}", BASE64.encode(bytes.into_inner())))
 }

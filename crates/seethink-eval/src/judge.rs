@@ -6,21 +6,19 @@
 //! image, are not known; ours sees the image and has a prompt of our own.
 
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::parallel::in_parallel;
 use crate::statistics::{Interval, wilson};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use seethink_core::{Image, ImageSource};
-use seethink_data::{DataError, ImageLoader, write_atomic};
+use seethink_core::{Image, ImageSource, is_right};
+use seethink_data::ImageLoader;
+use seethink_files::{JsonLines, JsonLinesError, read_json_lines};
 use seethink_models::{Content, Message, Role};
 use seethink_rollout::Sampling;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::panic::resume_unwind;
-use std::path::{Path, PathBuf};
-use std::thread::ScopedJoinHandle;
+use std::path::Path;
 
 /// Cause of a wrong answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -107,26 +105,9 @@ pub struct Label {
 /// Errors of judging. Labels made before an error are in their file.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
-    /// A file cannot be read or written.
-    #[error("cannot {doing} {}", path.display())]
-    File {
-        /// Attempted action.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Error of the system.
-        source: io::Error,
-    },
-    /// A line cannot be parsed.
-    #[error("{}, line {line}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line number, from 1.
-        line: usize,
-        /// Error of the parser.
-        source: serde_json::Error,
-    },
+    /// A file of answers or labels cannot be used, or a line of it is invalid.
+    #[error(transparent)]
+    Lines(#[from] JsonLinesError),
     /// An image of a problem cannot be decoded.
     #[error("a picture of problem {problem}: {what}")]
     Picture {
@@ -135,9 +116,6 @@ pub enum JudgeError {
         /// Description of the fault.
         what: String,
     },
-    /// The labels cannot be written.
-    #[error(transparent)]
-    Labels(#[from] DataError),
     /// The judge's endpoint failed.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -148,8 +126,8 @@ pub enum JudgeError {
 /// # Errors
 /// If the file cannot be read, or a line is not an answer; an incomplete last line is skipped.
 pub fn wrong_answers(path: &Path) -> Result<Vec<WrongAnswer>, JudgeError> {
-    let answers: Vec<WrongAnswer> = lines(path)?;
-    Ok(answers.into_iter().filter(|answer| answer.accuracy < 0.5).collect())
+    let answers: Vec<WrongAnswer> = read_json_lines(path)?;
+    Ok(answers.into_iter().filter(|answer| !is_right(answer.accuracy)).collect())
 }
 
 /// Reads the labels in a file, such as human labels; none if there is no file.
@@ -157,22 +135,7 @@ pub fn wrong_answers(path: &Path) -> Result<Vec<WrongAnswer>, JudgeError> {
 /// # Errors
 /// If the file cannot be read, or a line is not a label; an incomplete last line is skipped.
 pub fn labels(path: &Path) -> Result<Vec<Label>, JudgeError> {
-    if path.exists() { lines(path) } else { Ok(Vec::new()) }
-}
-
-fn lines<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Vec<T>, JudgeError> {
-    let failed = |source| JudgeError::File { doing: "read", path: path.to_owned(), source };
-    let file = BufReader::new(File::open(path).map_err(failed)?);
-    let lines: Vec<String> = file.lines().collect::<Result<_, _>>().map_err(failed)?;
-    let mut values = Vec::with_capacity(lines.len());
-    for (i, line) in lines.iter().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match serde_json::from_str(line) {
-            Ok(value) => values.push(value),
-            Err(source) if source.is_eof() && i + 1 == lines.len() => {}
-            Err(source) => return Err(JudgeError::Line { path: path.to_owned(), line: i + 1, source }),
-        }
-    }
-    Ok(values)
+    if path.exists() { Ok(read_json_lines(path)?) } else { Ok(Vec::new()) }
 }
 
 /// Judges all answers that this judge has not labelled yet, several in parallel, and appends the
@@ -190,14 +153,15 @@ pub fn judge(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Label>, JudgeError> {
     let name = &endpoint.options().model;
-    let mut all = labels(out)?;
-    rewrite(out, &all)?;
+    let mut all: Vec<Label> = Vec::new();
+    let mut file = JsonLines::open_exclusive(out, |line| {
+        all.push(line.parse()?);
+        Ok(true)
+    })?;
     let done: BTreeSet<(String, usize)> =
         all.iter().filter(|label| label.judge == *name).map(|label| (label.problem.clone(), label.step)).collect();
     let open: Vec<&WrongAnswer> =
         answers.iter().filter(|one| !done.contains(&(one.problem.clone(), one.step))).collect();
-    let failed = |doing| move |source| JudgeError::File { doing, path: out.to_owned(), source };
-    let mut file = OpenOptions::new().append(true).open(out).map_err(failed("open"))?;
     let mut n_done = answers.len() - open.len();
     for batch in open.chunks(parallel.max(1)) {
         progress(n_done, answers.len());
@@ -209,17 +173,12 @@ pub fn judge(
             let cause = Cause::read(&said).unwrap_or(Cause::Unclear);
             Ok(Label { problem: answer.problem.clone(), step: answer.step, cause, judge: name.clone(), said })
         };
-        let ask = &ask;
-        let results: Vec<Result<Label, JudgeError>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = batch.iter().map(|answer| scope.spawn(move || ask(answer))).collect();
-            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            threads.into_iter().map(join).collect()
-        });
+        let results = in_parallel(batch, |answer| ask(answer));
         let mut first_error = Ok(());
         for result in results {
             match result {
                 Ok(label) => {
-                    writeln!(file, "{}", line(&label)).map_err(failed("write"))?;
+                    file.push(std::slice::from_ref(&label))?;
                     all.push(label);
                     n_done += 1;
                 }
@@ -232,16 +191,6 @@ pub fn judge(
     let asked: BTreeSet<(&str, usize)> = answers.iter().map(|one| (one.problem.as_str(), one.step)).collect();
     all.retain(|label| label.judge == *name && asked.contains(&(label.problem.as_str(), label.step)));
     Ok(all)
-}
-
-fn line(label: &Label) -> String {
-    serde_json::to_string(label).unwrap_or_default()
-}
-
-/// Rewrites a file whose last line may be incomplete, with whole lines only.
-fn rewrite(path: &Path, labels: &[Label]) -> Result<(), JudgeError> {
-    let text: String = labels.iter().map(|label| line(label) + "\n").collect();
-    Ok(write_atomic(path, text.as_bytes())?)
 }
 
 /// Prompt of the judge.

@@ -10,6 +10,7 @@ mod benchmark;
 mod endpoint;
 pub mod judge;
 mod outcome;
+mod parallel;
 pub mod pass_rate;
 pub mod perception;
 mod solver;

@@ -1,7 +1,7 @@
 //! Pass rates of problems: share of right attempts of a solver.
 
 use crate::solver::{SolveError, Solver};
-use seethink_core::ProblemId;
+use seethink_core::{ProblemId, is_right};
 use seethink_data::{DataError, PassRateTable};
 use seethink_reward::Reward;
 use seethink_rollout::{Problems, PromptError};
@@ -62,7 +62,7 @@ pub fn measure(
             for (problem, texts) in answers {
                 let scores = texts.iter().map(|text| reward.score(problem, text.as_str().into()));
                 let right: Vec<bool> =
-                    scores.map(|score| score.part("accuracy").unwrap_or(score.value) >= 0.5).collect();
+                    scores.map(|score| is_right(score.part("accuracy").unwrap_or(score.value))).collect();
                 table.push(problem.id, &right)?;
             }
             solved?;

@@ -13,10 +13,11 @@ use seethink_data::perception::{
     Answer, Answers, Caption, INSTRUCTION, Item, KeepRule, Letter, Questions, Report, SplitShares, View, items,
     question_problem, write_splits,
 };
-use seethink_data::{DataError, ImageLoader, write_atomic};
+use seethink_data::{DataError, ImageLoader};
 use seethink_reward::stated_choice;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -238,13 +239,14 @@ impl Perception {
         if finish {
             write_splits(&self.dir.join("problems"), &kept, options.shares)?;
         }
-        let json = serde_json::to_string_pretty(&report).map_err(|error| DataError::Io {
-            action: "write",
-            path: self.dir.join("report.json"),
-            source: error.into(),
-        })?;
-        write_atomic(&self.dir.join("report.json"), (json + "\n").as_bytes())?;
-        write_atomic(&self.dir.join("report.md"), report.to_markdown().as_bytes())?;
+        let write = |name: &str, text: io::Result<String>| {
+            let path = self.dir.join(name);
+            let written = text.and_then(|text| seethink_files::write(&path, text.as_bytes()));
+            written.map_err(|source| DataError::Io { action: "write", path, source })
+        };
+        let json = serde_json::to_string_pretty(&report).map_err(io::Error::from);
+        write("report.json", json.map(|json| json + "\n"))?;
+        write("report.md", Ok(report.to_markdown()))?;
         Ok(report)
     }
 }

@@ -1,13 +1,12 @@
 //! Solvers of problems: a model in process, or one behind an endpoint.
 
 use crate::endpoint::{Endpoint, EndpointError};
+use crate::parallel::in_parallel;
 use seethink_core::{Problem, Purpose};
 use seethink_models::{ImageLimits, VisionLanguageModel};
 use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError, Sampling};
 use seethink_rollout::{PromptError, PromptFormat};
 use std::ops::Range;
-use std::panic::resume_unwind;
-use std::thread::ScopedJoinHandle;
 
 /// Solver: answers problems, several times each.
 pub trait Solver {
@@ -113,17 +112,12 @@ impl Solver for Remote<'_> {
             return Err(RolloutError::Interrupted.into());
         }
         let (n, seed) = (attempts.len(), self.seed.wrapping_add(attempts.start as u64));
-        let solve = &|problem: &Problem| -> Result<Vec<String>, SolveError> {
+        let solve = |problem: &Problem| -> Result<Vec<String>, SolveError> {
             let messages = self.prompt.messages(problem);
             let images: Vec<_> = PromptFormat::images(problem)?.iter().map(|image| self.images.fit(image)).collect();
             Ok(self.endpoint.complete(&messages, &images, &self.sampling, n, seed)?)
         };
-        // A thread for each request, as requests wait most of the time.
-        let results: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = problems.iter().map(|problem| scope.spawn(move || solve(problem))).collect();
-            let join = |thread: ScopedJoinHandle<'_, _>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
-            threads.into_iter().map(join).collect()
-        });
+        let results = in_parallel(problems, |problem| solve(problem));
         let mut first_error = Ok(());
         for (index, result) in results.into_iter().enumerate() {
             match result {

@@ -1,8 +1,13 @@
-//! Crash-safe file writes: beside the target, flushed to the disk, then renamed.
+//! Crash-safe file writes: beside the target, flushed to the disk, then renamed; and JSON-lines files
+//! that are appended to ([`JsonLines`]).
 //!
 //! A rename alone protects against a killed process, not against a lost machine: the disk may keep
 //! the new name and not yet the bytes. So every file is flushed before it gets its name, and the
 //! folder is flushed after. [`FolderUpdate`] does the same for files that are valid only together.
+
+mod json_lines;
+
+pub use json_lines::{JsonLine, JsonLines, JsonLinesError, read_json_lines, visit_json_lines};
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -1,16 +1,12 @@
 //! Evaluation of a run between its stages, and samples of answers for the report.
 
 use crate::report::{Outcomes, Sample, StepFile};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use image::{ExtendedColorType, ImageFormat, write_buffer_with_format};
 use seethink_core::ImageSource;
-use seethink_data::{ImageLoader, digest};
+use seethink_data::{ImageLoader, digest, png_base64};
 use seethink_eval::{Answer, Benchmark, Evaluator, capabilities, metrics};
 use seethink_models::VisionLanguageModel;
 use seethink_train::{Interrupter, Metrics, Moment, Validate};
 use std::error::Error;
-use std::io::Cursor;
 
 /// Stage name of the model that a run starts from.
 const BASE: &str = "base";
@@ -42,16 +38,15 @@ impl<M: VisionLanguageModel> Validate<M> for StageEvaluation {
         if at_boundary {
             for capability in capabilities(&answers) {
                 let answers = answers.iter().filter(|answer| answer.problem.capability == capability);
-                for answer in answers.clone().take(self.n_samples) {
-                    self.samples.push(&sample(answer, moment)?)?;
-                }
-                self.outcomes.push(&Outcomes {
+                let samples = answers.clone().take(self.n_samples).map(|answer| sample(answer, moment));
+                self.samples.push(&samples.collect::<Result<Vec<_>, _>>()?)?;
+                self.outcomes.push(&[Outcomes {
                     step: moment.step,
                     stage: moment.stage.unwrap_or(BASE).to_owned(),
                     capability: capability.to_string(),
                     problems: digest(answers.clone().map(|answer| answer.problem.id.to_string())),
                     outcomes: answers.map(|answer| answer.outcome().letter()).collect(),
-                })?;
+                }])?;
             }
         }
         Ok(metrics(benchmark, &answers))
@@ -73,11 +68,7 @@ fn sample(answer: &Answer<'_>, moment: Moment<'_>) -> Result<Sample, Box<dyn Err
     })
 }
 
-/// Encodes an image as base64 of a PNG.
+/// Loads an image and encodes it as a PNG in base64.
 fn png(source: &ImageSource) -> Result<String, Box<dyn Error + Send + Sync>> {
-    let image = ImageLoader::default().load(source)?;
-    let mut bytes = Cursor::new(Vec::new());
-    let (width, height) = (image.width(), image.height());
-    write_buffer_with_format(&mut bytes, image.rgb(), width, height, ExtendedColorType::Rgb8, ImageFormat::Png)?;
-    Ok(BASE64.encode(bytes.into_inner()))
+    Ok(png_base64(&ImageLoader::default().load(source)?)?)
 }

@@ -91,6 +91,9 @@ pub enum TrainError {
     /// Generation failed.
     #[error(transparent)]
     Rollout(#[from] RolloutError),
+    /// The metrics file could not be read or written.
+    #[error(transparent)]
+    Metrics(#[from] seethink_files::JsonLinesError),
     /// A file of the run folder could not be read or written.
     #[error("{doing} {}", path.display())]
     File {

@@ -7,11 +7,10 @@ use burn::train::metric::{
     Adaptor, Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
     SerializedEntry,
 };
+use seethink_files::{JsonLines, JsonLinesError, read_json_lines};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Metric values by key, `owner/quantity`.
@@ -110,12 +109,9 @@ pub struct StepRecord {
     pub metrics: Metrics,
 }
 
-/// Appends one JSON object per step to a file.
+/// Metrics file, to which one JSON object is appended per step.
 #[derive(Debug)]
-pub struct MetricsFile {
-    path: PathBuf,
-    file: File,
-}
+pub struct MetricsFile(JsonLines);
 
 impl MetricsFile {
     /// Opens the file for appending, keeping the lines of steps before `first_step`: it and the
@@ -123,53 +119,26 @@ impl MetricsFile {
     ///
     /// # Errors
     /// If the file cannot be read or written, or a line is no record (the message names the line).
-    pub fn open(path: &Path, first_step: usize) -> std::io::Result<Self> {
-        let lines = if path.exists() { Self::lines(path)? } else { Vec::new() };
-        let kept = lines.iter().filter(|(record, _)| record.step < first_step);
-        let text: String = kept.flat_map(|(_, line)| [line.as_str(), "\n"]).collect();
-        seethink_files::write(path, text.as_bytes())?;
-        Ok(Self { path: path.to_owned(), file: OpenOptions::new().append(true).open(path)? })
+    pub fn open(path: &Path, first_step: usize) -> Result<Self, JsonLinesError> {
+        JsonLines::open(path, |line| Ok(line.parse::<StepRecord>()?.step < first_step)).map(Self)
     }
 
     /// Appends a record. Values that are not finite are left out: JSON cannot represent them.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn push(&mut self, record: &StepRecord) -> std::io::Result<()> {
+    pub fn push(&mut self, record: &StepRecord) -> Result<(), JsonLinesError> {
         let mut record = record.clone();
         record.metrics.retain(|_, value| value.is_finite());
-        writeln!(self.file, "{}", serde_json::to_string(&record)?)
-    }
-
-    /// Path of the file.
-    pub fn path(&self) -> &Path {
-        &self.path
+        self.0.push(&[record])
     }
 
     /// Reads all records of a file. A last line that was cut off by a crash is left out.
     ///
     /// # Errors
     /// If the file cannot be read or a line is no record.
-    pub fn read(path: &Path) -> std::io::Result<Vec<StepRecord>> {
-        Ok(Self::lines(path)?.into_iter().map(|(record, _)| record).collect())
-    }
-
-    /// All records with the text of their lines: written again, a number could lose its last bit.
-    fn lines(path: &Path) -> std::io::Result<Vec<(StepRecord, String)>> {
-        let lines: Vec<String> = BufReader::new(File::open(path)?).lines().collect::<Result<_, _>>()?;
-        let n_lines = lines.len();
-        let mut records = Vec::with_capacity(n_lines);
-        for (i, line) in lines.into_iter().enumerate() {
-            match serde_json::from_str(&line) {
-                Ok(record) => records.push((record, line)),
-                Err(_) if i + 1 == n_lines => {}
-                Err(error) => {
-                    let message = format!("{}, line {}: {error}", path.display(), i + 1);
-                    return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
-                }
-            }
-        }
-        Ok(records)
+    pub fn read(path: &Path) -> Result<Vec<StepRecord>, JsonLinesError> {
+        read_json_lines(path)
     }
 }
 
@@ -204,16 +173,5 @@ mod tests {
         broken.metrics.insert("update/grad_norm".into(), f64::NAN);
         MetricsFile::open(&path, 0).and_then(|mut file| file.push(&broken)).expect("write");
         assert_eq!(MetricsFile::read(&path).expect("read"), [record(1)]);
-    }
-
-    #[test]
-    fn a_line_cut_off_by_a_crash_is_dropped_and_a_broken_one_is_named() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("metrics.jsonl");
-        let line = serde_json::to_string(&record(1)).expect("json");
-        std::fs::write(&path, format!("{line}\n{{\"step\": 2, ")).expect("write");
-        assert_eq!(MetricsFile::read(&path).expect("read"), [record(1)]);
-        std::fs::write(&path, format!("nonsense\n{line}\n")).expect("write");
-        assert!(MetricsFile::read(&path).expect_err("broken").to_string().contains("line 1"));
     }
 }

@@ -79,6 +79,7 @@ pub use seethink_core as core;
 pub use seethink_curriculum as curriculum;
 pub use seethink_data as data;
 pub use seethink_eval as eval;
+pub use seethink_files as files;
 pub use seethink_hub as hub;
 pub use seethink_models as models;
 pub use seethink_nn as nn;

@@ -12,10 +12,10 @@ pub use server::ScriptedServer;
 
 use anyhow::{Context, Result, ensure};
 use seethink::data::perception::{CaptionKeys, KeepRule, Report, SplitShares, View, read_captions};
-use seethink::data::write_atomic;
 use seethink::eval::Remote;
 use seethink::eval::perception::{Perception, PerceptionOptions};
 use seethink::eval::{Endpoint, EndpointOptions};
+use seethink::files;
 use seethink::models::ImageLimits;
 use seethink::rollout::{PromptFormat, Sampling};
 use serde_json::{Map, Value, json};
@@ -112,7 +112,7 @@ fn write_captions(stamps: &Path, path: &Path) -> Result<usize> {
         lines.push('\n');
         n += 1;
     }
-    write_atomic(path, lines.as_bytes())?;
+    files::write(path, lines.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(n)
 }
 

@@ -3,6 +3,7 @@
 //! State: the bank's keys, priorities and uses. Metrics: `vcrl/bank`: groups in the bank.
 
 use crate::{Batch, Curriculum, CurriculumError, GroupKey, GroupOutcome, Metric, Progress, State};
+use seethink_core::is_right;
 use serde::{Deserialize, Serialize};
 
 /// Admits groups whose normalised variance `p = σ² / σ²_max` is at least κ,
@@ -109,7 +110,7 @@ struct Entry {
 impl Banking {
     /// The variance of a group, if it is admitted.
     fn admitted(&self, group: &GroupOutcome) -> Option<f64> {
-        let right = group.accuracies.iter().filter(|&&accuracy| accuracy >= 0.5).count();
+        let right = group.accuracies.iter().filter(|&&accuracy| is_right(accuracy)).count();
         let p = normalised_variance(right, group.size());
         let kappa = if self.at.steps < self.config.early_steps { self.config.early } else { self.config.late };
         (p >= kappa && p > 0.0).then_some(p)

@@ -5,7 +5,7 @@
 use super::TokenCounter;
 use crate::row::Place;
 use crate::table::contained;
-use crate::{DataError, DataSource, write_atomic};
+use crate::{DataError, DataSource};
 use arrow_array::builder::{Float32Builder, ListBuilder, StringDictionaryBuilder, UInt32Builder, UInt64Builder};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int32Type, UInt32Type, UInt64Type};
@@ -293,6 +293,6 @@ impl Cache {
         let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build())).map_err(bad)?;
         writer.write(&batch).map_err(bad)?;
         writer.close().map_err(bad)?;
-        write_atomic(&self.path, &bytes)
+        seethink_files::write(&self.path, &bytes).map_err(DataError::io("write", &self.path))
     }
 }

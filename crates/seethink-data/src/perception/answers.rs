@@ -47,7 +47,7 @@ impl Answers {
     /// If the file cannot be read or written, is not of answers, or was made with other settings.
     pub fn open(path: &Path, origin: &Map<String, Value>) -> Result<Self, DataError> {
         let mut letters = BTreeMap::<ProblemId, Vec<Option<Letter>>>::new();
-        let journal = Journal::open(path, origin, &mut |row: Row| {
+        let journal = Journal::open(path, origin, |row: Row| {
             let given = letters.entry(row.problem).or_default();
             if given.len() != row.before {
                 return Err(format!(

@@ -56,7 +56,7 @@ impl Questions {
         let mut tried = BTreeMap::<ProblemId, Tried>::new();
         let mut origin = origin.clone();
         origin.insert("options_seed".into(), seed.into());
-        let journal = Journal::open(path, &origin, &mut |row: Row| {
+        let journal = Journal::open(path, &origin, |row: Row| {
             let one = tried.entry(row.caption).or_default();
             let n_before = one.rejected.len();
             if one.mcq.is_some() || n_before != row.before {

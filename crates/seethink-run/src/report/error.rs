@@ -1,6 +1,7 @@
 //! Errors of a report.
 
 use crate::drawing::DrawError;
+use seethink_files::JsonLinesError;
 use std::path::{Path, PathBuf};
 
 /// Errors of a report.
@@ -22,7 +23,10 @@ pub enum ReportError {
         /// Error of the system.
         source: std::io::Error,
     },
-    /// A line of a JSONL file, or a whole JSON file, cannot be parsed.
+    /// A JSONL file cannot be used, or a line of it is invalid.
+    #[error(transparent)]
+    Lines(#[from] JsonLinesError),
+    /// A JSON file cannot be parsed.
     #[error("{path}, line {line}: {source}", path = .path.display())]
     Parse {
         /// The input.
@@ -66,6 +70,7 @@ impl ReportError {
     pub(super) fn missing_is<T>(default: T) -> impl FnOnce(Self) -> Result<T, Self> {
         |error| match error {
             Self::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Ok(default),
+            Self::Lines(error) if error.is_missing() => Ok(default),
             error => Err(error),
         }
     }

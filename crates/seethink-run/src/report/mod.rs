@@ -102,7 +102,7 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         write_metrics(run.path());
         let mut samples = StepFile::open(&run.path().join("samples.jsonl"), None).unwrap();
-        testing::samples().iter().for_each(|sample| samples.push(sample).unwrap());
+        samples.push(&testing::samples()).unwrap();
         std::fs::write(run.path().join("config.ron"), "(seed: 7)").unwrap();
 
         let summary = write(run.path(), "staged").unwrap();

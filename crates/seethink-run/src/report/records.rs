@@ -1,6 +1,7 @@
 //! Metrics records of a run, and the borders of its stages.
 
-use super::{ReportError, files};
+use super::ReportError;
+use seethink_files::read_json_lines;
 use seethink_train::StepRecord;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ struct Line {
 
 /// Reads all records of a metrics file, without the values that are not finite.
 pub(super) fn read(path: &Path) -> Result<Vec<StepRecord>, ReportError> {
-    let lines = files::read_jsonl::<Line>(path)?;
+    let lines = read_json_lines::<Line>(path)?;
     if lines.is_empty() {
         return Err(ReportError::Empty { path: path.to_owned() });
     }

@@ -1,13 +1,13 @@
 //! JSONL files that a run appends to between its steps: samples and outcomes.
 
-use super::{ReportError, files};
+use super::ReportError;
+use seethink_core::is_right;
+use seethink_files::{JsonLines, read_json_lines};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Line of a step file.
 pub trait StepLine: Serialize + DeserializeOwned {
@@ -46,7 +46,7 @@ pub struct Sample {
 impl Sample {
     /// Returns whether the answer counts as right.
     pub fn is_right(&self) -> bool {
-        self.accuracy > 0.5
+        is_right(self.accuracy)
     }
 }
 
@@ -90,8 +90,7 @@ impl StepLine for Outcomes {
 /// JSONL file to which lines are appended.
 #[derive(Debug)]
 pub struct StepFile<T> {
-    path: PathBuf,
-    file: File,
+    lines: JsonLines,
     line: PhantomData<T>,
 }
 
@@ -100,27 +99,22 @@ impl<T: StepLine> StepFile<T> {
     /// they will be repeated; a new run keeps no lines.
     ///
     /// # Errors
-    /// If the file cannot be read or written, or a line before the last cannot be parsed (the
-    /// message names the line).
+    /// If the file cannot be read or written, or a complete line cannot be parsed (the message
+    /// names the line).
     pub fn open(path: &Path, resumed_step: Option<usize>) -> Result<Self, ReportError> {
-        let mut kept = Vec::new();
-        if let Some(step) = resumed_step {
-            let lines = Self::read(path).or_else(ReportError::missing_is(Vec::new()))?;
-            for line in lines.iter().filter(|line| line.step() <= step) {
-                kept.extend(encode(path, line)?);
-            }
-        }
-        files::write(path, &kept)?;
-        let file = OpenOptions::new().append(true).open(path).map_err(ReportError::write(path))?;
-        Ok(Self { path: path.to_owned(), file, line: PhantomData })
+        let lines = JsonLines::open(path, |line| match resumed_step {
+            Some(step) => Ok(line.parse::<T>()?.step() <= step),
+            None => Ok(false),
+        })?;
+        Ok(Self { lines, line: PhantomData })
     }
 
-    /// Appends a line.
+    /// Appends lines and flushes them to the disk.
     ///
     /// # Errors
     /// If the file cannot be written.
-    pub fn push(&mut self, line: &T) -> Result<(), ReportError> {
-        self.file.write_all(&encode(&self.path, line)?).map_err(ReportError::write(&self.path))
+    pub fn push(&mut self, lines: &[T]) -> Result<(), ReportError> {
+        Ok(self.lines.push(lines)?)
     }
 
     /// Reads all lines of a file. An incomplete last line is left out, and so are repetitions: a
@@ -128,20 +122,13 @@ impl<T: StepLine> StepFile<T> {
     /// same result.
     ///
     /// # Errors
-    /// If the file cannot be read or a line before the last cannot be parsed.
+    /// If the file cannot be read or a complete line cannot be parsed.
     pub fn read(path: &Path) -> Result<Vec<T>, ReportError> {
-        let mut lines: Vec<T> = files::read_jsonl(path)?;
+        let mut lines: Vec<T> = read_json_lines(path)?;
         let mut seen = BTreeSet::new();
         lines.retain(|line| seen.insert((line.step(), line.subject().to_owned())));
         Ok(lines)
     }
-}
-
-fn encode<T: Serialize>(path: &Path, line: &T) -> Result<Vec<u8>, ReportError> {
-    let encode = |source| ReportError::Encode { path: path.to_owned(), source };
-    let mut line = serde_json::to_vec(line).map_err(encode)?;
-    line.push(b'\n');
-    Ok(line)
 }
 
 #[cfg(test)]
@@ -155,12 +142,12 @@ mod tests {
         let path = folder.path().join("samples.jsonl");
         let all = samples();
         let mut file = StepFile::open(&path, None).unwrap();
-        all.iter().for_each(|sample| file.push(sample).unwrap());
+        file.push(&all).unwrap();
         drop(file);
         assert_eq!(StepFile::<Sample>::read(&path).unwrap(), all);
 
         let mut file = StepFile::open(&path, Some(usize::MAX)).unwrap();
-        file.push(&all[0]).unwrap();
+        file.push(&all[..1]).unwrap();
         assert_eq!(StepFile::<Sample>::read(&path).unwrap(), all, "a repeated evaluation counts once");
 
         drop(StepFile::<Sample>::open(&path, Some(0)).unwrap());

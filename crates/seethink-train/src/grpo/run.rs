@@ -69,13 +69,8 @@ impl<M: VisionLanguageModel> Run<M> {
             }
             None => RunState::new(grpo.seed, grpo.config.clone(), n_stages, grpo.curriculum.to_record()),
         };
-        let path = folder.join(METRICS);
         let n_reported = state.step + usize::from(state.unmeasured.is_none());
-        let metrics = MetricsFile::open(&path, n_reported).map_err(|source| TrainError::File {
-            doing: "cannot open",
-            path,
-            source,
-        })?;
+        let metrics = MetricsFile::open(&folder.join(METRICS), n_reported)?;
         let elapsed_before = state.elapsed_secs;
         let started = Instant::now();
         Ok(Self { grpo, checkpoints, metrics, rate, cost, state, reference: None, saved, started, elapsed_before })
@@ -478,8 +473,7 @@ impl<M: VisionLanguageModel> Run<M> {
         metrics.extend(state.ledger.metrics());
         metrics.insert("time/elapsed_secs".into(), self.elapsed_secs());
         let record = StepRecord { step: state.step, stage: stage.to_owned(), metrics };
-        let path = self.metrics.path().to_owned();
-        self.metrics.push(&record).map_err(|source| TrainError::File { doing: "cannot write", path, source })?;
+        self.metrics.push(&record)?;
         Ok(record)
     }
 

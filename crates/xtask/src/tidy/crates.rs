@@ -30,7 +30,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "seethink-eval",
-        &["seethink-core", "seethink-reward", "seethink-data", "seethink-models", "seethink-rollout", "seethink-hub"],
+        &[
+            "seethink-core",
+            "seethink-files",
+            "seethink-reward",
+            "seethink-data",
+            "seethink-models",
+            "seethink-rollout",
+            "seethink-hub",
+        ],
     ),
     (
         "seethink-run",
@@ -51,6 +59,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "seethink",
         &[
             "seethink-core",
+            "seethink-files",
             "seethink-curriculum",
             "seethink-reward",
             "seethink-data",
