@@ -1,13 +1,14 @@
-//! What to train on next: the [`Curriculum`] trait, its axes and every policy.
+//! Curricula: the [`Curriculum`] trait, its axes, and every policy that decides what to train on
+//! next.
 //!
-//! A policy sees a [`Corpus`] (metadata only) and says which problems make up the next batch and to
-//! which [`Stage`] they belong; the trainer applies a stage when the batch's stage changes, and
-//! knows nothing else about curricula. The static policies compose from three choices that are
-//! always spelled out: which capabilities when ([`Merged`], [`Staged`]), in which [`Order`] within
-//! a stage, and how often ([`Epochs`], [`LastBatch`]).
+//! A policy sees a [`Corpus`] (metadata only) and decides which problems make up the next batch and
+//! to which [`Stage`] they belong; the trainer applies the settings of a stage when the batch's
+//! stage changes, and knows nothing else about curricula. The static policies compose from three
+//! choices that a configuration always states: the capabilities and their sequence ([`Merged`],
+//! [`Staged`]), the [`Order`] within a stage, and the repetition ([`Epochs`], [`LastBatch`]).
 //!
 //! Everything here is pure and runs on the CPU: no tensors, no files, no clock, and every draw
-//! comes from [`seethink_core::Rng`], so that a policy is tested without a model and resumes bit
+//! comes from [`seethink_core::Rng`]. So a policy can be tested without a model, and resumes bit
 //! for bit.
 //!
 //! # Examples
