@@ -1,6 +1,6 @@
 //! Curriculum trait: the contract between a policy and the trainer.
 
-use crate::{CurriculumError, Quantity, Stage, State};
+use crate::{CurriculumError, Progress, Quantity, Stage, State};
 use seethink_core::ProblemId;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -115,19 +115,6 @@ pub trait Curriculum: Debug + Send {
 
 /// Metric: a quantity and its value.
 pub type Metric = (Cow<'static, str>, f64);
-
-/// Progress of a curriculum.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    /// Steps that are over and that the curriculum was part of.
-    pub steps: u64,
-    /// Calls of [`Curriculum::draw`] so far.
-    pub draws: u64,
-    /// Problems drawn so far, including those that were left out because their step had drawn them
-    /// already.
-    pub problems: u64,
-}
 
 /// Batch of problems from one draw.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 //! A rule is a function from the repository, read once, to findings; it touches no file and is
 //! tested on made-up trees.
 
+mod circles;
 mod crates;
 mod sources;
 mod text;
@@ -54,6 +55,7 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 
 /// All rules.
 const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
+    circles::circles,
     crates::edges,
     crates::lints,
     sources::module_docs,
