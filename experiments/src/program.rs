@@ -4,7 +4,7 @@ use crate::base::DigitsBases;
 use anyhow::{Context, Result};
 use clap::Parser;
 use seethink::prelude::*;
-use seethink::run::config::{BaseFamily, ModelConfig};
+use seethink::run::config::{BaseFamily, ModelSource};
 use seethink::run::{Finished, MakeCurriculum, interrupter};
 use seethink::train::Interrupter;
 use std::ffi::OsStr;
@@ -106,7 +106,7 @@ pub fn configuration(args: &ProgramArgs) -> Result<RunConfig> {
     })?;
     let mut config = args.train.configure(|set| RunConfig::parse(text, format!("{name}.ron"), set))?;
     if args.train.model.is_none() {
-        config.model = ModelConfig::DigitsBase(args.family);
+        config.model = ModelSource::DigitsBase(args.family);
     }
     Ok(config)
 }

@@ -91,7 +91,7 @@ fn the_base_of_every_family_trains() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join(name);
         program::run(&ProgramArgs { family, ..small(&out) }, &Interrupter::new()).unwrap();
-        assert_eq!(RunConfig::load(out.join("config.ron"), &[]).unwrap().model, ModelConfig::DigitsBase(family));
+        assert_eq!(RunConfig::load(out.join("config.ron"), &[]).unwrap().model, ModelSource::DigitsBase(family));
         let model = AnyBackbone::from_pretrained(&out.join("model"), &device("auto").unwrap()).unwrap();
         let expected = ["qwen2_5_vl", "qwen3_vl", "internvl", "internvl"];
         let place = BaseFamily::ALL.iter().position(|(_, one)| *one == family).unwrap();
@@ -215,7 +215,7 @@ fn a_file_a_folder_of_problems_and_a_trained_model_make_a_run() {
     program::run(&job, &Interrupter::new()).unwrap();
     let config = RunConfig::load(second.join("config.ron"), &[]).unwrap();
     assert_eq!(config.data, DataConfig::folder(folder.path().join("data")));
-    assert_eq!(config.model, ModelConfig::Pretrained(first.join("model")));
+    assert_eq!(config.model, ModelSource::Pretrained(first.join("model")));
     let summary = std::fs::read_to_string(second.join("summary.md")).unwrap();
     assert!(summary.contains("visual reasoning"), "{summary}");
 }

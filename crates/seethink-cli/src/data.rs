@@ -14,7 +14,7 @@ use seethink::eval::{Endpoint, EndpointOptions, InProcess, Remote, Solver};
 use seethink::models::{AnyBackbone, VlmProcessor};
 use seethink::rollout::{Generator, Problems, Sampling};
 use seethink::run::RunConfig;
-use seethink::run::config::{ModelConfig, count_prompts, counter_name};
+use seethink::run::config::{ModelSource, count_prompts, counter_name};
 use seethink::run::histogram::draw;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -149,7 +149,7 @@ fn check(args: &Check) -> Result<()> {
     };
     let model = match (&args.model, run.as_ref().map(|run| &run.model)) {
         (Some(model), _) => Some(model.clone()),
-        (None, Some(ModelConfig::Pretrained(dir))) => Some(dir.display().to_string()),
+        (None, Some(ModelSource::Pretrained(dir))) => Some(dir.display().to_string()),
         (None, _) => None,
     };
     let (prompt, images) = run.map(|run| (run.grpo.prompt, run.images)).unwrap_or_default();
@@ -158,7 +158,7 @@ fn check(args: &Check) -> Result<()> {
         let limit = args.max_tokens.map(|max_tokens| Overlong { max_tokens, ..none });
         config.overlong = limit.or(config.overlong).or(Some(none));
         let processor = VlmProcessor::from_pretrained(&seethink::hub::fetch(&model)?)?.with_image_limits(&images)?;
-        let name = counter_name(&ModelConfig::Pretrained(model.into()), &prompt, &images);
+        let name = counter_name(&ModelSource::Pretrained(model.into()), &prompt, &images);
         Dataset::open(&config, Some(&TokenCounter { name: &name, count: &count_prompts(&processor, &prompt) }))?
     } else {
         Dataset::open(&config, None)?
@@ -180,8 +180,8 @@ fn pass_rate(args: &PassRate) -> Result<()> {
     let config = RunConfig::load(&args.config, &args.set)?;
     let model = match (&args.model, &config.model) {
         (Some(model), _) => model.clone(),
-        (None, ModelConfig::Pretrained(dir)) => dir.display().to_string(),
-        (None, ModelConfig::DigitsBase(_)) => {
+        (None, ModelSource::Pretrained(dir)) => dir.display().to_string(),
+        (None, ModelSource::DigitsBase(_)) => {
             bail!(
                 "the small base model is in the programs that train it: give --model, such as the folder `base` of a run"
             )

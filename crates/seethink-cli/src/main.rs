@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use seethink::files;
 use seethink::models::VlmProcessor;
-use seethink::run::config::{ModelConfig, RunConfig};
+use seethink::run::config::{ModelSource, RunConfig};
 use seethink::run::drawing::Drawing;
 use std::path::Path;
 
@@ -76,7 +76,7 @@ fn main() -> Result<()> {
 /// names a checkpoint.
 fn counting_processor(config: &RunConfig) -> Result<Option<VlmProcessor>> {
     match &config.model {
-        ModelConfig::Pretrained(dir) if config.data.limits_prompts() => {
+        ModelSource::Pretrained(dir) if config.data.limits_prompts() => {
             Ok(Some(config.processor(&seethink::hub::fetch(&dir.display().to_string())?)?))
         }
         _ => Ok(None),

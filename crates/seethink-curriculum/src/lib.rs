@@ -87,5 +87,5 @@ pub use policies::vas::Vas;
 pub use progress::Progress;
 pub use record::{CurriculumRecord, State};
 pub use rules::{AdvantageGate, Favour, Filter, RuleConfig, Speed, Vcrl, Weight, ZeroVariance};
-pub use simulation::{Learner, SimulatedStep, Simulation, SkilledLearner};
+pub use simulation::{SimulatedLearner, SimulatedStep, Simulation, SkilledLearner};
 pub use stage::{Length, Only, Quantity, Stage, StageOverrides};

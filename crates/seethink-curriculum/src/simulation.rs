@@ -5,8 +5,8 @@ use crate::{Corpus, CorpusEntry, Course, GroupKey, GroupOutcome};
 use seethink_core::{Capability, ProblemId, Purpose, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Learner that solves problems with known probability.
-pub trait Learner {
+/// SimulatedLearner that solves problems with known probability.
+pub trait SimulatedLearner {
     /// Probability that a completion is right, in `[0, 1]`.
     fn pass_rate(&self, entry: &CorpusEntry) -> f64;
 
@@ -16,14 +16,14 @@ pub trait Learner {
     }
 }
 
-/// Learner that never changes.
-impl<F: Fn(&CorpusEntry) -> f64> Learner for F {
+/// SimulatedLearner that never changes.
+impl<F: Fn(&CorpusEntry) -> f64> SimulatedLearner for F {
     fn pass_rate(&self, entry: &CorpusEntry) -> f64 {
         self(entry)
     }
 }
 
-/// Learner with a skill for each capability: a problem of prior pass rate `r` (0.5 if unknown) is
+/// SimulatedLearner with a skill for each capability: a problem of prior pass rate `r` (0.5 if unknown) is
 /// solved with probability `sigmoid(logit r + skill)`, `r` clamped to `[0.02, 0.98]`. A group
 /// trained on adds `rate · 4 p (1 − p) · weight` to the skill of its capability, where `p` is its
 /// pass rate, and `transfer` times that to the other skills.
@@ -40,14 +40,14 @@ pub struct SkilledLearner {
 }
 
 impl SkilledLearner {
-    /// Learner of skill 0 in every capability of a corpus.
+    /// SimulatedLearner of skill 0 in every capability of a corpus.
     pub fn new(corpus: &Corpus, rate: f64, transfer: f64) -> Self {
         let skills = corpus.capabilities().into_keys().map(|capability| (capability.clone(), 0.0)).collect();
         Self { rate, transfer, skills }
     }
 }
 
-impl Learner for SkilledLearner {
+impl SimulatedLearner for SkilledLearner {
     fn pass_rate(&self, entry: &CorpusEntry) -> f64 {
         let prior = entry.pass_rate.map_or(0.5, |rate| f64::from(rate.fraction())).clamp(0.02, 0.98);
         let skill = self.skills.get(&entry.capability).copied().unwrap_or(0.0);
@@ -104,7 +104,7 @@ impl SimulatedStep {
 
 impl Simulation {
     /// Runs a course to its end, or for `max_steps` steps, in the way the trainer does.
-    pub fn run(&self, course: &mut Course, corpus: &Corpus, learner: &mut impl Learner) -> Vec<SimulatedStep> {
+    pub fn run(&self, course: &mut Course, corpus: &Corpus, learner: &mut impl SimulatedLearner) -> Vec<SimulatedStep> {
         let mut steps = Vec::new();
         self.go_on(course, corpus, learner, &mut BTreeMap::new(), &mut steps);
         steps
@@ -115,7 +115,7 @@ impl Simulation {
         &self,
         course: &mut Course,
         corpus: &Corpus,
-        learner: &mut impl Learner,
+        learner: &mut impl SimulatedLearner,
         bank: &mut BTreeMap<GroupKey, GroupOutcome>,
         steps: &mut Vec<SimulatedStep>,
     ) {
@@ -164,7 +164,13 @@ impl Simulation {
     }
 
     /// Samples a group of as many completions as the course asks for.
-    fn sample(&self, course: &mut Course, corpus: &Corpus, learner: &impl Learner, key: GroupKey) -> GroupOutcome {
+    fn sample(
+        &self,
+        course: &mut Course,
+        corpus: &Corpus,
+        learner: &impl SimulatedLearner,
+        key: GroupKey,
+    ) -> GroupOutcome {
         let p = corpus.get(key.problem).map_or(0.0, |entry| learner.pass_rate(entry));
         let mut rng = Rng::new(self.seed, Purpose::Rollout, &[key.step, key.problem.0]);
         let mut group = outcome(key, Vec::new());

@@ -15,6 +15,7 @@ use seethink_data::perception::{
 };
 use seethink_data::{DataError, ImageLoader};
 use seethink_reward::stated_choice;
+use seethink_rollout::ProgressCallback;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::io;
@@ -81,9 +82,6 @@ struct Run {
     answers: Answers,
 }
 
-/// Progress callback with the numbers done and wanted; returning `false` stops the step.
-pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
-
 impl Perception {
     /// Opens or creates the journals in `dir`. No model is called yet.
     ///
@@ -122,7 +120,11 @@ impl Perception {
     ///
     /// # Errors
     /// If the writer or the journal fails, or `progress` stops it.
-    pub fn write_questions(&mut self, writer: &dyn Solver, progress: &mut Progress<'_>) -> Result<(), PerceptionError> {
+    pub fn write_questions(
+        &mut self,
+        writer: &dyn Solver,
+        progress: &mut ProgressCallback<'_>,
+    ) -> Result<(), PerceptionError> {
         let Self { captions, options, questions, .. } = self;
         let mut refused =
             Refused { n_answered: captions.iter().filter(|one| questions.mcq(one).is_some()).count(), said: vec![] };
@@ -184,7 +186,7 @@ impl Perception {
         model: usize,
         view: View,
         solver: &dyn Solver,
-        progress: &mut Progress<'_>,
+        progress: &mut ProgressCallback<'_>,
     ) -> Result<(), PerceptionError> {
         let wanted = self.options.attempts(view);
         let at = self.run(model, view);

@@ -2,7 +2,7 @@
 
 use super::cache::{Cache, create_parent};
 use super::remote::{Metadata, Remote, connection, text};
-use super::{HubError, Progress};
+use super::{DownloadProgress, HubError};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ pub(super) struct Download<'a> {
     pub(super) remote: &'a Remote<'a>,
     pub(super) cache: &'a Cache,
     pub(super) commit: &'a str,
-    pub(super) progress: &'a mut dyn FnMut(Progress<'_>),
+    pub(super) progress: &'a mut dyn FnMut(DownloadProgress<'_>),
 }
 
 impl Download<'_> {
@@ -68,7 +68,7 @@ impl Download<'_> {
     /// Makes one request for the missing bytes of a draft.
     fn append(&mut self, draft: &mut Draft<'_>, url: &str) -> Result<(), HubError> {
         let total = draft.metadata.length;
-        let mut report = |done| (self.progress)(Progress { file: draft.name, done, total });
+        let mut report = |done| (self.progress)(DownloadProgress { file: draft.name, done, total });
         report(draft.done);
         if draft.done == total {
             return Ok(());

@@ -1,6 +1,6 @@
 //! [`resolve`](super::resolve) with the environment's settings and progress on the terminal.
 
-use super::{HubError, HubOptions, Progress, resolve};
+use super::{DownloadProgress, HubError, HubOptions, resolve};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub fn fetch(model: &str) -> Result<PathBuf, HubError> {
         bar.set_style(style);
     }
     let mut current = String::new();
-    let folder = resolve(model, &HubOptions::from_env(), &mut |Progress { file, done, total, .. }| {
+    let folder = resolve(model, &HubOptions::from_env(), &mut |DownloadProgress { file, done, total, .. }| {
         if current != file {
             current = file.to_owned();
             bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());

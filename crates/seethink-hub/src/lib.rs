@@ -99,7 +99,7 @@ impl fmt::Debug for HubOptions {
 
 /// Progress of the download of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
+pub struct DownloadProgress<'a> {
     /// Name of the file.
     pub file: &'a str,
     /// Bytes present so far.
@@ -117,7 +117,11 @@ pub struct Progress<'a> {
 /// # Errors
 /// If there is no such folder, model or revision, if access is refused, if a file arrives damaged
 /// or not at all, if the cache cannot be written, or, offline, if the cache lacks a required file.
-pub fn resolve(model: &str, options: &HubOptions, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf, HubError> {
+pub fn resolve(
+    model: &str,
+    options: &HubOptions,
+    progress: &mut dyn FnMut(DownloadProgress<'_>),
+) -> Result<PathBuf, HubError> {
     if Path::new(model).is_dir() {
         return Ok(model.into());
     }

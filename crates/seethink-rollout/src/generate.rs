@@ -59,7 +59,7 @@ impl Rollouts {
 }
 
 /// Progress callback: receives completions finished and wanted; returning `false` stops the call.
-pub type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
+pub type ProgressCallback<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
 /// Errors of generation.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         prompts: &[Prompt<'_>],
         n: usize,
         key: DrawKey,
-        progress: &mut Progress<'_>,
+        progress: &mut ProgressCallback<'_>,
     ) -> Result<Rollouts, RolloutError> {
         assert!(n > 0, "at least one completion per prompt");
         self.check(prompts)?;

@@ -12,7 +12,7 @@ mod prompt;
 mod sampling;
 
 pub use capacity::{Capacity, CapacityError, Load};
-pub use generate::{DrawKey, Generator, Progress, Prompt, RolloutError, Rollouts};
+pub use generate::{DrawKey, Generator, ProgressCallback, Prompt, RolloutError, Rollouts};
 pub use problems::Problems;
 pub use prompt::{PromptError, PromptFormat};
 pub use sampling::{Sampling, SamplingError, TokenSampler};

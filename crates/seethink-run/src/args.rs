@@ -1,6 +1,6 @@
 //! Command-line options of training programs.
 
-use crate::config::{ConfigError, ModelConfig, RunConfig};
+use crate::config::{ConfigError, ModelSource, RunConfig};
 use crate::job::Job;
 use crate::{RunError, device};
 use seethink_models::WeightDtype;
@@ -66,7 +66,7 @@ impl TrainArgs {
         set.extend(self.seed.map(|seed| format!("seed={seed}")));
         let mut config = read(&set)?;
         if let Some(model) = &self.model {
-            config.model = ModelConfig::Pretrained(seethink_hub::fetch(model)?);
+            config.model = ModelSource::Pretrained(seethink_hub::fetch(model)?);
         }
         if let Some(dtype) = self.dtype {
             config.dtype = dtype;

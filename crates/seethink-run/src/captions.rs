@@ -3,7 +3,7 @@
 
 use crate::RunError;
 use crate::config::RunConfig;
-use crate::report::{self, Ledger, Meter};
+use crate::report::{self, Meter, RunCosts};
 use seethink_models::{AnyBackbone, VlmProcessor};
 use seethink_train::{Interrupter, Sft, SftData};
 use std::path::Path;
@@ -39,7 +39,7 @@ pub(crate) fn imitate(
         return Err(RunError::StoppedEarly);
     }
     let secs = begun.elapsed().as_secs_f64();
-    let ledger = Ledger::from(spent).with(Meter::WallSecs, secs).with(Meter::UpdateSecs, secs);
+    let ledger = RunCosts::from(spent).with(Meter::WallSecs, secs).with(Meter::UpdateSecs, secs);
     report::write_json(&folder.join(report::CAPTIONS), &ledger)?;
     Ok(model)
 }

@@ -3,7 +3,7 @@
 use crate::RunError;
 use crate::base_models::{BaseModels, NoBaseModels};
 use crate::captions;
-use crate::config::{ModelConfig, RunConfig};
+use crate::config::{ModelSource, RunConfig};
 use crate::progress::ProgressLine;
 use crate::report::{self, RunSummary, StepFile};
 use crate::stage_evaluation::StageEvaluation;
@@ -189,10 +189,10 @@ impl<'a> Job<'a> {
     fn load(&self) -> Result<(Arc<VlmProcessor>, AnyBackbone), RunError> {
         let temporary;
         let folder = match &self.config.model {
-            ModelConfig::Pretrained(folder) => folder,
+            ModelSource::Pretrained(folder) => folder,
             // The copy in the run folder, made by the program that began the run.
-            ModelConfig::DigitsBase(_) if self.resume => &self.folder.join(BASE),
-            ModelConfig::DigitsBase(family) => {
+            ModelSource::DigitsBase(_) if self.resume => &self.folder.join(BASE),
+            ModelSource::DigitsBase(family) => {
                 temporary = tempfile::tempdir().map_err(RunError::io("create a folder in", std::env::temp_dir()))?;
                 self.base_models.unpack(*family, temporary.path())?;
                 temporary.path()
@@ -221,8 +221,8 @@ impl<'a> Job<'a> {
         let config = self.folder.join("config.ron");
         seethink_files::write(&config, self.config.to_ron().as_bytes()).map_err(RunError::io("write", &config))?;
         match self.config.model {
-            ModelConfig::DigitsBase(family) => self.base_models.unpack(family, &self.folder.join(BASE)),
-            ModelConfig::Pretrained(_) => Ok(()),
+            ModelSource::DigitsBase(family) => self.base_models.unpack(family, &self.folder.join(BASE)),
+            ModelSource::Pretrained(_) => Ok(()),
         }
     }
 }

@@ -6,7 +6,9 @@
 //! another learner.
 
 use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
-use seethink_curriculum::{Axis, Corpus, Course, CurriculumError, Learner, Partition, SimulatedStep, Simulation};
+use seethink_curriculum::{
+    Axis, Corpus, Course, CurriculumError, Partition, SimulatedLearner, SimulatedStep, Simulation,
+};
 
 /// Plan of a curriculum: groups of each cell in every step.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,7 +39,7 @@ impl Plan {
         corpus: &Corpus,
         cells: &Partition,
         simulation: &Simulation,
-        learner: &mut impl Learner,
+        learner: &mut impl SimulatedLearner,
     ) -> Result<Self, CurriculumError> {
         let cells = cells.of(corpus)?;
         let steps = simulation.run(course, corpus, learner);

@@ -34,7 +34,7 @@ pub use ledger::Ledger;
 pub use log_prob::LogProbs;
 pub use loss::{PolicyLoss, PolicyTerms, k3};
 pub use metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
-pub use observe::{Event, Observer, SftProgress, Split};
+pub use observe::{Event, Observer, SftProgress, SftSplit};
 pub use optim::{Decay, OptimizerConfig, Schedule, SharedRate, clip_global_norm};
 pub use policy::{Objective, Policy, TrainBatch};
 pub use sft::{Sft, SftData};

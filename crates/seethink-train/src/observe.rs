@@ -53,11 +53,11 @@ pub type Observer = dyn FnMut(Event<'_>) + Send;
 /// Progress callback of fine-tuning: receives examples seen in this epoch, examples in an epoch,
 /// and the loss in nats a token: the mean over the last batches of training, or over the whole
 /// validation so far.
-pub type SftProgress = dyn FnMut(Split, usize, usize, f64) + Send + Sync;
+pub type SftProgress = dyn FnMut(SftSplit, usize, usize, f64) + Send + Sync;
 
 /// Data split that a loss was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
+pub enum SftSplit {
     /// Trained examples.
     Train,
     /// Held-out examples.
@@ -70,7 +70,7 @@ const RECENT: usize = 32;
 /// burn renderer that passes the loss to a callback and displays nothing.
 pub(crate) struct LossListener {
     listener: Box<SftProgress>,
-    split: Split,
+    split: SftSplit,
     n_items: usize,
     /// Losses of the batches of this split so far.
     losses: Vec<f64>,
@@ -78,7 +78,7 @@ pub(crate) struct LossListener {
 
 impl LossListener {
     pub(crate) fn new(listener: Box<SftProgress>) -> Self {
-        Self { listener, split: Split::Train, n_items: 0, losses: Vec::new() }
+        Self { listener, split: SftSplit::Train, n_items: 0, losses: Vec::new() }
     }
 
     /// Creates a renderer without callback, for GRPO runs, which have an observer.
@@ -112,15 +112,15 @@ impl TrainingProgressLogger for LossListener {
     fn update_epoch(&mut self, _: usize) {}
 
     fn start_split(&mut self, split: &str, n_items: usize) {
-        self.split = if split == "train" { Split::Train } else { Split::Validation };
+        self.split = if split == "train" { SftSplit::Train } else { SftSplit::Validation };
         self.n_items = n_items;
         self.losses.clear();
     }
 
     fn update_split(&mut self, n_done: usize) {
         let recent = match self.split {
-            Split::Train => &self.losses[self.losses.len().saturating_sub(RECENT)..],
-            Split::Validation => &self.losses,
+            SftSplit::Train => &self.losses[self.losses.len().saturating_sub(RECENT)..],
+            SftSplit::Validation => &self.losses,
         };
         let loss = recent.iter().sum::<f64>() / recent.len() as f64;
         (self.listener)(self.split, n_done, self.n_items, loss);

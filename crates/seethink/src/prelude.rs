@@ -13,7 +13,7 @@ pub use crate::data::{DataError, Split};
 pub use crate::models::{ImageLimits, Processor, VisionLanguageModel};
 pub use crate::reward::{AnswerReward, Penalty, Response, Reward, Score};
 pub use crate::rollout::{Generator, PromptFormat, Sampling};
-pub use crate::run::config::{DataConfig, EvaluationConfig, ModelConfig};
+pub use crate::run::config::{DataConfig, EvaluationConfig, ModelSource};
 pub use crate::run::{ConfigError, DeviceError, Job, RunConfig, RunError, TrainArgs, backends, device};
 pub use crate::train::{Grpo, GrpoConfig, Moment, OptimizerConfig, PolicyLoss, SftConfig, Trained, Validate};
 pub use burn::tensor::{Device, Tensor};

@@ -35,8 +35,8 @@ impl Origin {
     /// If the base model cannot be read.
     pub fn of(config: &RunConfig) -> Result<Self> {
         let model = match &config.model {
-            ModelConfig::DigitsBase(family) => base::fingerprint(*family),
-            ModelConfig::Pretrained(folder) => folder_fingerprint(folder)?,
+            ModelSource::DigitsBase(family) => base::fingerprint(*family),
+            ModelSource::Pretrained(folder) => folder_fingerprint(folder)?,
         };
         Ok(Self { model, code: CODE.into() })
     }

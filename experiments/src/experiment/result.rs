@@ -2,7 +2,7 @@
 
 use super::origin::Origin;
 use anyhow::Result;
-use seethink::run::report::{self, Checkpoint, Ledger};
+use seethink::run::report::{self, Checkpoint, RunCosts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,7 +42,7 @@ pub struct RunResult {
     /// Mean completion length of each step, tokens.
     pub length: Vec<f32>,
     /// Costs of the run.
-    pub total: Ledger,
+    pub total: RunCosts,
 }
 
 impl RunResult {

@@ -57,8 +57,8 @@ impl Setting {
         };
         let mut config = RunConfig::parse(text, path, &[])?;
         config.model = match self.scale {
-            Scale::Micro => ModelConfig::DigitsBase(self.backbone),
-            Scale::Full => ModelConfig::Pretrained(PathBuf::from("checkpoints").join(self.published().2)),
+            Scale::Micro => ModelSource::DigitsBase(self.backbone),
+            Scale::Full => ModelSource::Pretrained(PathBuf::from("checkpoints").join(self.published().2)),
         };
         if self.scale == Scale::Full && self.is_internvl() {
             // As in the stages with pictures of the scripts: up to 13 tiles take 3,328 tokens.

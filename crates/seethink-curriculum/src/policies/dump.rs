@@ -66,7 +66,7 @@ impl Dump {
         }
         let arms = Arms::new("Dump", corpus, &self.by, seed)?;
         let seen = vec![Seen::default(); arms.len()];
-        Ok(Box::new(Learning { bounds: Bounds { config: self.clone(), seen }, arms }))
+        Ok(Box::new(DumpCourse { bounds: Bounds { config: self.clone(), seen }, arms }))
     }
 }
 
@@ -112,12 +112,12 @@ impl Bounds {
 }
 
 #[derive(Debug)]
-struct Learning {
+struct DumpCourse {
     bounds: Bounds,
     arms: Arms,
 }
 
-impl Curriculum for Learning {
+impl Curriculum for DumpCourse {
     fn draw(&mut self, progress: Progress, want: usize) -> Batch {
         self.arms.draw(progress, &self.bounds.probabilities(), want).into_iter().collect()
     }

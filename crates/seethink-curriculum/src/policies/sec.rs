@@ -56,7 +56,7 @@ impl Sec {
         }
         let arms = Arms::new("Sec", corpus, &self.by, seed)?;
         let bandit = Bandit { config: self.clone(), values: vec![0.0; arms.len()] };
-        Ok(Box::new(Learning { bandit, arms }))
+        Ok(Box::new(SecCourse { bandit, arms }))
     }
 }
 
@@ -83,12 +83,12 @@ impl Bandit {
 }
 
 #[derive(Debug)]
-struct Learning {
+struct SecCourse {
     bandit: Bandit,
     arms: Arms,
 }
 
-impl Curriculum for Learning {
+impl Curriculum for SecCourse {
     fn draw(&mut self, progress: Progress, want: usize) -> Batch {
         self.arms.draw(progress, &self.bandit.probabilities(), want).into_iter().collect()
     }

@@ -73,8 +73,8 @@ impl Staged {
         if let Some(stage) = self.stages.iter().find(|stage| !names.insert(&stage.name)) {
             return Err(CurriculumError::DuplicateStage { name: stage.name.clone() });
         }
-        let pools: Vec<Pool> =
-            self.stages.iter().map(|stage| Pool::new(stage, self, corpus)).collect::<Result<_, _>>()?;
+        let pools: Vec<StagePool> =
+            self.stages.iter().map(|stage| StagePool::new(stage, self, corpus)).collect::<Result<_, _>>()?;
         let visit = Visit::default();
         let courses = (0..pools.len()).map(|stage| pools[stage].begin(stage, 0, seed)).collect::<Result<_, _>>()?;
         let stages = self.stages.clone();
@@ -84,7 +84,7 @@ impl Staged {
 
 /// Problems of a stage, with their draws and the stage's length.
 #[derive(Debug)]
-struct Pool {
+struct StagePool {
     corpus: Corpus,
     draws: Draws,
     length: Length,
@@ -97,7 +97,7 @@ enum Draws {
     Policy(Box<CurriculumConfig>),
 }
 
-impl Pool {
+impl StagePool {
     fn new(stage: &Stage, plan: &Staged, corpus: &Corpus) -> Result<Self, CurriculumError> {
         let length = plan.epochs.length(stage)?;
         let of_stage = corpus.try_filter(|entry| stage.draws_from(entry))?;
@@ -139,7 +139,7 @@ impl Pool {
 #[derive(Debug)]
 struct Stages {
     stages: Vec<Stage>,
-    pools: Vec<Pool>,
+    pools: Vec<StagePool>,
     passes: u32,
     seed: u64,
     /// Course of each stage, `[stage]`; walks of stages still to come in this pass are of the pass
@@ -260,7 +260,7 @@ impl Curriculum for Stages {
     }
 
     fn planned_steps(&self, want: Option<usize>) -> Option<Vec<usize>> {
-        let in_visit = |pool: &Pool| match (pool.length, &pool.draws) {
+        let in_visit = |pool: &StagePool| match (pool.length, &pool.draws) {
             (Length::Epochs(epochs), Draws::Walk { levels, last_batch }) => {
                 Some(epochs as usize * last_batch.batches_per_epoch(levels.len(), want?))
             }

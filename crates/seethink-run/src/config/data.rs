@@ -1,6 +1,6 @@
 //! Data section of a configuration: the problems of a run.
 
-use super::{ModelConfig, NO_PROBLEMS, RunConfig};
+use super::{ModelSource, NO_PROBLEMS, RunConfig};
 use seethink_core::{Capability, Problem};
 use seethink_curriculum::CorpusEntry;
 use seethink_data::digits::{DigitsConfig, DigitsWorld};
@@ -239,7 +239,7 @@ fn known(dataset: &Dataset, number: usize) -> CorpusEntry {
 pub type TokenCount = Result<usize, Box<dyn Error + Send + Sync>>;
 
 /// Name of a token counter: all settings that its counts depend on.
-pub fn counter_name(model: &ModelConfig, prompt: &PromptFormat, images: &ImageLimits) -> String {
+pub fn counter_name(model: &ModelSource, prompt: &PromptFormat, images: &ImageLimits) -> String {
     format!("{model:?} {prompt:?} {images:?}")
 }
 

@@ -47,7 +47,7 @@ pub struct RunConfig {
     /// Seed of all random draws of the run.
     pub seed: u64,
     /// Model to be trained.
-    pub model: ModelConfig,
+    pub model: ModelSource,
     /// Number format of parameters, moments and computation: `F32`, or `Bf16` for half the memory.
     ///
     /// RMS norms, softmaxes, log-probabilities and losses are taken in `f32` in any case.
@@ -78,7 +78,7 @@ pub struct RunConfig {
 
 /// Model to start from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ModelConfig {
+pub enum ModelSource {
     /// Small model of a family that ships with the programs, deliberately under-trained on the
     /// digits world.
     DigitsBase(BaseFamily),
@@ -390,7 +390,7 @@ mod tests {
         ]);
         let config = config.unwrap();
         assert_eq!((config.seed, config.grpo.sampling.top_p), (u64::MAX, 0.95));
-        assert_eq!(config.model, ModelConfig::Pretrained("runs/my base".into()));
+        assert_eq!(config.model, ModelSource::Pretrained("runs/my base".into()));
         let DataConfig::Digits { world, .. } = &config.data else { panic!("{:?}", config.data) };
         assert_eq!(*world, DigitsConfig { cells: 4..=9, operations: 1..=3, ..DigitsConfig::default() });
         let CurriculumConfig::Staged(staged) = &config.curriculum else { panic!("{:?}", config.curriculum) };

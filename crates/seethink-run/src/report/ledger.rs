@@ -93,9 +93,9 @@ impl Meter {
 /// Costs by kind; costs that the metrics do not record are missing.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Ledger(pub BTreeMap<Meter, f64>);
+pub struct RunCosts(pub BTreeMap<Meter, f64>);
 
-impl Ledger {
+impl RunCosts {
     /// Computes the costs from the start of a run; the records are all of them, from the first to
     /// that of the moment.
     pub fn until(records: &[StepRecord]) -> Self {
@@ -126,7 +126,7 @@ impl Ledger {
     }
 }
 
-impl From<seethink_train::Ledger> for Ledger {
+impl From<seethink_train::Ledger> for RunCosts {
     fn from(spent: seethink_train::Ledger) -> Self {
         let record = StepRecord { step: 0, stage: String::new(), metrics: spent.metrics() };
         Self::until(&[record])
@@ -145,12 +145,12 @@ mod tests {
             record(n, "all", &[("tokens/trained", running), ("time/update_secs", 2.0), ("time/elapsed_secs", running)])
         };
         let records: Vec<_> = (1..=5).map(step).collect();
-        let (early, late) = (Ledger::until(&records[..2]), Ledger::until(&records));
+        let (early, late) = (RunCosts::until(&records[..2]), RunCosts::until(&records));
         assert_eq!((late.get(Meter::TokensTrained), late.get(Meter::UpdateSecs)), (Some(50.0), Some(10.0)));
         let spent = late.since(&early);
         assert_eq!((spent.get(Meter::TokensTrained), spent.get(Meter::UpdateSecs)), (Some(30.0), Some(6.0)));
         assert_eq!(early.plus(&spent), late);
         assert_eq!(late.get(Meter::Updates), None);
-        assert_eq!(Ledger::until(&[]), Ledger::default());
+        assert_eq!(RunCosts::until(&[]), RunCosts::default());
     }
 }

@@ -25,7 +25,7 @@ mod testing;
 
 pub use error::ReportError;
 pub use files::{read_json, write as write_file, write_json};
-pub use ledger::{Ledger, Meter};
+pub use ledger::{Meter, RunCosts};
 pub use plot::{Arms, arms as draw_arms, curves as draw_curves, write as write_drawing};
 pub use step_file::{Outcomes, Sample, StepFile, StepLine};
 pub use summary::{Checkpoint, Measurement, RunSummary};

@@ -1,6 +1,6 @@
 //! Summary of a run: accuracies and costs after each stage.
 
-use super::Ledger;
+use super::RunCosts;
 use super::records::{capabilities, stages};
 use seethink_eval::statistics::{Interval, wilson};
 use seethink_train::StepRecord;
@@ -19,7 +19,7 @@ pub struct RunSummary {
     /// Checkpoints: the base model, then the model after each stage.
     pub checkpoints: Vec<Checkpoint>,
     /// Costs of the whole run.
-    pub total: Ledger,
+    pub total: RunCosts,
 }
 
 /// Model at the end of a stage.
@@ -34,7 +34,7 @@ pub struct Checkpoint {
     /// Mean length of the test completions in tokens, over all problems of all capabilities.
     pub mean_length: Option<f64>,
     /// Costs of this stage alone.
-    pub spent: Ledger,
+    pub spent: RunCosts,
 }
 
 /// Test results of one capability.
@@ -56,11 +56,11 @@ impl RunSummary {
     /// Summarises the records of a run, in the order of the file.
     pub fn new(title: &str, records: &[StepRecord]) -> Self {
         let capabilities = capabilities(records);
-        let mut spent_before = Ledger::default();
+        let mut spent_before = RunCosts::default();
         let mut n_read = 0;
         let checkpoint = |stage: &[StepRecord]| {
             n_read += stage.len();
-            let spent_so_far = Ledger::until(&records[..n_read]);
+            let spent_so_far = RunCosts::until(&records[..n_read]);
             let spent = spent_so_far.since(&spent_before);
             spent_before = spent_so_far;
             Checkpoint::new(stage, &capabilities, spent)
@@ -71,7 +71,7 @@ impl RunSummary {
     }
 
     /// Adds a stage before step 0, such as caption fine-tuning, with its costs.
-    pub(super) fn precede(&mut self, stage: &str, spent: &Ledger) {
+    pub(super) fn precede(&mut self, stage: &str, spent: &RunCosts) {
         if let Some(first) = self.checkpoints.first_mut() {
             first.stage = stage.to_owned();
             first.spent = first.spent.plus(spent);
@@ -81,7 +81,7 @@ impl RunSummary {
 }
 
 impl Checkpoint {
-    fn new(stage: &[StepRecord], capabilities: &[String], spent: Ledger) -> Self {
+    fn new(stage: &[StepRecord], capabilities: &[String], spent: RunCosts) -> Self {
         let test: BTreeMap<_, _> = capabilities
             .iter()
             .filter_map(|capability| Some((capability.clone(), Measurement::last(stage, "test", capability)?)))
@@ -161,7 +161,7 @@ mod tests {
     fn missing_keys_leave_gaps() {
         let summary =
             RunSummary::new("", &[record(0, "base", &[]), record(1, "all", &[("test/perception/accuracy", 0.5)])]);
-        assert_eq!(summary.total, Ledger::default());
+        assert_eq!(summary.total, RunCosts::default());
         assert_eq!(summary.capabilities, ["perception"]);
         assert!(summary.checkpoints[0].test.is_empty());
         assert_eq!(summary.checkpoints[1].test["perception"].interval, None);
