@@ -1,10 +1,10 @@
-//! What a step of every policy costs at a million problems: `cargo bench -p seethink-curriculum`.
+//! Time per step of every policy at a million problems: `cargo bench -p seethink-curriculum`.
 
 use seethink_core::{Capability, PassRate, ProblemId, Purpose, Rng};
 use seethink_curriculum::{Corpus, CorpusEntry, CurriculumConfig, GroupKey, GroupOutcome};
 use std::time::Instant;
 
-/// Every policy that draws.
+/// Policies to time, as configurations.
 const POLICIES: [&str; 14] = [
     "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)",
     "Merged(order: EasyToHard, epochs: PerStage(1), last_batch: Keep)",
@@ -22,8 +22,8 @@ const POLICIES: [&str; 14] = [
     "Review(mastered: 1.0, first: 4, share: 0.25)",
 ];
 
-/// Steps of 512 problems, each with a group of eight completions; drawing, admitting, replaying,
-/// observing and metrics are timed.
+/// Times steps of 512 problems, each with a group of eight completions: drawing, admitting,
+/// replaying, observing and metrics.
 fn main() {
     let entry = |i: u64| {
         let mut rng = Rng::new(5, Purpose::World, &[i]);
@@ -49,7 +49,7 @@ fn main() {
         let ones = vec![1.0; 8];
         GroupOutcome { rewards: ones.clone(), accuracies: ones, advantages: vec![0.0; 8], ..outcome(step, problem) }
     };
-    // Problems that are solved before the clock starts.
+    // Policies, with the number of problems that are solved before the timing starts.
     let cases = POLICIES
         .map(|policy| (policy, 0))
         .into_iter()

@@ -1,4 +1,4 @@
-//! Axes: what problems can be told apart by.
+//! Axes: properties by which problems are told apart.
 
 use crate::{Corpus, CorpusEntry, CurriculumError};
 use serde::{Deserialize, Serialize};
@@ -6,49 +6,49 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Maps a problem to a [`Key`].
+/// Axis: a property of problems, which maps each problem to a [`Key`].
 ///
-/// An axis of one's own is a tag that [`Corpus::with_tag`] computes.
+/// A custom axis is a tag, computed with [`Corpus::with_tag`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Axis {
-    /// What the problem exercises.
+    /// Capability that the problem exercises.
     Capability,
-    /// The share of right answers that was measured beforehand; 1 is the easiest.
+    /// Prior pass rate: share of right completions, measured beforehand; 1 is the easiest.
     PassRate,
-    /// A tag that holds a number.
+    /// Tag that holds a number.
     Score(String),
     /// Length of the known solution, characters.
     SolutionLength,
     /// Number of images.
     Images,
-    /// The dataset that the problem comes from.
+    /// Dataset that the problem comes from.
     Source,
-    /// A tag.
+    /// Tag, as a name.
     Tag(String),
 }
 
-/// Where a problem stands on an axis. Numbers come before names.
+/// Value of a problem on an axis. Numbers sort before names.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Key {
-    /// Not NaN.
+    /// Number; not NaN.
     Number(f64),
-    /// A name.
+    /// Name.
     Name(String),
 }
 
 impl Axis {
-    /// The key of a problem.
+    /// Key of a problem.
     ///
     /// # Errors
-    /// If the problem lacks what the axis reads, or a score is not a number.
+    /// If the problem lacks the property of the axis, or a score is not a number.
     pub fn key(&self, entry: &CorpusEntry) -> Result<Key, CurriculumError> {
         let tags = || entry.tags.keys().cloned().collect::<Vec<_>>().join(", ");
         let missing = || CurriculumError::MissingKey { axis: self.clone(), problem: entry.id, tags: tags() };
         let tag = |name: &String| entry.tags.get(name).ok_or_else(missing);
         Ok(match self {
             Self::Capability => Key::Name(entry.capability.to_string()),
-            // Adding zero turns −0 into 0, which would be a key of its own.
+            // Adding zero turns −0 into 0, which would otherwise be two keys.
             Self::PassRate => Key::Number(f64::from(entry.pass_rate.ok_or_else(missing)?.fraction()) + 0.0),
             Self::Score(name) => {
                 let text = tag(name)?;
@@ -66,10 +66,10 @@ impl Axis {
         })
     }
 
-    /// The key of a problem as a number.
+    /// Key of a problem, as a number.
     ///
     /// # Errors
-    /// As [`key`](Self::key), and if the axis has names.
+    /// As [`key`](Self::key), and if the keys of the axis are names.
     pub fn number(&self, entry: &CorpusEntry) -> Result<f64, CurriculumError> {
         match self.key(entry)? {
             Key::Number(number) => Ok(number),
@@ -119,35 +119,35 @@ impl fmt::Display for Key {
     }
 }
 
-/// Cuts a corpus into categories: by one axis, or by several at once.
+/// Partition of a corpus into categories, by one axis or by several at once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partition {
-    /// One category for each combination of keys that occurs.
+    /// Axes; each combination of their keys that occurs is a category.
     pub axes: Vec<Axis>,
-    /// An axis of numbers is cut into so many categories of about equal size, equal numbers
-    /// together; `None` makes every number one of its own.
+    /// Number of categories of about equal size that each axis of numbers is cut into, with equal
+    /// numbers together; `None` makes every number a category of its own.
     #[serde(default)]
     pub bins: Option<u32>,
 }
 
-/// A corpus in categories.
+/// Categories of a corpus.
 #[derive(Debug, Clone)]
 pub struct Categories {
     names: Vec<String>,
     /// Positions in the corpus, ascending, `[category]`.
     members: Vec<Vec<u32>>,
-    /// Category of each position.
+    /// Category of each position in the corpus.
     of: Vec<u32>,
 }
 
 impl Partition {
-    /// By one axis, every key a category.
+    /// Partition by one axis, with a category for every key.
     pub fn by(axis: Axis) -> Self {
         Self { axes: vec![axis], bins: None }
     }
 
-    /// The categories of a corpus, ordered by their keys.
+    /// Cuts a corpus into categories, ordered by their keys.
     ///
     /// # Errors
     /// If a problem lacks a key, or there are no axes or no bins.
@@ -177,7 +177,7 @@ impl Partition {
         let Some(bins) = bins.filter(|&bins| bins < keys.len()) else {
             return Ok(Column { ranks, names: keys.iter().map(Key::to_string).collect() });
         };
-        // A key goes into the bin in which the middle of its problems lies.
+        // A key goes into the bin that holds the middle of its problems.
         let mut counts = vec![0usize; keys.len()];
         ranks.iter().for_each(|&rank| counts[rank as usize] += 1);
         let (mut bin_of, mut names, mut before) = (Vec::new(), Vec::<(usize, usize, usize)>::new(), 0);
@@ -198,9 +198,9 @@ impl Partition {
     }
 }
 
-/// One axis of a partition.
+/// Column of a partition: one of its axes.
 struct Column {
-    /// Of each position of the corpus.
+    /// Index into `names` for each position in the corpus.
     ranks: Vec<u32>,
     names: Vec<String>,
 }
@@ -218,28 +218,28 @@ impl Categories {
         self.names.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no categories.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Their names, such as `perception` or `perception/0..=0.25`.
+    /// Names of the categories, such as `perception` or `perception/0..=0.25`.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Positions in the corpus of a category's problems, ascending; never empty.
+    /// Positions in the corpus of the problems of a category, ascending; never empty.
     pub fn members(&self, category: usize) -> &[u32] {
         &self.members[category]
     }
 
-    /// The category of a position in the corpus.
+    /// Category of a position in the corpus.
     pub fn of(&self, position: usize) -> usize {
         self.of[position] as usize
     }
 }
 
-/// Every problem's rank among the keys of an axis that occur, and those keys, ascending.
+/// Rank of every problem's key among the keys of an axis that occur, and those keys, ascending.
 pub(crate) fn ranks(axis: &Axis, corpus: &Corpus) -> Result<(Vec<u32>, Vec<Key>), CurriculumError> {
     let mut keyed =
         corpus.iter().zip(0u32..).map(|(entry, at)| Ok((axis.key(entry)?, at))).collect::<Result<Vec<_>, _>>()?;
@@ -336,8 +336,7 @@ mod tests {
         let sizes: Vec<usize> = (0..bins.len()).map(|c| bins.members(c).len()).collect();
         assert!(sizes.len() == 3 && sizes.iter().all(|&n| n.abs_diff(30) < 8), "{sizes:?}");
 
-        // Where there are no more numbers than bins, each is a category, however few problems it
-        // has.
+        // With no more numbers than bins, each number is a category, however few problems it has.
         let images = Corpus::new((0..10).map(|id| CorpusEntry {
             n_images: (id as u32).min(2),
             ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)

@@ -1,4 +1,4 @@
-//! Checks that every policy and composition is held to, and small corpora to hold them on.
+//! Checks that every policy and composition must pass, and small corpora for them.
 
 use crate::{
     Batch, Corpus, CorpusEntry, Course, Curriculum, CurriculumConfig, Epochs, GroupKey, GroupOutcome, LastBatch, Order,
@@ -9,8 +9,8 @@ use proptest::sample::select;
 use seethink_core::{Capability, PassRate, ProblemId, Purpose, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A corpus with so many problems of each capability, ids and pass rates (of sixteen rollouts)
-/// scattered.
+/// Corpus with the given number of problems of each capability; ids and pass rates (of sixteen
+/// rollouts) are scattered.
 pub(crate) fn corpus(counts: &[(Capability, usize)]) -> Corpus {
     let entries = counts.iter().flat_map(|(capability, n)| (0..*n).map(move |_| capability)).enumerate();
     Corpus::new(entries.map(|(i, capability)| {
@@ -24,13 +24,13 @@ pub(crate) fn corpus(counts: &[(Capability, usize)]) -> Corpus {
     .unwrap()
 }
 
-/// The paper's three capabilities, so many problems of each.
+/// Corpus with the given numbers of problems of the paper's three capabilities.
 pub(crate) fn three(perception: usize, textual: usize, visual: usize) -> Corpus {
     let [a, b, c] = Capability::ALL;
     corpus(&[(a, perception), (b, textual), (c, visual)])
 }
 
-/// A group for this problem with these rewards, which are its accuracies too.
+/// Group of a problem with these rewards, which are its accuracies too.
 pub(crate) fn outcome(problem: u64, rewards: &[f32]) -> GroupOutcome {
     let mean = rewards.iter().sum::<f32>() / rewards.len().max(1) as f32;
     GroupOutcome {
@@ -43,8 +43,7 @@ pub(crate) fn outcome(problem: u64, rewards: &[f32]) -> GroupOutcome {
     }
 }
 
-/// Draws one problem and asks for one group again, but must not be asked for any where no place is
-/// left.
+/// Draws one problem and asks to replay one group; panics if asked to fill no places.
 #[derive(Debug)]
 pub(crate) struct Eager;
 
@@ -59,12 +58,12 @@ impl Curriculum for Eager {
     }
 }
 
-/// Every batch that is left, if nothing is ever told.
+/// Draws all batches that are left, without outcomes.
 pub(crate) fn drain(course: &mut Course, size: usize) -> Vec<Batch> {
     std::iter::from_fn(|| step(course, size)).collect()
 }
 
-/// One step without outcomes.
+/// Takes one step without outcomes; `None` if the course is over.
 pub(crate) fn step(course: &mut Course, size: usize) -> Option<Batch> {
     let batch = course.draw(size);
     if batch.is_empty() {
@@ -74,11 +73,10 @@ pub(crate) fn step(course: &mut Course, size: usize) -> Option<Batch> {
     Some(batch)
 }
 
-/// Holds a static policy to the contract over random corpora, batch sizes, orders, lengths and
-/// seeds.
+/// Checks that a static policy keeps the contract, over random corpora, batch sizes, orders,
+/// lengths and seeds.
 ///
-/// `build` is called with stages that the policy chooses itself; they must not have lengths of
-/// their own.
+/// `build` chooses the stages, which must not have lengths of their own.
 pub(crate) fn check_policy<F>(build: F)
 where
     F: Fn(Order, Epochs, LastBatch) -> CurriculumConfig,
@@ -115,8 +113,8 @@ fn pool(course: &Course, corpus: &Corpus, stage: usize) -> Vec<ProblemId> {
     corpus.iter().filter(belongs).map(|entry| entry.id).collect()
 }
 
-/// Stages follow one another, never go back within a pass, and last as long as planned; batches
-/// hold what they may.
+/// Checks that stages follow one another, never go back within a pass and last as long as planned,
+/// and that batches have the right size and hold different problems of their stage.
 fn sequence(
     course: &Course,
     corpus: &Corpus,
@@ -145,8 +143,8 @@ fn sequence(
     Ok(())
 }
 
-/// Every problem of a stage once per epoch: exactly with `Keep`, all but an incomplete batch with
-/// `Drop`.
+/// Checks that every epoch of a stage draws every problem once: exactly with `Keep`, all but an
+/// incomplete batch with `Drop`.
 fn coverage(
     course: &Course,
     corpus: &Corpus,
@@ -181,8 +179,8 @@ fn coverage(
     Ok(())
 }
 
-/// Pass rates are monotone within an epoch where the order says so; checked where a stage has
-/// exactly one epoch.
+/// Checks that pass rates are monotone within an epoch if the order is by pass rate; only for
+/// stages of exactly one epoch.
 fn sorted(corpus: &Corpus, order: &Order, epochs: Epochs, batches: &[Batch]) -> Result<(), TestCaseError> {
     if !matches!(epochs, Epochs::PerStage(1) | Epochs::OverWholePlan(1)) {
         return Ok(());
@@ -202,8 +200,8 @@ fn sorted(corpus: &Corpus, order: &Order, epochs: Epochs, batches: &[Batch]) -> 
     Ok(())
 }
 
-/// A run stopped after `cut` batches and resumed from its record, as text, goes on as if nothing
-/// had happened.
+/// Checks that a run stopped after `cut` batches and resumed from its record, written as text,
+/// draws the same batches as an uninterrupted run.
 fn resume(
     stopped: &mut Course,
     resumed: &mut Course,
@@ -225,7 +223,7 @@ fn resume(
 
 const MERGED: &str = "Merged(order: Shuffled, epochs: PerStage(3), last_batch: Keep)";
 
-/// Every policy and every composition, some with several settings.
+/// Configurations of every policy and every composition, some with several settings.
 fn every_policy() -> Vec<CurriculumConfig> {
     let staged = |epochs: &str, last_batch: &str| {
         format!("Staged(order: EasyToHard, epochs: {epochs}, last_batch: {last_batch})")
@@ -269,7 +267,7 @@ fn every_policy() -> Vec<CurriculumConfig> {
     texts.iter().map(|text| read(text)).collect()
 }
 
-/// A configuration in the spelling of configuration files.
+/// Parses a configuration in the syntax of configuration files.
 pub(crate) fn read(text: &str) -> CurriculumConfig {
     let extensions = "#![enable(unwrap_variant_newtypes, implicit_some)]";
     ron::from_str(&format!("{extensions} {text}")).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -288,7 +286,7 @@ fn no_policy_is_forgotten() {
     }
 }
 
-/// Outcomes of a problem in a step: right with its prior pass rate.
+/// Group of a problem in a step, with completions that are right at its prior pass rate.
 fn graded(corpus: &Corpus, step: u64, problem: ProblemId) -> GroupOutcome {
     let rate = f64::from(corpus.get(problem).unwrap().pass_rate.unwrap().fraction());
     let mut rng = Rng::new(3, Purpose::World, &[step, problem.0]);
@@ -296,8 +294,8 @@ fn graded(corpus: &Corpus, step: u64, problem: ProblemId) -> GroupOutcome {
     GroupOutcome { key: GroupKey { step, problem: ProblemId(problem.0) }, ..outcome(problem.0, &rewards) }
 }
 
-/// A step that draws `size` problems and then, where groups were refused, so many more at a time;
-/// `None` when all is over.
+/// Takes a step that draws `size` problems and then, as after refused groups, `refills` more;
+/// `None` if the course is over.
 fn refilled_step(course: &mut Course, corpus: &Corpus, size: usize, refills: &[usize]) -> Option<Vec<Batch>> {
     let step = course.progress().steps;
     let first = course.draw(size);
@@ -317,8 +315,8 @@ fn refilled_step(course: &mut Course, corpus: &Corpus, size: usize, refills: &[u
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(600))]
 
-    /// However often a step draws again, no problem comes twice in it, its stage stays, and a
-    /// resumed run draws the same.
+    /// Checks that no problem comes twice in a step, however often the step draws again, that its
+    /// stage stays the same, and that a resumed run draws the same problems.
     #[test]
     fn no_step_draws_a_problem_twice(
         config in select(every_policy()), counts in [1usize..12, 1usize..12, 1usize..12], size in 1usize..10,
@@ -352,7 +350,7 @@ proptest! {
         }
     }
 
-    /// Refills draw ahead, and no problem is visited more or less often for it.
+    /// Checks that every problem is visited equally often although refills draw ahead.
     #[test]
     fn refills_leave_every_epoch_whole(
         text in select(vec![MERGED, "AdaRft(difficulty: PassRate, revisit: NextEpoch)"]),
@@ -372,8 +370,8 @@ proptest! {
         prop_assert!(text != MERGED || visits.values().all(|&n| n == 3), "{:?}", visits);
     }
 
-    /// Steps of a warm start are nobody else's: what follows takes as many of its own, stage by
-    /// stage, as it does alone.
+    /// Checks that the steps of a warm start do not count for the policy after it, which takes as
+    /// many steps, stage by stage, as it does alone.
     #[test]
     fn a_warm_start_takes_no_steps_from_what_follows(
         config in select(every_policy()), steps in 1u32..7, first in select(vec!["Vas()", "Pools()"]), size in 1usize..10, seed: u64,
@@ -385,8 +383,8 @@ proptest! {
             config
         });
         let warm = CurriculumConfig::WarmStart(WarmStart { steps, first: Box::new(read(first)), then: then.clone() });
-        // A success in the warm start, which would end a stage by its threshold, and nothing
-        // afterwards.
+        // Completions are right in the warm start, which would end a stage by its threshold, and
+        // wrong afterwards.
         let stages = |config: &CurriculumConfig, n_warm: u32| {
             let mut course = config.build(&corpus, seed).unwrap();
             let planned = course.curriculum().planned_steps(Some(size));
@@ -412,7 +410,7 @@ proptest! {
     }
 }
 
-/// The reference cases of a suite; `tests/fixtures/grpo/README.md` says whose they are.
+/// Reference cases of a suite; `tests/fixtures/grpo/README.md` names their origin.
 pub(crate) fn cases(suite: &str) -> Vec<serde_json::Value> {
     let lines = include_str!("../../../tests/fixtures/grpo/curriculum.jsonl").lines();
     let cases: Vec<serde_json::Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -435,9 +433,9 @@ pub(crate) fn floats(value: &serde_json::Value) -> Vec<Vec<f64>> {
     value.as_array().unwrap().iter().map(row).collect()
 }
 
-/// Simulates 80 steps with known pass rates, by the capability's place in the paper's order;
-/// returns each capability's share of what the second half draws. The curriculum is checked to
-/// resume exactly on the way.
+/// Simulates 80 steps with known pass rates, by the index of the capability in the paper's order;
+/// returns each capability's share of the problems drawn in the second half. Also checks that the
+/// curriculum resumes exactly.
 pub(crate) fn check_adaptive(config: &CurriculumConfig, corpus: &Corpus, rate: impl Fn(usize) -> f64) -> [f64; 3] {
     check_resume(config, corpus);
     let place = |capability: &Capability| Capability::ALL.iter().position(|one| one == capability).unwrap();
@@ -458,8 +456,8 @@ pub(crate) fn check_adaptive(config: &CurriculumConfig, corpus: &Corpus, rate: i
     counts.map(|n| n as f64 / counts.iter().sum::<usize>() as f64)
 }
 
-/// A simulated run that is stopped at any step and resumed from its record, as text, is the run
-/// that was not stopped.
+/// Checks that a simulated run, stopped after various numbers of steps and resumed from its record
+/// as text, equals the run that was not stopped.
 pub(crate) fn check_resume(config: &CurriculumConfig, corpus: &Corpus) {
     let simulation = Simulation { batch: 8, max_draws: 3, max_steps: 24, ..Simulation::default() };
     let learner = || SkilledLearner::new(corpus, 0.02, 0.3);
@@ -471,7 +469,8 @@ pub(crate) fn check_resume(config: &CurriculumConfig, corpus: &Corpus) {
     );
     assert_ne!(config.build(corpus, 5).unwrap().to_record(), config.build(corpus, 6).unwrap().to_record());
     for cut in [0, 1, 7, 23] {
-        // The bank of a simulation is its own: it is filled by going the same way.
+        // The bank belongs to the simulation and not to the record, so the first steps are run
+        // again to fill it.
         let mut resumed = config.build(corpus, 5).unwrap();
         let mut skills = learner();
         let first = Simulation { max_steps: cut, ..simulation };

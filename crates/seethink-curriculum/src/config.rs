@@ -1,4 +1,4 @@
-//! The policies by name, as a configuration file chooses one.
+//! Configuration of curricula: the policies by name, as a configuration file chooses one.
 
 use crate::{
     AdaRft, Band, Corpus, Course, Curriculum, CurriculumError, Dump, E2h, FgExpo, Ladder, Merged, Mix, Pools, Repeat,
@@ -7,10 +7,10 @@ use crate::{
 use seethink_core::{Purpose, Rng, Trainable};
 use serde::{Deserialize, Serialize};
 
-/// Which policy, with its settings.
+/// Configuration of a curriculum: a policy with its settings.
 ///
-/// RON reads the spelling below with its extension `unwrap_variant_newtypes`; without it,
-/// `Staged((…))`.
+/// RON reads the syntax below with its extension `unwrap_variant_newtypes`; without it, the syntax
+/// is `Staged((…))`.
 ///
 /// # Examples
 /// ```
@@ -41,42 +41,42 @@ pub enum CurriculumConfig {
     Merged(Merged),
     /// One stage after the other.
     Staged(Staged),
-    /// A policy under rules, or with an end.
+    /// Policy under rules, or with an end.
     With(With),
-    /// Policies side by side.
+    /// Policies side by side, each with its share of every batch.
     Mix(Mix),
-    /// One policy, then another.
+    /// One policy, then another (warm start).
     WarmStart(WarmStart),
-    /// A curriculum several times over.
+    /// Curriculum several times over.
     Repeat(Repeat),
-    /// A policy over a part of the problems.
+    /// Policy over the problems in a range of an axis.
     Band(Band),
-    /// A share of every batch for groups of earlier steps.
+    /// Experience replay: a share of every batch for groups of earlier steps.
     Replay(Replay),
-    /// The problems nearest to a target difficulty.
+    /// Problems nearest to a target difficulty.
     AdaRft(AdaRft),
-    /// A bandit over categories.
+    /// Bandit over categories.
     Sec(Sec),
     /// Upper confidence bounds over categories.
     Dump(Dump),
-    /// Levels by a schedule.
+    /// Levels by a schedule from easy to hard.
     E2h(E2h),
-    /// Levels up and down.
+    /// Levels up and down, by success and failure.
     Ladder(Ladder),
-    /// Pools by the latest result.
+    /// Pools of problems by the latest result.
     Pools(Pools),
-    /// Half where rewards vary.
+    /// Variance-aware sampling: half of a batch where rewards vary.
     Vas(Vas),
-    /// A bell around a pass rate.
+    /// Gaussian weights around a pass rate.
     FgExpo(FgExpo),
-    /// What was mastered, at growing intervals.
+    /// Spaced review: mastered problems at growing intervals.
     Review(Review),
-    /// Made by a program; the configuration of its run names it.
+    /// Custom curriculum, built by a program; the configuration of its run only names it.
     Custom(String),
 }
 
 impl CurriculumConfig {
-    /// Its stages, as they were written; none where it does not speak of stages.
+    /// Stages as configured; empty for a policy that defines none.
     pub fn stages(&self) -> &[Stage] {
         match self {
             Self::Merged(merged) => std::slice::from_ref(&merged.stage),
@@ -90,7 +90,7 @@ impl CurriculumConfig {
         }
     }
 
-    /// Whether it goes on for ever.
+    /// Returns whether the curriculum never ends by itself.
     pub fn is_endless(&self) -> bool {
         match self {
             Self::Merged(_) | Self::Staged(_) | Self::E2h(_) | Self::Custom(_) => false,
@@ -111,17 +111,17 @@ impl CurriculumConfig {
         }
     }
 
-    /// The curriculum over a corpus. Equal arguments give equal draws.
+    /// Builds the curriculum over a corpus. Equal arguments give equal draws.
     ///
     /// # Errors
-    /// If a setting is out of range, a stage has no problems, or a problem lacks what the
-    /// curriculum goes by.
+    /// If a setting is out of range, a stage has no problems, a problem lacks a property that the
+    /// curriculum uses, or the curriculum is [`Custom`](Self::Custom).
     pub fn build(&self, corpus: &Corpus, seed: u64) -> Result<Course, CurriculumError> {
         let settings = format!("{seed} {:?}", self.drawing());
         Ok(Course::with_settings(self.part(corpus, seed)?, corpus, &settings))
     }
 
-    /// What draws.
+    /// Builds the policy that draws the problems.
     pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         match self {
             Self::Merged(merged) => merged.part(corpus, seed),
@@ -145,7 +145,7 @@ impl CurriculumConfig {
         }
     }
 
-    /// The part of this index in a larger curriculum, with draws of its own.
+    /// Builds the policy as part `index` of a larger curriculum, with random draws of its own.
     pub(crate) fn part_of(
         &self,
         corpus: &Corpus,
@@ -156,7 +156,8 @@ impl CurriculumConfig {
         self.part(corpus, Rng::new(seed, Purpose::Curriculum, &[PARTS, index as u64]).next_u64())
     }
 
-    /// The same, where `policy` can have no stages inside.
+    /// Builds the policy as [`part_of`](Self::part_of) does, and refuses stages and settings of the
+    /// trainer, which a part of `policy` cannot have.
     pub(crate) fn single(
         &self,
         policy: &'static str,
@@ -177,7 +178,7 @@ impl CurriculumConfig {
         }
     }
 
-    /// Without what only the trainer reads: it does not decide what is drawn.
+    /// Copy without the settings that only the trainer reads, which do not affect the draws.
     fn drawing(&self) -> Self {
         let mut config = self.clone();
         config.for_each_stage(&mut |stage| {
@@ -189,9 +190,9 @@ impl CurriculumConfig {
         config
     }
 
-    /// Changes its [`stages`](Self::stages). Those of the parts of a mix, of a warm start and of a
-    /// stage's policy have nothing that only the trainer reads: [`single`](Self::single) refuses
-    /// it.
+    /// Changes the [`stages`](Self::stages). Stages in the parts of a mix, in the first policy of a
+    /// warm start and in the policy of a stage have no settings of the trainer, because
+    /// [`single`](Self::single) refuses them.
     fn for_each_stage(&mut self, change: &mut dyn FnMut(&mut Stage)) {
         match self {
             Self::Merged(merged) => change(&mut merged.stage),
@@ -264,7 +265,7 @@ mod tests {
             assert!(read(&text).unwrap().build(&corpus, 1).is_ok(), "{text}");
         }
         for setting in [", reset_optimizer: false", ", overrides: (kl_coef: Some(0.1))"] {
-            // However deep it lies.
+            // The setting is refused at any depth.
             let (inner, plain) = (merged(setting), merged(""));
             let wrapped = [
                 inner.clone(),
@@ -286,8 +287,7 @@ mod tests {
         }
     }
 
-    /// Every setting that a file may leave out (`#` marks the place), and what it is then by its
-    /// documentation.
+    /// Settings that a file may leave out (`#` marks the place), with their documented defaults.
     #[test]
     fn settings_left_out_have_their_documented_values() {
         let merged = "Merged(order: Shuffled, epochs: PerStage(1), last_batch: Keep)";

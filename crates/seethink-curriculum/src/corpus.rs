@@ -1,4 +1,4 @@
-//! What a policy may know about the problems: metadata, never pixels.
+//! Corpus: the metadata of problems that a policy may see, without their pixels.
 
 use crate::CurriculumError;
 use crate::fingerprint::Fingerprint;
@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-/// The metadata of the problems of a run, or of a part of them.
+/// Metadata of the problems of a run, or of a part of them.
 ///
-/// Problems stand in the order of their ids, whatever order they came in: draws do not depend on
-/// how files were read. Clones and parts share the metadata.
+/// Problems are sorted by id, so that draws do not depend on the order in which files are read.
+/// Clones and parts share the metadata.
 #[derive(Clone)]
 pub struct Corpus {
     entries: Arc<[CorpusEntry]>,
@@ -18,27 +18,27 @@ pub struct Corpus {
     members: Arc<[u32]>,
 }
 
-/// What a curriculum knows about one problem.
+/// Metadata of one problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CorpusEntry {
-    /// The problem.
+    /// Problem id.
     pub id: ProblemId,
-    /// What it exercises.
+    /// Capability that the problem exercises.
     pub capability: Capability,
-    /// How often some model solved it, where known.
+    /// Prior pass rate, measured with some model, if known.
     pub pass_rate: Option<PassRate>,
-    /// The dataset that it comes from.
+    /// Dataset that the problem comes from.
     pub source: Arc<str>,
     /// Number of images.
     pub n_images: u32,
-    /// Length of the known solution, where there is one. Characters.
+    /// Length of the known solution, if there is one, characters.
     pub solution_length: Option<u32>,
-    /// Anything else that a policy may sort by.
+    /// Tags by name: further properties that a policy may sort by.
     pub tags: BTreeMap<String, String>,
 }
 
 impl Corpus {
-    /// The corpus of these entries.
+    /// Builds a corpus from entries.
     ///
     /// # Errors
     /// If two entries have the same id, or there are more than `u32::MAX`.
@@ -61,52 +61,52 @@ impl Corpus {
         self.members.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
 
-    /// The entries, by ascending id.
+    /// Entries, by ascending id.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &CorpusEntry> + Clone {
         self.members.iter().map(|&index| &self.entries[index as usize])
     }
 
-    /// The entry at a position in [`iter`](Self::iter).
+    /// Entry at a position in [`iter`](Self::iter).
     ///
     /// # Panics
-    /// If it is not below [`len`](Self::len).
+    /// If the position is not below [`len`](Self::len).
     pub fn entry(&self, position: usize) -> &CorpusEntry {
         &self.entries[self.members[position] as usize]
     }
 
-    /// The position of a problem in [`iter`](Self::iter).
+    /// Position of a problem in [`iter`](Self::iter); `None` if the corpus lacks it.
     pub fn position(&self, id: ProblemId) -> Option<usize> {
         self.members.binary_search_by_key(&id, |&index| self.entries[index as usize].id).ok()
     }
 
-    /// The entry of a problem.
+    /// Entry of a problem; `None` if the corpus lacks it.
     pub fn get(&self, id: ProblemId) -> Option<&CorpusEntry> {
         self.position(id).map(|position| self.entry(position))
     }
 
-    /// The part of it that `wanted` says.
+    /// Filters the corpus: keeps the entries for which `wanted` returns `true`.
     #[must_use]
     pub fn filter(&self, mut wanted: impl FnMut(&CorpusEntry) -> bool) -> Self {
         let members = self.members.iter().copied().filter(|&index| wanted(&self.entries[index as usize])).collect();
         Self { entries: self.entries.clone(), members }
     }
 
-    /// The part of it that `wanted` says, or its first error.
+    /// Filters the corpus as [`filter`](Self::filter) does, or returns the first error of `wanted`.
     ///
     /// # Errors
-    /// Those of `wanted`.
+    /// Errors of `wanted`.
     pub fn try_filter<E>(&self, mut wanted: impl FnMut(&CorpusEntry) -> Result<bool, E>) -> Result<Self, E> {
         let keep = |&index: &u32| wanted(&self.entries[index as usize]).map(|keep| keep.then_some(index)).transpose();
         let members = self.members.iter().filter_map(keep).collect::<Result<_, _>>()?;
         Ok(Self { entries: self.entries.clone(), members })
     }
 
-    /// With a tag more for each problem that `value` gives one: an axis of one's own.
+    /// Corpus with one more tag on each problem for which `value` returns one: a custom axis.
     #[must_use]
     pub fn with_tag(&self, name: &str, mut value: impl FnMut(&CorpusEntry) -> Option<String>) -> Self {
         let mut entries: Vec<CorpusEntry> = self.iter().cloned().collect();
@@ -119,15 +119,15 @@ impl Corpus {
         Self { entries: entries.into(), members }
     }
 
-    /// Each capability with its number of problems.
+    /// Number of problems of each capability.
     pub fn capabilities(&self) -> BTreeMap<&Capability, usize> {
         let mut counts = BTreeMap::new();
         self.iter().for_each(|entry| *counts.entry(&entry.capability).or_default() += 1);
         counts
     }
 
-    /// Equal for equal metadata, whatever the order it came in; differs (but for accidents)
-    /// otherwise.
+    /// Fingerprint of the metadata: independent of the order of the entries, and different for
+    /// different metadata, except by accident.
     pub fn fingerprint(&self) -> u64 {
         self.iter().fold(Fingerprint::new(), CorpusEntry::fingerprint).finish()
     }
@@ -141,7 +141,7 @@ impl fmt::Debug for Corpus {
 }
 
 impl CorpusEntry {
-    /// A problem of which nothing more is known.
+    /// Entry with an id and a capability, and nothing else known.
     pub fn new(id: ProblemId, capability: Capability) -> Self {
         let source = Arc::from("");
         Self { id, capability, pass_rate: None, source, n_images: 0, solution_length: None, tags: BTreeMap::new() }

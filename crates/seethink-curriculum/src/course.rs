@@ -1,15 +1,15 @@
-//! A curriculum under way.
+//! Course: a running curriculum.
 
 use crate::fingerprint::Fingerprint;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome, Progress};
 use seethink_core::ProblemId;
 use std::collections::BTreeSet;
 
-/// A curriculum, and how far it has come: what the trainer holds, and what policies made of
-/// policies hold.
+/// Running curriculum: a curriculum and its progress. The trainer holds one, and so do policies
+/// built from other policies.
 ///
 /// # Examples
-/// A policy of one method: the problems with the longest known solutions first, once.
+/// A policy with one method, which draws every problem once, the longest known solutions first.
 /// ```
 /// use seethink_core::{Capability, ProblemId};
 /// use seethink_curriculum::{Batch, Corpus, CorpusEntry, Course, Curriculum, Progress};
@@ -37,32 +37,33 @@ use std::collections::BTreeSet;
 pub struct Course {
     curriculum: Box<dyn Curriculum>,
     progress: Progress,
-    /// Problems drawn in the step under way.
+    /// Problems drawn in the current step.
     drawn: BTreeSet<ProblemId>,
     corpus: u64,
     settings: u64,
 }
 
 impl Course {
-    /// The beginning of a curriculum over `corpus`.
+    /// Starts a curriculum over `corpus`.
     pub fn new(curriculum: impl Curriculum + 'static, corpus: &Corpus) -> Self {
         Self::with_settings(Box::new(curriculum), corpus, "")
     }
 
-    /// The beginning of a curriculum whose records belong to these settings alone (any text that
-    /// tells them from others).
+    /// Starts a curriculum whose records belong to `settings` alone, any text that tells them from
+    /// others.
     pub fn with_settings(curriculum: Box<dyn Curriculum>, corpus: &Corpus, settings: &str) -> Self {
         let settings = Fingerprint::new().field(settings.as_bytes()).finish();
         Self { corpus: corpus.fingerprint(), settings, ..Self::part(curriculum) }
     }
 
-    /// A part of another curriculum, which knows its corpus and its settings.
+    /// Starts a part of another curriculum; the record of the whole identifies the corpus and the
+    /// settings.
     pub(crate) fn part(curriculum: Box<dyn Curriculum>) -> Self {
         Self { curriculum, progress: Progress::default(), drawn: BTreeSet::new(), corpus: 0, settings: 0 }
     }
 
-    /// See [`Curriculum::draw`]. A problem that the step has drawn already is left out, so that no
-    /// group is sampled twice.
+    /// Draws the next batch ([`Curriculum::draw`]), without problems that the step has drawn
+    /// already, so that no group is sampled twice.
     ///
     /// # Panics
     /// If `want` is zero.
@@ -75,44 +76,45 @@ impl Course {
         batch
     }
 
-    /// See [`Curriculum::extend`].
+    /// Number of further completions to sample ([`Curriculum::extend`]).
     pub fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
         self.curriculum.extend(partial)
     }
 
-    /// See [`Curriculum::admit`].
+    /// Returns whether a group is trained on ([`Curriculum::admit`]).
     pub fn admit(&mut self, group: &GroupOutcome) -> bool {
         self.curriculum.admit(group)
     }
 
-    /// See [`Curriculum::replay`].
+    /// Groups of earlier steps to train on again ([`Curriculum::replay`]).
     pub fn replay(&mut self, places: usize) -> Vec<GroupKey> {
         self.curriculum.replay(places)
     }
 
-    /// See [`Curriculum::observe`].
+    /// Ends a step ([`Curriculum::observe`]).
     pub fn observe(&mut self, groups: &[GroupOutcome]) {
         self.curriculum.observe(groups);
         self.progress.steps += 1;
         self.drawn.clear();
     }
 
-    /// See [`Curriculum::watch`]. No step is over by it.
+    /// Learns from a step that another curriculum drew ([`Curriculum::watch`]), without ending a
+    /// step of its own.
     pub fn watch(&mut self, groups: &[GroupOutcome]) {
         self.curriculum.watch(groups);
     }
 
-    /// The curriculum, for everything that changes nothing.
+    /// Curriculum, for calls that change nothing.
     pub fn curriculum(&self) -> &dyn Curriculum {
         &*self.curriculum
     }
 
-    /// How far it has come.
+    /// Progress so far.
     pub fn progress(&self) -> Progress {
         self.progress
     }
 
-    /// Everything needed to continue; taken between steps.
+    /// Record of everything needed to continue; taken between steps.
     pub fn to_record(&self) -> CurriculumRecord {
         let Self { progress, corpus, settings, .. } = *self;
         CurriculumRecord {
@@ -127,8 +129,8 @@ impl Course {
     /// Continues from a record.
     ///
     /// # Errors
-    /// If it is of another version, corpus or configuration, or unreadable; nothing is changed
-    /// then.
+    /// If the record is of another version, corpus or configuration, or unreadable; the course is
+    /// then unchanged.
     pub fn load_record(&mut self, record: &CurriculumRecord) -> Result<(), CurriculumError> {
         record.check(self.corpus, self.settings)?;
         self.curriculum.load_state(&record.state)?;
@@ -138,8 +140,8 @@ impl Course {
     }
 }
 
-/// Hands everything that concerns a step under way to the part that is at work, given by `active`
-/// and `active_mut`.
+/// Passes every call about the current step on to the part that is active, given by `active` and
+/// `active_mut`.
 macro_rules! ask_the_active_part {
     () => {
         fn extend(&mut self, partial: &crate::GroupOutcome) -> Option<usize> {
@@ -170,7 +172,7 @@ mod tests {
     use super::*;
     use crate::checks::three;
 
-    /// Draws the same problems whenever it is asked.
+    /// Draws the same problems every time.
     #[derive(Debug)]
     struct Forgetful(Vec<ProblemId>);
 

@@ -1,92 +1,90 @@
-//! The contract between a policy and the trainer.
+//! Curriculum trait: the contract between a policy and the trainer.
 
-use crate::{CurriculumError, Quantity, Stage, State};
+use crate::{CurriculumError, Progress, Quantity, Stage, State};
 use seethink_core::ProblemId;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt::Debug;
 
-/// Decides what is trained when.
+/// Curriculum: decides which problems are trained on when.
 ///
-/// A training step asks in this order:
+/// A training step makes these calls, in this order:
 ///
-/// 1. [`draw`](Self::draw): which problems.
-/// 2. [`extend`](Self::extend), for every problem: how many completions to sample; and again when
-///    they are sampled, until 0.
-/// 3. [`admit`](Self::admit), for every group: whether it is trained on. Where groups are refused
-///    and the trainer refills, it goes
-///    back to 1 for the missing ones.
-/// 4. [`replay`](Self::replay): which groups of earlier steps take the places that are still empty.
-/// 5. [`weight`](Self::weight), for every group of the update: what its advantages are multiplied
-///    by.
-/// 6. [`observe`](Self::observe), once: every group sampled in this step, refused ones too.
+/// 1. [`draw`](Self::draw): the problems.
+/// 2. [`extend`](Self::extend), for every problem: number of completions to sample; called again
+///    after sampling them, until it is 0.
+/// 3. [`admit`](Self::admit), for every group: whether it is trained on. If groups are refused and
+///    the trainer refills, it goes back to 1 for the missing ones.
+/// 4. [`replay`](Self::replay): groups of earlier steps for the places that are still empty.
+/// 5. [`weight`](Self::weight), for every group of the update: factor of its advantages.
+/// 6. [`observe`](Self::observe), once: every group sampled in this step, refused ones included.
 ///
-/// Only `draw` has to be written; a policy that has state writes [`state`](Self::state) and
-/// [`load_state`](Self::load_state) too. Decisions depend on the arguments, on the construction
-/// (its seed among it) and on what was observed, and on nothing else: no clock, no ambient
-/// randomness. State is taken between steps, so it need not know of a step half done.
+/// Only `draw` is required; a policy that has state also implements [`state`](Self::state) and
+/// [`load_state`](Self::load_state). Decisions depend only on the arguments, on the construction
+/// (including its seed) and on the outcomes observed: no clock, no ambient randomness. State is
+/// taken between steps, so it need not cover an unfinished step.
 pub trait Curriculum: Debug + Send {
-    /// Draws what to train on next: at most `want` problems, none twice in a step
-    /// ([`Course`](crate::Course) leaves out what was).
+    /// Draws the problems to train on next: at most `want`, none twice in a step
+    /// ([`Course`](crate::Course) leaves out repeated ones).
     ///
     /// An empty batch at the beginning of a step ends the training; later in a step it means that
-    /// this step gets no more. A stage ends between steps, never within one.
+    /// this step gets no more problems. A stage ends between steps, never within one.
     fn draw(&mut self, progress: Progress, want: usize) -> Batch;
 
-    /// How many completions to sample beyond those that a group has, none at first; `None` for what
-    /// the run's group size lacks.
+    /// Number of completions to sample in addition to those of the group, which has none at first;
+    /// `None` fills the group up to the run's group size.
     fn extend(&mut self, partial: &GroupOutcome) -> Option<usize> {
         let _ = partial;
         None
     }
 
-    /// Whether a group is trained on.
+    /// Returns whether a group is trained on.
     fn admit(&mut self, group: &GroupOutcome) -> bool {
         let _ = group;
         true
     }
 
-    /// Groups of earlier steps to train on again, at most `places`, of those that
+    /// Groups of earlier steps to train on again: at most `places`, from those that
     /// [`banked`](Self::banked) lists.
     fn replay(&mut self, places: usize) -> Vec<GroupKey> {
         let _ = places;
         Vec::new()
     }
 
-    /// What the advantages of a group are multiplied by: finite and at least 0.
+    /// Factor of the advantages of a group: finite and at least 0.
     fn weight(&self, group: &GroupOutcome) -> f64 {
         let _ = group;
         1.0
     }
 
-    /// The end of a step: every group that was sampled in it, in the order drawn.
+    /// Ends a step: receives every group that was sampled in it, in the order drawn.
     fn observe(&mut self, groups: &[GroupOutcome]) {
         let _ = groups;
     }
 
-    /// Outcomes of a step that another curriculum drew: what they say about problems is learnt, and
-    /// no step of one's own is counted.
+    /// Learns from the outcomes of a step that another curriculum drew, without counting it as a
+    /// step of its own.
     ///
-    /// A policy that keeps figures of problems or categories writes this, so that they are known
-    /// when its turn comes ([`WarmStart`](crate::WarmStart)); one that follows its own draws, such
-    /// as a level or a target, does not.
+    /// A policy that keeps statistics of problems or categories implements this, so that they are
+    /// known when its turn comes ([`WarmStart`](crate::WarmStart)); one that follows its own draws,
+    /// such as by a level or a target, does not.
     fn watch(&mut self, groups: &[GroupOutcome]) {
         let _ = groups;
     }
 
-    /// The groups that [`replay`](Self::replay) may still ask for, admitted or not; the trainer
-    /// forgets all others after a step.
+    /// Groups that [`replay`](Self::replay) may still ask for, admitted or not; the trainer
+    /// discards all others after a step.
     fn banked(&self) -> Vec<GroupKey> {
         Vec::new()
     }
 
-    /// The stages, in the order of their indices; at least one.
+    /// Stages, in the order of their indices; at least one.
     fn stages(&self) -> &[Stage] {
         Stage::everything()
     }
 
-    /// Steps in each stage over the whole run, if every step draws `want` problems (`None`: nobody
-    /// knows how many); `None` where outcomes decide.
+    /// Planned steps in each stage over the whole run, if every step draws `want` problems (`None`
+    /// if that number is unknown); `None` if outcomes, or an unknown number of problems, decide.
     ///
     /// # Shapes
     /// - output: `[stage]`, steps
@@ -95,81 +93,68 @@ pub trait Curriculum: Debug + Send {
         None
     }
 
-    /// Everything needed to continue, besides the [`Progress`], which the caller keeps.
+    /// State needed to continue, besides the [`Progress`], which the caller keeps.
     fn state(&self) -> State {
         State::default()
     }
 
-    /// Continues from a state that a curriculum built alike has given.
+    /// Continues from a state of a curriculum that was built alike.
     ///
     /// # Errors
-    /// If it cannot be read or is out of range; the curriculum is then unchanged.
+    /// If the state cannot be read or is out of range; the curriculum is then unchanged.
     fn load_state(&mut self, state: &State) -> Result<(), CurriculumError> {
         state.read::<()>()
     }
 
-    /// Figures worth a curve, by bare quantity (`stage`, `epoch`, …); the composer prefixes
+    /// Metrics to plot, by bare quantity (`stage`, `epoch`, …); the trainer adds the prefix
     /// `curriculum/`.
     fn metrics(&self) -> Vec<Metric> {
         Vec::new()
     }
 }
 
-/// A quantity and its value.
+/// Metric: a quantity and its value.
 pub type Metric = (Cow<'static, str>, f64);
 
-/// How far a curriculum has come.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    /// Steps that it was part of and that are over.
-    pub steps: u64,
-    /// Calls of [`Curriculum::draw`] so far.
-    pub draws: u64,
-    /// Problems drawn so far, those included that were left out because their step had drawn them
-    /// already.
-    pub problems: u64,
-}
-
-/// The problems of one draw.
+/// Batch of problems from one draw.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Index into [`Curriculum::stages`].
     pub stage: usize,
-    /// All different.
+    /// Problems, all different.
     pub problems: Vec<ProblemId>,
 }
 
 impl Batch {
-    /// Nothing: the curriculum, or this step, is over.
+    /// Empty batch: the curriculum, or the current step, is over.
     pub const OVER: Self = Self { stage: 0, problems: Vec::new() };
 
-    /// Whether nothing was drawn.
+    /// Returns whether nothing was drawn.
     pub fn is_empty(&self) -> bool {
         self.problems.is_empty()
     }
 }
 
 impl FromIterator<ProblemId> for Batch {
-    /// Of the first stage.
+    /// Batch of the first stage.
     fn from_iter<I: IntoIterator<Item = ProblemId>>(problems: I) -> Self {
         Self { stage: 0, problems: problems.into_iter().collect() }
     }
 }
 
-/// Names a group of completions.
+/// Identifier of a group of completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GroupKey {
-    /// The step of the run that it was sampled in.
+    /// Step of the run that the group was sampled in.
     pub step: u64,
-    /// The problem that it answers.
+    /// Problem that the group answers.
     pub problem: ProblemId,
 }
 
-/// What came of one group of completions.
+/// Outcome of one group of completions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupOutcome {
-    /// The group.
+    /// Identifier of the group.
     pub key: GroupKey,
     /// Total reward of each completion, `[completion]`.
     pub rewards: Vec<f32>,
@@ -179,12 +164,12 @@ pub struct GroupOutcome {
     pub advantages: Vec<f32>,
     /// Length of each completion, `[completion]`, tokens.
     pub lengths: Vec<u32>,
-    /// Completions that reached the longest length allowed.
+    /// Number of completions that reached the maximum length.
     pub n_truncated: usize,
 }
 
 impl GroupOutcome {
-    /// The problem that the group answers.
+    /// Problem that the group answers.
     pub fn problem(&self) -> ProblemId {
         self.key.problem
     }
@@ -222,14 +207,14 @@ impl GroupOutcome {
         mean(self.values(quantity).iter().map(|&value| f64::from(value)))
     }
 
-    /// Absence of variance: all completions have the same value, so that there is nothing to learn
-    /// from their comparison.
+    /// Returns whether all completions have the same value, so that there is nothing to learn from
+    /// their comparison.
     pub fn has_no_variance(&self, quantity: Quantity) -> bool {
         self.values(quantity).windows(2).all(|pair| pair[0] == pair[1])
     }
 }
 
-/// The mean of some values; `None` of none.
+/// Mean of some values; `None` if there are none.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, n) = values.fold((0.0, 0u32), |(sum, n), value| (sum + value, n + 1));
     (n > 0).then(|| sum / f64::from(n))
@@ -263,7 +248,7 @@ mod tests {
         );
     }
 
-    /// Draws, and leaves everything else to the trait.
+    /// Policy that implements `draw` alone.
     #[derive(Debug)]
     struct Drawing;
 

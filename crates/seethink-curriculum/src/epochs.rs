@@ -1,49 +1,48 @@
-//! Where the epoch loop stands, and what happens to an incomplete last batch.
+//! Epochs: the number of passes over problems, and the treatment of an incomplete last batch.
 
 use crate::{CurriculumError, Length, Stage};
 use serde::{Deserialize, Serialize};
 
-/// How often problems are visited, and whether stages or epochs are the outer loop.
+/// Number of epochs, and whether stages or epochs are the outer loop.
 ///
-/// Always spelled out: `PerStage` finishes with a stage before the next begins, `OverWholePlan`
-/// returns to the first stage in every epoch. The paper describes the former; the released
-/// launchers of its curriculum table do the latter because they cycle one ordered file, so that
-/// "perception first" means "perception first, fifteen times".
+/// Always stated in a configuration: `PerStage` finishes a stage before the next begins,
+/// `OverWholePlan` returns to the first stage in every epoch. The paper describes the former; the
+/// released launchers of its curriculum table do the latter because they cycle one ordered file, so
+/// that "perception first" means "perception first, fifteen times".
 ///
-/// A sorted [`Order`](crate::Order) starts over in every epoch; `PerStage(1)` walks it once.
+/// A sorted [`Order`](crate::Order) starts over in every epoch; `PerStage(1)` goes through it once.
 ///
 /// # Source
 /// arXiv 2605.20177 §4.5; VLM-CapCurriculum `training/` at `ccde3ff`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Epochs {
-    /// So many epochs of each stage, one stage after the other; a stage's own [`Length`] takes
-    /// precedence.
+    /// Epochs of each stage, one stage after the other; a stage's own [`Length`] takes precedence.
     PerStage(u32),
-    /// The whole plan, one epoch of each stage, so many times over.
+    /// Passes over the whole plan, each with one epoch of every stage.
     OverWholePlan(u32),
-    /// As many as it takes to fill `steps` batches in each stage; a stage's own [`Length`] takes
+    /// As many epochs as it takes for `steps` steps in each stage; a stage's own [`Length`] takes
     /// precedence.
     AsNeeded {
-        /// Batches in a stage.
+        /// Steps in a stage.
         steps: u32,
     },
 }
 
-/// What becomes of the problems left at the end of an epoch when they do not fill a batch.
+/// Treatment of the problems left at the end of an epoch if they do not fill a batch.
 ///
-/// Batches never span two epochs, so that no problem stands in a batch twice.
+/// Batches never span two epochs, so that no problem is in a batch twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LastBatch {
-    /// They sit the epoch out, unless they are the whole stage. In a sorted order it is always the
-    /// same end that sits out: the hardest problems in easy-to-hard, so prefer `Keep` there.
+    /// Leaves them out in this epoch, unless they are the whole stage. A sorted order always leaves
+    /// out problems of the same end: the hardest in easy-to-hard, so prefer `Keep` there.
     Drop,
-    /// They make a smaller batch.
+    /// Draws them as a smaller batch.
     Keep,
 }
 
 impl Epochs {
-    /// How often the plan is walked from its first stage to its last.
+    /// Number of passes over the plan, from its first stage to its last.
     pub(crate) fn passes(self) -> u32 {
         match self {
             Self::OverWholePlan(passes) => passes,
@@ -51,7 +50,7 @@ impl Epochs {
         }
     }
 
-    /// How long one visit to `stage` lasts.
+    /// Length of one visit to `stage`.
     ///
     /// # Errors
     /// If the length is zero, or the stage has a length of its own in a plan that counts epochs
@@ -72,7 +71,7 @@ impl Epochs {
 }
 
 impl LastBatch {
-    /// Batches of `size` in an epoch over `n_problems`.
+    /// Number of batches of `size` in an epoch over `n_problems`.
     pub(crate) fn batches_per_epoch(self, n_problems: usize, size: usize) -> usize {
         match self {
             Self::Drop => (n_problems / size).max(1),

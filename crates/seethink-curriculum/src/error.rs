@@ -1,161 +1,161 @@
-//! Everything that can be wrong with a corpus, a configuration or a record.
+//! Errors of corpora, configurations and records.
 
 use crate::{Axis, Length};
 use seethink_core::ProblemId;
 
-/// Why a curriculum could not be built or continued.
+/// Errors of building or continuing a curriculum.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CurriculumError {
-    /// Two entries of a corpus have the same id.
+    /// Duplicate id: two entries of a corpus have the same.
     #[error(
         "problem {id} stands in the corpus twice, as entries {first} and {second} counted from 0; ids must be unique"
     )]
     DuplicateProblem {
-        /// The id.
+        /// Id of both entries.
         id: ProblemId,
         /// Position of one entry, counted from 0.
         first: usize,
-        /// Position of the other.
+        /// Position of the other entry, counted from 0.
         second: usize,
     },
-    /// A corpus beyond what an index can address.
+    /// Corpus with more problems than an index can address.
     #[error("the corpus has {found} problems, but at most {} are supported", u32::MAX)]
     TooManyProblems {
-        /// Problems given.
+        /// Number of problems given.
         found: usize,
     },
-    /// A plan without stages.
+    /// Plan without stages.
     #[error("a staged curriculum needs at least one stage, but `stages` is empty")]
     NoStages,
-    /// Two stages of the same name.
+    /// Duplicate name: two stages have the same.
     #[error("two stages are named `{name}`; names must be unique")]
     DuplicateStage {
-        /// The name.
+        /// Name of both stages.
         name: String,
     },
-    /// A stage that no problem of the corpus belongs to.
+    /// Stage that no problem of the corpus belongs to.
     #[error("stage `{stage}` has no problems: it draws from {wanted}, but the corpus holds {available}")]
     EmptyStage {
-        /// The stage's name.
+        /// Name of the stage.
         stage: String,
-        /// The capabilities it names.
+        /// Capabilities and other conditions that the stage asks for.
         wanted: String,
-        /// The capabilities there are, with the number of problems of each.
+        /// Capabilities in the corpus, with the number of problems of each.
         available: String,
     },
-    /// A stage, or the whole plan, that lasts no time at all.
+    /// Stage, or whole plan, of length 0.
     #[error("stage `{stage}` lasts 0 epochs or steps; expected at least 1")]
     ZeroLength {
-        /// The stage's name.
+        /// Name of the stage.
         stage: String,
     },
-    /// A stage's own length where epochs count over the whole plan.
+    /// Stage with its own length where epochs count over the whole plan.
     #[error(
         "stage `{stage}` has its own length {length:?}, but `epochs: OverWholePlan` gives every stage one epoch per pass; use `PerStage` or remove it"
     )]
     LengthInWholePlan {
-        /// The stage's name.
+        /// Name of the stage.
         stage: String,
-        /// What it asked for.
+        /// Length of the stage.
         length: Length,
     },
-    /// A length that no stage can have.
+    /// Length that no stage can have.
     #[error("stage `{stage}` has the length {length:?}; expected a window of at least 1 step and a finite number")]
     BadLength {
-        /// The stage's name.
+        /// Name of the stage.
         stage: String,
-        /// What it asked for.
+        /// Length of the stage.
         length: Length,
     },
-    /// A stage of stages.
+    /// Curriculum of several stages inside another.
     #[error(
         "`{policy}` cannot hold a curriculum of several stages ({stages}): only the outermost curriculum has stages"
     )]
     NestedStages {
-        /// What holds it.
+        /// Policy that holds it.
         policy: &'static str,
-        /// The names of the stages.
+        /// Names of its stages.
         stages: String,
     },
-    /// A curriculum inside another with settings that only an outermost stage can have.
+    /// Curriculum inside another, with settings that only an outermost stage can have.
     #[error(
         "a stage inside `{policy}` sets what the trainer does (trainable, reset_optimizer, snapshot_reference or overrides), which \
          nobody would read: only the stages of the outermost curriculum can"
     )]
     NestedSettings {
-        /// What holds it.
+        /// Policy that holds it.
         policy: &'static str,
     },
-    /// A policy with a setting out of range.
+    /// Setting out of range.
     #[error("`{policy}.{key}` is {found}, expected {expected}")]
     Setting {
-        /// The policy.
+        /// Name of the policy.
         policy: &'static str,
-        /// The setting.
+        /// Name of the setting.
         key: &'static str,
-        /// Its value.
+        /// Value of the setting.
         found: String,
-        /// What it may be.
+        /// Values that are allowed.
         expected: &'static str,
     },
-    /// A problem without a key on an axis that is needed.
+    /// Problem without a key on an axis that is needed.
     #[error(
         "problem {problem} has no {axis}, which the curriculum goes by; its tags are [{tags}] (columns of files are tags if their \
          `columns.tags` names them)"
     )]
     MissingKey {
-        /// The axis.
+        /// Axis that is needed.
         axis: Axis,
-        /// The first problem without.
+        /// First problem without a key.
         problem: ProblemId,
-        /// The names of its tags.
+        /// Names of its tags.
         tags: String,
     },
-    /// A key that should be a number.
+    /// Key that should be a number.
     #[error("the {axis} of problem {problem} is `{found}`, expected a number")]
     NotANumber {
-        /// The axis.
+        /// Axis that needs numbers.
         axis: Axis,
-        /// The problem.
+        /// Problem with the key.
         problem: ProblemId,
-        /// Its key.
+        /// Key of the problem.
         found: String,
     },
-    /// A key that an order does not list.
+    /// Key that an order does not list.
     #[error("the order by {axis} does not list `{key}`, which occurs in the corpus; it lists {listed}")]
     UnlistedKey {
-        /// The axis.
+        /// Axis of the order.
         axis: Axis,
-        /// The key.
+        /// Key that is not listed.
         key: String,
-        /// The keys listed.
+        /// Keys that are listed.
         listed: String,
     },
-    /// A curriculum that a configuration only names.
+    /// Custom curriculum, which a configuration only names.
     #[error("the curriculum `{name}` is made by a program of its own; a configuration only records its name")]
     Custom {
-        /// Its name.
+        /// Name of the curriculum.
         name: String,
     },
-    /// A partition into nothing.
+    /// Partition without axes or bins.
     #[error("a partition needs at least one axis and one bin")]
     NoCategories,
-    /// A policy without problems.
+    /// Policy without problems.
     #[error("`{policy}` has no problems to draw from")]
     NoProblems {
-        /// The policy.
+        /// Name of the policy.
         policy: &'static str,
     },
-    /// A record in a format that this build does not read.
+    /// Record in a format that this build does not read.
     #[error("the curriculum record has version {found}, but this build reads version {expected}")]
     RecordVersion {
         /// Version in the record.
         found: u32,
-        /// Version that is read.
+        /// Version that this build reads.
         expected: u32,
     },
-    /// A record over other problems.
+    /// Record over another corpus.
     #[error(
         "the record was made over another corpus (fingerprint {found:016x}, expected {expected:016x}): problems or what is known of them differ"
     )]
@@ -165,7 +165,7 @@ pub enum CurriculumError {
         /// Fingerprint of the corpus in use.
         expected: u64,
     },
-    /// A record of another policy, other settings or another seed.
+    /// Record of another policy, other settings or another seed.
     #[error(
         "the record was made by another policy, with other settings or another seed (fingerprint {found:016x}, expected {expected:016x})"
     )]
@@ -178,13 +178,13 @@ pub enum CurriculumError {
     /// State that cannot be read.
     #[error("the state in the record cannot be read")]
     UnreadableState {
-        /// What the parser said.
+        /// Error of the parser.
         source: serde_json::Error,
     },
     /// State that can be read but points outside the curriculum.
     #[error("the state in the record is out of range: {what}")]
     StateOutOfRange {
-        /// What was found and what was expected.
+        /// Value found and value expected.
         what: String,
     },
 }

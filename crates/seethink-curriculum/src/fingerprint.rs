@@ -1,9 +1,9 @@
-//! A stable 64-bit fingerprint of bytes, to tell whether a record belongs here.
+//! Fingerprint: a stable 64-bit hash of bytes, to tell whether a record belongs to a curriculum.
 
 /// FNV-1a over length-prefixed fields, so that `("ab", "c")` and `("a", "bc")` differ.
 ///
 /// # Source
-/// Fowler, Noll, Vo; the constants are those of the 64-bit variant. It recognises accidents, not
+/// Fowler, Noll, Vo; the constants are those of the 64-bit variant. It detects mistakes, not
 /// attacks.
 #[derive(Clone, Copy)]
 pub(crate) struct Fingerprint(u64);
@@ -13,12 +13,12 @@ impl Fingerprint {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
-    /// With one more field.
+    /// Adds a field.
     pub(crate) fn field(self, bytes: &[u8]) -> Self {
         self.number(bytes.len() as u64).raw(bytes)
     }
 
-    /// With one more number.
+    /// Adds a number.
     pub(crate) fn number(self, number: u64) -> Self {
         self.raw(&number.to_le_bytes())
     }

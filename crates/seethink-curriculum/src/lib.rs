@@ -1,13 +1,14 @@
-//! What to train on next: the [`Curriculum`] trait, its axes and every policy.
+//! Curricula: the [`Curriculum`] trait, its axes, and every policy that decides what to train on
+//! next.
 //!
-//! A policy sees a [`Corpus`] (metadata only) and says which problems make up the next batch and to
-//! which [`Stage`] they belong; the trainer applies a stage when the batch's stage changes, and
-//! knows nothing else about curricula. The static policies compose from three choices that are
-//! always spelled out: which capabilities when ([`Merged`], [`Staged`]), in which [`Order`] within
-//! a stage, and how often ([`Epochs`], [`LastBatch`]).
+//! A policy sees a [`Corpus`] (metadata only) and decides which problems make up the next batch and
+//! to which [`Stage`] they belong; the trainer applies the settings of a stage when the batch's
+//! stage changes, and knows nothing else about curricula. The static policies compose from three
+//! choices that a configuration always states: the capabilities and their sequence ([`Merged`],
+//! [`Staged`]), the [`Order`] within a stage, and the repetition ([`Epochs`], [`LastBatch`]).
 //!
 //! Everything here is pure and runs on the CPU: no tensors, no files, no clock, and every draw
-//! comes from [`seethink_core::Rng`], so that a policy is tested without a model and resumes bit
+//! comes from [`seethink_core::Rng`]. So a policy can be tested without a model, and resumes bit
 //! for bit.
 //!
 //! # Examples
@@ -49,6 +50,7 @@ mod error;
 mod fingerprint;
 mod order;
 mod policies;
+mod progress;
 mod record;
 mod rules;
 mod simulation;
@@ -67,7 +69,7 @@ pub use compose::with::{Ruled, With};
 pub use config::CurriculumConfig;
 pub use corpus::{Corpus, CorpusEntry};
 pub use course::Course;
-pub use curriculum::{Batch, Curriculum, GroupKey, GroupOutcome, Metric, Progress};
+pub use curriculum::{Batch, Curriculum, GroupKey, GroupOutcome, Metric};
 pub use epochs::{Epochs, LastBatch};
 pub use error::CurriculumError;
 pub use order::Order;
@@ -82,6 +84,7 @@ pub use policies::review::Review;
 pub use policies::sec::{Absent, Sec};
 pub use policies::staged::Staged;
 pub use policies::vas::Vas;
+pub use progress::Progress;
 pub use record::{CurriculumRecord, State};
 pub use rules::{AdvantageGate, Favour, Filter, RuleConfig, Speed, Vcrl, Weight, ZeroVariance};
 pub use simulation::{Learner, SimulatedStep, Simulation, SkilledLearner};

@@ -1,14 +1,14 @@
-//! The order of problems within a stage, composed from axes.
+//! Orders of problems within a stage, composed from axes.
 
 use crate::axis::ranks;
 use crate::{Axis, Corpus, CurriculumError, Key};
 use seethink_core::Rng;
 use serde::{Deserialize, Serialize};
 
-/// The order in which an epoch of a stage visits its problems.
+/// Order in which an epoch of a stage visits its problems.
 ///
-/// An order puts problems into levels. Levels follow one another; the problems of a level come in a
-/// fresh random order in every epoch.
+/// An order sorts problems into levels. Levels follow one another; the problems of a level come in
+/// a new random order in every epoch.
 ///
 /// # Source
 /// VLM-CapCurriculum `data_pipeline/` at `ccde3ff` sorts by pass rate, highest first, and shuffles
@@ -31,29 +31,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Order {
-    /// One level: a fresh random order in every epoch.
+    /// Random order, new in every epoch: one level.
     Shuffled,
-    /// Pass rate descending.
+    /// Descending pass rate.
     EasyToHard,
-    /// Pass rate ascending.
+    /// Ascending pass rate.
     HardToEasy,
-    /// Keys of an axis ascending.
+    /// Ascending keys of an axis.
     Ascending(Axis),
-    /// Keys of an axis descending.
+    /// Descending keys of an axis.
     Descending(Axis),
-    /// Keys of an axis in the order listed; every key that occurs must be.
+    /// Keys of an axis in the order listed; every key that occurs must be listed.
     Listed {
-        /// The axis.
+        /// Axis of the keys.
         axis: Axis,
-        /// Its keys.
+        /// Keys, first to last.
         keys: Vec<String>,
     },
-    /// The first order; the second within each of its levels; and so on (lexicographic).
+    /// Lexicographic order: the first order, the second within each of its levels, and so on.
     Then(Vec<Order>),
-    /// All orders at once: the level is the sum of the levels in each, so that none goes ahead of
-    /// the others.
+    /// Sum of levels: problems are sorted by the sum of their levels in each order, so that no
+    /// order takes precedence.
     Product(Vec<Order>),
-    /// From the last level to the first.
+    /// Reverse order, from the last level to the first.
     Reversed(Box<Order>),
 }
 
@@ -65,7 +65,7 @@ impl Order {
     pub(crate) fn levels(&self, corpus: &Corpus) -> Result<Levels, CurriculumError> {
         let ranks = self.ranks(corpus)?;
         let mut problems: Vec<u32> = (0..corpus.len() as u32).collect();
-        // A stable sort: within a level the order is that of the ids.
+        // The sort is stable, so problems of a level stay sorted by id.
         problems.sort_by_key(|&position| ranks[position as usize]);
         let mut end = 0;
         let level = |&a: &u32, &b: &u32| ranks[a as usize] == ranks[b as usize];
@@ -73,8 +73,8 @@ impl Order {
         Ok(Levels { problems, ends })
     }
 
-    /// The level of each problem of a corpus, counted from 0 without gaps but for
-    /// [`Product`](Self::Product).
+    /// Level of each problem of a corpus, counted from 0; [`Listed`](Self::Listed) and
+    /// [`Product`](Self::Product) may leave gaps.
     fn ranks(&self, corpus: &Corpus) -> Result<Vec<u32>, CurriculumError> {
         let reversed = |mut ranks: Vec<u32>| {
             let last = ranks.iter().copied().max().unwrap_or(0);
@@ -126,13 +126,13 @@ impl Order {
     }
 }
 
-/// Problems in levels: the order of levels is fixed, the order within one is drawn anew for every
-/// epoch.
+/// Problems by level: the order of the levels is fixed, the order within a level is drawn anew for
+/// every epoch.
 #[derive(Debug)]
 pub(crate) struct Levels {
     /// Positions in the corpus.
     problems: Vec<u32>,
-    /// Where each level ends in `problems`.
+    /// End of each level in `problems`.
     ends: Vec<usize>,
 }
 
@@ -141,7 +141,7 @@ impl Levels {
         self.problems.len()
     }
 
-    /// Writes an epoch's order into `order`, replacing what was there.
+    /// Draws the order of an epoch into `order`, replacing its contents.
     pub(crate) fn draw(&self, mut rng: Rng, order: &mut Vec<u32>) {
         order.clone_from(&self.problems);
         let mut start = 0;
@@ -185,13 +185,13 @@ mod tests {
         let again = draw(&Order::EasyToHard, &corpus, 1);
         assert_ne!(easy, again);
         assert!(again.is_sorted_by(|a, b| rate(a) >= rate(b)), "{again:?}");
-        // −0 and 0 are one level of 24: were they two, all of one would come before all of the
-        // other.
+        // −0 and 0 are one level of 24 problems; as two levels, all of one would come before all of
+        // the other.
         let negative: Vec<bool> = easy[36..].iter().map(|index| rate(index).is_sign_negative()).collect();
         assert!(!negative.is_sorted() && !negative.is_sorted_by(|a, b| a >= b), "{negative:?}");
     }
 
-    /// Capability (by its place in the paper's order) and pass rate of what is drawn.
+    /// Capability (index in the paper's order) and pass rate of the problems drawn.
     fn keys(order: &Order, corpus: &Corpus) -> Vec<(usize, f32)> {
         let key = |&position: &u32| {
             let entry = corpus.entry(position as usize);
@@ -211,7 +211,8 @@ mod tests {
         let within = keys(&Order::Then(vec![Order::EasyToHard, listed.clone()]), &corpus);
         assert!(within.is_sorted_by(|a, b| a.1 > b.1 || (a.1 == b.1 && a.0 <= b.0)), "{within:?}");
 
-        // Level of a capability plus level of a pass rate (sixteenths, the easiest 0) never falls.
+        // Level of the capability plus level of the pass rate (sixteenths, the easiest 0) never
+        // falls.
         let product = keys(&Order::Product(vec![listed.clone(), Order::EasyToHard]), &corpus);
         let mut rates: Vec<u32> = product.iter().map(|(_, rate)| (rate * 16.0) as u32).collect();
         rates.sort_unstable();

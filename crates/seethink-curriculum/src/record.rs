@@ -1,11 +1,11 @@
-//! What a checkpoint keeps of a curriculum.
+//! Record: the saved state of a curriculum, as a checkpoint keeps it.
 
 use crate::{CurriculumError, Progress};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A curriculum's state with enough about its origin to refuse the wrong one.
+/// Saved state of a curriculum, with enough about its origin to refuse the wrong one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CurriculumRecord {
@@ -16,13 +16,14 @@ pub struct CurriculumRecord {
     pub(crate) state: State,
 }
 
-/// What only its policy can read. Finite floating-point numbers come back bit for bit.
+/// State of a policy, which only that policy can read. Finite floating-point numbers come back bit
+/// for bit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct State(Value);
 
 impl State {
-    /// The state of a policy.
+    /// Stores the state of a policy.
     ///
     /// # Panics
     /// If `state` refuses to be serialised; plain data never does.
@@ -30,20 +31,21 @@ impl State {
         Self(serde_json::to_value(state).expect("the state of a curriculum is plain data"))
     }
 
-    /// What was put in.
+    /// Reads the state as it was stored.
     ///
     /// # Errors
-    /// If it is of another form.
+    /// If the state has another form.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, CurriculumError> {
         T::deserialize(&self.0).map_err(|source| CurriculumError::UnreadableState { source })
     }
 }
 
 impl CurriculumRecord {
-    /// The version that this build writes and reads.
+    /// Version that this build writes and reads.
     pub const VERSION: u32 = 3;
 
-    /// Whether it belongs to the corpus and settings of these fingerprints.
+    /// Checks that the record has this build's version and belongs to the corpus and settings with
+    /// these fingerprints.
     pub(crate) fn check(&self, corpus: u64, settings: u64) -> Result<(), CurriculumError> {
         let Self { version: found, .. } = *self;
         if found != Self::VERSION {

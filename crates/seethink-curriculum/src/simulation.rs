@@ -1,46 +1,46 @@
-//! Training without a model: a learner whose pass rates are known, to see what a curriculum does
-//! with it.
+//! Simulation: training without a model, by a learner whose pass rates are known, to see the effect
+//! of a curriculum.
 
 use crate::{Corpus, CorpusEntry, Course, GroupKey, GroupOutcome};
 use seethink_core::{Capability, ProblemId, Purpose, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Something that solves problems with known probability.
+/// Learner that solves problems with known probability.
 pub trait Learner {
-    /// The probability that a completion is right, in `[0, 1]`.
+    /// Probability that a completion is right, in `[0, 1]`.
     fn pass_rate(&self, entry: &CorpusEntry) -> f64;
 
-    /// Hears of a group that was trained on, and its weight.
+    /// Learns from a group that was trained on, with its weight.
     fn learn(&mut self, entry: &CorpusEntry, group: &GroupOutcome, weight: f64) {
         let _ = (entry, group, weight);
     }
 }
 
-/// A learner that never changes.
+/// Learner that never changes.
 impl<F: Fn(&CorpusEntry) -> f64> Learner for F {
     fn pass_rate(&self, entry: &CorpusEntry) -> f64 {
         self(entry)
     }
 }
 
-/// A learner with a skill for each capability: a problem of prior pass rate `r` (a half where
-/// unknown) is solved with probability `sigmoid(logit r + skill)`, `r` kept within 0.02 and 0.98. A
-/// group trained on adds `rate · 4 p (1 − p) · weight` to its capability's skill, `p` being its
+/// Learner with a skill for each capability: a problem of prior pass rate `r` (0.5 if unknown) is
+/// solved with probability `sigmoid(logit r + skill)`, `r` clamped to `[0.02, 0.98]`. A group
+/// trained on adds `rate · 4 p (1 − p) · weight` to the skill of its capability, where `p` is its
 /// pass rate, and `transfer` times that to the other skills.
 ///
-/// It is the simplest model in which both the order of capabilities and that of difficulties can
-/// matter; it is no model of a VLM.
+/// This is the simplest model in which both the order of capabilities and that of difficulties can
+/// matter; it is not a model of a VLM.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SkilledLearner {
-    /// Gain per group at a pass rate of a half.
+    /// Gain of skill per group at a pass rate of 1/2 and weight 1, logits.
     pub rate: f64,
-    /// Share of a gain that other capabilities get.
+    /// Share of a gain that the other capabilities get.
     pub transfer: f64,
     skills: BTreeMap<Capability, f64>,
 }
 
 impl SkilledLearner {
-    /// A beginner in every capability of a corpus.
+    /// Learner of skill 0 in every capability of a corpus.
     pub fn new(corpus: &Corpus, rate: f64, transfer: f64) -> Self {
         let skills = corpus.capabilities().into_keys().map(|capability| (capability.clone(), 0.0)).collect();
         Self { rate, transfer, skills }
@@ -63,16 +63,16 @@ impl Learner for SkilledLearner {
     }
 }
 
-/// What a simulated run is like.
+/// Settings of a simulated run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Simulation {
-    /// Problems a step.
+    /// Problems per step.
     pub batch: usize,
-    /// Completions a problem.
+    /// Completions per problem.
     pub group_size: usize,
-    /// Draws in a step, at most.
+    /// Maximum number of draws in a step.
     pub max_draws: usize,
-    /// Steps, at most: not every curriculum ends.
+    /// Maximum number of steps, since not every curriculum ends.
     pub max_steps: usize,
     /// Seed of the outcomes.
     pub seed: u64,
@@ -84,33 +84,33 @@ impl Default for Simulation {
     }
 }
 
-/// A step of a simulated run.
+/// Step of a simulated run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulatedStep {
-    /// Index of its stage.
+    /// Stage index.
     pub stage: usize,
-    /// Every group sampled, in the order drawn, and whether it was admitted.
+    /// Groups sampled, in the order drawn, each with `true` if it was admitted.
     pub sampled: Vec<(GroupOutcome, bool)>,
     /// Groups of earlier steps that were trained on again.
     pub replayed: Vec<GroupKey>,
 }
 
 impl SimulatedStep {
-    /// The problems drawn.
+    /// Problems drawn.
     pub fn drawn(&self) -> impl Iterator<Item = ProblemId> + '_ {
         self.sampled.iter().map(|(group, _)| group.problem())
     }
 }
 
 impl Simulation {
-    /// Takes a course to its end, or `max_steps` further, the way the trainer does.
+    /// Runs a course to its end, or for `max_steps` steps, in the way the trainer does.
     pub fn run(&self, course: &mut Course, corpus: &Corpus, learner: &mut impl Learner) -> Vec<SimulatedStep> {
         let mut steps = Vec::new();
         self.go_on(course, corpus, learner, &mut BTreeMap::new(), &mut steps);
         steps
     }
 
-    /// The same from where `steps` ends.
+    /// Continues a run from the end of `steps`.
     pub(crate) fn go_on(
         &self,
         course: &mut Course,
@@ -163,7 +163,7 @@ impl Simulation {
         }
     }
 
-    /// A group with as many completions as the course asks for.
+    /// Samples a group of as many completions as the course asks for.
     fn sample(&self, course: &mut Course, corpus: &Corpus, learner: &impl Learner, key: GroupKey) -> GroupOutcome {
         let p = corpus.get(key.problem).map_or(0.0, |entry| learner.pass_rate(entry));
         let mut rng = Rng::new(self.seed, Purpose::Rollout, &[key.step, key.problem.0]);
@@ -179,7 +179,7 @@ impl Simulation {
     }
 }
 
-/// A group of these rewards, which are its accuracies too; its advantages are over its sample
+/// Group with these rewards, which are its accuracies too; its advantages are over the sample
 /// deviation.
 fn outcome(key: GroupKey, rewards: Vec<f32>) -> GroupOutcome {
     let n = rewards.len() as f32;
@@ -211,7 +211,7 @@ mod tests {
         let mut learner = SkilledLearner::new(&Corpus::new([seen.clone(), other.clone()]).unwrap(), 0.5, 0.25);
         let mut after = |rewards: &[f32], weight: f64| {
             learner.learn(&seen, &checks::outcome(1, rewards), weight);
-            // Above the logits of 1/2 and 3/4, in units of the rate.
+            // Skills: what exceeds the logits of 1/2 and 3/4, in units of the rate.
             let logit = |entry: &CorpusEntry| (learner.pass_rate(entry) / (1.0 - learner.pass_rate(entry))).ln();
             [logit(&seen), logit(&other) - 3f64.ln()].map(|skill| (skill / 0.5 * 1e9).round() / 1e9)
         };
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(after(&[1.0, 0.0], 1.0), [1.0, 0.25], "and a quarter for the other skill");
         assert_eq!(after(&[1.0, 0.0], 3.0), [4.0, 1.0], "three times as much");
         assert_eq!(after(&[1.0, 1.0, 1.0, 0.0], 1.0), [4.75, 1.1875], "4 · 3/4 · 1/4");
-        // Prior pass rates are kept off 0 and 1, and are a half where they are unknown.
+        // Prior pass rates are kept away from 0 and 1, and are 1/2 if unknown.
         let beginner = SkilledLearner::new(&Corpus::new([]).unwrap(), 1.0, 0.0);
         let rates = [Some(0.0), Some(1.0), None].map(|rate| {
             let entry = CorpusEntry { pass_rate: rate.map(|rate| PassRate::new(rate).unwrap()), ..other.clone() };
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn advantages_are_over_the_sample_deviation() {
         let key = GroupKey { step: 0, problem: ProblemId(1) };
-        // Mean 1/4, deviation √(3/4 / 3) = 1/2, and a little more, which keeps equal rewards from
+        // Mean 1/4, deviation √(3/4 / 3) = 1/2, plus a small constant that keeps equal rewards from
         // dividing by 0.
         let advantages = outcome(key, vec![1.0, 0.0, 0.0, 0.0]).advantages;
         assert!((1.4999..1.5).contains(&advantages[0]), "{advantages:?}");

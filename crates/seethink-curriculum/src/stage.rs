@@ -1,38 +1,38 @@
-//! Stages: what is drawn from, for how long, and what the trainer changes when one begins.
+//! Stages: their problems, their lengths, and the settings that the trainer applies.
 
 use crate::{Axis, CorpusEntry, CurriculumConfig, CurriculumError};
 use seethink_core::{Capability, Trainable};
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
 
-/// A stretch of training with one pool of problems and one set of training settings.
+/// Stage of training, with one pool of problems and one set of training settings.
 ///
 /// A stage is data: the trainer reads these fields for every batch of the stage, resets the
-/// optimiser and takes the reference at its first batch only, and nothing else changes.
+/// optimiser and takes the reference only at its first batch, and changes nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
-    /// Unique within a curriculum; the name in reports and plots.
+    /// Name in reports and plots, unique within a curriculum.
     pub name: String,
-    /// The capabilities that its problems exercise; empty means every capability of the corpus.
+    /// Capabilities of its problems; empty means every capability of the corpus.
     #[serde(default)]
     pub capabilities: Vec<Capability>,
-    /// What else its problems must be.
+    /// Further conditions on its problems, which must all hold.
     #[serde(default)]
     pub only: Vec<Only>,
-    /// What draws within the stage, where that is not the plan's [`Order`](crate::Order).
+    /// Policy that draws within the stage, if not by the plan's [`Order`](crate::Order).
     #[serde(default)]
     pub policy: Option<Box<CurriculumConfig>>,
-    /// How long it lasts, where that differs from the plan's [`Epochs`](crate::Epochs).
+    /// Length of the stage, if not by the plan's [`Epochs`](crate::Epochs).
     #[serde(default)]
     pub length: Option<Length>,
-    /// The parts of the model that learn.
+    /// Parts of the model that are trained.
     #[serde(default)]
     pub trainable: Trainable,
-    /// Whether the optimiser's moments start from zero.
+    /// `true` (default) if the optimiser's moments start from zero.
     #[serde(default = "yes")]
     pub reset_optimizer: bool,
-    /// Whether the policy of that moment becomes the KL reference.
+    /// `true` (default) if the model at the beginning of the stage becomes the KL reference.
     #[serde(default = "yes")]
     pub snapshot_reference: bool,
     /// Hyper-parameters that differ from the run's.
@@ -40,51 +40,51 @@ pub struct Stage {
     pub overrides: StageOverrides,
 }
 
-/// A condition on problems: the key on an axis is one of those listed.
+/// Condition on problems: the key on an axis is one of those listed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Only {
-    /// The axis.
+    /// Axis of the keys.
     pub axis: Axis,
-    /// Its keys.
+    /// Keys that are allowed.
     pub keys: Vec<String>,
 }
 
-/// How long a stage lasts.
+/// Length of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Length {
-    /// Passes over its problems.
+    /// Epochs over its problems.
     Epochs(u32),
-    /// Exactly so many steps; epochs follow one another as long as it takes.
+    /// Exact number of steps, over as many epochs as they take.
     Steps(u32),
-    /// Until the quantity, averaged over the last `window` steps, is at least `at_least`; at most
-    /// `at_most` steps.
+    /// Threshold: the stage ends when the quantity, averaged over the last `window` steps, is at
+    /// least `at_least`; at most `at_most` steps.
     Threshold {
-        /// What is watched.
+        /// Quantity that is watched.
         quantity: Quantity,
-        /// The threshold.
+        /// Threshold of the quantity.
         at_least: f64,
-        /// Steps averaged over.
+        /// Number of steps averaged over.
         window: u32,
-        /// Steps after which the stage ends in any case.
+        /// Maximum number of steps.
         at_most: u32,
     },
-    /// Until the quantity, averaged over the last `window` steps, is less than `gain` above what it
-    /// was over the `window` steps before; at most `at_most` steps.
+    /// Plateau: the stage ends when the quantity, averaged over the last `window` steps, is less
+    /// than `gain` above its average over the `window` steps before; at most `at_most` steps.
     Plateau {
-        /// What is watched.
+        /// Quantity that is watched.
         quantity: Quantity,
-        /// The least gain that counts.
+        /// Smallest gain that continues the stage.
         gain: f64,
-        /// Steps averaged over.
+        /// Number of steps averaged over.
         window: u32,
-        /// Steps after which the stage ends in any case.
+        /// Maximum number of steps.
         at_most: u32,
     },
 }
 
-/// Quantity of a completion that rules about groups and lengths of stages go by.
+/// Quantity of a completion, by which rules about groups and lengths of stages decide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantity {
     /// Accuracy part of the reward, in `[0, 1]`.
@@ -94,7 +94,7 @@ pub enum Quantity {
     Reward,
 }
 
-/// Hyper-parameters that a stage sets for itself; `None` keeps the run's value.
+/// Hyper-parameters that a stage overrides; `None` keeps the run's value.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StageOverrides {
@@ -109,22 +109,22 @@ pub struct StageOverrides {
     /// Bound of the loss for negative advantages, as a multiple of the advantage; 0 sets no bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dual_clip: Option<f64>,
-    /// Largest norm of the gradient over all parameters.
+    /// Maximum norm of the gradient over all parameters.
     pub max_grad_norm: Option<f64>,
-    /// Share of the stage's steps over which the learning rate rises from 0 to its peak, counted
-    /// from the stage's first step; 0 begins at the peak.
+    /// Warm-up: share of the stage's steps over which the learning rate rises from 0 to its peak,
+    /// counted from the stage's first step; 0 begins at the peak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warmup: Option<f64>,
-    /// Longest completion, tokens.
+    /// Maximum length of a completion, tokens.
     pub max_tokens: Option<usize>,
-    /// What is appended to the question.
+    /// Text appended to the question.
     pub prompt_suffix: Option<String>,
-    /// The reward, by its name in the run's configuration.
+    /// Reward, by its name in the run's configuration.
     pub reward: Option<String>,
 }
 
 impl Stage {
-    /// A stage over `capabilities` (empty: all) with everything trainable, a fresh optimiser and a
+    /// Stage over `capabilities` (empty: all) with everything trainable, a fresh optimiser and a
     /// fresh reference.
     pub fn new(name: impl Into<String>, capabilities: impl Into<Vec<Capability>>) -> Self {
         Self {
@@ -140,13 +140,13 @@ impl Stage {
         }
     }
 
-    /// The only stage of a curriculum that does not speak of stages.
+    /// Stage of a curriculum that defines none: all problems.
     pub(crate) fn everything() -> &'static [Self] {
         static EVERYTHING: LazyLock<[Stage; 1]> = LazyLock::new(|| [Stage::new("everything", [])]);
         &*EVERYTHING
     }
 
-    /// Whether it draws from a problem.
+    /// Returns whether the stage draws from a problem.
     ///
     /// # Errors
     /// If the problem lacks the key of an axis.
@@ -160,15 +160,17 @@ impl Stage {
         })
     }
 
-    /// The stage of a single capability, named after it.
+    /// Stage of a single capability, named after it.
     pub fn of(capability: Capability) -> Self {
         Self::new(capability.as_str(), [capability.clone()])
     }
 }
 
 impl Length {
+    /// Checks that a stage can have this length.
+    ///
     /// # Errors
-    /// If it is no time at all, or a number is not one.
+    /// If a length or a window is zero, or a number is not finite.
     pub(crate) fn check(self, stage: &str) -> Result<(), CurriculumError> {
         let stage = stage.to_owned();
         match self {
@@ -186,7 +188,7 @@ impl Length {
     }
 }
 
-/// serde wants a function for a default of `true`.
+/// serde needs a function for a default of `true`.
 fn yes() -> bool {
     true
 }

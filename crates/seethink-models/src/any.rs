@@ -1,8 +1,9 @@
 //! Models of any family, chosen by the configuration of a checkpoint.
 
-use crate::config::{Family, ModelConfig, family_name};
+use crate::config::{ModelConfig, family_name};
+use crate::family::Family;
 use crate::files::CheckpointFiles;
-use crate::vlm_processor::Pictures;
+use crate::image_processor::Pictures;
 use crate::weights::{self, LoadError, SaveError, SaveOptions, WeightDtype};
 use crate::{Parameter, PixelTensor, ProcessorError, Tokenizer, VisionLanguageModel, VisualFeatures, Vlm, VlmInput};
 use burn::module::Module;
@@ -26,7 +27,7 @@ macro_rules! families {
         }
 
         /// `model_type` and class of every family.
-        pub(crate) const FAMILIES: &[(&str, &str)] =
+        const FAMILIES: &[(&str, &str)] =
             &[$((<crate::$family::Config as Family>::MODEL_TYPE, <crate::$family::Config as Family>::ARCHITECTURE)),*];
 
         /// Runs `$body` on the model of the family.
@@ -52,7 +53,7 @@ macro_rules! families {
                 let path = dir.join(weights::CONFIG);
                 let json: Value = weights::read_json(&path)?;
                 let unsupported = |what| LoadError::Unsupported { path: path.clone(), what };
-                let name = family_name(&json).map_err(unsupported)?;
+                let name = family_name(&json, FAMILIES).map_err(unsupported)?;
                 $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                     return Ok(Self::$variant(match dtype {
                         Some(dtype) => Vlm::from_pretrained_as(dir, dtype, device)?,
@@ -71,7 +72,7 @@ macro_rules! families {
             /// If the configuration is malformed, or of no family.
             pub fn init_seeded(json: Value, seed: u64, device: &Device) -> Result<Self, LoadError> {
                 let unsupported = |what| LoadError::Unsupported { path: weights::CONFIG.into(), what };
-                let name = family_name(&json).map_err(unsupported)?.to_owned();
+                let name = family_name(&json, FAMILIES).map_err(unsupported)?.to_owned();
                 $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                     return Ok(Self::$variant(Vlm::init_seeded(ModelConfig::from_json(json)?, seed, device)));
                 })*
@@ -90,7 +91,7 @@ macro_rules! families {
                 needed: weights::CONFIG,
             })?;
             let unsupported = |what| LoadError::Unsupported { path: files.dir().join(weights::CONFIG), what };
-            let name = family_name(&json).map_err(unsupported)?.to_owned();
+            let name = family_name(&json, FAMILIES).map_err(unsupported)?.to_owned();
             $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                 let config = ModelConfig::<crate::$family::Config>::from_json(json)?;
                 return Ok((config.pictures(files, tokenizer)?, config.text().max_positions()));
@@ -106,13 +107,9 @@ families! {
     InternVl => internvl3,
 }
 
-/// Names of all families, for messages.
-pub(crate) fn names() -> String {
-    FAMILIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-}
-
 fn unknown(name: &str) -> String {
-    format!("`model_type` is {name}, expected one of {}", names())
+    let names: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
+    format!("`model_type` is {name}, expected one of {}", names.join(", "))
 }
 
 impl AnyBackbone {
@@ -168,7 +165,7 @@ impl AnyBackbone {
     /// `model_type` of the family.
     pub fn model_type(&self) -> &str {
         let json = each!(self, model => model.config().json());
-        family_name(json).expect("checked when it was read")
+        family_name(json, FAMILIES).expect("checked when it was read")
     }
 
     /// Name of the family as its authors write it.

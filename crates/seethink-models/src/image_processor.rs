@@ -10,6 +10,18 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// Image processing of a family.
+#[derive(Debug, Clone)]
+pub struct Pictures {
+    /// Image processor: pictures to patches.
+    pub images: Arc<dyn ImageProcessor>,
+    /// Placeholder token: one per image in the rendered template, and after expansion one per image
+    /// token.
+    pub placeholder: u32,
+    /// Tokens that a model must not sample: each stands for pixels that a completion does not have.
+    pub forbidden: Vec<u32>,
+}
+
 /// Image processor: resizes pictures as a family asks, normalises them and cuts them into patches.
 pub trait ImageProcessor: Debug + Send + Sync {
     /// Patch grid of an image of this size, found without decoding it: frames or tiles, rows,

@@ -4,10 +4,10 @@
 //! pictures in, token ids and patches out). Nothing here knows of data sets, curricula or training.
 
 mod any;
-mod backward;
 mod chat_template;
 mod config;
 mod cost;
+mod family;
 mod files;
 mod generation;
 mod image_limits;
@@ -25,19 +25,20 @@ mod text;
 mod text_config;
 mod tokenizer;
 mod tokenizer_file;
-mod vision;
+mod vision_attention;
 mod vlm;
 mod vlm_processor;
 mod weights;
 
 pub use any::AnyBackbone;
 pub use chat_template::{ChatTemplate, TEMPLATE_BYTES, TEMPLATE_FUEL, TemplateOptions};
-pub use config::{Family, ModelConfig};
+pub use config::ModelConfig;
 pub use cost::ForwardCost;
+pub use family::{Encoder, Family, Projector, VisionSide};
 pub use files::CheckpointFiles;
 pub use generation::GenerationConfig;
 pub use image_limits::ImageLimits;
-pub use image_processor::ImageProcessor;
+pub use image_processor::{ImageProcessor, Pictures};
 pub use input::{PixelTensor, Pixels, PromptInput, Side, TokenRow, VisualFeatures, VisualTokens, VlmInput};
 pub use model::{Parameter, Part, VisionLanguageModel};
 pub use native_resolution::NativeResolution;
@@ -47,7 +48,7 @@ pub use resize::resize_bicubic;
 pub use text::{DecoderLayer, TextAttention, TextDecoder};
 pub use text_config::{RopeConfig, TextConfig, TextKind};
 pub use tokenizer::Tokenizer;
-pub use vision::{Encoder, Projector, VisionAttention, VisionSide};
+pub use vision_attention::VisionAttention;
 pub use vlm::Vlm;
-pub use vlm_processor::{Pictures, VlmProcessor};
+pub use vlm_processor::VlmProcessor;
 pub use weights::{Initial, LoadError, Naming, SaveError, SaveOptions, WeightDtype, WeightSummary};

@@ -6,24 +6,12 @@ use crate::generation::GenerationConfig;
 use crate::positions::{Layout, lay_out};
 use crate::tokenizer::unused_char;
 use crate::{
-    ChatTemplate, Content, ImageLimits, ImageProcessor, Message, Processor, ProcessorError, PromptInput,
+    ChatTemplate, Content, ImageLimits, ImageProcessor, Message, Pictures, Processor, ProcessorError, PromptInput,
     TemplateOptions, Tokenizer, any,
 };
 use seethink_core::Image;
 use std::path::Path;
 use std::sync::Arc;
-
-/// Image processing of a family.
-#[derive(Debug, Clone)]
-pub struct Pictures {
-    /// Image processor: pictures to patches.
-    pub images: Arc<dyn ImageProcessor>,
-    /// Placeholder token: one per image in the rendered template, and after expansion one per image
-    /// token.
-    pub placeholder: u32,
-    /// Tokens that a model must not sample: each stands for pixels that a completion does not have.
-    pub forbidden: Vec<u32>,
-}
 
 /// Processor of a checkpoint.
 ///

@@ -1,11 +1,8 @@
 //! Result of a run: a small file that is kept when the run folder is deleted.
 
 use super::origin::Origin;
-use super::run::Task;
-use anyhow::{Context, Result, ensure};
-use seethink::run::OUTCOMES;
-use seethink::run::report::{self, Checkpoint, Ledger, Outcomes, RunSummary, StepFile};
-use seethink::train::{MetricsFile, StepRecord};
+use anyhow::Result;
+use seethink::run::report::{self, Checkpoint, Ledger};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,7 +21,7 @@ pub struct RunResult {
     pub backbone: String,
     /// Seed of the run.
     pub seed: u64,
-    /// Digest of the configuration: [`Task::digest`].
+    /// Digest of the configuration: [`Task::digest`](super::Task::digest).
     pub config: String,
     /// Fingerprints of base model and code. `None` for runs made before fingerprints were recorded:
     /// they are shown as earlier findings, and never reused as the result of a run.
@@ -49,37 +46,6 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Collects the result from the folder of a finished run.
-    ///
-    /// # Errors
-    /// If a file is missing or broken, or the test has no outcomes.
-    pub fn collect(run: &Path, task: &Task, commit: String) -> Result<Self> {
-        let summary: RunSummary = report::read_json(&run.join("summary.json"))?;
-        let outcomes = StepFile::<Outcomes>::read(&run.join(OUTCOMES))?;
-        let at = |step: usize| outcomes.iter().filter(move |line| line.step == step);
-        let letters = |step: usize| at(step).map(|line| (line.capability.clone(), line.outcomes.clone())).collect();
-        let problems: BTreeMap<_, _> =
-            at(summary.steps).map(|line| (line.capability.clone(), line.problems.clone())).collect();
-        ensure!(!problems.is_empty(), "{} has no outcomes of step {}", run.join(OUTCOMES).display(), summary.steps);
-        let metrics = run.join("metrics.jsonl");
-        let records = MetricsFile::read(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
-        let length = |record: &StepRecord| Some(*record.metrics.get("rollout/length")? as f32);
-        Ok(Self {
-            arm: task.arm.id.into(),
-            backbone: task.setting.folder(),
-            seed: task.seed,
-            config: task.digest()?,
-            origin: Some(Origin::of(&task.config()?)?),
-            commit,
-            problems,
-            before: letters(0),
-            after: letters(summary.steps),
-            checkpoints: summary.checkpoints,
-            length: records.iter().filter_map(length).collect(),
-            total: summary.total,
-        })
-    }
-
     /// Returns whether the commit is that of a clean tree.
     pub fn is_of_clean_tree(&self) -> bool {
         !self.commit.is_empty() && self.commit.chars().all(|c| c.is_ascii_hexdigit())

@@ -14,9 +14,12 @@ use seethink::eval::InProcess;
 use seethink::eval::pass_rate::measure;
 use seethink::models::AnyBackbone;
 use seethink::prelude::*;
+use seethink::run::OUTCOMES;
 use seethink::run::config::BaseFamily;
-use seethink::train::{CheckpointFolder, Interrupter};
+use seethink::run::report::{self, Outcomes, RunSummary, StepFile};
+use seethink::train::{CheckpointFolder, Interrupter, MetricsFile, StepRecord};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -103,6 +106,37 @@ fn check_distinct(experiment: &Experiment, aliases: &Aliases) -> Result<()> {
 }
 
 impl Task {
+    /// Collects the result from the folder of a finished run.
+    ///
+    /// # Errors
+    /// If a file is missing or broken, or the test has no outcomes.
+    fn collect(&self, run: &Path, commit: String) -> Result<RunResult> {
+        let summary: RunSummary = report::read_json(&run.join("summary.json"))?;
+        let outcomes = StepFile::<Outcomes>::read(&run.join(OUTCOMES))?;
+        let at = |step: usize| outcomes.iter().filter(move |line| line.step == step);
+        let letters = |step: usize| at(step).map(|line| (line.capability.clone(), line.outcomes.clone())).collect();
+        let problems: BTreeMap<_, _> =
+            at(summary.steps).map(|line| (line.capability.clone(), line.problems.clone())).collect();
+        ensure!(!problems.is_empty(), "{} has no outcomes of step {}", run.join(OUTCOMES).display(), summary.steps);
+        let metrics = run.join("metrics.jsonl");
+        let records = MetricsFile::read(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
+        let length = |record: &StepRecord| Some(*record.metrics.get("rollout/length")? as f32);
+        Ok(RunResult {
+            arm: self.arm.id.into(),
+            backbone: self.setting.folder(),
+            seed: self.seed,
+            config: self.digest()?,
+            origin: Some(Origin::of(&self.config()?)?),
+            commit,
+            problems,
+            before: letters(0),
+            after: letters(summary.steps),
+            checkpoints: summary.checkpoints,
+            length: records.iter().filter_map(length).collect(),
+            total: summary.total,
+        })
+    }
+
     /// Configuration of the task.
     ///
     /// # Errors
@@ -196,7 +230,7 @@ impl Task {
         let job = if resume { Job::resumed(&folder, device)? } else { Job::new(config, &folder, device) };
         Job { base_models: &DigitsBases, interrupter: interrupter.clone(), ..job }.run()?;
         if folder.join("summary.json").exists() {
-            RunResult::collect(&folder, self, commit)?.write(&folder.join(RESULT))?;
+            self.collect(&folder, commit)?.write(&folder.join(RESULT))?;
         }
         Ok(())
     }

@@ -1,25 +1,25 @@
-//! A policy over the problems whose numbers lie in a band.
+//! Band: a policy over the problems whose number on an axis lies in a range.
 
 use crate::{Axis, Corpus, Curriculum, CurriculumConfig, CurriculumError};
 use serde::{Deserialize, Serialize};
 
-/// Leaves out, before training, the problems outside `at_least..=at_most`; what is left is the
-/// policy's whole corpus.
+/// Offline filter of problems: leaves out those outside `at_least..=at_most` before training; the
+/// rest is the policy's whole corpus.
 ///
-/// With the axis [`PassRate`](Axis::PassRate) it is the offline difficulty filter, such as 0.1 to
-/// 0.9, or 0 to 15/16 for the released `_filtered` files, which drop what is always solved.
+/// On the axis [`PassRate`](Axis::PassRate) it filters by difficulty, such as 0.1 to 0.9, or 0 to
+/// 15/16 for the released `_filtered` files, which drop problems that are always solved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Band {
-    /// An axis of numbers.
+    /// Axis of numbers.
     pub axis: Axis,
-    /// The least number that stays.
+    /// Smallest number that is kept; `None` sets no bound.
     #[serde(default)]
     pub at_least: Option<f64>,
-    /// The greatest number that stays.
+    /// Largest number that is kept; `None` sets no bound.
     #[serde(default)]
     pub at_most: Option<f64>,
-    /// What draws from the rest.
+    /// Policy that draws from the problems kept.
     pub policy: Box<CurriculumConfig>,
 }
 

@@ -1,7 +1,8 @@
-//! Several policies at once, each with its share of the problems.
+//! Mix: several policies at once, each with its share of the problems.
 //!
-//! State: what each has been granted and given, and their states. Metrics: `share/0`, `share/1`, …
-//! of all problems so far, and those of the parts, prefixed with `0/`, `1/`, ….
+//! State: problems owed to and drawn by each policy, and the states of the policies. Metrics:
+//! `share/0`, `share/1`, … of all problems so far, and those of the policies, prefixed with `0/`,
+//! `1/`, ….
 
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
@@ -13,12 +14,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 /// Policies side by side. Every batch is divided by the shares, so exactly that after every draw no
-/// policy is more than a problem off; what one cannot fill goes to the others. A mix is over when
-/// all of them are.
+/// policy is more than a problem off; problems that one cannot supply are drawn from the others. A
+/// policy with a share of 0 never draws, and the mix ends when all others have ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mix {
-    /// Policies and their shares, which are divided by their sum.
+    /// Shares and policies; the shares are divided by their sum.
     pub parts: Vec<(f64, CurriculumConfig)>,
 }
 
@@ -40,35 +41,36 @@ impl Mix {
     }
 }
 
-/// Policies side by side, under way.
+/// Running mix.
 #[derive(Debug)]
 struct Mixed {
     courses: Vec<Course>,
-    /// Of sum 1.
+    /// Shares of the policies, with sum 1.
     shares: Vec<f64>,
     account: Account,
-    /// Which policy drew a problem of the step under way.
+    /// Index of the policy that drew each problem of the current step.
     of: BTreeMap<ProblemId, usize>,
-    /// Which policy asked for a group again in the step under way.
+    /// Index of the policy that asked for each group replayed in the current step.
     replayed: BTreeMap<GroupKey, usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Account {
-    /// Problems that each policy has a claim to, below one but for rounding.
+    /// Problems owed to each policy, below one up to rounding; negative if it has drawn ahead.
     owed: Vec<f64>,
-    /// Problems that each has drawn.
+    /// Problems drawn by each policy.
     drawn: Vec<u64>,
 }
 
 impl Mixed {
-    /// Divides `want` problems among the policies: problem by problem to the one that must have the
-    /// next soonest, so that after each no policy is a whole problem off its share.
+    /// Divides `want` problems among the policies, problem by problem, each to the policy that must
+    /// have the next one soonest, so that no policy is ever a whole problem off its share.
     ///
     /// # Source
-    /// Tijdeman, *The chairman assignment problem*, Discrete Mathematics 32 (1980): of those with a
-    /// claim of at least `1 / (2n − 2)`, the one whose claim would first exceed `1 − 1 / (2n − 2)`.
+    /// Tijdeman, *The chairman assignment problem*, Discrete Mathematics 32 (1980): of those of the
+    /// n policies that are owed at least `1 / (2n − 2)`, the one that would first be owed more than
+    /// `1 − 1 / (2n − 2)`.
     fn allot(&mut self, want: usize) -> Vec<usize> {
         let owed = &mut self.account.owed;
         let least = 1.0 / (2 * owed.len()).saturating_sub(2).max(2) as f64;
@@ -76,7 +78,8 @@ impl Mixed {
         for _ in 0..want {
             owed.iter_mut().zip(&self.shares).for_each(|(owed, share)| *owed += share);
             let deadline = |index: usize| (1.0 - least - owed[index]) / self.shares[index];
-            // But for rounding there is always one with a claim; a share of 0 never has one.
+            // Up to rounding there is always a policy that is owed enough; one with a share of 0
+            // never is.
             let claims = |index: &usize| owed[*index] >= least - 1e-9;
             let next = (0..owed.len()).filter(claims).min_by(|&a, &b| deadline(a).total_cmp(&deadline(b)));
             let Some(next) = next else { break };
@@ -86,11 +89,11 @@ impl Mixed {
         allotted
     }
 
-    /// Draws up to `want` problems of one policy that are not in this step yet.
+    /// Draws up to `want` problems of one policy, without those that are in this step already.
     fn draw_from(&mut self, index: usize, want: usize, problems: &mut Vec<ProblemId>) {
         let before = problems.len();
-        // What another policy drew already is skipped, and drawn for again: the policy has at most
-        // all of its problems in a step.
+        // Problems that another policy has drawn are skipped and replaced by further draws, at most
+        // until the policy has drawn all of its problems in this step.
         while problems.len() - before < want {
             let batch = self.courses[index].draw(want - (problems.len() - before));
             if batch.is_empty() {
@@ -194,7 +197,7 @@ impl Curriculum for Mixed {
     }
 }
 
-/// Loads every course's record, or none.
+/// Loads the record of every course, or of none if one fails.
 pub(crate) fn load_all(courses: &mut [Course], records: &[CurriculumRecord]) -> Result<(), CurriculumError> {
     let before: Vec<CurriculumRecord> = courses.iter().map(Course::to_record).collect();
     let loaded = courses.iter_mut().zip(records).try_for_each(|(course, record)| course.load_record(record));
@@ -270,8 +273,8 @@ mod tests {
         assert_eq!([1, 2, 9].map(|places| mixed(courses(), &[1; 4]).replay(places).len()), [1, 2, 4]);
     }
 
-    /// The bound of the source: among n parts no claim is further from nothing than 1 − 1 / (2n −
-    /// 2).
+    /// Checks the bound of the source: with n parts, what a part is owed stays within ±(1 − 1 / (2n
+    /// − 2)).
     #[test]
     fn claims_stay_within_the_bound_of_the_source() {
         // All combinations of the shares 1 to 9 for two parts, 1 to 6 for three, 1 to 4 for four.
@@ -296,7 +299,7 @@ mod tests {
         let sizes: Vec<usize> =
             drain(&mut config.build(&corpus, 1).unwrap(), 20).iter().map(|batch| batch.problems.len()).collect();
         assert_eq!(sizes, [20, 20, 20]);
-        // Nothing goes to a part without a share.
+        // A part with a share of 0 draws nothing.
         let alone = read(&format!("(1.0, {}), (0.0, {})", of("perception"), of("visual_reasoning")));
         assert_eq!(drain(&mut alone.build(&corpus, 1).unwrap(), 20).len(), 1);
         // Two parts over the same problems.
@@ -318,7 +321,7 @@ mod tests {
         let config = read(&format!("(1.0, {perception}), (1.0, {})", of("visual_reasoning")));
         let mut course = config.build(&corpus, 1).unwrap();
         let batch = course.draw(8);
-        // Only the second half of the batch is solved: it is the other part's.
+        // Only the second half of the batch is solved, which the other part drew.
         let groups: Vec<_> = (0..8).map(|i| outcome(batch.problems[i].0, &[f32::from(u8::from(i >= 4)); 4])).collect();
         course.observe(&groups);
         let metrics = course.curriculum().metrics();

@@ -1,4 +1,4 @@
-//! Policies made of policies.
+//! Compositions: policies built from other policies.
 
 pub(crate) mod band;
 pub(crate) mod mix;

@@ -1,5 +1,5 @@
-//! A curriculum several times over. State: the round, and that of the curriculum. Metrics: `round`,
-//! and those of the curriculum.
+//! Repeat: a curriculum several times over. State: the round, and the state of the curriculum.
+//! Metrics: `round`, and those of the curriculum.
 
 use crate::course::ask_the_active_part;
 use crate::{
@@ -8,14 +8,14 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Begins anew whenever the curriculum is over, each time with other draws and without memory of
-/// the rounds before.
+/// Curriculum that starts over whenever it ends, each time with other draws and without memory of
+/// earlier rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Repeat {
-    /// Rounds.
+    /// Number of rounds, at least 1.
     pub times: u32,
-    /// The curriculum.
+    /// Curriculum of each round.
     pub policy: Box<CurriculumConfig>,
 }
 
@@ -44,7 +44,7 @@ struct Repeating {
 #[serde(deny_unknown_fields)]
 struct At {
     round: u32,
-    /// Whether a step is under way.
+    /// `true` if the current step has drawn problems.
     open: bool,
 }
 
@@ -66,7 +66,7 @@ impl Curriculum for Repeating {
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
         let mut batch = self.course.draw(want);
         while batch.is_empty() && !self.at.open && self.at.round + 1 < self.config.times {
-            // It could begin before, so it can again.
+            // Beginning a round cannot fail, as it did not fail before.
             let Ok(course) = self.begin(self.at.round + 1) else { break };
             self.course = course;
             self.at.round += 1;

@@ -1,7 +1,7 @@
-//! A share of every batch for groups of earlier steps.
+//! Replay: a share of every batch for groups of earlier steps.
 //!
-//! State: the bank's keys and weights, and the state of the policy. Metrics: `replay/bank`: groups
-//! in the bank; and the policy's.
+//! State: keys and weights of the bank, and the state of the policy. Metrics: `replay/bank`, the
+//! number of groups in the bank; and those of the policy.
 
 use crate::policies::weights::choose;
 use crate::{
@@ -12,25 +12,25 @@ use seethink_core::{Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Draws fewer problems and trains again, in their place, on banked groups: each with weight
-/// `(mean |A|)^alpha`, none twice in a step. Groups with an advantage enter the bank; the oldest
-/// give way.
+/// Experience replay: draws fewer problems and trains on banked groups in their place, each chosen
+/// with weight `(mean |A|)^alpha`, none twice in a step. Groups with an advantage enter the bank;
+/// when it is full, the oldest leave.
 ///
 /// # Source
-/// Selective Sample Replay, VL-Rethinker, arXiv 2504.08837. Its code (TIGER-AI-Lab/VL-Rethinker at
-/// `1319c65`) draws single samples of the same step again, with weight |A| + 1e-4, for half of the
-/// batch; the paper speaks of a buffer, which this is, of whole groups.
+/// Selective Sample Replay, VL-Rethinker, arXiv 2504.08837. The paper describes a buffer, as here,
+/// where it holds whole groups. Its code (TIGER-AI-Lab/VL-Rethinker at `1319c65`) draws single
+/// samples of the same step again, with weight |A| + 1e-4, for half of the batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// Share of a batch, in `[0, 1)`; smaller while the bank is.
+    /// Share of a batch that is replayed, in `[0, 1)`; smaller while the bank holds fewer groups.
     pub share: f64,
-    /// At least 0; 0 draws uniformly.
+    /// Exponent of the mean absolute advantage, at least 0, by default 1; 0 draws uniformly.
     #[serde(default = "one")]
     pub alpha: f64,
-    /// Groups in the bank, at most.
+    /// Maximum number of groups in the bank.
     pub capacity: usize,
-    /// What draws the others.
+    /// Policy that draws the other problems of a batch.
     pub policy: Box<CurriculumConfig>,
 }
 
@@ -58,11 +58,11 @@ struct Replaying {
     capacity: usize,
     policy: Course,
     seed: u64,
-    /// Keys and weights, oldest first.
+    /// Keys and weights of the groups, oldest first.
     bank: VecDeque<(GroupKey, f64)>,
-    /// Places of the step under way that are kept for the bank.
+    /// Places of the current step that are kept for the bank.
     reserved: usize,
-    /// Number of the step's first draw, for the draws from the bank.
+    /// Number of the current step's first draw, which keys the draws from the bank.
     draws: u64,
 }
 
@@ -125,7 +125,7 @@ impl Curriculum for Replaying {
     }
 
     fn planned_steps(&self, _: Option<usize>) -> Option<Vec<usize>> {
-        // How many problems a step draws depends on the bank.
+        // The number of problems that a step draws depends on the bank.
         self.policy.curriculum().planned_steps(None)
     }
 
@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn places_are_kept_for_the_bank_but_never_all() {
-        // Groups in the bank, the share, problems wanted, and how many of them the policy draws.
+        // Groups in the bank, share, problems wanted, and number of them that the policy draws.
         let cases = [(0, 0.5, 4, 4), (1, 0.5, 4, 3), (9, 0.5, 4, 2), (9, 0.5, 5, 2), (9, 0.9, 4, 1), (9, 0.9, 1, 1)];
         for (n_banked, share, want, n_drawn) in cases {
             let corpus = three(30, 0, 0);
@@ -209,8 +209,8 @@ mod tests {
 
     #[test]
     fn the_bank_draws_apart_from_the_policy() {
-        // Eight problems, each as likely, and a bank of all eight: if both went by the same random
-        // number, they would always agree.
+        // Eight problems, equally likely, and a bank of all eight: with the same random number for
+        // both, the draws would always agree.
         let corpus = three(8, 0, 0);
         let config = read("Replay(share: 0.5, alpha: 0.0, capacity: 8, policy: FgExpo())");
         let agrees = |seed: u64| {

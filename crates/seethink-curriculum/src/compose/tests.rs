@@ -1,4 +1,4 @@
-//! Every composition hands on to what it is made of.
+//! Tests that every composition passes calls on to its parts.
 
 use crate::checks::{outcome, read, three};
 use crate::{Course, CurriculumConfig, GroupKey, GroupOutcome, Metric};
@@ -6,7 +6,7 @@ use seethink_core::ProblemId;
 
 const MERGED: &str = "Merged(order: Shuffled, epochs: PerStage(9), last_batch: Keep)";
 
-/// Every composition around a policy that has one stage.
+/// Every composition around a policy with one stage.
 fn around(policy: &str) -> Vec<CurriculumConfig> {
     let texts = [
         format!("With(policy: {policy})"),
@@ -27,7 +27,7 @@ fn metric(metrics: &[Metric], name: &str) -> Option<f64> {
     metrics.iter().find(|(key, _)| key.ends_with(name)).map(|(_, value)| *value)
 }
 
-/// A group of a problem of the step under way.
+/// Group of a problem in the current step.
 fn group(course: &Course, problem: ProblemId, rewards: &[f32]) -> GroupOutcome {
     GroupOutcome { key: GroupKey { step: course.progress().steps, problem }, ..outcome(problem.0, rewards) }
 }
@@ -82,8 +82,8 @@ fn places_of_a_replay_are_shared_with_the_rules_below_it() {
     let groups: Vec<GroupOutcome> = drawn.iter().map(|&id| group(&course, id, &[0.0, 1.0])).collect();
     course.observe(&groups);
     assert_eq!(course.draw(6).problems.len(), 3, "half of the batch comes from the bank");
-    // All three were admitted: the bank fills its three places and no more. None was: the rule's
-    // two join them.
+    // If all three are admitted, the bank fills its three places and no more. If none is, two
+    // groups of the rule are added.
     assert_eq!(course.replay(3).len(), 3);
     course.observe(&[]);
     course.draw(6);
@@ -165,7 +165,7 @@ fn stages_are_those_of_the_policy_inside() {
         let expected = match &config {
             CurriculumConfig::Staged(_) => "only",
             CurriculumConfig::WarmStart(warm) if warm.steps > 0 => "merged",
-            // Parts of a mix are one stage together.
+            // The parts of a mix form one stage together.
             CurriculumConfig::Mix(_) => {
                 assert!(config.stages().is_empty());
                 continue;
@@ -219,7 +219,7 @@ fn steps_are_planned_where_no_outcome_decides_them() {
     );
     let rules = "rules: [ZeroVariance()]";
     let steps = |steps: &[usize]| Some(steps.to_vec());
-    // Steps in each stage in batches of eight, and in batches of a size that nobody knows.
+    // Steps in each stage for batches of eight, and for batches of unknown size.
     let cases = [
         (merged.to_owned(), [steps(&[15]), None]),
         (staged.into(), [steps(&[5, 5, 5]), steps(&[5, 5, 5])]),
@@ -231,7 +231,7 @@ fn steps_are_planned_where_no_outcome_decides_them() {
         ("With(policy: Vas())".into(), [None, None]),
         (format!("Repeat(times: 3, policy: {staged})"), [steps(&[15, 15, 15]), steps(&[15, 15, 15])]),
         (format!("Band(axis: PassRate, policy: {merged})"), [steps(&[15]), None]),
-        // How many problems are drawn depends on the bank.
+        // The number of problems drawn depends on the bank.
         (format!("Replay(share: 0.5, capacity: 9, policy: {merged})"), [None, None]),
         (format!("Replay(share: 0.5, capacity: 9, policy: {staged})"), [steps(&[5, 5, 5]), steps(&[5, 5, 5])]),
         (format!("WarmStart(steps: 3, first: Vas(), then: {staged})"), [steps(&[8, 5, 5]), steps(&[8, 5, 5])]),
@@ -258,7 +258,7 @@ fn what_a_warm_start_saw_is_learnt_once() {
         course.observe(&[group(&course, id, &[1.0])]);
         rates.push(metric(&course.curriculum().metrics(), "mean_pass_rate"));
     }
-    // The figures of the first step are those of the policy at work; from then on half of the way
-    // to 1 in every step.
+    // In the first step the metrics are those of the first policy; from then on the pass rate moves
+    // half of the way to 1 in every step.
     assert_eq!(rates, [None, Some(0.875), Some(0.9375)]);
 }

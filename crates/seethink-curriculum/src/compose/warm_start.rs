@@ -1,4 +1,5 @@
-//! One policy for the first steps, another from then on. State and metrics: those of both.
+//! Warm start: one policy for the first steps, another from then on. State: that of both. Metrics:
+//! those of the policy that draws.
 
 use crate::compose::mix::load_all;
 use crate::course::ask_the_active_part;
@@ -8,18 +9,18 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Draws by `first` for so many steps (fewer if it is over sooner) and by `then` afterwards, which
-/// has [watched](Curriculum::watch): what the first steps say about problems is known to it, and
+/// Warm start: draws by `first` for `steps` steps (fewer if it ends sooner) and by `then`
+/// afterwards, which [watches](Curriculum::watch) the first steps, so that it knows their outcomes;
 /// its own steps are counted from its own first one. The first steps belong to the first stage of
 /// `then`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WarmStart {
-    /// Steps of the first policy.
+    /// Maximum number of steps of the first policy.
     pub steps: u32,
-    /// Draws at first.
+    /// Policy of the first steps.
     pub first: Box<CurriculumConfig>,
-    /// Draws afterwards; the stages are its.
+    /// Policy of the later steps, which also defines the stages.
     pub then: Box<CurriculumConfig>,
 }
 
@@ -40,7 +41,7 @@ impl WarmStart {
 struct Warming {
     courses: [Course; 2],
     steps: u32,
-    /// Whether the first policy goes on for ever.
+    /// `true` if the first policy never ends by itself.
     endless: bool,
     at: At,
 }
@@ -48,9 +49,9 @@ struct Warming {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct At {
-    /// Whether the second policy draws.
+    /// `true` if the second policy draws.
     warm: bool,
-    /// Whether a step is under way.
+    /// `true` if the current step has drawn.
     open: bool,
 }
 
@@ -98,7 +99,7 @@ impl Curriculum for Warming {
         let [first, then] = &self.courses;
         let ends = first.curriculum().planned_steps(want).map(|steps| steps.iter().sum::<usize>());
         let most = self.steps as usize;
-        // Without a plan only an endless policy is known not to be over sooner.
+        // Without a plan, only an endless policy is known not to end sooner.
         let warm = ends.map(|ends| ends.min(most)).or(self.endless.then_some(most))?;
         let mut planned = then.curriculum().planned_steps(want)?;
         *planned.first_mut()? += warm;

@@ -1,6 +1,7 @@
-//! A policy with rules about its groups, and with an end.
+//! With: a policy under rules about its groups, and with an optional end.
 //!
-//! State: those of the policy and of the rules. Metrics: theirs, a rule's under its own names.
+//! State: those of the policy and of the rules. Metrics: those of both, a rule's under its own
+//! names.
 
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
@@ -8,20 +9,21 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What a policy draws, under rules: which groups are trained on, how large they are, what they
-/// weigh, what is trained on again.
+/// Policy under rules that decide which groups are trained on, how large they are, what they weigh
+/// and which are replayed.
 ///
-/// A group is trained on where the policy and every rule admit it. Its size is up to the first rule
-/// that has an opinion. Its weight is the product of all. Rules replay in their order.
+/// A group is trained on if the policy and every rule admit it. Its size is set by the first rule
+/// that sets one, else by the policy. Its weight is the product of all weights. The policy replays
+/// first, then the rules in their order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct With {
-    /// What draws.
+    /// Policy that draws the problems.
     pub policy: Box<CurriculumConfig>,
-    /// The rules.
+    /// Rules, in order.
     #[serde(default)]
     pub rules: Vec<RuleConfig>,
-    /// Steps after which it is over; `None` leaves that to the policy.
+    /// Steps after which the curriculum ends, at least 1; `None` leaves the end to the policy.
     #[serde(default)]
     pub steps: Option<u32>,
 }
@@ -38,7 +40,7 @@ impl With {
     }
 }
 
-/// A policy and its rules under way. A rule is a curriculum that draws nothing.
+/// Running policy with its rules. A rule is a curriculum that draws nothing.
 #[derive(Debug)]
 pub struct Ruled {
     policy: Course,
@@ -47,8 +49,8 @@ pub struct Ruled {
 }
 
 impl Ruled {
-    /// A policy of one's own under rules, one's own or [built in](RuleConfig::part); over after so
-    /// many steps, if any.
+    /// Puts a custom policy under rules, custom ones or [built-in](RuleConfig::part) ones; it ends
+    /// after `steps` steps, if given.
     pub fn new(policy: impl Curriculum + 'static, rules: Vec<Box<dyn Curriculum>>, steps: Option<u32>) -> Self {
         Self { policy: Course::part(Box::new(policy)), rules, steps }
     }
@@ -72,7 +74,7 @@ impl Curriculum for Ruled {
     }
 
     fn admit(&mut self, group: &GroupOutcome) -> bool {
-        // All are asked: they may count.
+        // Every rule is asked even after a refusal, because it may keep counts.
         let of_policy = self.policy.admit(group);
         self.rules.iter_mut().fold(of_policy, |admitted, rule| rule.admit(group) && admitted)
     }
@@ -112,7 +114,8 @@ impl Curriculum for Ruled {
 
     fn planned_steps(&self, want: Option<usize>) -> Option<Vec<usize>> {
         let of_policy = self.policy.curriculum();
-        // Refused groups are drawn for again: nobody knows how many problems a step takes.
+        // Refused groups are replaced by further draws, so the number of problems in a step is
+        // unknown.
         let planned = of_policy.planned_steps(want.filter(|_| self.rules.is_empty()));
         match (self.steps, planned) {
             (Some(steps), None) if of_policy.stages().len() == 1 => Some(vec![steps as usize]),

@@ -1,53 +1,55 @@
-//! AdaRFT: the problems nearest to a target difficulty, which rises with success and falls with
-//! failure.
+//! AdaRFT: draws the problems nearest to a target difficulty, which rises with success and falls
+//! with failure.
 //!
-//! State: the target, and what the epoch has drawn where that counts. Metrics: `target`.
+//! State: the target, and the problems drawn in the epoch with [`Revisit::NextEpoch`]. Metrics:
+//! `target`.
 
 use crate::curriculum::mean;
 use crate::{Axis, Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Draws the problems whose difficulty is nearest to the target T, nearest first; after a step
+/// Adaptive target difficulty: draws the problems whose difficulty is nearest to the target T,
+/// nearest first; after a step
 /// `T ← clip(T + step_size · tanh(sensitivity · (mean reward − target_reward)), lowest, highest)`.
 ///
-/// Difficulty is `100 (1 − pass rate)` on the axis of pass rates and the number itself on any
-/// other. Never over.
+/// Difficulty is `100 (1 − pass rate)` on the axis of pass rates and the number itself on any other
+/// axis. Never ends.
 ///
 /// # Source
 /// arXiv 2504.05520, Algorithm 1, and limenlp/verl at `fe9979a`. Ties are broken by the easier
 /// problem and then by id, where the code leaves them to an unstable sort. The source draws the
-/// same problems again while the target stands still ([`Revisit::Always`]).
+/// same problems again while the target does not change ([`Revisit::Always`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdaRft {
-    /// What difficulty goes by.
+    /// Axis of difficulty.
     pub difficulty: Axis,
-    /// η; 50 in the paper, on difficulties up to 100.
+    /// Step size η of the target; 50 in the paper, for difficulties up to 100.
     #[serde(default = "step_size")]
     pub step_size: f64,
-    /// α; 2 in the paper.
+    /// Sensitivity α to the reward; 2 in the paper.
     #[serde(default = "sensitivity")]
     pub sensitivity: f64,
-    /// β; 0.5 in the paper.
+    /// Target reward β; 0.5 in the paper.
     #[serde(default = "target_reward")]
     pub target_reward: f64,
-    /// Range of the target; 0 to 100 in the paper.
+    /// Range of the target, lowest and highest; 0 to 100 in the paper.
     #[serde(default = "range")]
     pub range: (f64, f64),
-    /// T at first; 0 in the paper.
+    /// Initial target T; 0 in the paper.
     #[serde(default)]
     pub start: f64,
-    /// When a problem may come again.
+    /// Rule for drawing a problem again.
     pub revisit: Revisit,
 }
 
-/// When a problem may be drawn again.
+/// Rule for drawing a problem again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Revisit {
-    /// In every step, as in the source.
+    /// Again in every step, as in the source.
     Always,
-    /// When all have been drawn.
+    /// Again when all problems have been drawn.
     NextEpoch,
 }
 
@@ -106,7 +108,7 @@ impl AdaRft {
         }))
     }
 
-    /// The target after a step of this mean reward.
+    /// Target after a step with this mean reward.
     fn next(&self, target: f64, mean_reward: f64) -> f64 {
         let change = self.step_size * (self.sensitivity * (mean_reward - self.target_reward)).tanh();
         (target + change).clamp(self.range.0, self.range.1)
@@ -117,28 +119,29 @@ impl AdaRft {
 struct Adaptive {
     config: AdaRft,
     corpus: Corpus,
-    /// Ascending.
+    /// Difficulties, ascending.
     difficulties: Vec<f64>,
     /// Positions in the corpus, in the order of `difficulties`.
     positions: Vec<u32>,
-    /// Ranks among the difficulties of what may be drawn.
+    /// Ranks by difficulty of the problems that may be drawn.
     open: BTreeSet<u32>,
-    /// Ranks drawn in this epoch, or in this step where problems come again in every step.
+    /// Ranks drawn in this epoch, or in this step with [`Revisit::Always`].
     taken: Vec<u32>,
-    /// Ranks that the step under way drew in the epoch before: they open again at its end.
+    /// Ranks that the current step drew before it began a new epoch; they open again when the step
+    /// ends.
     held: Vec<u32>,
-    /// Number of ranks that the step under way drew.
+    /// Number of ranks drawn in the current step.
     n_drawn: usize,
     target: f64,
 }
 
 impl Adaptive {
-    /// The open rank nearest to the target.
+    /// Open rank nearest to the target.
     fn nearest(&self) -> Option<u32> {
         let split = self.difficulties.partition_point(|&difficulty| difficulty <= self.target) as u32;
         let distance = |rank: u32| (self.difficulties[rank as usize] - self.target).abs();
         let easier = self.open.range(..split).next_back().copied();
-        // Of equal difficulties the one with the smallest id.
+        // Of equal difficulties, take the one with the smallest id.
         let easier = easier.map(|rank| {
             let difficulty = self.difficulties[rank as usize];
             let first = self.difficulties.partition_point(|&other| other < difficulty) as u32;
@@ -151,7 +154,7 @@ impl Adaptive {
         }
     }
 
-    /// Opens what is taken but for the last `n_held`, which are held until the end of the step.
+    /// Opens the ranks taken except the last `n_held`, which are held until the end of the step.
     fn reopen(&mut self, n_held: usize) {
         let mut taken = std::mem::take(&mut self.taken);
         self.held.extend(taken.drain(taken.len() - n_held..));
@@ -161,8 +164,7 @@ impl Adaptive {
 
 impl Curriculum for Adaptive {
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
-        // An epoch begins once in a step at most: when it has run through, the step has drawn
-        // everything.
+        // A step begins at most one epoch: if it also ends that epoch, it has drawn every problem.
         if self.open.is_empty() && self.config.revisit == Revisit::NextEpoch && self.held.is_empty() {
             self.reopen(self.n_drawn);
         }
@@ -226,7 +228,7 @@ mod tests {
         AdaRft { difficulty: Axis::PassRate, step_size, sensitivity, target_reward, range, start: 0.0, revisit }
     }
 
-    /// Problems of these difficulties by the tag `level`, numbered from 0.
+    /// Corpus of problems with these difficulties in the tag `level`, numbered from 0.
     fn levels(difficulties: &[f64]) -> Corpus {
         let entry = |(id, difficulty): (u64, &f64)| CorpusEntry {
             tags: [("level".to_owned(), difficulty.to_string())].into(),
@@ -287,7 +289,7 @@ mod tests {
     fn rewards_are_kept_near_a_half() {
         for revisit in [Revisit::Always, Revisit::NextEpoch] {
             let (steps, _) = run(revisit);
-            // From the easiest on; in the end about half of the completions are right.
+            // The easiest problems come first; in the end about half of the completions are right.
             let rate =
                 |step: &SimulatedStep| mean(step.sampled.iter().filter_map(|(group, _)| group.pass_rate())).unwrap();
             assert!(rate(&steps[0]) > 0.9, "{}", rate(&steps[0]));

@@ -1,4 +1,4 @@
-//! Categories to choose from: what the policies that learn about categories share.
+//! Categories to choose from, shared by the policies that weigh categories.
 
 use crate::order::Order;
 use crate::policies::walk::Walk;
@@ -8,14 +8,14 @@ use seethink_core::{ProblemId, Purpose, Rng};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// A corpus in categories, each walked in a fresh random order without end.
+/// Corpus in categories, each walked without end in a new random order in every epoch.
 #[derive(Debug)]
 pub(crate) struct Arms {
     corpus: Corpus,
     categories: Categories,
     walks: Vec<Walk>,
     seed: u64,
-    /// Problems of each category that the step under way has drawn.
+    /// Problems of each category drawn in the current step.
     n_taken: Vec<usize>,
 }
 
@@ -59,13 +59,13 @@ impl Arms {
         self.categories.names()
     }
 
-    /// The category of a problem; `None` where it is of another corpus.
+    /// Category of a problem; `None` if the corpus lacks it.
     pub(crate) fn of(&self, problem: ProblemId) -> Option<usize> {
         self.corpus.position(problem).map(|position| self.categories.of(position))
     }
 
-    /// Draws problems: for each a category by weight, among those that are not drawn up, and the
-    /// next problem of its walk.
+    /// Draws problems: for each, a category by weight among those with problems left in this step,
+    /// and the next problem of its walk.
     pub(crate) fn draw(&mut self, progress: Progress, weights: &[f64], want: usize) -> Vec<ProblemId> {
         let mut rng = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX, progress.draws]);
         let mut open: Vec<f64> = weights.to_vec();
@@ -83,7 +83,7 @@ impl Arms {
         problems
     }
 
-    /// The end of a step.
+    /// Ends a step.
     pub(crate) fn release(&mut self) {
         self.walks.iter_mut().for_each(|walk| walk.observe(&[]));
         self.n_taken.fill(0);

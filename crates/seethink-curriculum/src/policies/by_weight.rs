@@ -1,5 +1,5 @@
-//! Draws problem by problem, each by a weight of its own that outcomes change: what several
-//! policies share.
+//! Weighted draws of single problems, with weights that outcomes change; shared by several
+//! policies.
 
 use crate::policies::weights::WeightTree;
 use crate::{Corpus, CurriculumError, Progress};
@@ -11,7 +11,7 @@ pub(crate) struct ByWeight {
     corpus: Corpus,
     tree: WeightTree,
     seed: u64,
-    /// Positions drawn in the step under way, with their weights.
+    /// Positions drawn in the current step, with their weights.
     taken: Vec<(u32, f64)>,
 }
 
@@ -32,7 +32,7 @@ impl ByWeight {
         self.corpus.position(problem)
     }
 
-    /// Draws by weight; fewer than `want` only if no weight is left.
+    /// Draws problems by weight; fewer than `want` only if no weight is left.
     pub(crate) fn draw(&mut self, progress: Progress, want: usize) -> Vec<ProblemId> {
         let mut rng = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX, progress.draws]);
         let mut problems = Vec::with_capacity(want);
@@ -50,14 +50,14 @@ impl ByWeight {
         self.tree.set(position, 0.0);
     }
 
-    /// The end of a step.
+    /// Ends a step, so that its problems can be drawn again.
     pub(crate) fn release(&mut self) {
         for (position, weight) in self.taken.drain(..).rev() {
             self.tree.set(position as usize, weight);
         }
     }
 
-    /// Changes a weight, between steps.
+    /// Sets a weight, between steps.
     pub(crate) fn set(&mut self, position: usize, weight: f64) {
         self.tree.set(position, weight);
     }

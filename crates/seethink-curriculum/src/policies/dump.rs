@@ -1,6 +1,6 @@
-//! DUMP: an upper confidence bound on how much there is to learn from each category.
+//! DUMP: draws categories by an upper confidence bound on how much there is to learn from each.
 //!
-//! State: recent advantages and counts of each category, and the walks within. Metrics:
+//! State: recent advantages and counts of each category, and the walks within categories. Metrics:
 //! `score/CATEGORY`.
 
 use crate::policies::arms::Arms;
@@ -9,29 +9,32 @@ use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Pa
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Draws categories with probability `softmax(score / temperature)`,
-/// `score[c] = mean |A| + exploration · √(2 ln(N + 1) / (n[c] + 1))`: the mean over the last
-/// `window` completions of the category, `n` completions so far, `N` their sum.
+/// Upper confidence bound (UCB) bandit: draws categories with probability
+/// `softmax(score / temperature)`,
+/// `score[c] = mean |A| + exploration · √(2 ln(N + 1) / (n[c] + 1))`, where the mean is over the
+/// last `window` completions of the category, `n` counts its completions so far, and `N` is the sum
+/// of `n`, at least 1.
 ///
-/// Never over.
+/// Never ends.
 ///
 /// # Source
-/// arXiv 2504.09710 and ZhentingWang/DUMP at `235e85d`, which count completions where the paper's
+/// arXiv 2504.09710 and ZhentingWang/DUMP at `235e85d`, which counts completions where the paper's
 /// Algorithm 1 counts prompts. Differs: validation adds nothing (the code adds raw rewards there),
 /// and problems within a category are walked in random order where the code draws them with
 /// replacement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dump {
-    /// The categories; the paper's are datasets.
+    /// Categories; the paper's are datasets.
     pub by: Partition,
-    /// Completions of a category that are remembered, at least 1; 300 in the paper.
+    /// Number of latest completions of a category that the mean covers, at least 1; 300 in the
+    /// paper.
     #[serde(default = "window")]
     pub window: usize,
-    /// At least 0; 1 in the paper.
+    /// Weight of the exploration term, at least 0; 1 in the paper.
     #[serde(default = "exploration")]
     pub exploration: f64,
-    /// Above 0; 0.1 in the paper.
+    /// Temperature of the softmax, above 0; 0.1 in the paper.
     #[serde(default = "temperature")]
     pub temperature: f64,
 }
@@ -67,17 +70,17 @@ impl Dump {
     }
 }
 
-/// What is known of a category.
+/// Statistics of a category.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
-    /// Absolute advantages, oldest first.
+    /// Absolute advantages of the latest completions, oldest first.
     recent: VecDeque<f64>,
-    /// Completions so far.
+    /// Number of completions so far.
     n: u64,
 }
 
-/// The rule itself.
+/// Scores of the categories and their update.
 #[derive(Debug)]
 struct Bounds {
     config: Dump,
@@ -200,7 +203,7 @@ mod tests {
         let corpus = three(1, 1, 1);
         let mut course = CurriculumConfig::Dump(Dump { window: 4, ..dump() }).build(&corpus, 1).unwrap();
         let id = corpus.iter().find(|entry| entry.capability == Capability::PERCEPTION).unwrap().id.0;
-        // Four advantages of a half and then two of 0: the mean over the last four is 1/4, and all
+        // Four advantages of ±1/2 and then two of 0: the mean over the last four is 1/4, and all
         // six count.
         course.observe(&[outcome(id, &[1.0, 0.0, 1.0, 0.0])]);
         course.observe(&[outcome(id, &[1.0, 1.0])]);

@@ -1,55 +1,55 @@
-//! E2H: the probabilities of levels move from easy to hard as training goes on, whatever comes of
-//! it.
+//! E2H: moves the probabilities of levels from easy to hard by a schedule, regardless of outcomes.
 //!
-//! State: the walks within levels. Metrics: `p/LEVEL`.
+//! State: the steps that are over and the walks within levels. Metrics: `p/LEVEL`.
 
 use crate::policies::arms::Arms;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// Levels drawn by a schedule over `steps`; over after them.
+/// Easy-to-hard schedule: draws levels with scheduled probabilities for `steps` steps, then ends.
 ///
 /// # Source
-/// arXiv 2506.06632 and divelab/E2H-Reasoning `src/trainer.py` at `ef110f0`. Differs: problems of a
-/// level are walked in a fresh random order every time where the code repeats one, and the last
-/// step is step `steps − 1` as there.
+/// arXiv 2506.06632 and divelab/E2H-Reasoning `src/trainer.py` at `ef110f0`. As there, the last
+/// step is step `steps − 1`. Differs: problems of a level are walked in a new random order every
+/// time, where the code repeats one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct E2h {
-    /// The levels, in the order of their keys.
+    /// Levels, in the order of their keys.
     pub by: Partition,
-    /// Whether the first key is the hardest, as with pass rates; otherwise it is the easiest.
+    /// `true` if the first key is the hardest, as with pass rates; otherwise it is the easiest.
     #[serde(default)]
     pub hardest_first: bool,
-    /// The schedule.
+    /// Schedule of the probabilities.
     pub schedule: E2hSchedule,
-    /// Steps, at least 1.
+    /// Number of steps, at least 1.
     pub steps: u32,
 }
 
-/// How probabilities move. With K levels, level k from 0 (easiest), t steps done of T.
+/// Schedule of the probabilities of levels. With K levels, level k from 0 (easiest), t steps done
+/// of T.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum E2hSchedule {
-    /// One level after the other, `⌊t K / T⌋`.
+    /// One level after the other: level `⌊t K / T⌋`.
     Classic,
-    /// All levels alike.
+    /// All levels equally likely.
     Balanced,
-    /// From `K − k` to `k + 1` parts of `K (K + 1) / 2`, along half a cosine.
+    /// Half-cosine transition from `K − k` to `k + 1` parts of `K (K + 1) / 2`.
     Cosine,
-    /// A bell of deviation `sigma` around `(t / T)^mu_exp · (K − 1)`, over a floor of
+    /// Gaussian of deviation `sigma` around `(t / T)^mu_exp · (K − 1)`, over a floor of
     /// `2 / (K (K + 1))`.
     Gaussian {
-        /// 0.5 in the code.
+        /// Exponent of the mean's progress, above 0; 0.5 in the code.
         mu_exp: f64,
-        /// Levels, above 0; 0.5 in the code.
+        /// Standard deviation in levels, above 0; 0.5 in the code.
         sigma: f64,
     },
 }
 
 impl E2hSchedule {
-    /// The probability of each level at a step before `steps`.
+    /// Probability of each level at step `t`, which is below `steps`.
     fn probabilities(self, t: u64, steps: u32, n_levels: usize) -> Vec<f64> {
         let (k, n) = (n_levels as f64, n_levels);
         let done = t as f64 / f64::from(steps);
@@ -95,7 +95,7 @@ impl E2h {
 struct Scheduled {
     config: E2h,
     arms: Arms,
-    /// Steps over, for the metrics.
+    /// Steps that are over, for the metrics.
     steps: u64,
 }
 

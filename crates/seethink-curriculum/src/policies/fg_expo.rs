@@ -1,29 +1,29 @@
-//! FG-ExPO's draws: a bell around the pass rate at which most is learnt.
+//! FG-ExPO: draws problems with a Gaussian weight around the pass rate at which most is learnt.
 //!
-//! State: the running pass rate of each problem seen. Metrics: `mean_pass_rate`: of the problems
-//! seen.
+//! State: the running pass rate of each problem seen. Metrics: `mean_pass_rate`, the mean of these.
 
 use crate::policies::by_weight::ByWeight;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Draws with weight `exp(−(q − target)² / 2 sigma²)`; when a problem is seen,
-/// `q ← memory · q + (1 − memory) · pass rate`, from a half. Never over.
+/// Gaussian weights by pass rate: draws with weight `exp(−(q − target)² / 2 sigma²)`, where q is
+/// the running pass rate of a problem: 0.5 at first, and
+/// `q ← memory · q + (1 − memory) · pass rate` when the problem is seen. Never ends.
 ///
 /// # Source
-/// arXiv 2605.11403. Differs: a problem stands in a step once. Its other part, a KL weight by the
-/// batch's accuracy, is a matter of the loss.
+/// arXiv 2605.11403. Differs: a problem is drawn at most once in a step. The method's other part, a
+/// KL weight by the batch's accuracy, belongs to the loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FgExpo {
-    /// 0.5 in the paper.
+    /// Pass rate of the greatest weight; 0.5 in the paper.
     #[serde(default = "target")]
     pub target: f64,
-    /// Above 0; 0.35 in the paper.
+    /// Standard deviation of the Gaussian, above 0; 0.35 in the paper.
     #[serde(default = "sigma")]
     pub sigma: f64,
-    /// Weight of the past, in `[0, 1)`; 0.9 in the paper.
+    /// Weight of the past in the running pass rate, in `[0, 1)`; 0.9 in the paper.
     #[serde(default = "memory")]
     pub memory: f64,
 }
@@ -66,7 +66,7 @@ struct Bell {
     config: FgExpo,
     n_problems: usize,
     problems: ByWeight,
-    /// By position.
+    /// Running pass rates, by position.
     rates: BTreeMap<u32, f64>,
 }
 

@@ -1,4 +1,4 @@
-//! Levels up and down: one level harder after enough success, one easier after enough failure.
+//! Ladder: moves one level harder after enough success, one level easier after enough failure.
 //!
 //! State: the level, the scores since the last move, and the walks within levels. Metrics: `level`.
 
@@ -7,42 +7,43 @@ use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Pa
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Draws from one level. When `window` completions have been scored since the last move, the mean
-/// accuracy of the last `window` moves it: above `up` to the next harder level, below `down` to the
-/// next easier. Never over.
+/// Ladder of levels: draws from one level. When `window` completions have been scored since the
+/// last move, the mean accuracy of the last `window` moves it: above `up` to the next harder level,
+/// below `down` to the next easier. Never ends.
 ///
-/// A ladder for each capability is a stage or a part of a [`Mix`](crate::Mix) for each.
+/// For a ladder of each capability, use a stage or a part of a [`Mix`](crate::Mix) for each.
 ///
 /// # Source
 /// open-thought/reasoning-gym `training/trainers/ray_grpo_trainer.py`; its configurations have 0.7
-/// and 0.3 or 0.1, windows of 20 to 5120. As there, a move forgets the scores, at the ends too.
-/// Differs: levels are categories of given problems, where it generates them.
+/// and 0.3 or 0.1, windows of 20 to 5120. As there, a move discards the scores, even where there is
+/// no further level. Differs: levels are categories of given problems, where the source generates
+/// problems.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ladder {
-    /// The levels, in the order of their keys.
+    /// Levels, in the order of their keys.
     pub by: Partition,
-    /// Whether the first key is the hardest, as with pass rates; otherwise it is the easiest.
+    /// `true` if the first key is the hardest, as with pass rates; otherwise it is the easiest.
     #[serde(default)]
     pub hardest_first: bool,
-    /// Accuracy above which it becomes harder.
+    /// Mean accuracy above which the level becomes harder.
     pub up: f64,
-    /// Accuracy below which it becomes easier, at most `up`.
+    /// Mean accuracy below which the level becomes easier, at most `up`.
     pub down: f64,
-    /// Completions, at least 1.
+    /// Number of completions averaged, at least 1.
     pub window: usize,
-    /// What is drawn from besides the level itself.
+    /// Easier levels that are drawn from besides the current one.
     #[serde(default)]
     pub below: Below,
 }
 
-/// Whether easier levels are drawn from too.
+/// Easier levels that are drawn from besides the current one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Below {
-    /// The level alone.
+    /// Current level alone.
     #[default]
     Nothing,
-    /// It and all easier ones, each as likely.
+    /// Current level and all easier ones, each equally likely.
     Everything,
 }
 
@@ -68,9 +69,9 @@ struct Climbing {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct At {
-    /// From 0, the easiest.
+    /// Level from 0, the easiest.
     level: usize,
-    /// Accuracies since the last move, oldest first, at most a window.
+    /// Accuracies since the last move, oldest first, at most `window`.
     scores: VecDeque<f32>,
 }
 

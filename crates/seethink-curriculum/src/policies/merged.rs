@@ -1,30 +1,30 @@
-//! Merged: all capabilities at once. A single stage: state and metrics are those of `staged.rs`.
+//! Merged: all capabilities at once, in a single stage. State and metrics are those of `staged.rs`.
 
 use crate::{Corpus, Curriculum, CurriculumError, Epochs, LastBatch, Order, Stage, Staged};
 use serde::{Deserialize, Serialize};
 
-/// One stage over everything: the paper's baseline, and with a sorted [`Order`] its "difficulty
-/// only" row.
+/// Single stage over all problems: the paper's baseline, and with a sorted [`Order`] its
+/// "difficulty only" row.
 ///
 /// # Source
 /// arXiv 2605.20177 §3.3.2 and the curriculum table of §4.5.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Merged {
-    /// The only stage; every capability of the corpus unless it names some.
+    /// Stage of the whole run, over every capability of the corpus unless it names some.
     #[serde(default = "everything")]
     pub stage: Stage,
     /// Order of problems in an epoch.
     pub order: Order,
-    /// How often problems are visited; with one stage `PerStage` and `OverWholePlan` come to the
-    /// same.
+    /// Number of epochs; with one stage, `PerStage` and `OverWholePlan` visit problems equally
+    /// often.
     pub epochs: Epochs,
-    /// What becomes of an incomplete last batch.
+    /// Treatment of an incomplete last batch.
     pub last_batch: LastBatch,
 }
 
 impl Merged {
-    /// What draws over a corpus.
+    /// Builds the policy over a corpus.
     ///
     /// # Errors
     /// If the stage has no problems or no length, or a key that the order needs is missing.
@@ -34,7 +34,7 @@ impl Merged {
     }
 }
 
-/// The stage that a configuration means when it names none.
+/// Stage of a configuration that names none.
 fn everything() -> Stage {
     Stage::new("merged", [])
 }

@@ -1,4 +1,4 @@
-//! What draws: one policy a file.
+//! Policies that draw problems, one per file.
 
 pub(crate) mod adarft;
 mod arms;

@@ -1,41 +1,42 @@
-//! Pools by the latest result: problems that are hard, normal or easy for the policy of now, drawn
-//! with a weight for each pool.
+//! Pools: problems that are hard, normal or easy for the current model by their latest result,
+//! drawn with a weight for each pool.
 //!
-//! State: the latest mean reward of each problem seen. Metrics: `pool/unseen`, `pool/NAME`: shares
-//! of the problems.
+//! State: the latest mean reward of each problem seen. Metrics: `pool/unseen` and `pool/NAME`,
+//! shares of the problems.
 
 use crate::policies::by_weight::ByWeight;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A problem belongs to the first pool whose `up_to` is at least its latest mean reward (the last
-/// pool if none is), and is drawn with the pool's weight; one that was never seen, with `unseen`.
-/// Never over.
+/// Difficulty pools: a problem belongs to the first pool whose `up_to` is at least its latest mean
+/// reward (the last pool if none is), and is drawn with the pool's weight; a problem that was never
+/// seen is drawn with weight `unseen`. Never ends.
 ///
 /// # Source
-/// prime-rl `DifficultyPoolSampler` at `97299ec`. Differs: a problem stands in a step once.
+/// prime-rl `DifficultyPoolSampler` at `97299ec`. Differs: a problem is drawn at most once in a
+/// step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pools {
-    /// By ascending `up_to`; the source's are hard (0.25, weight 0.2), normal (0.75, 1) and easy
-    /// (1, 0.2).
+    /// Pools by ascending `up_to`; the source's are hard (0.25, weight 0.2), normal (0.75, 1) and
+    /// easy (1, 0.2).
     #[serde(default = "pools")]
     pub pools: Vec<Pool>,
-    /// Weight of problems that were never seen; 1 in the source.
+    /// Weight of problems that were never seen, at least 0; 1 in the source.
     #[serde(default = "unseen")]
     pub unseen: f64,
 }
 
-/// A pool of problems.
+/// Pool of problems.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pool {
-    /// The name in metrics.
+    /// Name in metrics.
     pub name: String,
-    /// The greatest mean reward of its problems.
+    /// Largest mean reward of its problems.
     pub up_to: f64,
-    /// The weight of each of its problems, at least 0.
+    /// Weight of each of its problems, at least 0.
     pub weight: f64,
 }
 
@@ -75,7 +76,7 @@ struct Pooled {
     config: Pools,
     n_problems: usize,
     problems: ByWeight,
-    /// Latest mean reward, by position.
+    /// Latest mean rewards, by position.
     rewards: BTreeMap<u32, f64>,
 }
 
@@ -143,8 +144,8 @@ mod tests {
 
     #[test]
     fn normal_problems_come_more_often() {
-        // Even problems are in the normal pool four times out of five, and a problem stands in a
-        // batch once: about three in five.
+        // Problems with a pass rate of 1/2 are in the normal pool four times out of five, and a
+        // batch holds each problem once: about three in five.
         let config = CurriculumConfig::Pools(Pools { pools: pools(), unseen: 1.0 });
         let shares = check_adaptive(&config, &three(60, 60, 60), |capability| [0.0, 0.5, 1.0][capability]);
         assert!((shares[1] - 0.6).abs() < 0.08 && (shares[0] - shares[2]).abs() < 0.08, "{shares:?}");

@@ -1,7 +1,7 @@
-//! Spaced review: what was mastered comes back at growing intervals.
+//! Spaced review: mastered problems come back at growing intervals.
 //!
-//! State: interval and due step of each mastered problem, and the place of the walk over the
-//! others. Metrics: `due`, `mastered`: numbers of problems.
+//! State: the step, interval and due step of each mastered problem, and the place of the walk over
+//! the others. Metrics: `due` and `mastered`, numbers of problems.
 
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use seethink_core::{ProblemId, Purpose, Rng};
@@ -9,25 +9,27 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// At most `share` of a batch are problems that are due, the longest due first; the rest comes from
-/// a walk over the problems that are not mastered, in another random order in every round. A group
-/// with a pass rate of at least `mastered` doubles the problem's interval, from `first` steps; any
-/// other gives it back to the walk. Never over.
+/// Spaced repetition: at most `share` of a batch are problems that are due, the longest due first;
+/// the rest comes from a walk over the problems that are not mastered, in another random order in
+/// every round, and, when none is left, from the mastered problems due soonest. A group with a pass
+/// rate of at least `mastered` doubles the problem's interval, from `first` steps; any other
+/// returns it to the walk. Never ends.
 ///
-/// A step costs O(batch · log problems), however many are mastered: what the walk may draw is kept
-/// sorted by its place in the walk.
+/// A step costs O(batch · log problems), however many are mastered: the problems of the walk are
+/// kept sorted by their place in it.
 ///
 /// # Source
-/// None: no published rule for RL prompts has growing intervals. Nearest are ReMind (2606.03087),
-/// which reviews solved prompts at a fixed cadence, and the spacing of flash cards after Leitner.
+/// None: no published rule for RL prompts has growing intervals. The nearest are ReMind
+/// (2606.03087), which reviews solved prompts at a fixed cadence, and the spacing of flash cards
+/// after Leitner.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Review {
-    /// Pass rate, in `(0, 1]`.
+    /// Pass rate from which a problem counts as mastered, in `(0, 1]`.
     pub mastered: f64,
     /// Steps until the first review, at least 1.
     pub first: u32,
-    /// Greatest share of reviews in a batch, in `[0, 1]`.
+    /// Largest share of reviews in a batch while unmastered problems are left, in `[0, 1]`.
     pub share: f64,
 }
 
@@ -63,7 +65,7 @@ impl Review {
     }
 }
 
-/// Place of a problem in the walk: its round, and its random place in that.
+/// Place of a problem in the walk: its round, and its random place in the round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Place {
@@ -72,13 +74,13 @@ struct Place {
     problem: ProblemId,
 }
 
-/// A mastered problem.
+/// Schedule of a mastered problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Card {
-    /// Steps.
+    /// Interval between reviews, steps.
     interval: u64,
-    /// Step from which it is due.
+    /// Step from which the problem is due.
     due: u64,
 }
 
@@ -87,23 +89,24 @@ struct Reviewing {
     config: Review,
     corpus: Corpus,
     seed: u64,
-    /// The last place that the walk has drawn.
+    /// Last place that the walk has drawn.
     passed: Place,
-    /// Next places of the problems that are neither mastered nor drawn in the step under way.
+    /// Next places of the problems that are neither mastered nor drawn in the current step.
     open: BTreeSet<Place>,
-    /// By problem.
+    /// Cards, by problem.
     cards: BTreeMap<ProblemId, Card>,
-    /// Cards by their due step.
+    /// Problems with cards, by due step.
     by_due: BTreeSet<(u64, ProblemId)>,
-    /// Number of cards of each due step.
+    /// Number of cards with each due step.
     n_by_due: BTreeMap<u64, usize>,
-    /// What was drawn in the step under way.
+    /// Problems drawn in the current step.
     taken: BTreeSet<ProblemId>,
     step: u64,
 }
 
 impl Reviewing {
-    /// The next place of a problem in the walk: in this round if its place there is still to come.
+    /// Next place of a problem in the walk: in this round if its place there is still to come,
+    /// otherwise in the next.
     fn place(&self, problem: ProblemId) -> Place {
         let at = |round| {
             let key = Rng::new(self.seed, Purpose::Curriculum, &[u64::MAX, round, problem.0]).next_u64();
@@ -113,7 +116,7 @@ impl Reviewing {
         if now > self.passed { now } else { at(self.passed.round + 1) }
     }
 
-    /// Sorts all problems anew into open and mastered ones.
+    /// Sorts all problems into open and mastered ones.
     fn sort(&mut self) {
         let is_new = |problem: &ProblemId| !self.cards.contains_key(problem);
         self.open =
@@ -123,14 +126,14 @@ impl Reviewing {
         self.cards.values().for_each(|card| *self.n_by_due.entry(card.due).or_default() += 1);
     }
 
-    /// Makes a problem wait until a step.
+    /// Gives a problem a card, so that it waits until its due step.
     fn put_off(&mut self, problem: ProblemId, card: Card) {
         self.cards.insert(problem, card);
         self.by_due.insert((card.due, problem));
         *self.n_by_due.entry(card.due).or_default() += 1;
     }
 
-    /// Takes a problem's card away, if it has one.
+    /// Removes a problem's card, if it has one.
     fn take_up(&mut self, problem: ProblemId) -> Option<Card> {
         let card = self.cards.remove(&problem)?;
         self.by_due.remove(&(card.due, problem));
@@ -143,7 +146,7 @@ impl Reviewing {
         Some(card)
     }
 
-    /// Up to `want` of the cards that come first and are not drawn in this step.
+    /// Problems of the first `want` cards, without those drawn in this step.
     fn take<'a>(&self, cards: impl Iterator<Item = &'a (u64, ProblemId)>, want: usize) -> Vec<ProblemId> {
         cards.map(|&(_, problem)| problem).filter(|problem| !self.taken.contains(problem)).take(want).collect()
     }
@@ -159,7 +162,7 @@ impl Curriculum for Reviewing {
             problems.push(place.problem);
         }
         self.taken.extend(&problems);
-        // When there is nothing new, what is due soonest.
+        // When no unmastered problem is left, the cards due soonest fill the batch.
         let rest = self.take(self.by_due.iter(), want - problems.len());
         self.taken.extend(&rest);
         problems.into_iter().chain(rest).collect()
@@ -167,7 +170,7 @@ impl Curriculum for Reviewing {
 
     fn observe(&mut self, groups: &[GroupOutcome]) {
         self.watch(groups);
-        // Drawn, but not sampled: the walk comes to it again.
+        // Problems that were drawn but not sampled go back to the walk.
         for problem in std::mem::take(&mut self.taken) {
             if !self.cards.contains_key(&problem) {
                 self.open.insert(self.place(problem));
@@ -234,7 +237,8 @@ mod tests {
         let first = steps[0].drawn().next().unwrap();
         let visits: Vec<usize> = (0..60).filter(|&step| steps[step].drawn().any(|id| id == first)).collect();
         let gaps: Vec<usize> = visits.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        // Intervals of 2, 4, 8 and 16 steps in between; where too many are due, it waits longer.
+        // Intervals of 2, 4, 8 and 16 steps lie in between, or more where too many problems are
+        // due.
         assert!(gaps.len() >= 3 && gaps.iter().zip([3, 5, 9, 17]).all(|(gap, least)| *gap >= least), "{gaps:?}");
         assert!(steps[10..].iter().all(|step| step.drawn().count() == 4));
     }
@@ -258,7 +262,7 @@ mod tests {
         let mut course = review().build(&corpus, 1).unwrap();
         let ids: Vec<u64> = corpus.iter().map(|entry| entry.id.0).collect();
         let mut counts = Vec::new();
-        // Two are mastered, wait for two steps and are due; then one of them fails.
+        // Two problems are mastered, wait for two steps and are due; then one of them fails.
         for rewards in [[1.0, 1.0, 0.0], [0.0; 3], [0.0; 3], [0.0; 3]] {
             let groups = [0, 1, 2].map(|i| outcome(ids[i], &[rewards[i]]));
             course.observe(if counts.is_empty() { &groups } else { &groups[2..] });

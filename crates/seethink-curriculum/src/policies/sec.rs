@@ -1,6 +1,6 @@
-//! SEC: a bandit over categories whose gain is how much there is to learn from them.
+//! SEC: a bandit over categories whose gain is how much there is to learn from each.
 //!
-//! State: the value of each category and the walks within. Metrics: `q/CATEGORY`.
+//! State: the value of each category and the walks within categories. Metrics: `q/CATEGORY`.
 
 use crate::curriculum::mean;
 use crate::policies::arms::Arms;
@@ -8,36 +8,38 @@ use crate::policies::weights::softmax;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
 use serde::{Deserialize, Serialize};
 
-/// Draws categories with probability `softmax(Q / temperature)`; after a step
-/// `Q[c] ← (1 − rate) · Q[c] + rate · mean |A|`, the mean over the completions of the category.
+/// Multi-armed bandit: draws categories with probability `softmax(Q / temperature)`; after a step
+/// `Q[c] ← (1 − rate) · Q[c] + rate · mean |A|`, where the mean is over the completions of the
+/// category.
 ///
-/// Never over. Categories of two axes are one bandit over the cells that occur.
+/// Never ends. Categories of two axes form one bandit over the combinations that occur.
 ///
 /// # Source
-/// arXiv 2505.14970; its code keeps no value for a category that a batch lacks: it decays as if its
-/// gain were 0 ([`Absent::Decays`]). Differs: problems within a category are walked in random order
-/// and begin anew one category at a time.
+/// arXiv 2505.14970; in its code, the value of a category that a batch lacks decays as if its gain
+/// were 0 ([`Absent::Decays`]). Differs: problems within a category are walked in random order, and
+/// each category starts over on its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sec {
-    /// The categories.
+    /// Categories of the bandit.
     pub by: Partition,
-    /// Weight of the newest gain (the paper's α), in `(0, 1]`; the runs of the paper have 0.5.
+    /// Weight of the newest gain (the paper's α), in `(0, 1]`; 0.5 in the paper's runs.
     pub rate: f64,
-    /// The paper's τ, above 0: 1 (countdown), 0.4 (mathematics), 0.2 (puzzles on two axes).
+    /// Temperature of the softmax (the paper's τ), above 0; in the paper 1 (countdown), 0.4
+    /// (mathematics), 0.2 (puzzles on two axes).
     pub temperature: f64,
-    /// What becomes of a category that no problem was drawn of.
+    /// Treatment of a category that no problem was drawn from.
     #[serde(default)]
     pub absent: Absent,
 }
 
-/// What becomes of the value of a category without problems in a step.
+/// Treatment of the value of a category without problems in a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Absent {
-    /// It stays, as the paper's formula reads.
+    /// Keeps the value, as in the paper's formula.
     #[default]
     Stays,
-    /// It decays by `1 − rate`, as in the paper's code.
+    /// Multiplies the value by `1 − rate`, as in the paper's code.
     Decays,
 }
 
@@ -58,7 +60,7 @@ impl Sec {
     }
 }
 
-/// The rule itself.
+/// Values of the categories and their update.
 #[derive(Debug)]
 struct Bandit {
     config: Sec,
@@ -70,7 +72,8 @@ impl Bandit {
         softmax(&self.values, self.config.temperature)
     }
 
-    /// `gains[category]`: the mean absolute advantage, where there were any.
+    /// Updates the values by `gains[category]`, the mean absolute advantage; `None` without
+    /// completions.
     fn learn(&mut self, gains: &[Option<f64>]) {
         for (value, gain) in self.values.iter_mut().zip(gains) {
             let gain = gain.or(if self.config.absent == Absent::Decays { Some(0.0) } else { None });
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn it_learns_where_there_is_something_to_learn() {
         let config = CurriculumConfig::Sec(sec(Absent::Stays));
-        // Perception is solved and textual reasoning hopeless.
+        // Perception is solved, and textual reasoning is out of reach.
         let shares = check_adaptive(&config, &three(400, 400, 400), |capability| [0.999, 0.001, 0.5][capability]);
         assert!(shares[2] > 0.8, "{shares:?}");
     }

@@ -1,7 +1,8 @@
 //! Staged: one stage after the other.
 //!
-//! State: where it stands, what was observed lately, and the states of what draws in the stages.
-//! Metrics: `stage` (index), `steps_in_stage`, and those of what draws.
+//! State: the place in the plan, recent values of the quantity watched, and the states of the walks
+//! or policies of the stages. Metrics: `stage` (index), `steps_in_stage`, and those of the stage's
+//! walk or policy.
 
 use crate::course::ask_the_active_part;
 use crate::curriculum::mean;
@@ -16,41 +17,41 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Stages in the order listed: the paper's method, its stage-order and stage-combination rows, and
+/// Stages in training order: the paper's method, its stage-order and stage-combination rows, and
 /// with a sorted [`Order`] capability × difficulty.
 ///
 /// # Source
 /// arXiv 2605.20177 §3.3 (perception → textual → visual), §4.5. Differs from the released
 /// curriculum launchers where `epochs` is `PerStage`: they cycle all stages in every epoch
-/// ([`Epochs::OverWholePlan`]), and their batches may span two capabilities where ours belong to
-/// one stage each.
+/// ([`Epochs::OverWholePlan`]), and their batches may span two capabilities, where each batch here
+/// belongs to one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Staged {
-    /// What is trained after what; any order, any subset. The paper's three if not given.
+    /// Stages in training order, any subset in any order; the paper's three by default.
     #[serde(default = "Staged::paper_stages")]
     pub stages: Vec<Stage>,
     /// Order of problems in an epoch of a stage.
     pub order: Order,
-    /// How often problems are visited, and whether stages or epochs are the outer loop.
+    /// Number of epochs, and whether stages or epochs are the outer loop.
     pub epochs: Epochs,
-    /// What becomes of an incomplete last batch.
+    /// Treatment of an incomplete last batch.
     pub last_batch: LastBatch,
 }
 
 impl Staged {
-    /// Perception, textual reasoning, visual reasoning: each with everything trainable, a fresh
-    /// optimiser and a fresh reference.
+    /// Stages of the paper: perception, textual reasoning, visual reasoning, each with everything
+    /// trainable, a fresh optimiser and a fresh reference.
     pub fn paper_stages() -> Vec<Stage> {
         Capability::ALL.map(Stage::of).into()
     }
 
-    /// The task formats of Curr-ReFT, by the tag `format`: yes-or-no questions, then multiple
-    /// choice, then open questions.
+    /// Stages of Curr-ReFT: the task formats, by the tag `format`: yes-or-no questions, then
+    /// multiple choice, then open questions.
     ///
     /// # Source
-    /// arXiv 2503.07065 §3.1. Its rejection-sampled fine-tuning afterwards is not part of the
-    /// curriculum.
+    /// arXiv 2503.07065 §3.1. The rejection-sampled fine-tuning that follows there is not part of
+    /// the curriculum.
     pub fn curr_reft_stages() -> Vec<Stage> {
         let stage = |format: &str| Stage {
             only: vec![crate::Only { axis: crate::Axis::Tag("format".into()), keys: vec![format.into()] }],
@@ -59,7 +60,7 @@ impl Staged {
         ["binary_decision", "multiple_choice", "open_ended"].map(stage).into()
     }
 
-    /// What draws over a corpus.
+    /// Builds the policy over a corpus.
     ///
     /// # Errors
     /// If there are no stages, two share a name, one has no problems or no length, or a key that an
@@ -81,7 +82,7 @@ impl Staged {
     }
 }
 
-/// What a stage draws from, how and for how long.
+/// Problems of a stage, with their draws and the stage's length.
 #[derive(Debug)]
 struct Pool {
     corpus: Corpus,
@@ -89,7 +90,7 @@ struct Pool {
     length: Length,
 }
 
-/// How a stage draws.
+/// Draws of a stage: a walk, or a policy of its own.
 #[derive(Debug)]
 enum Draws {
     Walk { levels: Arc<Levels>, last_batch: LastBatch },
@@ -120,7 +121,8 @@ impl Pool {
         Ok(Self { corpus: of_stage, draws, length })
     }
 
-    /// What draws for stage `stage` from pass `pass` on.
+    /// Starts the walk of stage `stage` in pass `pass`, or the stage's policy, which serves all
+    /// passes.
     fn begin(&self, stage: usize, pass: u32, seed: u64) -> Result<Course, CurriculumError> {
         Ok(Course::part(match &self.draws {
             Draws::Walk { levels, last_batch } => {
@@ -133,32 +135,34 @@ impl Pool {
     }
 }
 
-/// Stages under way.
+/// Running plan of stages.
 #[derive(Debug)]
 struct Stages {
     stages: Vec<Stage>,
     pools: Vec<Pool>,
     passes: u32,
     seed: u64,
-    /// What draws in each stage, `[stage]`; walks are of this pass.
+    /// Course of each stage, `[stage]`; walks of stages still to come in this pass are of the pass
+    /// before.
     courses: Vec<Course>,
     visit: Visit,
 }
 
-/// Where it stands, and what is known of this visit to the stage.
+/// Place in the plan, and observations of the current visit to a stage.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Visit {
-    /// Times that the whole plan has been walked.
+    /// Number of passes over the whole plan that are finished.
     pass: u32,
     stage: usize,
-    /// Steps over.
+    /// Steps of this visit that are over.
     steps: u32,
-    /// Problems drawn.
+    /// Problems drawn in this visit.
     problems: u64,
-    /// What the stage watches, of its last steps, if its length depends on it; oldest first.
+    /// Values of the quantity watched in the last steps, oldest first; empty if the length depends
+    /// on none.
     recent: Vec<f64>,
-    /// Whether something was drawn in a step that is not over.
+    /// `true` if the current step has drawn problems.
     open: bool,
 }
 
@@ -167,7 +171,7 @@ impl Stages {
         let visit = &self.visit;
         let mean_of = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         match self.pools[visit.stage].length {
-            // A walk ends by itself.
+            // A walk of so many epochs ends by itself.
             Length::Epochs(epochs) => match self.pools[visit.stage].draws {
                 Draws::Walk { .. } => false,
                 Draws::Policy(_) => visit.problems >= u64::from(epochs) * self.pools[visit.stage].corpus.len() as u64,
@@ -185,7 +189,7 @@ impl Stages {
         }
     }
 
-    /// Goes on to the next stage; false when everything is over.
+    /// Moves on to the next stage; returns `false` if the plan is over.
     fn advance(&mut self) -> bool {
         let visit = &self.visit;
         let (pass, stage) =
@@ -194,7 +198,7 @@ impl Stages {
             return false;
         }
         if matches!(self.pools[stage].draws, Draws::Walk { .. }) {
-            // Walks cannot fail to begin: they did before.
+            // Starting a walk cannot fail, as it did not fail when the plan was built.
             let Ok(course) = self.pools[stage].begin(stage, pass, self.seed) else { return false };
             self.courses[stage] = course;
         }
@@ -281,8 +285,8 @@ impl Curriculum for Stages {
         }
         let mut courses = Vec::with_capacity(n_stages);
         for (stage, record) in records.iter().enumerate() {
-            // Stages that come later in this pass still have the walk of the pass before, and get
-            // theirs when they begin.
+            // Stages that come later in this pass still have the walk of the pass before; theirs
+            // starts when they do.
             let pass = if stage <= visit.stage { visit.pass } else { visit.pass.saturating_sub(1) };
             let mut course = self.pools[stage].begin(stage, pass, self.seed)?;
             course.load_record(record)?;
@@ -332,8 +336,8 @@ mod tests {
 
     #[test]
     fn the_released_scripts_steps_come_out() {
-        // 16 epochs over 3,360 problems, then 15 each, in batches of 512 with the last one dropped:
-        // 96, 375, 465.
+        // 16 epochs over 3,360 problems, then 15 of each other stage, in batches of 512 without the
+        // incomplete last one: 96, 375, 465.
         let corpus = three(3360, 13_000, 16_000);
         let mut staged = staged(Order::Shuffled, Epochs::PerStage(15), LastBatch::Drop);
         staged.stages[0].length = Some(Length::Epochs(16));
@@ -396,8 +400,8 @@ mod tests {
         let mut sizes = [4, 3, 4, 20, 20, 20, 20].into_iter();
         let drawn: Vec<(usize, usize)> =
             std::iter::from_fn(|| step(&mut course, sizes.next()?)).map(|b| (b.stage, b.problems.len())).collect();
-        // Three are left when four are asked for: they are dropped. A stage smaller than the batch
-        // is drawn whole.
+        // Three problems are left when four are asked for, so they are dropped. A stage smaller
+        // than the batch is drawn whole.
         assert_eq!(drawn, [(0, 4), (0, 3), (1, 4), (2, 10)]);
     }
 
@@ -468,8 +472,7 @@ mod tests {
             assert_eq!(course.to_record(), record);
         }
 
-        // What the trainer does with a stage does not decide what is drawn: the same record goes
-        // on.
+        // Settings of the trainer do not affect the draws, so the record still fits.
         let mut gentler = plan;
         gentler.stages[1].overrides.learning_rate = Some(1e-7);
         build(&gentler, &corpus, 1).load_record(&record).unwrap();
@@ -497,8 +500,8 @@ mod tests {
             course.observe(&batch.problems.iter().map(|id| outcome(id.0, &rewards)).collect::<Vec<_>>());
             stages.push(batch.stage);
         }
-        // (4 + 5) / 16 is enough. Of 24 parts (8 + 8 + 8) − (6 + 7 + 8) are an eighth and (8 + 8 +
-        // 8) − (7 + 8 + 8) are less.
+        // (4 + 5) / 16 reaches the threshold. Of 24 parts, (8 + 8 + 8) − (6 + 7 + 8) are an eighth,
+        // and (8 + 8 + 8) − (7 + 8 + 8) are less.
         let steps = |stage| stages.iter().filter(|&&visited| visited == stage).count();
         assert_eq!([steps(0), steps(1), steps(2)], [6, 13, 4]);
 

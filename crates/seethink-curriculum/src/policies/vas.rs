@@ -1,7 +1,7 @@
-//! VAS: half of a batch where rewards vary, half from everywhere.
+//! VAS: draws half of a batch where rewards vary, half from all problems.
 //!
-//! State: the pass rate of each problem seen, and the walk of the uniform half. Metrics:
-//! `learnability`: the mean of p (1 − p).
+//! State: the latest pass rate of each problem seen, and the walk of the uniform half. Metrics:
+//! `learnability`, the mean of p (1 − p).
 
 use crate::order::Order;
 use crate::policies::by_weight::ByWeight;
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// `⌊share · batch⌋` problems drawn with weight `p (1 − p)`, the others by a walk over all
-/// problems; p is the pass rate of the latest group, before that the prior pass rate, or a half
-/// where there is none. Never over.
+/// Variance-aware sampling: draws `⌊share · batch⌋` problems with weight `p (1 − p)`, the others by
+/// a walk over all problems; p is the pass rate of the problem's latest group, before that its
+/// prior pass rate, or 0.5 if it has none. Never ends.
 ///
 /// # Source
-/// arXiv 2509.21268 and LengSicong/MMR1 at `d8161a0`. Differs: scores come from the groups that are
-/// trained on, where the source rolls out the whole dataset again every few steps; they are not
+/// arXiv 2509.21268 and LengSicong/MMR1 at `d8161a0`. Differs: scores come from the groups sampled
+/// in training, where the source rolls out the whole dataset again every few steps; they are not
 /// scaled to `[0, 1]`; the weighted half has no problem twice; and the diversity of trajectories is
 /// left out (the code adds self-BLEU with the sign opposite to the paper's).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,13 +57,13 @@ impl Vas {
 #[derive(Debug)]
 struct Sampling {
     share: f64,
-    /// By position.
+    /// Pass rates, by position.
     rates: Vec<f64>,
-    /// Positions whose rate is not the prior any more.
+    /// Positions whose pass rate is no longer the prior.
     changed: BTreeSet<u32>,
     weighted: ByWeight,
     uniform: Walk,
-    /// What was drawn in the step under way.
+    /// Problems drawn in the current step.
     taken: BTreeSet<ProblemId>,
 }
 
@@ -139,8 +139,8 @@ mod tests {
     #[test]
     fn half_goes_where_rewards_vary_and_half_everywhere() {
         let config: CurriculumConfig = ron::from_str("Vas(())").unwrap();
-        // One capability in three has variance: the weighted half, and a little less than a third
-        // of the other.
+        // One capability in three has variance: it gets the weighted half, and a little less than a
+        // third of the other half.
         let shares = check_adaptive(&config, &three(60, 60, 60), |capability| [0.0, 0.5, 1.0][capability]);
         assert!((shares[1] - 0.63).abs() < 0.06, "{shares:?}");
     }

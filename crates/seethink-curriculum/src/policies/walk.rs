@@ -1,8 +1,8 @@
-//! Walking a pool of problems in a static order, epoch by epoch.
+//! Walk: draws a pool of problems in a static order, epoch by epoch.
 //!
-//! An epoch's order is a pure function of (seed, key, epoch), so that a resumed run draws it again.
-//! State: epoch, position, and the problems of the epoch that were passed over because the step
-//! that reached them had drawn them already.
+//! The order of an epoch is a pure function of (seed, key, epoch), so that a resumed run draws it
+//! again. State: epoch, position, and the problems of the epoch that were passed over because the
+//! step that reached them had drawn them already.
 
 use crate::order::Levels;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, LastBatch, Metric, Progress, State};
@@ -12,25 +12,25 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-/// A pool under way.
+/// Walk over a pool of problems.
 pub(crate) struct Walk {
     corpus: Corpus,
     levels: Arc<Levels>,
     last_batch: LastBatch,
-    /// Where it ends; `None` for never.
+    /// Number of epochs; `None` for no end.
     epochs: Option<u32>,
     seed: u64,
-    /// Tells the draws of one walk from those of others.
+    /// Key of the random draws, different for each walk.
     key: [u64; 2],
     cursor: Cursor,
-    /// The order of epoch `drawn`, kept because an epoch has many batches.
+    /// Order of epoch `drawn`, kept because an epoch has many batches.
     order: Vec<u32>,
     drawn: Option<u32>,
-    /// Positions in the corpus that the step under way has drawn.
+    /// Positions in the corpus drawn in the current step.
     taken: BTreeSet<u32>,
 }
 
-/// Place of a walk: epoch and position.
+/// Place of a walk: epoch, and position in the epoch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
@@ -38,12 +38,12 @@ struct Cursor {
     epoch: u32,
     /// Problems passed in this epoch.
     position: usize,
-    /// Those among them that this epoch still owes a visit, in its order.
+    /// Problems passed that this epoch has yet to draw, in its order.
     owed: Vec<u32>,
 }
 
 impl Walk {
-    /// A walk over `levels` of `corpus`, which must not be empty.
+    /// Starts a walk over `levels` of `corpus`, which must not be empty.
     pub(crate) fn new(
         corpus: Corpus,
         levels: Arc<Levels>,
@@ -56,16 +56,16 @@ impl Walk {
         Self { corpus, levels, last_batch, epochs, seed, key, cursor: Cursor::default(), order, drawn: None, taken }
     }
 
-    /// Problems that the epoch has not visited.
+    /// Number of problems that the epoch has not drawn yet.
     fn left(&self) -> usize {
         self.levels.len() - self.cursor.position + self.cursor.owed.len()
     }
 }
 
 impl Curriculum for Walk {
-    /// Draws the next problems of the epoch. Only the first draw of a step can leave an incomplete
-    /// last batch out. A later one that begins an epoch passes over what the step has drawn; the
-    /// steps that follow make up for it first.
+    /// Draws the next problems of the epoch. Only the first draw of a step can leave out an
+    /// incomplete last batch. A later draw that begins an epoch passes over the problems that the
+    /// step has drawn already; the following steps draw these first.
     fn draw(&mut self, _: Progress, want: usize) -> Batch {
         let (left, all) = (self.left(), self.levels.len());
         let incomplete = self.taken.is_empty() && left < want && left < all;
@@ -113,7 +113,7 @@ impl Curriculum for Walk {
         Ok(())
     }
 
-    /// `epoch`, with the fraction of the current one.
+    /// Metric `epoch`: epochs finished, plus the fraction of the current one.
     fn metrics(&self) -> Vec<Metric> {
         let fraction = 1.0 - self.left() as f64 / self.levels.len() as f64;
         vec![("epoch".into(), f64::from(self.cursor.epoch) + fraction)]
@@ -132,7 +132,7 @@ mod tests {
     use crate::Order;
     use crate::checks::three;
 
-    /// Two epochs of so many problems.
+    /// Walk of two epochs over `n` problems.
     fn walk(n: usize) -> Walk {
         let corpus = three(n, 0, 0);
         let levels = Arc::new(Order::Shuffled.levels(&corpus).unwrap());
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!((first.len(), epoch), (4, 0.8));
         let (last, epoch) = draw(3);
         assert_eq!((last.len(), epoch), (1, 1.0), "an epoch ends with what is left");
-        // The same step begins the next epoch, all of whose problems it has drawn already.
+        // The same step begins the next epoch, and has drawn all of its problems already.
         let (nothing, epoch) = draw(2);
         assert_eq!((nothing.len(), epoch), (0, 1.0));
         let (mut again, epoch) = draw(3);

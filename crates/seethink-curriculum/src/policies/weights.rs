@@ -1,8 +1,8 @@
-//! Draws by weight: of few from a list, of millions from a tree.
+//! Weighted draws: from a short list, or from a tree of millions.
 
 use seethink_core::Rng;
 
-/// `exp(x / temperature)`, normalised.
+/// Softmax: `exp(x / temperature)`, normalised.
 pub(crate) fn softmax(values: &[f64], temperature: f64) -> Vec<f64> {
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = values.iter().map(|value| ((value - most) / temperature).exp()).collect();
@@ -10,7 +10,8 @@ pub(crate) fn softmax(values: &[f64], temperature: f64) -> Vec<f64> {
     powers.into_iter().map(|power| power / sum).collect()
 }
 
-/// The index of one of `weights`, each as likely as its share; `None` if all are 0.
+/// Draws an index of `weights` with probability proportional to its weight; `None` if all weights
+/// are 0.
 pub(crate) fn choose(weights: &[f64], rng: &mut Rng) -> Option<usize> {
     let total: f64 = weights.iter().sum();
     let mut left = rng.uniform() * total;
@@ -22,13 +23,13 @@ pub(crate) fn choose(weights: &[f64], rng: &mut Rng) -> Option<usize> {
         left -= weight;
         last = Some(index);
     }
-    // Rounding may leave a rest.
+    // Rounding may leave `left` at the last weight or above.
     last
 }
 
-/// Weights of many, with draws and changes in logarithmic time.
+/// Tree of weights, with draws and changes in logarithmic time.
 ///
-/// A node is the sum of its two children, so it depends on the weights alone and not on the order
+/// Each node is the sum of its two children, so it depends only on the weights and not on the order
 /// of changes.
 #[derive(Debug, Clone)]
 pub(crate) struct WeightTree {
@@ -61,7 +62,7 @@ impl WeightTree {
         }
     }
 
-    /// An index, each as likely as its share; `None` if all weights are 0.
+    /// Draws an index with probability proportional to its weight; `None` if all weights are 0.
     pub(crate) fn choose(&self, rng: &mut Rng) -> Option<usize> {
         if self.nodes[1] <= 0.0 {
             return None;
@@ -70,7 +71,7 @@ impl WeightTree {
         let mut node = 1;
         while node < self.n_leaves {
             node *= 2;
-            // Rounding must not lead where nothing is.
+            // Rounding must not lead into a subtree of weight 0.
             if left >= self.nodes[node] && self.nodes[node + 1] > 0.0 {
                 left -= self.nodes[node];
                 node += 1;

@@ -1,18 +1,19 @@
-//! Filters: which groups are trained on, by what came of them.
+//! Filters: rules that decide by the outcome of a group whether it is trained on.
 
 use crate::Batch;
 use crate::{Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
 use serde::{Deserialize, Serialize};
 
-/// Drops groups whose accuracies, or whose rewards, are all equal.
+/// Dynamic sampling: drops groups whose accuracies, or whose rewards, are all equal.
 ///
-/// By accuracy, the default, a group that is right or wrong throughout goes even where another part
-/// of the reward, such as a format, varies; by reward it goes where it has no advantage at all.
+/// By accuracy, the default, a group that is right or wrong throughout is dropped even if another
+/// part of the reward, such as the format, varies; by reward, it is dropped only if it has no
+/// advantage at all.
 ///
 /// # Source
-/// DAPO, arXiv 2503.14476, whose `filter_groups.metric` is accuracy in the published recipe. Its
-/// refills are the trainer's: draws up to `grpo.max_draws`, where the source draws whole batches
-/// and throws the surplus away.
+/// DAPO, arXiv 2503.14476, whose `filter_groups.metric` is accuracy in the published recipe. The
+/// trainer refills by up to `grpo.max_draws` draws, where the source draws whole batches and
+/// discards the surplus.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ZeroVariance {
@@ -30,7 +31,7 @@ impl Curriculum for ZeroVariance {
     }
 }
 
-/// Keeps groups whose mean lies between two bounds.
+/// Keeps groups whose mean accuracy or reward lies between two bounds.
 ///
 /// # Source
 /// EasyR1's `online_filtering` (open, 0.01 and 0.99), OpenRLHF's `dynamic_filtering_range` (open, 0
@@ -38,13 +39,13 @@ impl Curriculum for ZeroVariance {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// What is averaged over the group.
+    /// Quantity averaged over the group.
     pub quantity: Quantity,
-    /// The lower bound.
+    /// Lower bound.
     pub low: f64,
-    /// The upper bound.
+    /// Upper bound.
     pub high: f64,
-    /// Whether the bounds themselves are kept.
+    /// `true` if the bounds themselves are kept.
     pub inclusive: bool,
 }
 
@@ -74,7 +75,7 @@ impl Curriculum for Filter {
     }
 }
 
-/// Drops groups whose advantages all lie between two bounds, these included; a group without
+/// Drops groups whose advantages all lie between two bounds, bounds included; a group without
 /// advantages is kept.
 ///
 /// # Source
@@ -82,10 +83,10 @@ impl Curriculum for Filter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdvantageGate {
-    /// The lower bound.
+    /// Lower bound.
     #[serde(default)]
     pub low: f64,
-    /// The upper bound.
+    /// Upper bound.
     #[serde(default)]
     pub high: f64,
 }
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn the_gate_conforms_to_the_code() {
         for case in cases("curriculum.adv_gate") {
-            // f32 and f64 disagree about 0.05; an outcome has f32.
+            // 0.05 differs between f32 and f64; an outcome has f32.
             let number = |key: &str| f64::from(case["params"][key].as_f64().unwrap() as f32);
             let mut gate = AdvantageGate { low: number("reject_min"), high: number("reject_max") };
             let groups = floats(&case["inputs"]["group_token_advantages"]);

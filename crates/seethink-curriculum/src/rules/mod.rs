@@ -13,26 +13,26 @@ pub use weight::{Favour, Weight};
 use crate::{Curriculum, CurriculumError};
 use serde::{Deserialize, Serialize};
 
-/// Which rule, with its settings.
+/// Configuration of a rule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum RuleConfig {
-    /// Drops groups whose accuracies are all equal (DAPO's dynamic sampling).
+    /// Drops groups whose accuracies, or whose rewards, are all equal (DAPO's dynamic sampling).
     ZeroVariance(ZeroVariance),
     /// Keeps groups whose mean lies between bounds.
     Filter(Filter),
     /// Drops groups whose advantages all lie between bounds.
     AdvantageGate(AdvantageGate),
-    /// Samples few completions first.
+    /// Samples few completions first, and the rest only if they differ.
     Speed(Speed),
-    /// Replaces groups of small variance.
+    /// Replaces groups of small variance by earlier ones of large variance.
     Vcrl(Vcrl),
-    /// Weighs groups.
+    /// Weighs groups by their pass rate.
     Weight(Weight),
 }
 
 impl RuleConfig {
-    /// The rule, as a curriculum that draws nothing.
+    /// Builds the rule, as a curriculum that draws nothing.
     ///
     /// # Errors
     /// If a setting is out of range.

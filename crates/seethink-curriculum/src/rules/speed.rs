@@ -1,21 +1,21 @@
-//! SPEED: a few completions tell whether the others are worth sampling.
+//! SPEED: a few completions decide whether the others are sampled.
 
 use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
 use serde::{Deserialize, Serialize};
 
-/// Samples `screen` completions first, and `more` for those groups alone whose accuracies (or
-/// rewards) differ; other groups are dropped.
+/// Screening: samples `screen` completions first, and `more` only for those groups whose accuracies
+/// (or rewards) differ; other groups are dropped.
 ///
 /// # Source
 /// arXiv 2506.09016 and Zanette-Labs/speed-rl at `80e47b5` (4 and 12; the paper's scripts 4 and
-/// 20). Differs: both phases are of one step and one policy, where the source samples the rest
-/// together with the next screening; nothing waits in a buffer.
+/// 20). Differs: both phases belong to one step and one training policy, where the source samples
+/// the rest together with the next screening; no group waits in a buffer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Speed {
-    /// Completions that decide, at least 2.
+    /// Completions of the screening, at least 2.
     pub screen: usize,
-    /// Completions that follow, at least 1.
+    /// Completions after the screening, at least 1.
     pub more: usize,
     /// Quantity that must vary.
     #[serde(default)]
@@ -86,7 +86,7 @@ mod tests {
         for (group, admitted) in groups() {
             assert_eq!((group.size() == 16, group.size() == 4), (*admitted, !*admitted));
         }
-        // Four even completions agree in one group of eight.
+        // At a pass rate of 1/2, four completions agree in one group of eight.
         let n_admitted = groups().filter(|(_, admitted)| *admitted).count();
         assert!((78..=97).contains(&n_admitted), "{n_admitted}");
     }

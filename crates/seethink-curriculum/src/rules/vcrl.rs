@@ -1,42 +1,44 @@
-//! VCRL: groups of small variance make room for earlier ones of large variance.
+//! VCRL: replaces groups of small variance by earlier ones of large variance.
 //!
-//! State: the bank's keys, priorities and uses. Metrics: `vcrl/bank`: groups in the bank.
+//! State: the number of steps, and the bank's keys, priorities and uses. Metrics: `vcrl/bank`, the
+//! number of groups in the bank.
 
 use crate::{Batch, Curriculum, CurriculumError, GroupKey, GroupOutcome, Metric, Progress, State};
 use seethink_core::is_right;
 use serde::{Deserialize, Serialize};
 
-/// Admits groups whose normalised variance `p = σ² / σ²_max` is at least κ,
-/// `σ² = k (G − k) / (G (G − 1))`, `σ²_max` being that of the most even k. What is admitted enters
-/// a bank; where groups are refused, those of highest priority take their places.
+/// Variance-based curriculum: admits groups whose normalised variance `p = σ² / σ²_max` is above 0
+/// and at least κ, where `σ² = k (G − k) / (G (G − 1))` with k of G completions right (accuracy of
+/// at least 0.5), and `σ²_max` is that of the most even k. Admitted groups enter a bank; where
+/// groups are refused, those of highest priority in the bank take their places.
 ///
 /// κ is `early` for the first `early_steps` steps and `late` after them. A priority is p at first
-/// and `memory` times itself after every step.
+/// and is multiplied by `memory` after every step.
 ///
 /// # Source
 /// arXiv 2509.19803, of which neither full text nor code could be read: the variance is its
 /// formula; κ of 0.3 for 20 steps and then 0.8, a memory of 0.9 and two uses are as its reviews
-/// report them. The capacity, what gives way, and replaying the sampled completions (whose
-/// log-probabilities are those of their own step) are choices made here.
+/// report them. The capacity, the choice of the groups that leave, and replaying the sampled
+/// completions (whose log-probabilities are those of their own step) are choices made here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vcrl {
-    /// κ at first, in `[0, 1]`.
+    /// Threshold κ at first, in `[0, 1]`.
     #[serde(default = "early")]
     pub early: f64,
-    /// Steps with this κ.
+    /// Number of steps with the first threshold.
     #[serde(default = "early_steps")]
     pub early_steps: u64,
-    /// κ afterwards, in `[0, 1]`.
+    /// Threshold κ afterwards, in `[0, 1]`.
     #[serde(default = "late")]
     pub late: f64,
-    /// What a priority keeps of itself in a step, in `[0, 1]`.
+    /// Factor of a priority per step, in `[0, 1]`.
     #[serde(default = "memory")]
     pub memory: f64,
-    /// Times that a group is trained on again, at most.
+    /// Maximum number of times that a group is trained on again.
     #[serde(default = "uses")]
     pub uses: u32,
-    /// Groups in the bank, at most; the lowest priority gives way.
+    /// Maximum number of groups in the bank; those of lowest priority leave.
     pub capacity: usize,
 }
 
@@ -60,7 +62,8 @@ fn uses() -> u32 {
     2
 }
 
-/// The variance of `right` ones among `size`, over the greatest there is; 0 for fewer than two.
+/// Variance of `right` completions among `size`, relative to the largest possible; 0 for fewer than
+/// two completions.
 fn normalised_variance(right: usize, size: usize) -> f64 {
     if size < 2 {
         return 0.0;
@@ -95,7 +98,7 @@ struct Banking {
 #[serde(deny_unknown_fields)]
 struct At {
     steps: u64,
-    /// Highest priority first; of equal ones the newer.
+    /// Groups by descending priority, of equal ones the newer first.
     bank: Vec<Entry>,
 }
 
@@ -108,7 +111,7 @@ struct Entry {
 }
 
 impl Banking {
-    /// The variance of a group, if it is admitted.
+    /// Normalised variance of a group if it is admitted, else `None`.
     fn admitted(&self, group: &GroupOutcome) -> Option<f64> {
         let right = group.accuracies.iter().filter(|&&accuracy| is_right(accuracy)).count();
         let p = normalised_variance(right, group.size());
@@ -172,7 +175,7 @@ mod tests {
         ron::from_str::<Vcrl>(&format!("({settings})")).unwrap().part().unwrap()
     }
 
-    /// Four completions of a problem that is its step, so many of them right.
+    /// Group of four completions, `right` of them right, for the problem whose id is `step`.
     fn group(step: u64, right: usize) -> GroupOutcome {
         let rewards: Vec<f32> = (0..4).map(|i| f32::from(u8::from(i < right))).collect();
         let group = outcome(step, &rewards);
@@ -187,7 +190,7 @@ mod tests {
                 assert!((normalised_variance(right, size) - expected).abs() < 1e-12);
             }
         }
-        // Odd groups: the greatest variance is that of (G ± 1) / 2.
+        // In groups of odd size, the variance is largest at (G ± 1) / 2.
         assert_eq!((normalised_variance(2, 5), normalised_variance(3, 5)), (1.0, 1.0));
     }
 
@@ -218,7 +221,7 @@ mod tests {
         let mut rule = vcrl("early: 0.0, early_steps: 2, late: 0.8, capacity: 9");
         let mut admitted = Vec::new();
         for step in 0..4 {
-            // One of four right has p = 3/4. Without variance there is nothing to learn even where
+            // One right completion of four has p = 3/4. A group without variance is refused even if
             // κ is 0.
             admitted.push([0, 1, 2].map(|right| rule.admit(&group(step, right))));
             rule.observe(&[]);
@@ -230,8 +233,8 @@ mod tests {
     #[test]
     fn what_comes_first_has_the_highest_priority_and_of_equals_is_the_newer() {
         let mut rule = vcrl("early: 0.0, memory: 0.75, capacity: 3");
-        // Priorities 1 and 3/4; a step later they are 3/4 and 9/16, and two more of 3/4 and 1 have
-        // come.
+        // Priorities are 1 and 3/4; a step later they are 3/4 and 9/16, and two more of 3/4 and 1
+        // have joined.
         rule.observe(&[group(0, 2), group(1, 1)]);
         assert_eq!(rule.banked(), [group(0, 2).key, group(1, 1).key]);
         rule.observe(&[group(2, 1), group(3, 2)]);

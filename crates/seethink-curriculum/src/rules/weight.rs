@@ -1,61 +1,63 @@
-//! Weights: how much a group counts, by its pass rate p.
+//! Weights of groups, by their pass rate p.
 
 use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
-/// What advantages are multiplied by. A group without completions weighs nothing.
+/// Weight of a group: the factor of its advantages, by its pass rate p. A group without completions
+/// has weight 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Weight {
-    /// PCuRL's online difficulty soft weighting: one side of a half counts fully, the other falls
-    /// along `sin(π p)`.
+    /// Online difficulty soft weighting (ODSW) of PCuRL: the favoured side of p = 1/2 has weight 1,
+    /// the other falls along `sin(π p)`.
     ///
     /// # Source
     /// arXiv 2507.22607 and alibaba-damo-academy/VL-Cogito at `7ab7856` (`s_1` to `s_3`, `h_1` to
-    /// `h_3`). Stages of a curriculum go from easy to hard. The length reward of its last stage is
-    /// `DynamicLength` among the penalties of a reward.
+    /// `h_3`). The stages of its curriculum go from easy to hard. The length reward of its last
+    /// stage is `DynamicLength` among the penalties of a reward.
     Odsw {
-        /// Which side counts fully.
+        /// Favoured problems; with [`Favour::Medium`] the soft weight falls on both sides.
         favour: Favour,
-        /// Whether the other side counts not at all, beyond a window, instead of falling softly.
+        /// `true` for weight 1 within a window and 0 outside, instead of a soft fall: `p ≥ 1/2`
+        /// (easy), `1/4 ≤ p ≤ 3/4` (medium) or `0 < p ≤ 1/2` (hard).
         #[serde(default)]
         binary: bool,
-        /// The weight at p = 0 of a soft weight that favours hard problems; 0.25 in the source.
+        /// Soft weight at p = 0 if hard problems are favoured, at least 0; 0.25 in the source.
         #[serde(default = "none_right")]
         none_right: f64,
     },
-    /// `4 p (1 − p)`: the difficulty factor of PC-GRPO.
+    /// Learnability `4 p (1 − p)`: the difficulty factor of PC-GRPO.
     ///
     /// # Source
     /// arXiv 2512.14944 (second version, Eq. 1), without its second factor, the diversity of the
     /// options chosen.
     Learnability,
-    /// `(1 − p)^gamma`: what is mostly solved counts less.
+    /// Focal weight `(1 − p)^gamma`: problems that are mostly solved count less.
     ///
     /// # Source
     /// F-GRPO, arXiv 2602.06717; gamma 0.5 or 1.
     Focal {
-        /// At least 0.
+        /// Exponent, at least 0.
         gamma: f64,
     },
-    /// `exp(−(p − target)² / 2 sigma²)`: a bell around a pass rate.
+    /// Gaussian weight `exp(−(p − target)² / 2 sigma²)` around a pass rate.
     Gaussian {
-        /// The pass rate that counts fully.
+        /// Pass rate with weight 1.
         target: f64,
-        /// Above 0.
+        /// Standard deviation of the Gaussian, above 0.
         sigma: f64,
     },
 }
 
-/// The problems that a weight favours.
+/// Problems that a weight favours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Favour {
-    /// p above a half.
+    /// Pass rates above 1/2.
     Easy,
-    /// p about a half.
+    /// Pass rates about 1/2.
     Medium,
-    /// p below a half.
+    /// Pass rates below 1/2.
     Hard,
 }
 
@@ -76,7 +78,7 @@ impl Weight {
         if fits { Ok(Box::new(*self)) } else { Err(wrong) }
     }
 
-    /// The weight at a pass rate in `[0, 1]`.
+    /// Weight at a pass rate in `[0, 1]`.
     fn at(self, p: f64) -> f64 {
         let soft = (PI * (p - 0.5)).cos();
         match self {

@@ -1,10 +1,12 @@
 //! Difficulty settings of the digits world.
 
-use super::scene::GRIDS;
 use crate::DataError;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
+
+/// Numbers of rows and columns that a picture may have.
+pub(super) const GRIDS: [(usize, usize); 4] = [(2, 2), (2, 3), (3, 2), (3, 3)];
 
 /// Difficulty settings; each is a range, ends included, from which every problem draws its own
 /// level.

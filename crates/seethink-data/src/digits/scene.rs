@@ -1,14 +1,12 @@
 //! Scenes: pictures of digits in a grid, the names of their cells, and their rendering.
 
-use super::config::DigitsConfig;
+use super::config::{DigitsConfig, GRIDS};
 use super::dataset::{Digits, FULL_INK, SIDE};
 use crate::Split;
 use seethink_core::{Image, Rng};
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Numbers of rows and columns that a picture may have.
-pub(super) const GRIDS: [(usize, usize); 4] = [(2, 2), (2, 3), (3, 2), (3, 3)];
 /// Side length of a cell, pixels: each pixel of a digit becomes two by two.
 pub const CELL_SIDE: usize = 2 * SIDE;
 /// Background colour, RGB.

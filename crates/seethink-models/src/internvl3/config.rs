@@ -1,12 +1,7 @@
 //! The fields of `config.json` of InternVL3 and InternVL3.5, spelled as in the checkpoint.
 
-use super::{Projector, Tiles, VisionEncoder, naming};
+use crate::TextConfig;
 use crate::text_config::{check_depth, check_sides, check_sizes, expect};
-use crate::{
-    CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
-};
-use burn::tensor::Device;
-use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -131,78 +126,6 @@ fn default_initializer_range() -> f64 {
     0.02
 }
 
-impl Family for Config {
-    type Encoder = VisionEncoder;
-    const MODEL_TYPE: &'static str = "internvl";
-    const ARCHITECTURE: &'static str = "InternVLForConditionalGeneration";
-    /// The flag is the default of the outer class, and the decoder's class does not look at it.
-    const OUTER_TIE_FLAG: bool = false;
-
-    fn display_name(&self) -> &'static str {
-        match self.decoder() {
-            Ok((TextKind::Qwen3, _)) => "InternVL3.5",
-            _ => "InternVL3",
-        }
-    }
-
-    fn text(&self) -> &TextConfig {
-        &self.text_config
-    }
-
-    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
-        let kind = match self.text_config.model_type.as_deref() {
-            Some("qwen2") | None => TextKind::Qwen2,
-            Some("qwen3") => TextKind::Qwen3,
-            Some(other) => {
-                return Err(format!("`text_config.model_type` is {other}, only qwen2 and qwen3 are supported"));
-            }
-        };
-        Ok((kind, self.text_config.plain_frequencies()?))
-    }
-
-    fn check(&self) -> Result<(), String> {
-        self.vision_config.check()?;
-        let ratio = self.downsample_ratio;
-        let side = (1.0 / ratio).round();
-        let whole = (1.0..=1024.0).contains(&side) && (side * ratio - 1.0).abs() < 1e-9;
-        expect(whole, || format!("`downsample_ratio` is {ratio}, expected one over a whole number"))?;
-        let [rows, columns] = self.vision_config.grid();
-        let divides = rows.is_multiple_of(self.shuffle_side()) && columns.is_multiple_of(self.shuffle_side());
-        expect(divides, || format!("{rows}x{columns} patches of a tile do not divide by `downsample_ratio` {ratio}"))?;
-        let layer = &self.vision_feature_layer;
-        expect(layer.as_i64() == Some(-1), || format!("`vision_feature_layer` is {layer}, only -1 is supported"))?;
-        let strategy = &self.vision_feature_select_strategy;
-        expect(strategy == "default", || {
-            format!("`vision_feature_select_strategy` is {strategy}, only default is supported")
-        })?;
-        let act = &self.projector_hidden_act;
-        expect(act == "gelu", || format!("`projector_hidden_act` is {act}, only gelu exists"))
-    }
-
-    fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {
-        VisionSide { encoder: VisionEncoder::new(&self.vision_config, device), projector: Projector::new(self, device) }
-    }
-
-    fn naming(&self) -> Naming {
-        naming::naming(self)
-    }
-
-    fn initial(&self, name: &str) -> Option<Initial> {
-        let vision = &self.vision_config;
-        if name.ends_with("cls_token") || name.ends_with("position_embeddings") {
-            Some(Initial::Constant(0.0))
-        } else if name.ends_with("lambda_1") || name.ends_with("lambda_2") {
-            Some(Initial::Constant(vision.layer_scale_init_value as f32))
-        } else {
-            name.starts_with("vision_tower").then_some(Initial::Normal(vision.initializer_range))
-        }
-    }
-
-    fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
-        Tiles::pictures(files, tokenizer, self)
-    }
-}
-
 impl Config {
     /// Patches per side of the squares that become one image token.
     pub fn shuffle_side(&self) -> usize {
@@ -211,7 +134,8 @@ impl Config {
 }
 
 impl VisionConfig {
-    fn check(&self) -> Result<(), String> {
+    /// Checks the settings of the vision side.
+    pub(super) fn check(&self) -> Result<(), String> {
         let ([height, width], [patch_height, patch_width]) = (self.image_size.0, self.patch_size.0);
         check_sizes([
             ("vision hidden_size", self.hidden_size),

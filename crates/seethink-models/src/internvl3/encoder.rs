@@ -2,6 +2,7 @@
 //! residual branches.
 
 use super::config::{Config, VisionConfig};
+use super::layout::TileLayout;
 use super::projector::Projector;
 use crate::{Encoder, PixelTensor};
 use burn::module::{Module, Param};
@@ -79,22 +80,6 @@ pub struct EncoderMlp {
     pub fc1: Linear,
     /// Down projection.
     pub fc2: Linear,
-}
-
-/// Layout of a batch of tiles, from their grids.
-#[derive(Debug, Clone, Copy)]
-pub struct TileLayout {
-    pub(super) n_tiles: usize,
-    /// Grid of patches of a tile: rows and columns.
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-}
-
-impl TileLayout {
-    /// Number of hidden states per tile: its patches and the class token.
-    fn len(&self) -> usize {
-        1 + self.rows * self.columns
-    }
 }
 
 impl VisionEncoder {

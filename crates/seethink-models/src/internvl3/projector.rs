@@ -1,7 +1,7 @@
 //! Projector, from patch features to image tokens: pixel shuffle and an MLP.
 
 use super::config::Config;
-use super::encoder::TileLayout;
+use super::layout::TileLayout;
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;

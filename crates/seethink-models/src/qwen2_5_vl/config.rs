@@ -1,15 +1,11 @@
 //! The fields of `config.json` of Qwen2.5-VL, spelled as in the checkpoint.
 
-use super::{Projector, VisionEncoder, naming};
-use crate::native_resolution::qwen_pictures;
+use crate::TextConfig;
 use crate::text_config::{check_depth, check_sides, check_sizes, expect};
-use crate::{
-    CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
-};
-use burn::tensor::Device;
-use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
-use serde_json::Value;
+
+/// ε of the norms on the vision side; no configuration has it.
+pub(super) const NORM_EPS: f64 = 1e-6;
 
 /// Model configuration: `config.json`, with the decoder's fields in `text_config`, where newer
 /// files have them.
@@ -61,7 +57,6 @@ pub struct VisionConfig {
 }
 
 // Defaults of the reference's configuration classes, for settings that a file leaves out.
-const DEFAULT_RMS_NORM_EPS: f64 = 1e-5;
 fn default_fullatt_block_indexes() -> Vec<usize> {
     vec![7, 15, 23, 31]
 }
@@ -84,63 +79,9 @@ fn default_pair() -> usize {
     2
 }
 
-impl Family for Config {
-    type Encoder = VisionEncoder;
-    const MODEL_TYPE: &'static str = "qwen2_5_vl";
-    const ARCHITECTURE: &'static str = "Qwen2_5_VLForConditionalGeneration";
-
-    /// Moves the decoder's fields, which published files have at the top level, into `text_config`.
-    /// Where a file has both, the inner ones count.
-    fn unify(json: &mut Value) {
-        if json.get("text_config").is_none() {
-            let mut text = json.clone();
-            text.as_object_mut().map(|text| text.remove("vision_config"));
-            json["text_config"] = text;
-        }
-        let text = &mut json["text_config"];
-        if text.get("rms_norm_eps").is_none() {
-            text["rms_norm_eps"] = DEFAULT_RMS_NORM_EPS.into();
-        }
-    }
-
-    fn display_name(&self) -> &'static str {
-        "Qwen2.5-VL"
-    }
-
-    fn text(&self) -> &TextConfig {
-        &self.text_config
-    }
-
-    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
-        Ok((TextKind::Qwen2, self.text_config.sectioned_frequencies(false)?))
-    }
-
-    fn check(&self) -> Result<(), String> {
-        self.vision_config.check()?;
-        let (out, hidden) = (self.vision_config.out_hidden_size, self.text_config.hidden_size);
-        expect(out == hidden, || format!("`out_hidden_size` {out} is not the `hidden_size` {hidden} of the text"))
-    }
-
-    fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {
-        let config = &self.vision_config;
-        VisionSide { encoder: VisionEncoder::new(config, device), projector: Projector::new(config, device) }
-    }
-
-    fn naming(&self) -> Naming {
-        naming::naming(self)
-    }
-
-    fn initial(&self, name: &str) -> Option<Initial> {
-        name.starts_with("visual").then_some(Initial::Normal(self.vision_config.initializer_range))
-    }
-
-    fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
-        qwen_pictures(files, tokenizer)
-    }
-}
-
 impl VisionConfig {
-    fn check(&self) -> Result<(), String> {
+    /// Checks the settings of the vision side.
+    pub(super) fn check(&self) -> Result<(), String> {
         check_sizes([
             ("vision hidden_size", self.hidden_size),
             ("vision intermediate_size", self.intermediate_size),
@@ -184,8 +125,9 @@ impl VisionConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Family;
     use crate::ModelConfig;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn flat() -> Value {
         json!({

@@ -1,18 +1,16 @@
 //! Vision encoder: patches of any grid, and 2-D rotary attention within windows or, in some blocks,
 //! within images.
 
-use super::config::{Config, VisionConfig};
+use super::config::{Config, NORM_EPS, VisionConfig};
+use super::layout::ImageLayout;
 use super::projector::Projector;
 use super::windows::windows;
-use crate::vision::{ImageRuns, VisionAttention, grid_angles, merge_order};
+use crate::vision_attention::{ImageRuns, VisionAttention, grid_angles, merge_order};
 use crate::{Encoder, PixelTensor};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use seethink_nn::{RmsNorm, Rotary, SwiGlu};
-
-/// ε of the norms on the vision side; no configuration has it.
-pub(super) const NORM_EPS: f64 = 1e-6;
+use burn::tensor::{Device, Tensor, TensorData};
+use seethink_nn::{RmsNorm, SwiGlu};
 
 /// Vision encoder: patches to patch features.
 #[derive(Module, Debug)]
@@ -44,36 +42,6 @@ pub struct EncoderBlock {
     pub mlp: SwiGlu,
     #[module(skip)]
     sees_image: bool,
-}
-
-/// Layout of a batch of images, from their grids, computed once per forward pass.
-///
-/// Hidden states have the patches of an image window by window; images keep their order.
-#[derive(Debug, Clone)]
-pub struct ImageLayout {
-    /// Index of the patch in each row.
-    order: Vec<usize>,
-    patches: Tensor<1, Int>,
-    /// Row of each merged cell, cells row by row of each image.
-    cells: Tensor<1, Int>,
-    images: ImageRuns,
-    windows: ImageRuns,
-    rotary: Rotary,
-}
-
-impl ImageLayout {
-    /// Index of the patch, in the order of `pixel_values`, in each row of the hidden states.
-    pub fn order(&self) -> &[usize] {
-        &self.order
-    }
-
-    /// Restores the order of the images' cells.
-    ///
-    /// # Shapes
-    /// - x, output: `[n_image_tokens, hidden]`
-    pub(super) fn restore(&self, x: Tensor<2>) -> Tensor<2> {
-        x.select(0, self.cells.clone())
-    }
 }
 
 impl VisionEncoder {

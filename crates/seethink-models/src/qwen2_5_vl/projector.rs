@@ -1,7 +1,7 @@
 //! Projector, from patch features to image tokens.
 
-use super::config::VisionConfig;
-use super::encoder::{ImageLayout, NORM_EPS};
+use super::config::{NORM_EPS, VisionConfig};
+use super::layout::ImageLayout;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::gelu;

@@ -1,14 +1,11 @@
 //! The fields of `config.json` of Qwen3-VL, spelled as in the checkpoint.
 
-use super::{Projector, VisionEncoder, naming};
-use crate::native_resolution::qwen_pictures;
+use crate::TextConfig;
 use crate::text_config::{check_depth, check_sides, check_sizes, expect};
-use crate::{
-    CheckpointFiles, Family, Initial, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer, VisionSide,
-};
-use burn::tensor::Device;
-use seethink_nn::RotaryFrequencies;
 use serde::Deserialize;
+
+/// ε of every layer norm on the vision side; no configuration has it.
+pub(super) const NORM_EPS: f64 = 1e-6;
 
 /// Model configuration: `config.json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -73,52 +70,9 @@ fn default_pair() -> usize {
     2
 }
 
-impl Family for Config {
-    type Encoder = VisionEncoder;
-    const MODEL_TYPE: &'static str = "qwen3_vl";
-    const ARCHITECTURE: &'static str = "Qwen3VLForConditionalGeneration";
-
-    fn display_name(&self) -> &'static str {
-        "Qwen3-VL"
-    }
-
-    fn text(&self) -> &TextConfig {
-        &self.text_config
-    }
-
-    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
-        Ok((TextKind::Qwen3, self.text_config.sectioned_frequencies(true)?))
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let (text, vision) = (&self.text_config, &self.vision_config);
-        vision.check()?;
-        let (out, hidden) = (vision.out_hidden_size, text.hidden_size);
-        expect(out == hidden, || format!("`out_hidden_size` {out} is not the `hidden_size` {hidden} of the text"))?;
-        let levels = vision.deepstack_visual_indexes.len();
-        expect(levels <= text.num_hidden_layers, || "there are more DeepStack levels than decoder layers".to_owned())
-    }
-
-    fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {
-        let config = &self.vision_config;
-        VisionSide { encoder: VisionEncoder::new(config, device), projector: Projector::new(config, device) }
-    }
-
-    fn naming(&self) -> Naming {
-        naming::naming(self)
-    }
-
-    fn initial(&self, name: &str) -> Option<Initial> {
-        name.starts_with("model.visual").then_some(Initial::Normal(self.vision_config.initializer_range))
-    }
-
-    fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError> {
-        qwen_pictures(files, tokenizer)
-    }
-}
-
 impl VisionConfig {
-    fn check(&self) -> Result<(), String> {
+    /// Checks the settings of the vision side.
+    pub(super) fn check(&self) -> Result<(), String> {
         check_sizes([
             ("vision hidden_size", self.hidden_size),
             ("vision intermediate_size", self.intermediate_size),

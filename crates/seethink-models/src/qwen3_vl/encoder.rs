@@ -1,18 +1,15 @@
 //! Vision encoder: patches of any grid, learned positions interpolated to it, and 2-D rotary
 //! attention within each image.
 
-use super::config::{Config, VisionConfig};
+use super::config::{Config, NORM_EPS, VisionConfig};
+use super::layout::ImageLayout;
 use super::projector::Projector;
-use crate::vision::{ImageRuns, VisionAttention, grid_angles, merge_order};
+use crate::vision_attention::{ImageRuns, VisionAttention, grid_angles, merge_order};
 use crate::{Encoder, PixelTensor};
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu_approximate;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use seethink_nn::Rotary;
-
-/// ε of every layer norm on the vision side; no configuration has it.
-pub(super) const NORM_EPS: f64 = 1e-6;
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// Vision encoder: patches to patch features.
 #[derive(Module, Debug)]
@@ -52,19 +49,6 @@ pub struct EncoderMlp {
     pub fc1: Linear,
     /// Down projection.
     pub fc2: Linear,
-}
-
-/// Layout of a batch of images, from their grids, computed once per forward pass.
-#[derive(Debug, Clone)]
-pub struct ImageLayout {
-    /// Runs of patches that attend to each other: the frames of images; those of a video do not see
-    /// each other either.
-    runs: ImageRuns,
-    rotary: Rotary,
-    /// The four neighbours of each patch in the position table, `[4 · n_patches]`.
-    neighbours: Tensor<1, Int>,
-    /// Bilinear weights of the neighbours, `[4, n_patches, 1]`.
-    weights: Tensor<3>,
 }
 
 impl VisionEncoder {

@@ -1,8 +1,8 @@
 //! Projector, from patch features to image tokens: a merger for the encoder's output and one per
 //! DeepStack level.
 
-use super::config::VisionConfig;
-use super::encoder::{ImageLayout, NORM_EPS};
+use super::config::{NORM_EPS, VisionConfig};
+use super::layout::ImageLayout;
 use burn::module::Module;
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;

@@ -1,6 +1,5 @@
 //! Names of modules in checkpoints.
 
-use super::WeightFiles;
 use crate::{Parameter, Part};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -106,8 +105,8 @@ impl Naming {
     }
 
     /// Dialect of a checkpoint: that in which it has token embeddings.
-    pub(crate) fn dialect_of(&self, files: &WeightFiles) -> Dialect {
-        if files.contains(&self.module_weight("text.embed", Dialect::Tree)) { Dialect::Tree } else { Dialect::Hub }
+    pub(crate) fn dialect_of(&self, has_tensor: impl Fn(&str) -> bool) -> Dialect {
+        if has_tensor(&self.module_weight("text.embed", Dialect::Tree)) { Dialect::Tree } else { Dialect::Hub }
     }
 
     /// Name of the head's weights.

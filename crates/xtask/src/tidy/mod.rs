@@ -3,6 +3,7 @@
 //! A rule is a function from the repository, read once, to findings; it touches no file and is
 //! tested on made-up trees.
 
+mod circles;
 mod crates;
 pub(crate) mod links;
 pub(crate) mod publication;
@@ -63,6 +64,7 @@ type Rule = fn(&Tree) -> Vec<Finding>;
 
 /// All rules.
 const RULES: &[Rule] = &[
+    circles::circles,
     crates::edges,
     crates::lints,
     publication::publication,

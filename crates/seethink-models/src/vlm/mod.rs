@@ -1,10 +1,12 @@
 //! Vision-language model of any family: a vision side and a decoder.
 
-use crate::config::{Family, ModelConfig};
+mod backward;
+
+use crate::config::ModelConfig;
+use crate::family::{Encoder, Family, VisionSide};
 use crate::text::{Shared, TextDecoder};
-use crate::vision::{Encoder, VisionSide};
 use crate::weights::{Dialect, Initial, LoadError, SaveError, SaveOptions, WeightDtype, WeightFiles};
-use crate::{Parameter, PixelTensor, VisionLanguageModel, VisualFeatures, VlmInput, backward, weights};
+use crate::{Parameter, PixelTensor, VisionLanguageModel, VisualFeatures, VlmInput, weights};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
@@ -67,7 +69,7 @@ impl<E: Encoder> Vlm<E> {
         let mut config = ModelConfig::<E::Family>::read(dir)?;
         let files = WeightFiles::open(dir)?;
         let naming = config.naming();
-        let dialect = naming.dialect_of(&files);
+        let dialect = naming.dialect_of(|name| files.contains(name));
         let head = naming.head(dialect);
         // Some checkpoints leave the flag to a default and tie the head to the embedding table.
         let tied = config.ties_embeddings() || !files.contains(&head);
@@ -177,5 +179,12 @@ impl<E: Encoder> VisionLanguageModel for Vlm<E> {
 
     fn parameters(&self) -> Vec<Parameter> {
         weights::parameters(self, &self.config.naming(), self.dialect)
+    }
+}
+
+impl<F: Family> ModelConfig<F> {
+    /// Creates a model with random weights, see [`Vlm::init_seeded`].
+    pub fn init_seeded(&self, seed: u64, device: &Device) -> Vlm<F::Encoder> {
+        Vlm::init_seeded(self.clone(), seed, device)
     }
 }

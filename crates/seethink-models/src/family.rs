@@ -1,16 +1,71 @@
-//! The vision side of a backbone: an encoder made of blocks, and a projector into the decoder.
+//! Families of backbones: configuration and vision side, an encoder made of blocks and a projector
+//! into the decoder.
 
-mod attention;
-
-pub use attention::VisionAttention;
-pub(crate) use attention::{ImageRuns, grid_angles, merge_order};
-
-use crate::config::Family;
-use crate::{PixelTensor, VisualFeatures};
+use crate::text_config::{TextConfig, TextKind};
+use crate::weights::{Initial, Naming};
+use crate::{CheckpointFiles, Pictures, PixelTensor, ProcessorError, Tokenizer, VisualFeatures};
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::Tensor;
-use seethink_nn::tracks_gradients;
+use burn::tensor::{Device, Tensor};
+use seethink_nn::{RotaryFrequencies, tracks_gradients};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::fmt::Debug;
+
+/// Family of backbones: configuration, vision side, names and image processing; everything else is
+/// shared.
+///
+/// Implemented by the fields of `config.json` that the family reads, spelled as there.
+pub trait Family: DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + 'static {
+    /// Vision encoder of the family, which names the projector.
+    type Encoder: Encoder<Family = Self>;
+
+    /// `model_type` of the family's checkpoints.
+    const MODEL_TYPE: &'static str;
+
+    /// Name of the class with which the reference loads the checkpoints.
+    const ARCHITECTURE: &'static str;
+
+    /// True if the outer `tie_word_embeddings` counts where the text's own flag is missing.
+    const OUTER_TIE_FLAG: bool = true;
+
+    /// Display name of the model, as its authors write it.
+    fn display_name(&self) -> &'static str;
+
+    /// Converts older layouts of the file to the layout of the fields.
+    fn unify(_json: &mut Value) {}
+
+    /// Configuration of the decoder.
+    fn text(&self) -> &TextConfig;
+
+    /// Kind of decoder, and its rotary frequencies.
+    ///
+    /// # Errors
+    /// If the settings are missing or of a kind that is not implemented.
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String>;
+
+    /// Checks that the vision side is consistent, fits the decoder, and is of a kind that is
+    /// implemented.
+    ///
+    /// # Errors
+    /// If it is not; the error names the setting.
+    fn check(&self) -> Result<(), String>;
+
+    /// Creates encoder and projector with fresh weights.
+    fn vision(&self, device: &Device) -> VisionSide<Self::Encoder>;
+
+    /// Naming of the modules in checkpoints.
+    fn naming(&self) -> Naming;
+
+    /// Initialisation of a parameter of the vision side; `None` where it is that of the decoder's
+    /// parameters.
+    fn initial(&self, name: &str) -> Option<Initial>;
+
+    /// Image processing: pictures to patches and tokens.
+    ///
+    /// # Errors
+    /// If the image settings are missing or cannot be implemented.
+    fn pictures(&self, files: &CheckpointFiles, tokenizer: &Tokenizer) -> Result<Pictures, ProcessorError>;
+}
 
 /// Vision encoder: patches to patch features, block by block, so that training can run each block
 /// again.

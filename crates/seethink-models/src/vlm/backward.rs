@@ -1,9 +1,9 @@
 //! Backward pass with activation recomputation: every block's input is kept, and the backward pass
 //! runs each block again.
 
+use super::Vlm;
+use crate::family::{Encoder, Projector};
 use crate::text::{Shared, features};
-use crate::vision::{Encoder, Projector};
-use crate::vlm::Vlm;
 use crate::{PixelTensor, VisualFeatures, VisualTokens, VlmInput};
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -19,7 +19,7 @@ struct VisionTape<E: Encoder> {
 }
 
 /// Implements [`VisionLanguageModel::backward`](crate::VisionLanguageModel::backward).
-pub(crate) fn backward<E: Encoder>(
+pub(super) fn backward<E: Encoder>(
     model: &Vlm<E>,
     input: VlmInput,
     pixels: Option<PixelTensor>,
