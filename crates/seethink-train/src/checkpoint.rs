@@ -5,7 +5,7 @@
 //! flushed, by burn as by us. So a file that exists is whole, after a power cut as after a kill,
 //! and a checkpoint counts only when all its files exist.
 
-use crate::grpo::BankedGroup;
+use crate::bank::BankedGroup;
 use crate::metrics::Metrics;
 use crate::{GrpoConfig, Ledger, TrainError};
 use burn::store::ModuleRecord;

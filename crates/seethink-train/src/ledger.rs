@@ -55,7 +55,7 @@ impl Ledger {
     /// Adds the sampling of completions of these lengths, after `n_prefills` passes over the prompt
     /// and its images. `n_read`: tokens that the row of each completion has read while it was in
     /// the batch.
-    pub(crate) fn sample(
+    pub(crate) fn add_rollout(
         &mut self,
         cost: &ForwardCost,
         prompt: &PromptInput,
@@ -76,18 +76,18 @@ impl Ledger {
     }
 
     /// Adds another encoding of the images of a prompt.
-    pub(crate) fn look(&mut self, cost: &ForwardCost, prompt: &PromptInput) {
+    pub(crate) fn add_vision_forward(&mut self, cost: &ForwardCost, prompt: &PromptInput) {
         self.forward_flops += cost.images(prompt);
     }
 
     /// Adds a forward pass over a micro-batch.
-    pub(crate) fn read(&mut self, cost: &ForwardCost, batch: &MicroBatch) {
+    pub(crate) fn add_forward(&mut self, cost: &ForwardCost, batch: &MicroBatch) {
         self.forward_flops += Forward::over(cost, batch).sum();
     }
 
     /// Adds a micro-batch's part of an optimiser step: a forward pass, the blocks that are run
     /// again, a backward pass.
-    pub(crate) fn learn(&mut self, cost: &ForwardCost, batch: &MicroBatch, trainable: Trainable) {
+    pub(crate) fn add_update(&mut self, cost: &ForwardCost, batch: &MicroBatch, trainable: Trainable) {
         let forward = Forward::over(cost, batch);
         let Forward { encoder, projector, weights, attention, head } = forward;
         let products = |learns: bool| if learns { 2.0 } else { 1.0 };
@@ -193,7 +193,7 @@ mod tests {
     fn sampling_reads_prompts_as_often_as_they_are_prefilled_and_rows_as_long_as_they_stay() {
         let mut ledger = Ledger::default();
         // The row of the second completion, of one token, is read from twice before it leaves.
-        ledger.sample(&UNIT, &prompt(), 1, &[3, 1], &[2, 2]);
+        ledger.add_rollout(&UNIT, &prompt(), 1, &[3, 1], &[2, 2]);
         assert_eq!((ledger.completions, ledger.tokens_generated), (2, 4));
         assert_eq!((ledger.tokens_prompt, ledger.tokens_image), (5, 2));
         assert_eq!(ledger.forward_flops, 8e6 + 2e4 + 500.0 + 1.0 + 4.0 * 101.0);
@@ -219,7 +219,7 @@ mod tests {
         let (encoder, projector, weights, attention, head) = (8e6, 2e4, 800.0, 0.034, 3.0);
         let spent = |[vision_encoder, projector, language_model]: [bool; 3]| {
             let mut ledger = Ledger::default();
-            ledger.learn(&cost, batch, Trainable { vision_encoder, projector, language_model });
+            ledger.add_update(&cost, batch, Trainable { vision_encoder, projector, language_model });
             assert_eq!(ledger.tokens_trained, 8);
             [ledger.forward_flops, ledger.backward_flops]
         };

@@ -5,6 +5,8 @@
 //! ([`Policy`]): rows that hold a whole group, decoder blocks recomputed in the backward pass, the
 //! vocabulary taken in chunks.
 
+mod advantage;
+mod bank;
 mod batch;
 mod checkpoint;
 mod config;
@@ -12,6 +14,7 @@ mod error;
 mod grpo;
 mod ledger;
 mod log_prob;
+mod loss;
 mod metrics;
 mod observe;
 mod optim;
@@ -19,14 +22,17 @@ mod policy;
 mod room;
 mod sft;
 
+pub use advantage::group_advantages;
+pub use bank::BankedGroup;
 pub use batch::{GroupInput, MicroBatch, Targets, Vision};
 pub use burn::train::Interrupter;
 pub use checkpoint::{CheckpointFolder, RunState, Unmeasured};
 pub use config::{GrpoConfig, MemoryConfig, SftConfig};
 pub use error::TrainError;
-pub use grpo::{BankedGroup, Grpo, Moment, PolicyLoss, PolicyTerms, Trained, Validate, group_advantages, k3};
+pub use grpo::{Grpo, Moment, Trained, Validate};
 pub use ledger::Ledger;
 pub use log_prob::LogProbs;
+pub use loss::{PolicyLoss, PolicyTerms, k3};
 pub use metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 pub use observe::{Event, Observer, SftProgress, Split};
 pub use optim::{Decay, OptimizerConfig, Schedule, SharedRate, clip_global_norm};

@@ -1,8 +1,8 @@
 //! Policy model for burn's learner: one update step and one evaluation step.
 
 use crate::batch::{MicroBatch, Targets, Vision};
-use crate::grpo::{PolicyLoss, PolicyTerms, k3};
 use crate::log_prob::LogProbs;
+use crate::loss::{PolicyLoss, PolicyTerms, k3};
 use crate::metrics::{Metrics, StepOutput};
 use crate::optim::clip_global_norm;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
@@ -154,7 +154,7 @@ fn token_gradients(
     let mut add = |key: &str, tensor: Tensor<1>| {
         *sums.entry(key.into()).or_default() += f64::from(tensor.sum().into_scalar::<f32>());
     };
-    add("update/surprisal", log_probs.clone().neg());
+    add("update/nll", log_probs.clone().neg());
     match objective {
         Objective::SupervisedFineTuning => {
             add("update/loss", log_probs.clone().neg());
@@ -171,7 +171,7 @@ fn token_gradients(
                 loss.terms(log_probs.clone(), old, vector(&targets.advantages));
             add("grpo/clip_fraction_high", clipped_high.inner());
             add("grpo/clip_fraction_low", clipped_low.inner());
-            add("grpo/old_kl", log_ratio.inner().neg());
+            add("grpo/approx_kl", log_ratio.inner().neg());
             let total = if targets.reference_log_probs.is_empty() {
                 policy
             } else {

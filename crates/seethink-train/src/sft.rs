@@ -125,7 +125,7 @@ impl Examples {
         let micro_batches = MicroBatch::pack(&groups, self.config.memory.micro_batch_tokens);
         if let Some((cost, spent)) = &self.learns {
             let mut spent = spent.lock().unwrap_or_else(PoisonError::into_inner);
-            micro_batches.iter().for_each(|batch| spent.learn(cost, batch, Trainable::ALL));
+            micro_batches.iter().for_each(|batch| spent.add_update(cost, batch, Trainable::ALL));
             spent.updates += 1;
         }
         Ok(TrainBatch {

@@ -2,7 +2,7 @@
 //!
 //! [`Grpo`] is an extension of burn's learner: it plugs into `SupervisedTraining` as a strategy, so
 //! burn's metrics, dashboard, file logger, checkpointer and interrupter do their work. The loop
-//! itself is in `run.rs`.
+//! itself is in `run.rs`, its rollouts in `rollout.rs`, its updates in `update.rs`.
 //!
 //! A stage may be visited several times ([`Epochs::OverWholePlan`](seethink_curriculum::Epochs),
 //! adaptive policies). What is trained and the overrides hold whenever a batch is the stage's. The
@@ -14,14 +14,10 @@
 //! log-probabilities taken while sampling are the old ones of the update and are not computed
 //! again.
 
-mod advantage;
-mod loss;
+mod rollout;
 mod run;
 mod step;
-
-pub use advantage::group_advantages;
-pub use loss::{PolicyLoss, PolicyTerms, k3};
-pub use step::BankedGroup;
+mod update;
 
 use crate::checkpoint::{CheckpointFolder, SaveAlways};
 use crate::metrics::{KeyMetric, Metrics};
@@ -35,7 +31,7 @@ use burn::train::{
     Interrupter, Learner, SupervisedLearningStrategy, SupervisedTraining, SupervisedTrainingEventProcessor,
     TrainLoader, TrainingComponents, TrainingStrategy, ValidLoader,
 };
-use run::{METRICS, Outcome, Run};
+use run::{METRICS, Outcome, Run, StageSettings};
 use seethink_curriculum::{Course, Stage};
 use seethink_models::{ForwardCost, Processor, VisionLanguageModel};
 use seethink_reward::Reward;
@@ -108,7 +104,7 @@ const SHOWN: [(&str, bool); 8] = [
     ("rollout/length", false),
     ("grpo/kl", false),
     ("update/grad_norm", false),
-    ("update/surprisal", false),
+    ("update/nll", false),
     ("update/learning_rate", false),
 ];
 
@@ -181,10 +177,11 @@ impl<M> Grpo<M> {
         self.curriculum.curriculum().stages()
     }
 
-    /// The reward of a stage.
-    fn reward_of(&self, stage: &Stage) -> &Arc<dyn Reward> {
+    /// Settings of a stage; [`check_rewards`](Self::check_rewards) finds a reward that there is not.
+    fn settings_of(&self, stage: &Stage) -> StageSettings {
         let named = stage.overrides.reward.as_ref().and_then(|name| self.rewards.get(name));
-        named.unwrap_or(&self.reward)
+        let reward = named.unwrap_or(&self.reward).clone();
+        StageSettings { config: self.config.of_stage(stage), reward, trainable: stage.trainable }
     }
 
     fn check_rewards(&self) -> Result<(), TrainError> {

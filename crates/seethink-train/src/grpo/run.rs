@@ -1,24 +1,24 @@
 //! The training loop.
 
-use super::step::{Sampled, Step};
-use super::{BankedGroup, Grpo, Moment};
+use super::step::Step;
+use super::{Grpo, Moment};
 use crate::checkpoint::{CheckpointFolder, RunState, Unmeasured};
-use crate::log_prob::LogProbs;
 use crate::metrics::{Metrics, MetricsFile, StepOutput, StepRecord};
 use crate::observe::Event;
 use crate::optim::SharedRate;
-use crate::policy::{Objective, Policy, TrainBatch};
-use crate::{GrpoConfig, OptimizerConfig, TrainError};
+use crate::policy::Policy;
+use crate::{GrpoConfig, TrainError};
 use burn::data::dataloader::Progress;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
-use burn::train::{EventProcessorTraining, Interrupter, Learner, LearnerEvent, TrainingComponents, TrainingItem};
-use seethink_core::{Problem, ProblemId, Purpose};
-use seethink_curriculum::{Batch, GroupKey, GroupOutcome, Stage};
-use seethink_models::{ForwardCost, Processor, PromptInput, VisionLanguageModel, VisualFeatures};
-use seethink_rollout::{DrawKey, Generator, Prompt, RolloutError, Rollouts};
-use std::collections::{BTreeMap, BTreeSet};
+use burn::train::{EventProcessorTraining, Learner, LearnerEvent, TrainingComponents, TrainingItem};
+use seethink_core::Trainable;
+use seethink_curriculum::Batch;
+use seethink_models::{ForwardCost, VisionLanguageModel};
+use seethink_reward::Reward;
+use seethink_rollout::RolloutError;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Name of the metrics file in the folder of a run.
@@ -35,19 +35,29 @@ pub(super) struct Outcome {
 
 /// A run in progress.
 pub(super) struct Run<M: VisionLanguageModel> {
-    grpo: Grpo<M>,
-    checkpoints: CheckpointFolder,
+    pub(super) grpo: Grpo<M>,
+    /// Settings of each stage, `[stage]`.
+    pub(super) settings: Vec<StageSettings>,
+    pub(super) checkpoints: CheckpointFolder,
     metrics: MetricsFile,
-    rate: SharedRate,
-    cost: ForwardCost,
-    state: RunState,
+    pub(super) rate: SharedRate,
+    pub(super) cost: ForwardCost,
+    pub(super) state: RunState,
     /// Reference policy of the KL term, without gradient tracking; `None` where no stage has a KL
     /// term.
-    reference: Option<Policy<M>>,
+    pub(super) reference: Option<Policy<M>>,
     /// True if the state has not changed since the last checkpoint.
     saved: bool,
     started: Instant,
     elapsed_before: f64,
+}
+
+/// Settings of a stage: those of the run with the stage's overrides.
+pub(super) struct StageSettings {
+    pub(super) config: GrpoConfig,
+    pub(super) reward: Arc<dyn Reward>,
+    /// Parts of the model that learn.
+    pub(super) trainable: Trainable,
 }
 
 impl<M: VisionLanguageModel> Run<M> {
@@ -59,7 +69,7 @@ impl<M: VisionLanguageModel> Run<M> {
         cost: ForwardCost,
         resumed: Option<RunState>,
     ) -> Result<Self, TrainError> {
-        let n_stages = grpo.stages().len();
+        let settings: Vec<StageSettings> = grpo.stages().iter().map(|stage| grpo.settings_of(stage)).collect();
         let saved = resumed.is_some();
         let state = match resumed {
             Some(state) => {
@@ -67,13 +77,25 @@ impl<M: VisionLanguageModel> Run<M> {
                 grpo.curriculum.load_record(&state.curriculum)?;
                 state
             }
-            None => RunState::new(grpo.seed, grpo.config.clone(), n_stages, grpo.curriculum.to_record()),
+            None => RunState::new(grpo.seed, grpo.config.clone(), settings.len(), grpo.curriculum.to_record()),
         };
         let n_reported = state.step + usize::from(state.unmeasured.is_none());
         let metrics = MetricsFile::open(&folder.join(METRICS), n_reported)?;
         let elapsed_before = state.elapsed_secs;
         let started = Instant::now();
-        Ok(Self { grpo, checkpoints, metrics, rate, cost, state, reference: None, saved, started, elapsed_before })
+        Ok(Self {
+            grpo,
+            settings,
+            checkpoints,
+            metrics,
+            rate,
+            cost,
+            state,
+            reference: None,
+            saved,
+            started,
+            elapsed_before,
+        })
     }
 
     /// Training loop: draw from the curriculum, roll out, score, compare within groups, update,
@@ -104,8 +126,7 @@ impl<M: VisionLanguageModel> Run<M> {
             if self.state.stage != Some(batch.stage) {
                 self.enter_stage(batch.stage, learner, burn)?;
             }
-            let stage = self.grpo.stages()[batch.stage].clone();
-            let step = match self.collect(learner, batch, &stage, &burn.interrupter) {
+            let step = match self.collect(learner, batch, &burn.interrupter) {
                 Ok(step) => step,
                 Err(TrainError::Rollout(RolloutError::Interrupted)) => break,
                 Err(error) => {
@@ -115,7 +136,7 @@ impl<M: VisionLanguageModel> Run<M> {
             };
             let mut metrics = step.metrics();
             metrics.insert("time/rollout_secs".into(), begun.elapsed().as_secs_f64());
-            metrics.extend(self.update(learner, &stage, &step));
+            metrics.extend(self.update(learner, batch.stage, &step));
             self.grpo.curriculum.observe(&step.outcomes());
             self.fill_bank(&step, batch.stage);
             let figures = self.grpo.curriculum.curriculum().metrics().into_iter();
@@ -217,209 +238,8 @@ impl<M: VisionLanguageModel> Run<M> {
     }
 
     /// Steps of each stage, where the curriculum knows them beforehand.
-    fn planned_steps(&self) -> Option<Vec<usize>> {
+    pub(super) fn planned_steps(&self) -> Option<Vec<usize>> {
         self.grpo.curriculum.curriculum().planned_steps(Some(self.grpo.config.rollout_batch))
-    }
-
-    /// Returns whether any stage has a KL term.
-    fn needs_reference(&self) -> bool {
-        let config = &self.grpo.config;
-        self.grpo.stages().iter().any(|stage| config.of_stage(stage).loss.kl_coef > 0.0)
-    }
-
-    /// Takes the current policy as the reference, where one is needed.
-    fn take_reference(&mut self, learner: &Learner<Policy<M>>) -> Result<(), TrainError> {
-        if self.needs_reference() {
-            let policy = learner.model().valid();
-            self.checkpoints.save_reference(self.state.step, policy.clone().into_record())?;
-            self.reference = Some(policy);
-        }
-        self.state.reference_step = self.state.step;
-        self.state.vision_changed = false;
-        Ok(())
-    }
-
-    /// Samples groups until as many are admitted as the batch has problems, the curriculum has no
-    /// more, or the draws are used up; groups of earlier steps may fill the step up.
-    fn collect(
-        &mut self,
-        learner: &Learner<Policy<M>>,
-        batch: &Batch,
-        stage: &Stage,
-        interrupter: &Interrupter,
-    ) -> Result<Step, TrainError> {
-        let policy = learner.model().valid();
-        let mut step = Step::default();
-        let mut problems = batch.problems.clone();
-        for draw in 1..=self.grpo.config.max_draws {
-            for group in self.sample(&policy, &problems, stage, interrupter)? {
-                step.admitted.push(self.grpo.curriculum.admit(&group.outcome));
-                step.sampled.push(group);
-            }
-            let missing = batch.problems.len() - step.n_admitted();
-            if missing == 0 || draw == self.grpo.config.max_draws {
-                break;
-            }
-            problems = self.grpo.curriculum.draw(missing).problems;
-            if problems.is_empty() {
-                break;
-            }
-        }
-        let places = self.grpo.config.rollout_batch.saturating_sub(step.n_admitted());
-        if places > 0 {
-            let keys = self.grpo.curriculum.replay(places);
-            step.replayed = self.recall(&policy, &keys)?;
-        }
-        Ok(step)
-    }
-
-    /// Samples and scores completions for each problem, as many as the curriculum says.
-    fn sample(
-        &mut self,
-        policy: &Policy<M>,
-        problems: &[ProblemId],
-        stage: &Stage,
-        interrupter: &Interrupter,
-    ) -> Result<Vec<Sampled>, TrainError> {
-        // A larger number is a curriculum's mistake.
-        const MOST: usize = 1024;
-        let reward = self.grpo.reward_of(stage).clone();
-        let Grpo { config, processor, problems: all, observer, curriculum, seed, .. } = &mut self.grpo;
-        let config = config.of_stage(stage);
-        let problems = all.get(problems)?;
-        let prompts = config.prompt.encode_all(&**processor, &problems.iter().collect::<Vec<_>>())?;
-        let generator = generator(policy, &**processor, &config);
-        let key = DrawKey { seed: *seed, purpose: Purpose::Rollout, step: self.state.step as u64 };
-        let sampled = problems.iter().zip(prompts);
-        let mut sampled: Vec<Sampled> =
-            sampled.map(|(problem, prompt)| Sampled::new(problem.id, self.state.step, prompt)).collect();
-        loop {
-            let mut groups_by_wanted: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-            for (index, group) in sampled.iter().enumerate() {
-                let size = group.completions.len();
-                let wanted = curriculum.extend(&group.outcome).unwrap_or(config.group_size.saturating_sub(size));
-                groups_by_wanted.entry(wanted.min(MOST.saturating_sub(size))).or_default().push(index);
-            }
-            groups_by_wanted.remove(&0);
-            if groups_by_wanted.is_empty() {
-                return Ok(sampled);
-            }
-            for (wanted, indices) in groups_by_wanted {
-                let prompt = |&index: &usize| Prompt {
-                    problem: problems[index].id,
-                    input: &sampled[index].prompt,
-                    n_before: sampled[index].completions.len(),
-                };
-                let asked: Vec<Prompt<'_>> = indices.iter().map(prompt).collect();
-                let rollouts = generator.generate(&asked, wanted, key, &mut |done, wanted| {
-                    observer(Event::Generating { done, wanted });
-                    !interrupter.should_stop()
-                })?;
-                let Rollouts { groups, n_read, features } = rollouts;
-                let decoded = groups.into_iter().map(|group| group.completions).zip(n_read);
-                for ((index, decoded), features) in indices.into_iter().zip(decoded).zip(features) {
-                    sampled[index].features = features;
-                    sampled[index].extend(decoded, &*reward, &problems[index]);
-                }
-            }
-        }
-    }
-
-    /// Groups of earlier steps with their prompts, and with image features of the current policy.
-    fn recall(&self, policy: &Policy<M>, keys: &[GroupKey]) -> Result<Vec<Sampled>, TrainError> {
-        let Grpo { config, processor, problems, .. } = &self.grpo;
-        let banked = keys.iter().filter_map(|key| self.state.bank.iter().find(|group| group.outcome.key == *key));
-        let banked: Vec<&BankedGroup> = banked.collect();
-        let asked = problems.get(&banked.iter().map(|group| group.group.problem).collect::<Vec<_>>())?;
-        let encode = |(group, problem): (&&BankedGroup, &Problem)| {
-            config.of_stage(&self.grpo.stages()[group.stage]).prompt.encode(&**processor, problem)
-        };
-        let prompts = banked.iter().zip(&asked).map(encode).collect::<Result<Vec<_>, _>>()?;
-        let inputs: Vec<Prompt<'_>> =
-            asked.iter().zip(&prompts).map(|(one, input)| Prompt::new(one.id, input)).collect();
-        let features = generator(policy, &**processor, config).encode_images(&inputs);
-        let recall = |((group, prompt), features): ((&BankedGroup, PromptInput), Option<VisualFeatures>)| Sampled {
-            prompt,
-            features,
-            n_prefills: 0,
-            completions: group.group.completions.clone(),
-            n_read: Vec::new(),
-            scores: Vec::new(),
-            outcome: group.outcome.clone(),
-        };
-        Ok(banked.into_iter().zip(prompts).zip(features).map(recall).collect())
-    }
-
-    /// Keeps the groups that the curriculum may ask for again, and drops the others.
-    fn fill_bank(&mut self, step: &Step, stage: usize) {
-        let wanted: BTreeSet<GroupKey> = self.grpo.curriculum.curriculum().banked().into_iter().collect();
-        self.state.bank.retain(|group| wanted.contains(&group.outcome.key));
-        let fresh = step.sampled.iter().filter(|group| wanted.contains(&group.outcome.key));
-        self.state.bank.extend(fresh.map(|group| group.to_bank(stage)));
-    }
-
-    /// Updates the policy: one optimiser step per mini-batch. Returns the metrics, averaged over
-    /// them.
-    fn update(&mut self, learner: &mut Learner<Policy<M>>, stage: &Stage, step: &Step) -> Metrics {
-        let begun = Instant::now();
-        (self.grpo.observer)(Event::Updating);
-        let Grpo { config, processor, curriculum, .. } = &self.grpo;
-        let GrpoConfig { loss, optimizer, .. } = config.of_stage(stage);
-        let log_probs = LogProbs {
-            temperature: config.sampling.log_prob_temperature(),
-            forbidden: processor.forbidden_token_ids().to_vec(),
-            chunk: config.memory.logit_chunk,
-        };
-        let pad_token = processor.pad_token_id();
-        let vision_learns = stage.trainable.sees_gradients_in_vision();
-        let weight = |group: &GroupOutcome| curriculum.curriculum().weight(group);
-        let cut = |keep_features| {
-            step.mini_batches(config.mini_batch, config.memory.micro_batch_tokens, keep_features, weight)
-        };
-        let mut batches = cut(!vision_learns);
-        if let Some(reference) = self.reference.as_ref().filter(|_| loss.kl_coef > 0.0) {
-            // Same rows, same order; the reference encodes images itself where its vision side
-            // differs.
-            let seen = cut(!self.state.vision_changed);
-            for (micro_batch, seen) in batches.iter_mut().flatten().zip(seen.iter().flatten()) {
-                micro_batch.targets.reference_log_probs = reference.log_probs(seen, &log_probs, pad_token);
-                self.state.ledger.read(&self.cost, seen);
-            }
-        }
-        self.state.vision_changed |= vision_learns;
-        let reference_secs = begun.elapsed().as_secs_f64();
-
-        let learning_rate = self.learning_rate(&optimizer);
-        self.rate.set(learning_rate);
-        learner.lr_step();
-        let n_updates = batches.len() as f64;
-        let mut metrics = Metrics::new();
-        for micro_batches in batches {
-            micro_batches.iter().for_each(|batch| self.state.ledger.learn(&self.cost, batch, stage.trainable));
-            self.state.ledger.updates += 1;
-            let output = learner.train_step(TrainBatch {
-                micro_batches,
-                objective: Objective::Policy(loss),
-                trainable: stage.trainable,
-                log_probs: log_probs.clone(),
-                pad_token,
-                max_grad_norm: optimizer.max_grad_norm,
-            });
-            learner.optimizer_step(output.grads);
-            for (key, value) in output.item.metrics {
-                *metrics.entry(key).or_default() += value / n_updates;
-            }
-        }
-        metrics.insert("update/learning_rate".into(), learning_rate);
-        metrics.insert("time/reference_secs".into(), reference_secs);
-        metrics.insert("time/update_secs".into(), begun.elapsed().as_secs_f64() - reference_secs);
-        metrics
-    }
-
-    fn learning_rate(&self, optimizer: &OptimizerConfig) -> f64 {
-        let total = self.planned_steps().zip(self.state.stage).map(|(steps, stage)| steps[stage]);
-        // Without a known number of steps there is no end to decay towards.
-        optimizer.learning_rate * total.map_or(1.0, |total| optimizer.schedule.factor(self.state.stage_step(), total))
     }
 
     fn advance(&mut self, step: &Step) {
@@ -507,15 +327,6 @@ impl<M: VisionLanguageModel> Run<M> {
         }
         Ok(())
     }
-}
-
-/// Builds the rollout generator of a stage.
-fn generator<'a, M: VisionLanguageModel>(
-    policy: &'a Policy<M>,
-    processor: &'a dyn Processor,
-    config: &GrpoConfig,
-) -> Generator<'a, M> {
-    Generator { model: &policy.model, processor, sampling: config.sampling, max_batch: config.memory.decode_batch }
 }
 
 /// Refuses the checkpoint of another run; the curriculum checks its own record.

@@ -1,14 +1,14 @@
 //! Completions of one step and their advantages.
 
-use super::group_advantages;
 use crate::Ledger;
+use crate::advantage::group_advantages;
+use crate::bank::BankedGroup;
 use crate::batch::{GroupInput, MicroBatch};
 use crate::metrics::Metrics;
 use seethink_core::{Completion, FinishReason, Group, Problem, ProblemId};
 use seethink_curriculum::{GroupKey, GroupOutcome, Quantity};
 use seethink_models::{ForwardCost, PromptInput, VisualFeatures};
 use seethink_reward::{Response, Reward, Score, Verdict};
-use serde::{Deserialize, Serialize};
 
 /// A prompt with its completions.
 pub(super) struct Sampled {
@@ -28,18 +28,6 @@ pub(super) struct Sampled {
 
 /// Completions of a prompt, and the number of tokens that the row of each has read.
 pub(super) type Decoded = (Vec<Completion>, Vec<u32>);
-
-/// Banked group, which may be trained on again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BankedGroup {
-    /// Completions: tokens, and their log-probabilities when they were sampled.
-    pub group: Group,
-    /// Outcome of the group.
-    pub outcome: GroupOutcome,
-    /// Index of the stage that the group was sampled in, whose prompt it answers.
-    pub stage: usize,
-}
 
 /// Groups of one step: sampled, admitted and replayed.
 #[derive(Default)]
@@ -137,9 +125,9 @@ impl Step {
     pub(super) fn ledger(&self, cost: &ForwardCost) -> Ledger {
         let mut ledger = Ledger::default();
         self.sampled.iter().for_each(|group| {
-            ledger.sample(cost, &group.prompt, group.n_prefills, &group.outcome.lengths, &group.n_read)
+            ledger.add_rollout(cost, &group.prompt, group.n_prefills, &group.outcome.lengths, &group.n_read)
         });
-        self.replayed.iter().for_each(|group| ledger.look(cost, &group.prompt));
+        self.replayed.iter().for_each(|group| ledger.add_vision_forward(cost, &group.prompt));
         ledger
     }
 
