@@ -64,8 +64,8 @@ enum Command {
         #[arg(long, default_value = "experiments/results/tables", value_name = "DIR")]
         to: PathBuf,
     },
-    /// Writes docs/paper.md, docs/findings.md and configs/paper; to be run in the root of the
-    /// repository.
+    /// Writes docs/paper.md, docs/findings.md, the picture of the README and configs/paper; to be run
+    /// in the root of the repository.
     Docs {
         /// Folder of results.
         #[arg(long, default_value = "experiments/results/tables", value_name = "DIR")]

@@ -231,6 +231,9 @@ fn files_made_of_the_tables_are_up_to_date() {
     let readme = findings::readme(found).unwrap();
     let text = std::fs::read_to_string(root.join("README.md")).unwrap();
     assert!(text.contains(&readme), "README.md lacks:\n{readme}");
+    let picture = docs::picture(&root).unwrap();
+    assert!(std::fs::read(root.join(docs::PICTURE)).unwrap_or_default() == picture, "{}: {again}", docs::PICTURE);
+    assert!(text.contains(&format!("]({})", docs::PICTURE)), "README.md does not show {}", docs::PICTURE);
 }
 
 #[test]

@@ -121,6 +121,19 @@ impl Drawing {
         self.shapes.push(Shape::Text { at, text: text.to_owned(), size, color, anchor });
     }
 
+    /// Adds the shapes of another drawing, with its upper left corner at `at`.
+    pub fn place(&mut self, other: &Self, at: (f64, f64)) {
+        let moved = |&(x, y): &(f64, f64)| (x + at.0, y + at.1);
+        let all = |points: &[(f64, f64)]| points.iter().map(moved).collect();
+        self.shapes.extend(other.shapes.iter().cloned().map(|shape| match shape {
+            Shape::Rectangle { from, to, fill } => Shape::Rectangle { from: moved(&from), to: moved(&to), fill },
+            Shape::Line { points, width, paint } => Shape::Line { points: all(&points), width, paint },
+            Shape::Polygon { points, fill } => Shape::Polygon { points: all(&points), fill },
+            Shape::Circle { center, radius, fill } => Shape::Circle { center: moved(&center), radius, fill },
+            Shape::Text { at, text, size, color, anchor } => Shape::Text { at: moved(&at), text, size, color, anchor },
+        }));
+    }
+
     /// Renders the drawing as SVG; the browser sets its text in a sans-serif font of its own.
     ///
     /// # Errors
@@ -261,6 +274,16 @@ mod tests {
             picture.enumerate_pixels().any(|(x, _, pixel)| x > 40 && pixel.0.iter().all(|&value| value < 120)),
             "no text"
         );
+    }
+
+    #[test]
+    fn a_placed_drawing_is_the_same_elsewhere() {
+        let mut page = Drawing::new("page", 80.0, 60.0);
+        page.place(&drawing(), (40.0, 30.0));
+        let (page, alone) = (page.png().unwrap(), drawing().png().unwrap());
+        let pixels = |png: &[u8]| image::load_from_memory(png).unwrap().into_rgb8();
+        let part = image::imageops::crop_imm(&pixels(&page), 80, 60, 80, 60).to_image();
+        assert!(part == pixels(&alone));
     }
 
     #[test]

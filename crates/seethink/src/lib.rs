@@ -89,3 +89,8 @@ pub use seethink_run as run;
 pub use seethink_train as train;
 
 pub mod prelude;
+
+/// The README, whose Rust is compiled with the examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,6 +1,8 @@
 //! Developer tasks: `cargo xtask validate` runs every check, `cargo xtask tidy` the structural ones
 //! alone.
 
+mod book;
+mod markdown;
 mod tidy;
 mod validate;
 
@@ -45,8 +47,11 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         cases: Option<PathBuf>,
     },
-    /// Checks the structure: crate edges, file access, clocks, module docs, links, leftovers.
+    /// Checks the structure: crate edges, publishing, file access, clocks, module docs, links, table
+    /// of contents, leftovers.
     Tidy,
+    /// Checks the links of the documentation and builds the book with mdBook, into target/book.
+    Book,
 }
 
 fn main() -> Result<ExitCode> {
@@ -56,6 +61,7 @@ fn main() -> Result<ExitCode> {
         Task::Parity { options } => parity(&root, options)?,
         Task::Conformance { suite: _, cases } => conformance(cases)?,
         Task::Tidy => tidy::run(&root)?,
+        Task::Book => book::run(&root)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,5 +1,5 @@
-//! Generated pages and files: `docs/paper.md`, `docs/findings.md`, and `configs/paper` with a file
-//! for every arm.
+//! Generated pages and files: `docs/paper.md`, `docs/findings.md`, the picture of the README, and
+//! `configs/paper` with a file for every arm.
 
 use super::deviations;
 use super::{Arm, Experiment, Results, RunResult, Scale, Setting};
@@ -8,7 +8,7 @@ use anyhow::Result;
 use seethink::eval::statistics::Spread;
 use seethink::run::config::BaseFamily;
 use seethink::run::report::number::{count, duration};
-use seethink::run::report::{Meter, write_file};
+use seethink::run::report::{self, Meter, write_file};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,10 @@ use std::path::{Path, PathBuf};
 const MOST_SEEDS: u64 = 16;
 /// Page that maps the paper's tables to our runs.
 const PAGE: &str = "docs/paper.md";
+/// Run folder of the main job, without its models.
+const MAIN_JOB: &str = "experiments/results/main_job";
+/// Picture of the README, made of the main job.
+pub const PICTURE: &str = "docs/images/staged_qwen3.png";
 
 /// Writes all generated files, below the working directory.
 ///
@@ -26,8 +30,17 @@ pub fn write(results: &Path) -> Result<()> {
         write_file(&path, text.as_bytes())?;
     }
     let found = read(results)?;
+    write_file(Path::new(PICTURE), &picture(Path::new(""))?)?;
     write_file(Path::new(PAGE), page(&found, results, results)?.as_bytes())?;
     Ok(write_file(Path::new(findings::PAGE), findings::page(&found)?.as_bytes())?)
+}
+
+/// Draws the picture of the README: what the main job did, as PNG.
+///
+/// # Errors
+/// If the run folder below `root` is broken.
+pub fn picture(root: &Path) -> Result<Vec<u8>> {
+    Ok(report::digest(&root.join(MAIN_JOB))?.png()?)
 }
 
 /// Reads the results at micro scale.

@@ -42,6 +42,12 @@ pub enum ReportError {
         /// The metrics file.
         path: PathBuf,
     },
+    /// No sample shows what training did.
+    #[error("{path} has no problem for a digest: expected one that is wrong at step 0 and right at the last step", path = .path.display())]
+    NothingLearnt {
+        /// The file of samples.
+        path: PathBuf,
+    },
     /// A figure cannot be drawn.
     #[error(transparent)]
     Plot(#[from] DrawError),

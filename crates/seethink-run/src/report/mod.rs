@@ -32,6 +32,7 @@ pub use summary::{Checkpoint, Measurement, RunSummary};
 pub use table::{markdown, table};
 
 use crate::config::RunConfig;
+use crate::drawing::Drawing;
 use std::path::Path;
 
 /// File of the costs of caption fine-tuning before the first step, in a run folder.
@@ -68,6 +69,19 @@ pub fn write(run: &Path, title: &str) -> Result<RunSummary, ReportError> {
     };
     files::write(&run.join("report.html"), page.render()?.as_bytes())?;
     Ok(summary)
+}
+
+/// Digest of a run folder as one picture: its accuracy curves, and a problem that it learnt to
+/// solve, with the completions before and after.
+///
+/// # Errors
+/// If `metrics.jsonl` or `samples.jsonl` is missing or broken, or no sampled problem is wrong before
+/// training and right at the end.
+pub fn digest(run: &Path) -> Result<Drawing, ReportError> {
+    let records = records::read(&run.join("metrics.jsonl"))?;
+    let samples = StepFile::read(&run.join("samples.jsonl"))?;
+    let figures = plot::figures(&RunSummary::new("", &records), &records);
+    plot::digest(&figures, &samples).ok_or_else(|| ReportError::NothingLearnt { path: run.join("samples.jsonl") })
 }
 
 /// Title of a run folder's report: that of its last report, or else the stages of its

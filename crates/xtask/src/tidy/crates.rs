@@ -1,5 +1,6 @@
 //! Rules for crates: allowed dependencies, and lints.
 
+use super::publication::FIELDS;
 use super::{Crate, Finding, Tree};
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -99,7 +100,16 @@ pub(super) fn parse_metadata(json: &str) -> Result<Vec<Crate>> {
         let (tests, others): (Vec<&Value>, Vec<&Value>) =
             all.iter().partition(|dependency| dependency["kind"] == "dev");
         let names = |dependencies: Vec<&Value>| dependencies.into_iter().map(name).collect::<Result<_>>();
-        Ok(Crate { name: name(package)?, dependencies: names(others)?, test_dependencies: names(tests)? })
+        let is_empty = |field: &Value| field.is_null() || field.as_array().is_some_and(Vec::is_empty);
+        let missing = FIELDS.iter().filter(|&&field| is_empty(&package[field]));
+        Ok(Crate {
+            name: name(package)?,
+            dependencies: names(others)?,
+            test_dependencies: names(tests)?,
+            // `null` is any registry, an empty list is none.
+            is_published: package["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
+            missing: missing.map(|&field| field.to_owned()).collect(),
+        })
     };
     list(&metadata["packages"]).iter().map(package).collect()
 }
@@ -152,7 +162,12 @@ mod tests {
 
     fn package(name: &str, dependencies: &[&str], test_dependencies: &[&str]) -> Crate {
         let owned = |names: &[&str]| names.iter().map(|&name| name.into()).collect();
-        Crate { name: name.into(), dependencies: owned(dependencies), test_dependencies: owned(test_dependencies) }
+        Crate {
+            name: name.into(),
+            dependencies: owned(dependencies),
+            test_dependencies: owned(test_dependencies),
+            ..Crate::default()
+        }
     }
 
     fn messages_of(crates: Vec<Crate>) -> Vec<String> {
@@ -219,9 +234,13 @@ mod tests {
     fn metadata_tells_dependencies_of_tests_apart() {
         let json = r#"{"packages": [{"name": "a", "dependencies": [
             {"name": "b", "kind": null}, {"name": "c", "kind": "dev"},
-            {"name": "d", "kind": "build"}]}]}"#;
+            {"name": "d", "kind": "build"}], "publish": [], "description": "a", "license": "MIT",
+            "repository": "a", "readme": null, "keywords": [], "categories": ["science"]}]}"#;
         let crates = parse_metadata(json).unwrap();
-        assert_eq!(crates, [package("a", &["b", "d"], &["c"])]);
+        let missing = vec!["readme".into(), "keywords".into()];
+        assert_eq!(crates, [Crate { missing, ..package("a", &["b", "d"], &["c"]) }]);
+        let published = json.replace("\"publish\": []", "\"publish\": null");
+        assert!(parse_metadata(&published).unwrap()[0].is_published);
         assert!(parse_metadata("{").is_err());
     }
 

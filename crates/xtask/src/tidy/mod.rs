@@ -5,6 +5,8 @@
 
 mod circles;
 mod crates;
+pub(crate) mod links;
+pub(crate) mod publication;
 mod sources;
 mod text;
 
@@ -32,13 +34,17 @@ pub(crate) struct File {
 }
 
 /// Package of the workspace.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Crate {
     pub(crate) name: String,
     /// Names of its dependencies.
     pub(crate) dependencies: Vec<String>,
     /// Names of its additional development dependencies.
     pub(crate) test_dependencies: Vec<String>,
+    /// Whether the manifest allows it to be published.
+    pub(crate) is_published: bool,
+    /// Fields for publishing that its manifest lacks.
+    pub(crate) missing: Vec<String>,
 }
 
 /// Finding of a rule.
@@ -53,11 +59,15 @@ pub(crate) struct Finding {
 /// Maximum size of a file that is read as text, bytes.
 const MAX_TEXT_BYTES: u64 = 1 << 20;
 
+/// A rule: a function from the tree to findings.
+type Rule = fn(&Tree) -> Vec<Finding>;
+
 /// All rules.
-const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
+const RULES: &[Rule] = &[
     circles::circles,
     crates::edges,
     crates::lints,
+    publication::publication,
     sources::module_docs,
     sources::length,
     sources::file_and_network_access,
@@ -65,28 +75,47 @@ const RULES: &[fn(&Tree) -> Vec<Finding>] = &[
     text::size,
     text::leftovers,
     text::machine_paths,
-    text::links,
     text::configs_are_tested,
+    links::links,
+    links::contents,
+    links::pictures,
 ];
+
+/// Rules of the documentation: those that the book depends on.
+const BOOK_RULES: &[Rule] = &[links::links, links::contents];
 
 /// Prints all findings; returns whether there are none.
 ///
 /// # Errors
 /// If the repository cannot be read.
 pub(crate) fn run(root: &Path) -> Result<bool> {
-    let tree = Tree::read(root)?;
-    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule(&tree)).collect();
+    Ok(check("tidy", &Tree::read(root)?, RULES))
+}
+
+/// Prints the findings about the documentation: links, anchors, table of contents; returns whether
+/// there are none.
+pub(crate) fn run_for_book(tree: &Tree) -> bool {
+    check("links", tree, BOOK_RULES)
+}
+
+/// Prints the findings of some rules; returns whether there are none.
+fn check(name: &str, tree: &Tree, rules: &[Rule]) -> bool {
+    let mut findings: Vec<Finding> = rules.iter().flat_map(|rule| rule(tree)).collect();
     findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     for finding in &findings {
         println!("{finding}");
     }
     let (n_files, n_crates) = (tree.files.len(), tree.crates.len());
-    println!("tidy: {} findings in {n_files} files of {n_crates} crates", findings.len());
-    Ok(findings.is_empty())
+    println!("{name}: {} findings in {n_files} files of {n_crates} crates", findings.len());
+    findings.is_empty()
 }
 
 impl Tree {
-    fn read(root: &Path) -> Result<Self> {
+    /// Reads the repository.
+    ///
+    /// # Errors
+    /// If git or cargo cannot list it, or a file cannot be read.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let listed = stdout(root, "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
         let paths = listed.split('\0').filter(|path| !path.is_empty());
         // A file that was deleted may still be in git's index.

@@ -1,7 +1,6 @@
-//! Rules for every file: size, leftovers, links, configurations.
+//! Rules for every file: size, leftovers, paths of one machine, configurations.
 
 use super::{File, Finding, Tree};
-use std::collections::BTreeSet;
 
 /// Maximum size of a file in the repository, bytes.
 const MAX_BYTES: u64 = 6_000_000;
@@ -51,31 +50,6 @@ pub(super) fn machine_paths(tree: &Tree) -> Vec<Finding> {
     })
 }
 
-/// Checks that relative links of Markdown files lead to existing files.
-pub(super) fn links(tree: &Tree) -> Vec<Finding> {
-    let files = tree.files.iter().map(|file| file.path.as_str());
-    // A link may also lead to a folder.
-    let existing: BTreeSet<&str> = files
-        .flat_map(|path| std::iter::once(path).chain(path.match_indices('/').map(move |(at, _)| &path[..at])))
-        .collect();
-    let broken = |file: &File, target: &str| {
-        let path = target.split(['#', ' ']).next().unwrap_or_default();
-        let is_external = target.contains("://") || target.starts_with("mailto:");
-        !is_external
-            && !path.is_empty()
-            && !resolve(&file.path, path).is_some_and(|path| existing.contains(path.as_str()))
-    };
-    let mut findings = Vec::new();
-    for (file, text) in tree.with_extension("md") {
-        for (number, line) in outside_fences(text) {
-            let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-            let broken = targets.filter(|target| broken(file, target));
-            findings.extend(broken.map(|target| file.finding(number, format!("the link `{target}` leads nowhere"))));
-        }
-    }
-    findings
-}
-
 /// Checks that every configuration is loaded by a test, which names the file or one of its folders.
 pub(super) fn configs_are_tested(tree: &Tree) -> Vec<Finding> {
     let is_test = |file: &File| file.path.starts_with("tests/") || file.path.contains("/tests/");
@@ -112,30 +86,6 @@ fn find_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| !line[..at].chars().next_back().is_some_and(goes_on))
 }
 
-/// Numbered lines of a Markdown text outside of code blocks.
-fn outside_fences(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut fenced = false;
-    (1..).zip(text.lines()).filter(move |(_, line)| {
-        let is_fence = line.trim_start().starts_with("```");
-        fenced ^= is_fence;
-        !fenced && !is_fence
-    })
-}
-
-/// Resolves `link` in the file `from` to a path from the root; `None` outside the repository.
-fn resolve(from: &str, link: &str) -> Option<String> {
-    let mut parts: Vec<&str> = from.split('/').collect();
-    parts.pop();
-    for part in link.trim_end_matches('/').split('/') {
-        match part {
-            "." => {}
-            ".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,15 +107,6 @@ mod tests {
         let files = [("a.rs", left.as_str()), ("b.jsonl", &left), ("c.md", &place), ("d.md", &url)];
         assert_eq!(places(leftovers, &files), [("a.rs".to_owned(), Some(2))]);
         assert_eq!(places(machine_paths, &files), [("c.md".to_owned(), Some(2))]);
-    }
-
-    #[test]
-    fn links_lead_to_files_and_folders() {
-        let guide = "[a](../README.md) [b](style.md#names) [c](https://example.org/x) [d](#here) [e](../crates)\n\
-                     [f](missing.md) [g](../../outside.md)\n```\n[h](in-code.md)\n```\n[i](also-missing.md)\n";
-        let files = [("docs/guide.md", guide), ("docs/style.md", ""), ("README.md", ""), ("crates/a/src/lib.rs", "")];
-        let found = ["docs/guide.md"; 3].map(str::to_owned).into_iter().zip([Some(2), Some(2), Some(6)]);
-        assert_eq!(places(links, &files), found.collect::<Vec<_>>());
     }
 
     #[test]

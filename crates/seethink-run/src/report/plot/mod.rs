@@ -1,14 +1,16 @@
-//! Plots: figures of a run, the comparison of arms, and their output as SVG and PNG.
+//! Plots: figures and digest of a run, the comparison of arms, and their output as SVG and PNG.
 
 mod arms;
 mod chart;
 mod curves;
+mod digest;
 mod figures;
 
 pub(super) use crate::drawing::Drawing;
 pub use arms::Arms;
 pub use arms::arms;
 pub use curves::curves;
+pub(super) use digest::digest;
 pub(super) use figures::{Figure, figures};
 
 use super::{ReportError, files};
