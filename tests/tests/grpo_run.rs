@@ -3,10 +3,10 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
-use seethink::core::{Capability, Problem, Trainable};
+use seethink::core::{Capability, Problem, ProblemId, Trainable};
 use seethink::curriculum::{
-    Corpus, CorpusEntry, CurriculumConfig, Epochs, Filter, LastBatch, Order, Quantity, Replay, RuleConfig, Speed,
-    Stage, Staged, Weight, With,
+    Batch, Corpus, CorpusEntry, Course, Curriculum, CurriculumConfig, Epochs, Filter, GroupKey, GroupOutcome,
+    LastBatch, Order, Progress, Quantity, Replay, RuleConfig, Speed, Stage, Staged, Weight, With,
 };
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::reward::{Response, Reward, Score};
@@ -260,6 +260,144 @@ fn groups_are_extended_refused_replaced_and_replayed_and_all_that_resumes() {
         let resumed = Job { resume: true, ..job() }.run(folder.path()).unwrap();
         assert_same_run((&resumed, folder.path()), (&expected, expected_folder.path()));
     }
+}
+
+/// Curriculum that writes down its calls: it refuses every group of an odd number, counted over the
+/// run, and replays the second group that it has admitted.
+#[derive(Debug, Default)]
+struct Scripted {
+    problems: Vec<ProblemId>,
+    n_groups: usize,
+    admitted: Vec<GroupKey>,
+    calls: Arc<Mutex<Vec<String>>>,
+    weighed: Arc<Mutex<Vec<GroupKey>>>,
+}
+
+impl Scripted {
+    fn note(&self, call: String) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+impl Curriculum for Scripted {
+    fn draw(&mut self, progress: Progress, want: usize) -> Batch {
+        self.note(format!("draw {want}"));
+        let from = if progress.steps == 2 { self.problems.len() } else { progress.problems as usize };
+        self.problems[from..].iter().copied().take(want).collect()
+    }
+
+    fn admit(&mut self, group: &GroupOutcome) -> bool {
+        self.n_groups += 1;
+        let admitted = self.n_groups.is_multiple_of(2);
+        self.admitted.extend(admitted.then_some(group.key));
+        admitted
+    }
+
+    fn replay(&mut self, places: usize) -> Vec<GroupKey> {
+        self.note(format!("replay {places}"));
+        self.admitted.get(1).copied().into_iter().take(places).collect()
+    }
+
+    fn weight(&self, group: &GroupOutcome) -> f64 {
+        self.weighed.lock().unwrap().push(group.key);
+        1.0
+    }
+
+    fn banked(&self) -> Vec<GroupKey> {
+        self.admitted.clone()
+    }
+}
+
+#[test]
+fn a_step_draws_again_for_refused_groups_and_fills_up_with_the_groups_asked_for() {
+    let problems = tiny::problems(10);
+    let corpus = Corpus::new(problems.iter().map(CorpusEntry::from)).unwrap();
+    let scripted = Scripted { problems: problems.iter().map(|problem| problem.id).collect(), ..Scripted::default() };
+    let (calls, weighed) = (scripted.calls.clone(), scripted.weighed.clone());
+    let run = |max_draws, scripted| {
+        let folder = tempfile::tempdir().unwrap();
+        let grpo = Grpo {
+            config: GrpoConfig { max_draws, ..config() },
+            seed: 11,
+            processor: Arc::new(tiny::processor()),
+            reward: Arc::new(LetterReward),
+            rewards: Default::default(),
+            curriculum: Course::new(scripted, &corpus),
+            problems: problems.clone().into_iter().collect(),
+            validate: None,
+            observer: Box::new(|_| {}),
+            dashboard: false,
+        };
+        let trained = grpo.train(tiny::model(3), folder.path(), false, Interrupter::new()).unwrap();
+        (trained.steps, records(folder.path()))
+    };
+    let (steps, records) = run(3, scripted);
+    // Of four groups two are admitted, of the next two one, and of the last none.
+    let first = ["draw 4", "draw 2", "draw 1", "replay 1"];
+    let found = calls.lock().unwrap().clone();
+    assert_eq!(found[..4], first, "{found:?}");
+    assert_eq!((steps, records[1].metrics["rollout/replayed"]), (2, 0.0), "the first step has nothing to replay");
+    // Groups are numbered over the run: of the eighth to the eleventh two are admitted, of the next
+    // two one, and the fourteenth; no place is left and nothing is asked for again.
+    assert_eq!(found[4..], ["draw 4", "draw 2", "draw 1", "draw 4"], "{found:?}");
+    let keys: Vec<u64> = weighed.lock().unwrap().iter().map(|key| key.step).collect();
+    assert_eq!(keys, [0, 0, 0, 1, 1, 1, 1]);
+}
+
+#[test]
+fn times_grow_and_their_parts_are_no_longer_than_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let two_steps = |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == 2);
+    Job::new().stopped(two_steps).run(folder.path()).unwrap();
+    Job::resumed().run(folder.path()).unwrap();
+    let records = MetricsFile::read(&folder.path().join("metrics.jsonl")).unwrap();
+    let of = |record: &StepRecord, key: &str| record.metrics[&format!("time/{key}_secs")];
+    for record in &records[1..] {
+        let parts = ["rollout", "reference", "update"].map(|part| of(record, part));
+        assert!(parts.iter().all(|&secs| secs > 0.0), "{parts:?}");
+        assert!(parts.iter().sum::<f64>() <= of(record, "step"), "{parts:?} {}", of(record, "step"));
+    }
+    // The time before the interruption is part of the run's.
+    let elapsed: Vec<f64> = records.iter().map(|record| of(record, "elapsed")).collect();
+    assert!(elapsed.is_sorted_by(|before, after| before < after), "{elapsed:?}");
+    let steps: f64 = records[1..].iter().map(|record| of(record, "step")).sum();
+    assert!(elapsed[6] >= steps, "{elapsed:?} {steps}");
+}
+
+#[test]
+fn a_resumed_run_announces_its_stage_once() {
+    for (step, expected) in [(2, vec![0, 1]), (3, vec![1])] {
+        let folder = tempfile::tempdir().unwrap();
+        let stop = move |event: &Event<'_>| matches!(event, Event::Step { record, .. } if record.step == step);
+        Job::new().stopped(stop).run(folder.path()).unwrap();
+        let announced = Arc::new(Mutex::new(Vec::new()));
+        let seen = announced.clone();
+        let observer: Box<Observer> = Box::new(move |event| {
+            if let Event::Stage { index, .. } = event {
+                seen.lock().unwrap().push(index);
+            }
+        });
+        Job { observer, ..Job::resumed() }.run(folder.path()).unwrap();
+        assert_eq!(*announced.lock().unwrap(), expected, "after step {step}");
+    }
+}
+
+#[test]
+fn metrics_of_a_step_are_means_over_its_updates_and_no_reference_is_kept_without_a_kl_term() {
+    let nll = |mini_batch| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut job = Job::new();
+        job.config.mini_batch = mini_batch;
+        job.config.loss.kl_coef = 0.0;
+        job.config.optimizer.learning_rate = 1e-9;
+        job.run(folder.path()).unwrap();
+        let files = std::fs::read_dir(folder.path().join("checkpoint")).unwrap();
+        let names: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().all(|name| !name.starts_with("reference")), "{names:?}");
+        records(folder.path())[1].metrics["update/nll"]
+    };
+    let (whole, halves) = (nll(4), nll(2));
+    assert!((halves / whole - 1.0).abs() < 0.2, "{halves} of two updates, {whole} of one");
 }
 
 #[test]
@@ -591,6 +729,15 @@ fn a_folder_with_a_run_is_not_overwritten_and_another_run_is_not_continued() {
     assert!(job.error(folder.path()).contains("settings"));
     assert_eq!(std::fs::read(folder.path().join("metrics.jsonl")).unwrap(), before, "nothing was touched");
 
+    // Either of the two says that there is a run.
+    for (left, removed) in [("metrics.jsonl", "checkpoint"), ("checkpoint", "metrics.jsonl")] {
+        let half = tempfile::tempdir().unwrap();
+        Job::new().stopped(two_steps).run(half.path()).unwrap();
+        let removed = half.path().join(removed);
+        if removed.is_dir() { std::fs::remove_dir_all(removed) } else { std::fs::remove_file(removed) }.unwrap();
+        assert!(Job::new().error(half.path()).contains("already holds a run"), "{left} is left");
+    }
+
     // Settings that change no result may differ.
     let mut job = Job::resumed();
     job.config.memory.decode_batch = 5;
@@ -622,12 +769,21 @@ fn damage_is_named() {
     let text = std::fs::read_to_string(&state).unwrap();
     std::fs::write(&state, text.replace("\"version\": 5", "\"version\": 1")).unwrap();
     assert!(Job::resumed().error(folder.path()).contains("is of version 1, expected 5"));
+    let mut beyond: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let key = serde_json::json!({ "step": 0, "problem": 1 });
+    let outcome = serde_json::json!({
+        "key": key, "rewards": [], "accuracies": [], "advantages": [], "lengths": [], "n_truncated": 0
+    });
+    let group = serde_json::json!({ "problem": 1, "completions": [] });
+    beyond["bank"] = serde_json::json!([{ "group": group, "outcome": outcome, "stage": 2 }]);
+    std::fs::write(&state, beyond.to_string()).unwrap();
+    assert!(Job::resumed().error(folder.path()).contains("banks a group of a stage that there is not: there are 2"));
     std::fs::write(&state, text).unwrap();
 
     let metrics = folder.path().join("metrics.jsonl");
     let text = std::fs::read_to_string(&metrics).unwrap();
     std::fs::write(&metrics, format!("nonsense\n{text}")).unwrap();
-    assert!(Job::resumed().error(folder.path()).contains("metrics.jsonl, line 1"));
+    assert!(Job::resumed().error(folder.path()).contains("metrics.jsonl:1: "));
     std::fs::write(&metrics, text).unwrap();
     assert_eq!(Job::resumed().run(folder.path()).unwrap().steps, 6, "repaired, it goes on");
 }

@@ -99,7 +99,7 @@ fn broken_files_are_named() {
     )
     .unwrap();
     let error = labels(&path).unwrap_err();
-    assert!(error.to_string().contains("people.jsonl, line 1"), "{error}");
+    assert!(error.to_string().contains("people.jsonl:1: "), "{error}");
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("sight") && source.contains("perception"), "{source}");
     assert!(wrong_answers(&folder.path().join("nowhere")).unwrap_err().to_string().contains("nowhere"));
