@@ -778,6 +778,10 @@ fn damage_is_named() {
     beyond["bank"] = serde_json::json!([{ "group": group, "outcome": outcome, "stage": 2 }]);
     std::fs::write(&state, beyond.to_string()).unwrap();
     assert!(Job::resumed().error(folder.path()).contains("banks a group of a stage that there is not: there are 2"));
+    let mut shorter: serde_json::Value = serde_json::from_str(&text).unwrap();
+    shorter["stage_steps"] = serde_json::json!([2]);
+    std::fs::write(&state, shorter.to_string()).unwrap();
+    assert!(Job::resumed().error(folder.path()).contains("is of a run with 1 stages, not 2"));
     std::fs::write(&state, text).unwrap();
 
     let metrics = folder.path().join("metrics.jsonl");
