@@ -262,8 +262,8 @@ fn groups_are_extended_refused_replaced_and_replayed_and_all_that_resumes() {
     }
 }
 
-/// Curriculum that writes down its calls: it refuses every group of an odd number, counted over the
-/// run, and replays the second group that it has admitted.
+/// Curriculum that writes down its calls: it admits every third group, counted over the run, and
+/// replays the second group that it has admitted.
 #[derive(Debug, Default)]
 struct Scripted {
     problems: Vec<ProblemId>,
@@ -288,7 +288,7 @@ impl Curriculum for Scripted {
 
     fn admit(&mut self, group: &GroupOutcome) -> bool {
         self.n_groups += 1;
-        let admitted = self.n_groups.is_multiple_of(2);
+        let admitted = self.n_groups.is_multiple_of(3);
         self.admitted.extend(admitted.then_some(group.key));
         admitted
     }
@@ -314,34 +314,34 @@ fn a_step_draws_again_for_refused_groups_and_fills_up_with_the_groups_asked_for(
     let corpus = Corpus::new(problems.iter().map(CorpusEntry::from)).unwrap();
     let scripted = Scripted { problems: problems.iter().map(|problem| problem.id).collect(), ..Scripted::default() };
     let (calls, weighed) = (scripted.calls.clone(), scripted.weighed.clone());
-    let run = |max_draws, scripted| {
-        let folder = tempfile::tempdir().unwrap();
-        let grpo = Grpo {
-            config: GrpoConfig { max_draws, ..config() },
-            seed: 11,
-            processor: Arc::new(tiny::processor()),
-            reward: Arc::new(LetterReward),
-            rewards: Default::default(),
-            curriculum: Course::new(scripted, &corpus),
-            problems: problems.clone().into_iter().collect(),
-            validate: None,
-            observer: Box::new(|_| {}),
-            dashboard: false,
-        };
-        let trained = grpo.train(tiny::model(3), folder.path(), false, Interrupter::new()).unwrap();
-        (trained.steps, records(folder.path()))
+    let folder = tempfile::tempdir().unwrap();
+    let grpo = Grpo {
+        config: GrpoConfig { max_draws: 3, ..config() },
+        seed: 11,
+        processor: Arc::new(tiny::processor()),
+        reward: Arc::new(LetterReward),
+        rewards: Default::default(),
+        curriculum: Course::new(scripted, &corpus),
+        problems: problems.clone().into_iter().collect(),
+        validate: None,
+        observer: Box::new(|_| {}),
+        dashboard: false,
     };
-    let (steps, records) = run(3, scripted);
-    // Of four groups two are admitted, of the next two one, and of the last none.
-    let first = ["draw 4", "draw 2", "draw 1", "replay 1"];
-    let found = calls.lock().unwrap().clone();
-    assert_eq!(found[..4], first, "{found:?}");
-    assert_eq!((steps, records[1].metrics["rollout/replayed"]), (2, 0.0), "the first step has nothing to replay");
-    // Groups are numbered over the run: of the eighth to the eleventh two are admitted, of the next
-    // two one, and the fourteenth; no place is left and nothing is asked for again.
-    assert_eq!(found[4..], ["draw 4", "draw 2", "draw 1", "draw 4"], "{found:?}");
-    let keys: Vec<u64> = weighed.lock().unwrap().iter().map(|key| key.step).collect();
-    assert_eq!(keys, [0, 0, 0, 1, 1, 1, 1]);
+    let trained = grpo.train(tiny::model(3), folder.path(), false, Interrupter::new()).unwrap();
+    let (steps, records) = (trained.steps, records(folder.path()));
+    // Of four groups one is admitted, of the next three one, of the next two one: a place is left.
+    let of_a_step = ["draw 4", "draw 3", "draw 2", "replay 1"];
+    let expected: Vec<&str> = of_a_step.into_iter().chain(of_a_step).chain(["draw 4"]).collect();
+    assert_eq!((steps, &*calls.lock().unwrap()), (2, &expected.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+    let of = |key: &str| [1, 2].map(|step| records[step].metrics[key]);
+    // In the first step the group asked for is not of an earlier one.
+    assert_eq!(of("rollout/replayed"), [0.0, 1.0]);
+    assert_eq!(of("rollout/admitted"), [3.0 / 9.0; 2]);
+    let key = |step, n: usize| GroupKey { step, problem: problems[n - 1].id };
+    let expected = [key(0, 3), key(0, 6), key(0, 9), key(1, 12), key(1, 15), key(1, 18), key(0, 6)];
+    // Weights are asked for twice, for the reference too.
+    let weighed = weighed.lock().unwrap().clone();
+    assert_eq!(weighed, [&expected[..3], &expected[..3], &expected[3..], &expected[3..]].concat());
 }
 
 #[test]
