@@ -4,7 +4,7 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
-use seethink::hub::{HubError, HubOptions, Progress, resolve};
+use seethink::hub::{DownloadProgress, HubError, HubOptions, resolve};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -236,7 +236,7 @@ fn told(result: Result<PathBuf, HubError>) -> String {
 fn what_is_read_is_downloaded_once() {
     let hub = Hub::sharded();
     let mut heard = BTreeMap::new();
-    let mut listen = |Progress { file, done, total }: Progress<'_>| {
+    let mut listen = |DownloadProgress { file, done, total }: DownloadProgress<'_>| {
         assert!(done <= total);
         heard.insert(file.to_owned(), (done, total));
     };

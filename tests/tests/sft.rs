@@ -7,14 +7,14 @@ use seethink::core::Problem;
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::rollout::PromptFormat;
 use seethink::train::{
-    Decay, Interrupter, MemoryConfig, OptimizerConfig, Schedule, Sft, SftConfig, SftData, Split, TrainError,
+    Decay, Interrupter, MemoryConfig, OptimizerConfig, Schedule, Sft, SftConfig, SftData, SftSplit, TrainError,
 };
 use seethink_tests::tiny;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
 /// Progress reports of a run: split, examples seen, examples in an epoch, loss.
-type Heard = Vec<(Split, usize, usize, f64)>;
+type Heard = Vec<(SftSplit, usize, usize, f64)>;
 
 fn config() -> SftConfig {
     SftConfig {
@@ -51,7 +51,7 @@ fn run(config: SftConfig, seed: u64, train: Vec<Problem>) -> (Result<Qwen3Vl, Tr
 
 /// Loss of the last held-out batch after each epoch.
 fn held_out(heard: &Heard) -> Vec<f64> {
-    let ends = heard.iter().filter(|(split, done, total, _)| *split == Split::Validation && done == total);
+    let ends = heard.iter().filter(|(split, done, total, _)| *split == SftSplit::Validation && done == total);
     ends.map(|(.., loss)| *loss).collect()
 }
 
@@ -61,7 +61,7 @@ fn the_loss_falls_and_everything_learns() {
     let start = tiny::weights(&tiny::model(3));
     let trained = tiny::weights(&model.unwrap());
     assert!(start.iter().zip(&trained).all(|(a, b)| a != b), "every parameter moves");
-    let train: Vec<f64> = heard.iter().filter(|heard| heard.0 == Split::Train).map(|heard| heard.3).collect();
+    let train: Vec<f64> = heard.iter().filter(|heard| heard.0 == SftSplit::Train).map(|heard| heard.3).collect();
     let held_out = held_out(&heard);
     println!("train {:.2} to {:.2}, held out {held_out:.2?}", train[0], train[train.len() - 1]);
     // A uniform guess of 1072 tokens costs 6.98 nats.

@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(ledger.forward_flops, 8e6 + 2e4 + 500.0 + 1.0 + 4.0 * 101.0);
         assert_eq!(ledger.backward_flops, 0.0);
         let mut twice = Ledger::default();
-        twice.sample(&UNIT, &prompt(), 2, &[3, 1], &[2, 2]);
+        twice.add_rollout(&UNIT, &prompt(), 2, &[3, 1], &[2, 2]);
         assert_eq!((twice.completions, twice.tokens_prompt, twice.tokens_image), (2, 10, 4));
         assert_eq!(twice.forward_flops - ledger.forward_flops, 8e6 + 2e4 + 500.0 + 1.0);
     }
