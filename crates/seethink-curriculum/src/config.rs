@@ -1,5 +1,6 @@
 //! Configuration of curricula: the policies by name, as a configuration file chooses one.
 
+use crate::policy_config::PolicyConfig;
 use crate::{
     AdaRft, Band, Corpus, Course, Curriculum, CurriculumError, Dump, E2h, FgExpo, Ladder, Merged, Mix, Pools, Repeat,
     Replay, Review, Sec, Stage, StageOverrides, Staged, Vas, WarmStart, With,
@@ -7,108 +8,120 @@ use crate::{
 use seethink_core::{Purpose, Rng, Trainable};
 use serde::{Deserialize, Serialize};
 
-/// Configuration of a curriculum: a policy with its settings.
-///
-/// RON reads the syntax below with its extension `unwrap_variant_newtypes`; without it, the syntax
-/// is `Staged((…))`.
-///
-/// # Examples
-/// ```
-/// use seethink_curriculum::{CurriculumConfig, Length};
-///
-/// let text = r#"
-/// #![enable(unwrap_variant_newtypes)]
-/// Staged(
-///     stages: [
-///         (name: "perception", capabilities: ["perception"], length: Some(Epochs(16))),
-///         (name: "reasoning", capabilities: ["textual_reasoning", "visual_reasoning"],
-///          overrides: (learning_rate: Some(3e-7), kl_coef: Some(0.05))),
-///     ],
-///     order: EasyToHard,
-///     epochs: PerStage(15),
-///     last_batch: Keep,
-/// )
-/// "#;
-/// let CurriculumConfig::Staged(staged) = ron::from_str(text)? else { panic!() };
-/// assert_eq!(staged.stages[0].length, Some(Length::Epochs(16)));
-/// # Ok::<(), ron::error::SpannedError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "a run has one")]
-pub enum CurriculumConfig {
+/// Declares a variant of [`CurriculumConfig`] per policy: a new policy is a line below and its file.
+macro_rules! policies {
+    ($($(#[$doc:meta])* $policy:ident,)*) => {
+        /// Configuration of a curriculum: a policy with its settings.
+        ///
+        /// RON reads the syntax below with its extension `unwrap_variant_newtypes`; without it, the syntax
+        /// is `Staged((…))`.
+        ///
+        /// # Examples
+        /// ```
+        /// use seethink_curriculum::{CurriculumConfig, Length};
+        ///
+        /// let text = r#"
+        /// #![enable(unwrap_variant_newtypes)]
+        /// Staged(
+        ///     stages: [
+        ///         (name: "perception", capabilities: ["perception"], length: Some(Epochs(16))),
+        ///         (name: "reasoning", capabilities: ["textual_reasoning", "visual_reasoning"],
+        ///          overrides: (learning_rate: Some(3e-7), kl_coef: Some(0.05))),
+        ///     ],
+        ///     order: EasyToHard,
+        ///     epochs: PerStage(15),
+        ///     last_batch: Keep,
+        /// )
+        /// "#;
+        /// let CurriculumConfig::Staged(staged) = ron::from_str(text)? else { panic!() };
+        /// assert_eq!(staged.stages[0].length, Some(Length::Epochs(16)));
+        /// # Ok::<(), ron::error::SpannedError>(())
+        /// ```
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(clippy::large_enum_variant, reason = "a run has one")]
+        pub enum CurriculumConfig {
+            $($(#[$doc])* $policy($policy),)*
+            /// Custom curriculum, built by a program; the configuration of its run only names it.
+            Custom(String),
+        }
+
+        impl CurriculumConfig {
+            /// Settings of the policy.
+            ///
+            /// # Errors
+            /// If the curriculum is [`Custom`](Self::Custom).
+            fn settings(&self) -> Result<&dyn PolicyConfig, CurriculumError> {
+                match self {
+                    $(Self::$policy(settings) => Ok(settings),)*
+                    Self::Custom(name) => Err(CurriculumError::Custom { name: name.clone() }),
+                }
+            }
+
+            /// The [`settings`](Self::settings), to change them.
+            fn settings_mut(&mut self) -> Option<&mut dyn PolicyConfig> {
+                match self {
+                    $(Self::$policy(settings) => Some(settings),)*
+                    Self::Custom(_) => None,
+                }
+            }
+        }
+    };
+}
+
+policies! {
     /// All capabilities at once.
-    Merged(Merged),
+    Merged,
     /// One stage after the other.
-    Staged(Staged),
+    Staged,
     /// Policy under rules, or with an end.
-    With(With),
+    With,
     /// Policies side by side, each with its share of every batch.
-    Mix(Mix),
+    Mix,
     /// One policy, then another (warm start).
-    WarmStart(WarmStart),
+    WarmStart,
     /// Curriculum several times over.
-    Repeat(Repeat),
+    Repeat,
     /// Policy over the problems in a range of an axis.
-    Band(Band),
+    Band,
     /// Experience replay: a share of every batch for groups of earlier steps.
-    Replay(Replay),
+    Replay,
     /// Problems nearest to a target difficulty.
-    AdaRft(AdaRft),
+    AdaRft,
     /// Bandit over categories.
-    Sec(Sec),
+    Sec,
     /// Upper confidence bounds over categories.
-    Dump(Dump),
+    Dump,
     /// Levels by a schedule from easy to hard.
-    E2h(E2h),
+    E2h,
     /// Levels up and down, by success and failure.
-    Ladder(Ladder),
+    Ladder,
     /// Pools of problems by the latest result.
-    Pools(Pools),
+    Pools,
     /// Variance-aware sampling: half of a batch where rewards vary.
-    Vas(Vas),
+    Vas,
     /// Gaussian weights around a pass rate.
-    FgExpo(FgExpo),
+    FgExpo,
     /// Spaced review: mastered problems at growing intervals.
-    Review(Review),
-    /// Custom curriculum, built by a program; the configuration of its run only names it.
-    Custom(String),
+    Review,
 }
 
 impl CurriculumConfig {
     /// Stages as configured; empty for a policy that defines none.
     pub fn stages(&self) -> &[Stage] {
-        match self {
-            Self::Merged(merged) => std::slice::from_ref(&merged.stage),
-            Self::Staged(staged) => &staged.stages,
-            Self::With(With { policy, .. })
-            | Self::Repeat(Repeat { policy, .. })
-            | Self::Band(Band { policy, .. })
-            | Self::Replay(Replay { policy, .. })
-            | Self::WarmStart(WarmStart { then: policy, .. }) => policy.stages(),
-            _ => &[],
-        }
+        self.settings().map_or(&[], PolicyConfig::stages)
+    }
+
+    /// The [`stages`](Self::stages), to change them. Stages in the parts of a mix, in the first
+    /// policy of a warm start and in the policy of a stage have no settings of the trainer, because
+    /// [`single`](Self::single) refuses them.
+    pub(crate) fn stages_mut(&mut self) -> &mut [Stage] {
+        self.settings_mut().map_or(&mut [], PolicyConfig::stages_mut)
     }
 
     /// Returns whether the curriculum never ends by itself.
     pub fn is_endless(&self) -> bool {
-        match self {
-            Self::Merged(_) | Self::Staged(_) | Self::E2h(_) | Self::Custom(_) => false,
-            Self::With(With { policy, steps, .. }) => steps.is_none() && policy.is_endless(),
-            Self::Repeat(Repeat { policy, .. })
-            | Self::Band(Band { policy, .. })
-            | Self::Replay(Replay { policy, .. })
-            | Self::WarmStart(WarmStart { then: policy, .. }) => policy.is_endless(),
-            Self::Mix(Mix { parts }) => parts.iter().any(|(share, policy)| *share > 0.0 && policy.is_endless()),
-            Self::AdaRft(_)
-            | Self::Sec(_)
-            | Self::Dump(_)
-            | Self::Ladder(_)
-            | Self::Pools(_)
-            | Self::Vas(_)
-            | Self::FgExpo(_)
-            | Self::Review(_) => true,
-        }
+        self.settings().is_ok_and(PolicyConfig::is_endless)
     }
 
     /// Builds the curriculum over a corpus. Equal arguments give equal draws.
@@ -118,45 +131,26 @@ impl CurriculumConfig {
     /// curriculum uses, or the curriculum is [`Custom`](Self::Custom).
     pub fn build(&self, corpus: &Corpus, seed: u64) -> Result<Course, CurriculumError> {
         let settings = format!("{seed} {:?}", self.drawing());
-        Ok(Course::with_settings(self.part(corpus, seed)?, corpus, &settings))
+        Ok(Course::with_settings(self.build_policy(corpus, seed)?, corpus, &settings))
     }
 
     /// Builds the policy that draws the problems.
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
-        match self {
-            Self::Merged(merged) => merged.part(corpus, seed),
-            Self::Staged(staged) => staged.part(corpus, seed),
-            Self::With(with) => with.part(corpus, seed),
-            Self::Mix(mix) => mix.part(corpus, seed),
-            Self::WarmStart(warm_start) => warm_start.part(corpus, seed),
-            Self::Repeat(repeat) => repeat.part(corpus, seed),
-            Self::Band(band) => band.part(corpus, seed),
-            Self::Replay(replay) => replay.part(corpus, seed),
-            Self::AdaRft(adarft) => adarft.part(corpus, seed),
-            Self::Sec(sec) => sec.part(corpus, seed),
-            Self::Dump(dump) => dump.part(corpus, seed),
-            Self::E2h(e2h) => e2h.part(corpus, seed),
-            Self::Ladder(ladder) => ladder.part(corpus, seed),
-            Self::Pools(pools) => pools.part(corpus, seed),
-            Self::Vas(vas) => vas.part(corpus, seed),
-            Self::FgExpo(fg_expo) => fg_expo.part(corpus, seed),
-            Self::Review(review) => review.part(corpus, seed),
-            Self::Custom(name) => Err(CurriculumError::Custom { name: name.clone() }),
-        }
+    pub(crate) fn build_policy(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        self.settings()?.build(corpus, seed)
     }
 
     /// Builds the policy as part `index` of a larger curriculum, with random draws of its own.
-    pub(crate) fn part_of(
+    pub(crate) fn build_part(
         &self,
         corpus: &Corpus,
         seed: u64,
         index: usize,
     ) -> Result<Box<dyn Curriculum>, CurriculumError> {
         const PARTS: u64 = u64::MAX; // No pass of a plan has this number: walks are keyed by it.
-        self.part(corpus, Rng::new(seed, Purpose::Curriculum, &[PARTS, index as u64]).next_u64())
+        self.build_policy(corpus, Rng::new(seed, Purpose::Curriculum, &[PARTS, index as u64]).next_u64())
     }
 
-    /// Builds the policy as [`part_of`](Self::part_of) does, and refuses stages and settings of the
+    /// Builds the policy as [`build_part`](Self::build_part) does, and refuses stages and settings of the
     /// trainer, which a part of `policy` cannot have.
     pub(crate) fn single(
         &self,
@@ -165,7 +159,7 @@ impl CurriculumConfig {
         seed: u64,
         index: usize,
     ) -> Result<Box<dyn Curriculum>, CurriculumError> {
-        let part = self.part_of(corpus, seed, index)?;
+        let part = self.build_part(corpus, seed, index)?;
         if *self != self.drawing() {
             return Err(CurriculumError::NestedSettings { policy });
         }
@@ -181,29 +175,13 @@ impl CurriculumConfig {
     /// Copy without the settings that only the trainer reads, which do not affect the draws.
     fn drawing(&self) -> Self {
         let mut config = self.clone();
-        config.for_each_stage(&mut |stage| {
+        for stage in config.stages_mut() {
             stage.trainable = Trainable::ALL;
             stage.reset_optimizer = true;
             stage.snapshot_reference = true;
             stage.overrides = StageOverrides::default();
-        });
-        config
-    }
-
-    /// Changes the [`stages`](Self::stages). Stages in the parts of a mix, in the first policy of a
-    /// warm start and in the policy of a stage have no settings of the trainer, because
-    /// [`single`](Self::single) refuses them.
-    fn for_each_stage(&mut self, change: &mut dyn FnMut(&mut Stage)) {
-        match self {
-            Self::Merged(merged) => change(&mut merged.stage),
-            Self::Staged(staged) => staged.stages.iter_mut().for_each(change),
-            Self::With(With { policy, .. })
-            | Self::Repeat(Repeat { policy, .. })
-            | Self::Band(Band { policy, .. })
-            | Self::Replay(Replay { policy, .. })
-            | Self::WarmStart(WarmStart { then: policy, .. }) => policy.for_each_stage(change),
-            _ => {}
         }
+        config
     }
 }
 

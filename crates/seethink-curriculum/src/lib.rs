@@ -50,6 +50,7 @@ mod error;
 mod fingerprint;
 mod order;
 mod policies;
+mod policy_config;
 mod progress;
 mod record;
 mod rules;

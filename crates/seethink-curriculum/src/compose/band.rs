@@ -1,6 +1,7 @@
 //! Band: a policy over the problems whose number on an axis lies in a range.
 
-use crate::{Axis, Corpus, Curriculum, CurriculumConfig, CurriculumError};
+use crate::policy_config::PolicyConfig;
+use crate::{Axis, Corpus, Curriculum, CurriculumConfig, CurriculumError, Stage};
 use serde::{Deserialize, Serialize};
 
 /// Offline filter of problems: leaves out those outside `at_least..=at_most` before training; the
@@ -23,8 +24,8 @@ pub struct Band {
     pub policy: Box<CurriculumConfig>,
 }
 
-impl Band {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Band {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let within = |number: f64| {
             self.at_least.is_none_or(|least| number >= least) && self.at_most.is_none_or(|most| number <= most)
         };
@@ -32,7 +33,19 @@ impl Band {
         if rest.is_empty() {
             return Err(CurriculumError::NoProblems { policy: "Band" });
         }
-        self.policy.part(&rest, seed)
+        self.policy.build_policy(&rest, seed)
+    }
+
+    fn is_endless(&self) -> bool {
+        self.policy.is_endless()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.policy.stages()
+    }
+
+    fn stages_mut(&mut self) -> &mut [Stage] {
+        self.policy.stages_mut()
     }
 }
 
@@ -53,7 +66,7 @@ mod tests {
         };
         let policy = Box::new(CurriculumConfig::Merged(merged));
         let band = Band { axis: Axis::PassRate, at_least: Some(0.25), at_most: Some(0.75), policy };
-        let batches = drain(&mut Course::part(band.part(&corpus, 1).unwrap()), 7);
+        let batches = drain(&mut Course::part(band.build(&corpus, 1).unwrap()), 7);
         let rates: Vec<f32> = batches
             .iter()
             .flat_map(|batch| &batch.problems)
@@ -63,6 +76,6 @@ mod tests {
         let inside = corpus.filter(|entry| (0.25..=0.75).contains(&entry.pass_rate.unwrap().fraction()));
         assert_eq!(rates.len(), inside.len());
         let nothing = Band { at_least: Some(2.0), ..band };
-        assert!(matches!(nothing.part(&corpus, 1), Err(CurriculumError::NoProblems { .. })));
+        assert!(matches!(nothing.build(&corpus, 1), Err(CurriculumError::NoProblems { .. })));
     }
 }

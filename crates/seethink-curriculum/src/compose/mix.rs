@@ -4,6 +4,7 @@
 //! `share/0`, `share/1`, … of all problems so far, and those of the policies, prefixed with `0/`,
 //! `1/`, ….
 
+use crate::policy_config::PolicyConfig;
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, State,
@@ -23,8 +24,8 @@ pub struct Mix {
     pub parts: Vec<(f64, CurriculumConfig)>,
 }
 
-impl Mix {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Mix {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let total: f64 = self.parts.iter().map(|(share, _)| share).sum();
         if !(total.is_finite() && total > 0.0) || self.parts.iter().any(|(share, _)| *share < 0.0) {
             let found = format!("{:?}", self.parts.iter().map(|(share, _)| share).collect::<Vec<_>>());
@@ -38,6 +39,10 @@ impl Mix {
         let shares = self.parts.iter().map(|(share, _)| share / total).collect();
         let account = Account { owed: vec![0.0; courses.len()], drawn: vec![0; courses.len()] };
         Ok(Box::new(Mixed { courses, shares, account, of: BTreeMap::new(), replayed: BTreeMap::new() }))
+    }
+
+    fn is_endless(&self) -> bool {
+        self.parts.iter().any(|(share, policy)| *share > 0.0 && policy.is_endless())
     }
 }
 

@@ -2,6 +2,7 @@
 //! Metrics: `round`, and those of the curriculum.
 
 use crate::course::ask_the_active_part;
+use crate::policy_config::PolicyConfig;
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupOutcome, Metric,
     Progress, Stage, State,
@@ -19,15 +20,27 @@ pub struct Repeat {
     pub policy: Box<CurriculumConfig>,
 }
 
-impl Repeat {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Repeat {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if self.times == 0 {
             let found = "0".to_owned();
             return Err(CurriculumError::Setting { policy: "Repeat", key: "times", found, expected: "at least 1" });
         }
-        let course = Course::part(self.policy.part_of(corpus, seed, 0)?);
+        let course = Course::part(self.policy.build_part(corpus, seed, 0)?);
         let (config, corpus) = (self.clone(), corpus.clone());
         Ok(Box::new(Repeating { config, corpus, seed, course, at: At::default() }))
+    }
+
+    fn is_endless(&self) -> bool {
+        self.policy.is_endless()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.policy.stages()
+    }
+
+    fn stages_mut(&mut self) -> &mut [Stage] {
+        self.policy.stages_mut()
     }
 }
 
@@ -50,7 +63,7 @@ struct At {
 
 impl Repeating {
     fn begin(&self, round: u32) -> Result<Course, CurriculumError> {
-        Ok(Course::part(self.config.policy.part_of(&self.corpus, self.seed, round as usize)?))
+        Ok(Course::part(self.config.policy.build_part(&self.corpus, self.seed, round as usize)?))
     }
 
     fn active(&self) -> &Course {

@@ -4,6 +4,7 @@
 //! number of groups in the bank; and those of the policy.
 
 use crate::policies::weights::choose;
+use crate::policy_config::PolicyConfig;
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, Stage, State,
@@ -38,16 +39,28 @@ fn one() -> f64 {
     1.0
 }
 
-impl Replay {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Replay {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if !((0.0..1.0).contains(&self.share) && self.alpha.is_finite() && self.alpha >= 0.0) {
             let found = format!("{} and alpha {}", self.share, self.alpha);
             let expected = "a share in [0, 1) and alpha at least 0";
             return Err(CurriculumError::Setting { policy: "Replay", key: "share", found, expected });
         }
-        let policy = Course::part(self.policy.part(corpus, seed)?);
+        let policy = Course::part(self.policy.build_policy(corpus, seed)?);
         let (share, alpha, capacity) = (self.share, self.alpha, self.capacity);
         Ok(Box::new(Replaying { share, alpha, capacity, policy, seed, bank: VecDeque::new(), reserved: 0, draws: 0 }))
+    }
+
+    fn is_endless(&self) -> bool {
+        self.policy.is_endless()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.policy.stages()
+    }
+
+    fn stages_mut(&mut self) -> &mut [Stage] {
+        self.policy.stages_mut()
     }
 }
 

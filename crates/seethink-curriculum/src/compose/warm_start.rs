@@ -3,6 +3,7 @@
 
 use crate::compose::mix::load_all;
 use crate::course::ask_the_active_part;
+use crate::policy_config::PolicyConfig;
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupOutcome, Metric,
     Progress, Stage, State,
@@ -24,16 +25,28 @@ pub struct WarmStart {
     pub then: Box<CurriculumConfig>,
 }
 
-impl WarmStart {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for WarmStart {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let first = Course::part(self.first.single("WarmStart", corpus, seed, 0)?);
-        let then = Course::part(self.then.part(corpus, seed)?);
+        let then = Course::part(self.then.build_policy(corpus, seed)?);
         Ok(Box::new(Warming {
             courses: [first, then],
             steps: self.steps,
             endless: self.first.is_endless(),
             at: At::default(),
         }))
+    }
+
+    fn is_endless(&self) -> bool {
+        self.then.is_endless()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.then.stages()
+    }
+
+    fn stages_mut(&mut self) -> &mut [Stage] {
+        self.then.stages_mut()
     }
 }
 

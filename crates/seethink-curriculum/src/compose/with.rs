@@ -3,6 +3,7 @@
 //! State: those of the policy and of the rules. Metrics: those of both, a rule's under its own
 //! names.
 
+use crate::policy_config::PolicyConfig;
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, RuleConfig, Stage, State,
@@ -28,15 +29,27 @@ pub struct With {
     pub steps: Option<u32>,
 }
 
-impl With {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for With {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if self.steps == Some(0) {
             let found = "0".to_owned();
             return Err(CurriculumError::Setting { policy: "With", key: "steps", found, expected: "at least 1" });
         }
-        let rules = self.rules.iter().map(|rule| rule.part()).collect::<Result<_, _>>()?;
-        let policy = Course::part(self.policy.part(corpus, seed)?);
+        let rules = self.rules.iter().map(|rule| rule.build()).collect::<Result<_, _>>()?;
+        let policy = Course::part(self.policy.build_policy(corpus, seed)?);
         Ok(Box::new(Ruled { policy, rules, steps: self.steps }))
+    }
+
+    fn is_endless(&self) -> bool {
+        self.steps.is_none() && self.policy.is_endless()
+    }
+
+    fn stages(&self) -> &[Stage] {
+        self.policy.stages()
+    }
+
+    fn stages_mut(&mut self) -> &mut [Stage] {
+        self.policy.stages_mut()
     }
 }
 

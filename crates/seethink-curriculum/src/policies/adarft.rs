@@ -5,6 +5,7 @@
 //! `target`.
 
 use crate::curriculum::mean;
+use crate::policy_config::PolicyConfig;
 use crate::{Axis, Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -69,8 +70,8 @@ fn range() -> (f64, f64) {
     (0.0, 100.0)
 }
 
-impl AdaRft {
-    pub(crate) fn part(&self, corpus: &Corpus, _: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for AdaRft {
+    fn build(&self, corpus: &Corpus, _: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let (low, high) = self.range;
         let numbers = [self.step_size, self.sensitivity, self.target_reward, self.start, low, high];
         if numbers.iter().any(|number| !number.is_finite()) || low > high {
@@ -107,7 +108,9 @@ impl AdaRft {
             target,
         }))
     }
+}
 
+impl AdaRft {
     /// Target after a step with this mean reward.
     fn next(&self, target: f64, mean_reward: f64) -> f64 {
         let change = self.step_size * (self.sensitivity * (mean_reward - self.target_reward)).tanh();

@@ -5,6 +5,7 @@
 
 use crate::policies::arms::Arms;
 use crate::policies::weights::softmax;
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -51,8 +52,8 @@ fn temperature() -> f64 {
     0.1
 }
 
-impl Dump {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Dump {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let wrong =
             |key, found: String, expected| Err(CurriculumError::Setting { policy: "Dump", key, found, expected });
         if self.window == 0 {

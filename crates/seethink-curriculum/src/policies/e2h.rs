@@ -3,6 +3,7 @@
 //! State: the steps that are over and the walks within levels. Metrics: `p/LEVEL`.
 
 use crate::policies::arms::Arms;
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -75,8 +76,8 @@ impl E2hSchedule {
     }
 }
 
-impl E2h {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for E2h {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let wrong =
             |key, found: String, expected| Err(CurriculumError::Setting { policy: "E2h", key, found, expected });
         if self.steps == 0 {
@@ -88,6 +89,10 @@ impl E2h {
             return wrong("schedule", format!("{:?}", self.schedule), "`mu_exp` and `sigma` above 0");
         }
         Ok(Box::new(Scheduled { config: self.clone(), arms: Arms::new("E2h", corpus, &self.by, seed)?, steps: 0 }))
+    }
+
+    fn is_endless(&self) -> bool {
+        false
     }
 }
 

@@ -3,6 +3,7 @@
 //! State: the running pass rate of each problem seen. Metrics: `mean_pass_rate`, the mean of these.
 
 use crate::policies::by_weight::ByWeight;
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -40,8 +41,8 @@ fn memory() -> f64 {
     0.9
 }
 
-impl FgExpo {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for FgExpo {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let Self { target, sigma, memory } = *self;
         if !(target.is_finite() && sigma.is_finite() && sigma > 0.0 && (0.0..1.0).contains(&memory)) {
             let expected = "a finite target, sigma above 0, memory in [0, 1)";
@@ -55,7 +56,9 @@ impl FgExpo {
         let problems = ByWeight::new("FgExpo", corpus, (0..corpus.len()).map(|_| self.weight(0.5)), seed)?;
         Ok(Box::new(Bell { config: self.clone(), n_problems: corpus.len(), problems, rates: BTreeMap::new() }))
     }
+}
 
+impl FgExpo {
     fn weight(&self, rate: f64) -> f64 {
         (-(rate - self.target).powi(2) / (2.0 * self.sigma * self.sigma)).exp()
     }

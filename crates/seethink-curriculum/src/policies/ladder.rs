@@ -3,6 +3,7 @@
 //! State: the level, the scores since the last move, and the walks within levels. Metrics: `level`.
 
 use crate::policies::arms::Arms;
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -47,8 +48,8 @@ pub enum Below {
     Everything,
 }
 
-impl Ladder {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Ladder {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if !(self.up.is_finite() && self.down.is_finite() && self.down <= self.up && self.window > 0) {
             let found = format!("up {}, down {}, window {}", self.up, self.down, self.window);
             let expected = "down at most up, and a window of at least 1";

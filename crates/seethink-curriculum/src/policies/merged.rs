@@ -1,5 +1,6 @@
 //! Merged: all capabilities at once, in a single stage. State and metrics are those of `staged.rs`.
 
+use crate::policy_config::PolicyConfig;
 use crate::{Corpus, Curriculum, CurriculumError, Epochs, LastBatch, Order, Stage, Staged};
 use serde::{Deserialize, Serialize};
 
@@ -23,14 +24,22 @@ pub struct Merged {
     pub last_batch: LastBatch,
 }
 
-impl Merged {
-    /// Builds the policy over a corpus.
-    ///
-    /// # Errors
-    /// If the stage has no problems or no length, or a key that the order needs is missing.
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Merged {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let Self { stage, order, epochs, last_batch } = self.clone();
-        Staged { stages: vec![stage], order, epochs, last_batch }.part(corpus, seed)
+        Staged { stages: vec![stage], order, epochs, last_batch }.build(corpus, seed)
+    }
+
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    fn stages(&self) -> &[Stage] {
+        std::slice::from_ref(&self.stage)
+    }
+
+    fn stages_mut(&mut self) -> &mut [Stage] {
+        std::slice::from_mut(&mut self.stage)
     }
 }
 

@@ -5,6 +5,7 @@
 //! shares of the problems.
 
 use crate::policies::by_weight::ByWeight;
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,8 +50,8 @@ fn unseen() -> f64 {
     1.0
 }
 
-impl Pools {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Pools {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let weights = self.pools.iter().map(|pool| pool.weight).chain([self.unseen]);
         let ascending = self.pools.is_sorted_by(|a, b| a.up_to < b.up_to);
         if self.pools.is_empty()
@@ -65,7 +66,9 @@ impl Pools {
         let problems = ByWeight::new("Pools", corpus, (0..corpus.len()).map(|_| self.unseen), seed)?;
         Ok(Box::new(Pooled { config: self.clone(), n_problems: corpus.len(), problems, rewards: BTreeMap::new() }))
     }
+}
 
+impl Pools {
     fn pool(&self, reward: f64) -> usize {
         self.pools.iter().position(|pool| reward <= pool.up_to).unwrap_or(self.pools.len() - 1)
     }

@@ -3,6 +3,7 @@
 //! State: the step, interval and due step of each mastered problem, and the place of the walk over
 //! the others. Metrics: `due` and `mastered`, numbers of problems.
 
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
 use seethink_core::{ProblemId, Purpose, Rng};
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,8 @@ pub struct Review {
     pub share: f64,
 }
 
-impl Review {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Review {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let fits = self.mastered > 0.0 && self.mastered <= 1.0 && self.first > 0 && (0.0..=1.0).contains(&self.share);
         if !fits {
             let expected = "mastered in (0, 1], first at least 1, share in [0, 1]";

@@ -5,6 +5,7 @@
 use crate::curriculum::mean;
 use crate::policies::arms::Arms;
 use crate::policies::weights::softmax;
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +44,8 @@ pub enum Absent {
     Decays,
 }
 
-impl Sec {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Sec {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let wrong = |key, found: f64, expected| {
             Err(CurriculumError::Setting { policy: "Sec", key, found: found.to_string(), expected })
         };

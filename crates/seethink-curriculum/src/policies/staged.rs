@@ -8,6 +8,7 @@ use crate::course::ask_the_active_part;
 use crate::curriculum::mean;
 use crate::order::Levels;
 use crate::policies::walk::Walk;
+use crate::policy_config::PolicyConfig;
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, Epochs, GroupOutcome,
     LastBatch, Length, Metric, Order, Progress, Stage, State,
@@ -39,6 +40,36 @@ pub struct Staged {
     pub last_batch: LastBatch,
 }
 
+impl PolicyConfig for Staged {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+        if self.stages.is_empty() {
+            return Err(CurriculumError::NoStages);
+        }
+        let mut names = BTreeSet::new();
+        if let Some(stage) = self.stages.iter().find(|stage| !names.insert(&stage.name)) {
+            return Err(CurriculumError::DuplicateStage { name: stage.name.clone() });
+        }
+        let pools: Vec<StagePool> =
+            self.stages.iter().map(|stage| StagePool::new(stage, self, corpus)).collect::<Result<_, _>>()?;
+        let visit = Visit::default();
+        let courses = (0..pools.len()).map(|stage| pools[stage].begin(stage, 0, seed)).collect::<Result<_, _>>()?;
+        let stages = self.stages.clone();
+        Ok(Box::new(Stages { stages, pools, passes: self.epochs.passes(), seed, courses, visit }))
+    }
+
+    fn is_endless(&self) -> bool {
+        false
+    }
+
+    fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    fn stages_mut(&mut self) -> &mut [Stage] {
+        &mut self.stages
+    }
+}
+
 impl Staged {
     /// Stages of the paper: perception, textual reasoning, visual reasoning, each with everything
     /// trainable, a fresh optimiser and a fresh reference.
@@ -58,27 +89,6 @@ impl Staged {
             ..Stage::new(format, [])
         };
         ["binary_decision", "multiple_choice", "open_ended"].map(stage).into()
-    }
-
-    /// Builds the policy over a corpus.
-    ///
-    /// # Errors
-    /// If there are no stages, two share a name, one has no problems or no length, or a key that an
-    /// order needs is missing.
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
-        if self.stages.is_empty() {
-            return Err(CurriculumError::NoStages);
-        }
-        let mut names = BTreeSet::new();
-        if let Some(stage) = self.stages.iter().find(|stage| !names.insert(&stage.name)) {
-            return Err(CurriculumError::DuplicateStage { name: stage.name.clone() });
-        }
-        let pools: Vec<StagePool> =
-            self.stages.iter().map(|stage| StagePool::new(stage, self, corpus)).collect::<Result<_, _>>()?;
-        let visit = Visit::default();
-        let courses = (0..pools.len()).map(|stage| pools[stage].begin(stage, 0, seed)).collect::<Result<_, _>>()?;
-        let stages = self.stages.clone();
-        Ok(Box::new(Stages { stages, pools, passes: self.epochs.passes(), seed, courses, visit }))
     }
 }
 

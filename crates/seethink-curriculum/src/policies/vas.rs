@@ -6,6 +6,7 @@
 use crate::order::Order;
 use crate::policies::by_weight::ByWeight;
 use crate::policies::walk::Walk;
+use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, LastBatch, Metric, Progress, State};
 use seethink_core::ProblemId;
 use serde::{Deserialize, Serialize};
@@ -33,8 +34,8 @@ fn half() -> f64 {
     0.5
 }
 
-impl Vas {
-    pub(crate) fn part(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
+impl PolicyConfig for Vas {
+    fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if !(0.0..=1.0).contains(&self.share) {
             let found = self.share.to_string();
             return Err(CurriculumError::Setting {

@@ -50,7 +50,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+    pub(crate) fn build(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let fits = self.low.is_finite() && self.high.is_finite() && self.low <= self.high;
         let found = format!("{} and {}", self.low, self.high);
         let wrong = CurriculumError::Setting {
@@ -127,7 +127,7 @@ mod tests {
             let groups = [[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0]];
             assert_eq!(groups.map(|rewards| filter.admit(&outcome(1, &rewards))), expected);
         }
-        assert!(Filter { quantity: Quantity::Reward, low: 1.0, high: 0.0, inclusive: true }.part().is_err());
+        assert!(Filter { quantity: Quantity::Reward, low: 1.0, high: 0.0, inclusive: true }.build().is_err());
     }
 
     #[test]

@@ -36,14 +36,14 @@ impl RuleConfig {
     ///
     /// # Errors
     /// If a setting is out of range.
-    pub fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+    pub fn build(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         match self {
             Self::ZeroVariance(rule) => Ok(Box::new(rule.clone())),
-            Self::Filter(filter) => filter.part(),
+            Self::Filter(filter) => filter.build(),
             Self::AdvantageGate(gate) => Ok(Box::new(gate.clone())),
-            Self::Speed(speed) => speed.part(),
-            Self::Vcrl(vcrl) => vcrl.part(),
-            Self::Weight(weight) => weight.part(),
+            Self::Speed(speed) => speed.build(),
+            Self::Vcrl(vcrl) => vcrl.build(),
+            Self::Weight(weight) => weight.build(),
         }
     }
 }

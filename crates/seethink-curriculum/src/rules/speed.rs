@@ -23,7 +23,7 @@ pub struct Speed {
 }
 
 impl Speed {
-    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+    pub(crate) fn build(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let found = format!("{} and {}", self.screen, self.more);
         let wrong = CurriculumError::Setting {
             policy: "Speed",

@@ -73,7 +73,7 @@ fn normalised_variance(right: usize, size: usize) -> f64 {
 }
 
 impl Vcrl {
-    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+    pub(crate) fn build(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let unit = |number: f64| (0.0..=1.0).contains(&number);
         if !(unit(self.early) && unit(self.late) && unit(self.memory)) {
             let expected = "thresholds and memory in [0, 1]";
@@ -172,7 +172,7 @@ mod tests {
     use crate::{CurriculumConfig, Simulation};
 
     fn vcrl(settings: &str) -> Box<dyn Curriculum> {
-        ron::from_str::<Vcrl>(&format!("({settings})")).unwrap().part().unwrap()
+        ron::from_str::<Vcrl>(&format!("({settings})")).unwrap().build().unwrap()
     }
 
     /// Group of four completions, `right` of them right, for the problem whose id is `step`.

@@ -66,7 +66,7 @@ fn none_right() -> f64 {
 }
 
 impl Weight {
-    pub(crate) fn part(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
+    pub(crate) fn build(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let fits = match *self {
             Self::Odsw { none_right, .. } => none_right.is_finite() && none_right >= 0.0,
             Self::Learnability => true,
@@ -155,6 +155,6 @@ mod tests {
         assert!((bell.at(1.0) - 0.360).abs() < 1e-3);
         assert_eq!(bell.weight(&outcome(1, &[1.0, 0.0])), 1.0);
         assert_eq!(bell.weight(&outcome(1, &[])), 0.0);
-        assert!(Weight::Gaussian { target: 0.5, sigma: 0.0 }.part().is_err());
+        assert!(Weight::Gaussian { target: 0.5, sigma: 0.0 }.build().is_err());
     }
 }
