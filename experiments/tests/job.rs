@@ -189,7 +189,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     assert!(refused(&unsorted).contains("pass rate"));
 
     let nothing_there = resumed(&out);
-    assert!(refused(&nothing_there).contains("no run to resume"));
+    assert!(refused(&nothing_there).contains("holds no run"));
     assert!(!out.exists());
 }
 

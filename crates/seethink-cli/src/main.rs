@@ -1,10 +1,13 @@
 //! Command line of seethink: training, inspection of checkpoints, generation, curricula, and
 //! preparation of problems.
 
+mod completions;
 mod curriculum;
 mod data;
+mod export;
 mod generate;
 mod grade;
+mod init;
 mod inspect;
 mod judge;
 mod limits;
@@ -37,11 +40,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Writes a commented configuration file to begin with.
+    Init(init::Args),
     /// Post-trains a model by reinforcement learning from a configuration, and reports the effect
     /// of each stage.
     Train(train::Args),
     /// Writes the report of a run: finished, running or interrupted.
     Report(report::Args),
+    /// Writes a checkpoint of a run as a Hugging Face folder.
+    Export(export::Args),
     /// Shows family, parameters, image rules and memory needs of a checkpoint.
     Inspect(inspect::Args),
     /// Answers a prompt about images, token by token.
@@ -57,18 +64,23 @@ enum Command {
     /// Shows the plan of a curriculum.
     #[command(subcommand)]
     Curriculum(curriculum::Command),
+    /// Prints a script that completes command lines in a shell.
+    Completions(completions::Args),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Init(args) => init::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Data(command) => data::run(&command),
         Command::Grade(args) => grade::run(&args),
         Command::Judge(args) => judge::run(&args),
         Command::Curriculum(command) => curriculum::run(&command),
+        Command::Completions(args) => completions::run(&args),
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 mod tests {
     use super::*;
     use crate::testing::parse;
+    use seethink::models::{AnyBackbone, VlmProcessor};
+    use std::collections::BTreeSet;
+    use std::path::Path;
 
     const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/micro/qwen3_vl/staged.ron");
     const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-base/qwen3_vl");
@@ -66,6 +69,43 @@ mod tests {
         assert!(std::fs::read(out.join("report.html")).unwrap() == page);
         // A finished run has no steps left.
         train(&["--resume"]).unwrap();
+        exports(&out, folder.path());
+    }
+
+    /// Checks that the last checkpoint of a finished run is its trained model, and what is refused.
+    fn exports(run: &Path, folder: &Path) {
+        let out = folder.join("exported");
+        let export = |run: &Path, words: &[&str]| {
+            let paths = [run, &out].map(|path| path.display().to_string());
+            let fixed = ["export", &paths[0], "--out", &paths[1], "--device", "flex"];
+            crate::export::run(&parse(fixed.iter().chain(words)).unwrap()).map_err(|error| format!("{error:#}"))
+        };
+        let error = export(&folder.join("nowhere"), &[]).unwrap_err();
+        assert!(error.contains("nowhere holds no run"), "{error}");
+        let error = export(run, &["--step", "7"]).unwrap_err();
+        assert!(error.contains("no complete checkpoint of step 7, expected one of 2, 3"), "{error}");
+        assert!(!out.exists());
+
+        export(run, &[]).unwrap();
+        let names = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).unwrap();
+            entries.map(|entry| entry.unwrap().file_name()).collect::<BTreeSet<_>>()
+        };
+        let model = run.join("model");
+        assert_eq!(names(&out), names(&model));
+        for name in names(&model) {
+            assert!(std::fs::read(out.join(&name)).unwrap() == std::fs::read(model.join(&name)).unwrap(), "{name:?}");
+        }
+        AnyBackbone::from_pretrained(&out, &device("flex").unwrap()).unwrap();
+        VlmProcessor::from_pretrained(&out).unwrap();
+        let error = export(run, &[]).unwrap_err();
+        assert!(error.contains("exported exists already"), "{error}");
+
+        // The checkpoint before is another model.
+        std::fs::remove_dir_all(&out).unwrap();
+        export(run, &["--step", "2"]).unwrap();
+        let weights = |folder: &Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+        assert!(weights(&out) != weights(&model));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::config::{ConfigError, ModelSource, RunConfig};
 use crate::job::Job;
-use crate::{RunError, device};
+use crate::{RunError, device, quick};
 use seethink_models::WeightDtype;
 use seethink_train::Interrupter;
 use std::io::IsTerminal;
@@ -14,6 +14,10 @@ pub struct TrainArgs {
     /// Overrides of the configuration, such as grpo.group_size=16; may be given several times.
     #[arg(long, value_name = "PATH=VALUE")]
     pub set: Vec<String>,
+    /// Short run for a first result with all stages and the report: at most 5 steps a stage, 16
+    /// problems a step, 256 training and 64 test problems of a capability. --set takes precedence.
+    #[arg(long)]
+    pub quick: bool,
     /// Seed of the run.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -28,7 +32,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Continue the run in --out from its last checkpoint.
-    #[arg(long, requires = "out", conflicts_with_all = ["set", "seed", "model", "dtype"])]
+    #[arg(long, requires = "out", conflicts_with_all = ["set", "quick", "seed", "model", "dtype"])]
     pub resume: bool,
     /// Device to compute on, for example flex, cuda:1 or auto.
     #[arg(long, default_value = "auto")]
@@ -42,6 +46,7 @@ impl Default for TrainArgs {
     fn default() -> Self {
         Self {
             set: Vec::new(),
+            quick: false,
             seed: None,
             model: None,
             dtype: None,
@@ -57,16 +62,17 @@ impl TrainArgs {
     /// Reads a configuration with these options applied; `read` takes the overrides.
     ///
     /// # Errors
-    /// If the configuration or an option is wrong, or the model cannot be downloaded.
-    pub fn configure(
-        &self,
-        read: impl FnOnce(&[String]) -> Result<RunConfig, ConfigError>,
-    ) -> Result<RunConfig, RunError> {
-        let mut set = self.set.clone();
+    /// If the configuration or an option is wrong.
+    pub fn configure(&self, read: impl Fn(&[String]) -> Result<RunConfig, ConfigError>) -> Result<RunConfig, RunError> {
+        let mut set = if self.quick { quick::overrides(&read(&[])?) } else { Vec::new() };
+        if self.quick {
+            println!("quick: {}", set.join(", "));
+        }
+        set.extend(self.set.clone());
         set.extend(self.seed.map(|seed| format!("seed={seed}")));
         let mut config = read(&set)?;
         if let Some(model) = &self.model {
-            config.model = ModelSource::Pretrained(seethink_hub::fetch(model)?);
+            config.model = ModelSource::Pretrained(model.into());
         }
         if let Some(dtype) = self.dtype {
             config.dtype = dtype;
@@ -75,13 +81,15 @@ impl TrainArgs {
         Ok(config)
     }
 
-    /// Creates the job of these options with a configuration, in `out` or a new folder named `name`
-    /// under `runs/`.
+    /// Creates the job of these options with a configuration, in `out` or a new folder under `runs/`,
+    /// named after `name` and the seed.
     ///
     /// # Errors
     /// If there is no device of this name.
     pub fn job<'a>(&self, config: RunConfig, name: &str) -> Result<Job<'a>, RunError> {
-        let folder = self.out.clone().unwrap_or_else(|| free_folder(&format!("runs/{name}-seed{}", config.seed)));
+        let quick = if self.quick { "-quick" } else { "" };
+        let free = || free_folder(&format!("runs/{name}{quick}-seed{}", config.seed));
+        let folder = self.out.clone().unwrap_or_else(free);
         Ok(self.options_of(Job::new(config, folder, device(&self.device)?)))
     }
 
@@ -123,4 +131,32 @@ pub fn interrupter() -> Interrupter {
         eprintln!("Ctrl-C will not leave a checkpoint: {error}");
     }
     interrupter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quick;
+
+    #[test]
+    fn what_is_set_takes_precedence_over_a_quick_run() {
+        const FILE: &str = include_str!("../../../configs/micro/qwen3_vl/staged.ron");
+        let configure = |quick, set: &[&str]| {
+            let set = set.iter().map(|set| set.to_string()).collect();
+            let args = TrainArgs { quick, set, ..TrainArgs::default() };
+            args.configure(|set| RunConfig::parse(FILE, "staged.ron", set)).unwrap()
+        };
+        let plain = configure(false, &[]);
+        assert_eq!(quick::overrides(&configure(true, &[])), [] as [&str; 0]);
+        let chosen = configure(true, &["grpo.rollout_batch=24", "curriculum.Staged.epochs=AsNeeded(steps: 9)"]);
+        assert_eq!((chosen.grpo.rollout_batch, chosen.grpo.mini_batch), (24, 16));
+        let steps = |config: &RunConfig| match &config.curriculum {
+            seethink_curriculum::CurriculumConfig::Staged(staged) => staged.epochs,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(steps(&chosen), seethink_curriculum::Epochs::AsNeeded { steps: 9 });
+        // What is not shortened is that of the configuration.
+        assert_eq!((chosen.grpo.group_size, &chosen.model), (plain.grpo.group_size, &plain.model));
+        assert_eq!(chosen.grpo.optimizer, plain.grpo.optimizer);
+    }
 }

@@ -35,10 +35,10 @@ pub enum RunError {
     /// A model cannot be loaded.
     #[error(transparent)]
     Load(Box<LoadError>),
-    /// The trained model cannot be saved.
-    #[error("cannot save the trained model in {}", folder.display())]
+    /// A model cannot be saved.
+    #[error("cannot save the model in {}", folder.display())]
     Save {
-        /// Folder of the trained model.
+        /// Folder of the model.
         folder: PathBuf,
         /// Cause of the failure.
         source: Box<SaveError>,
@@ -79,8 +79,11 @@ pub enum RunError {
     /// The folder of a new run is not empty.
     #[error("{} is not empty: resume the run in it with --resume, or choose another folder (nothing was overwritten)", .0.display())]
     Occupied(PathBuf),
-    /// The folder holds no run that could be resumed.
-    #[error("{} holds no run to resume", folder.display())]
+    /// The folder of an export exists already.
+    #[error("{} exists already, expected a folder that does not (nothing was overwritten)", .0.display())]
+    Exists(PathBuf),
+    /// The folder holds no run.
+    #[error("{} holds no run", folder.display())]
     NoRun {
         /// The folder.
         folder: PathBuf,

@@ -16,7 +16,7 @@ use seethink_models::{AnyBackbone, VlmProcessor};
 use seethink_reward::Reward;
 use seethink_rollout::Problems;
 use seethink_train::{CheckpointFolder, Grpo, Interrupter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
@@ -92,8 +92,8 @@ impl<'a> Job<'a> {
     /// Runs the job until it is done or interrupted.
     ///
     /// # Errors
-    /// If the configuration, the model, the data or the run folder is unfit; nothing of an earlier
-    /// run is touched then.
+    /// If the configuration, the model, the data or the run folder is unfit, or the model cannot be
+    /// downloaded; nothing of an earlier run is touched then.
     pub fn run(mut self) -> Result<Finished, RunError> {
         if self.show_progress {
             // Where the terminal shows a dashboard, burn writes to a log file instead. A program
@@ -106,6 +106,9 @@ impl<'a> Job<'a> {
         }
         if let Some((name, _)) = self.curriculum {
             self.config.curriculum = CurriculumConfig::Custom(name.to_owned());
+        }
+        if let ModelSource::Pretrained(model) = &mut self.config.model {
+            *model = seethink_hub::fetch(&model.display().to_string())?;
         }
         let (processor, mut model) = self.load()?;
         let config = &self.config;
@@ -172,17 +175,30 @@ impl<'a> Job<'a> {
             return Ok(Finished { folder: self.folder, summary: None });
         }
         let folder = self.folder.join("model");
-        let unusable = |source| RunError::Processor { folder: folder.clone(), source: Box::new(source) };
-        processor.save_pretrained(&folder).map_err(unusable)?;
-        trained
-            .model
-            .save_pretrained(&folder)
-            .map_err(|source| RunError::Save { folder: folder.clone(), source: Box::new(source) })?;
+        save(&processor, &trained.model, &folder)?;
         let summary = report::write(&self.folder, &title)?;
         println!("\n{}", report::table(&summary));
         println!("report  {}", self.folder.join("report.html").display());
         println!("model   {}", folder.display());
         Ok(Finished { folder: self.folder, summary: Some(summary) })
+    }
+
+    /// Exports a checkpoint of the run, that of `step` or the last, as a Hugging Face folder like the
+    /// trained model of a finished run. Returns its step.
+    ///
+    /// # Errors
+    /// If `out` exists, there is no such checkpoint, or the model cannot be loaded or saved.
+    pub fn export(&self, step: Option<usize>, out: &Path) -> Result<usize, RunError> {
+        if out.exists() {
+            return Err(RunError::Exists(out.to_owned()));
+        }
+        let checkpoints = CheckpointFolder::of(&self.folder);
+        let step = checkpoints.find(step)?;
+        let (processor, model) = self.load()?;
+        let partial = out.with_added_extension(seethink_files::PARTIAL);
+        save(&processor, &checkpoints.load_model(model, step)?, &partial)?;
+        std::fs::rename(&partial, out).map_err(RunError::io("write", out))?;
+        Ok(step)
     }
 
     /// Loads the base model of the run.
@@ -225,6 +241,15 @@ impl<'a> Job<'a> {
             ModelSource::Pretrained(_) => Ok(()),
         }
     }
+}
+
+/// Saves a model and its processor as a Hugging Face folder.
+fn save(processor: &VlmProcessor, model: &AnyBackbone, folder: &Path) -> Result<(), RunError> {
+    let unusable = |source| RunError::Processor { folder: folder.to_owned(), source: Box::new(source) };
+    processor.save_pretrained(folder).map_err(unusable)?;
+    model
+        .save_pretrained(folder)
+        .map_err(|source| RunError::Save { folder: folder.to_owned(), source: Box::new(source) })
 }
 
 /// Heading of the report: model and stages, identical for a resumed run.

@@ -15,6 +15,7 @@ pub mod histogram;
 mod job;
 pub mod plan;
 mod progress;
+mod quick;
 pub mod report;
 mod stage_evaluation;
 

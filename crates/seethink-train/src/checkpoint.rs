@@ -1,4 +1,4 @@
-//! Checkpoints of a run, to resume from.
+//! Checkpoints of a run, to resume from and to export.
 //!
 //! burn's checkpointer writes model, optimiser and scheduler; [`RunState`] holds the rest. Every
 //! file is written under a temporary name, flushed to the disk and renamed, and then the folder is
@@ -7,12 +7,15 @@
 
 use crate::bank::BankedGroup;
 use crate::metrics::Metrics;
+use crate::policy::Policy;
 use crate::{GrpoConfig, Ledger, TrainError};
+use burn::module::Module;
 use burn::store::ModuleRecord;
 use burn::train::checkpoint::{
     Checkpoint, Checkpointer, CheckpointerError, CheckpointingAction, CheckpointingStrategy, FileCheckpointer,
 };
 use seethink_curriculum::CurriculumRecord;
+use seethink_models::VisionLanguageModel;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -125,13 +128,18 @@ impl CheckpointFolder {
     /// # Errors
     /// If the folder cannot be created.
     pub fn new(run: &Path) -> Result<Self, TrainError> {
-        let path = run.join("checkpoint");
+        let folder = Self::of(run);
         let create = || {
-            std::fs::create_dir_all(&path)?;
+            std::fs::create_dir_all(&folder.0)?;
             seethink_files::sync_folder(run)
         };
-        create().map_err(|source| TrainError::File { doing: "cannot create", path: path.clone(), source })?;
-        Ok(Self(path))
+        create().map_err(|source| TrainError::File { doing: "cannot create", path: folder.0.clone(), source })?;
+        Ok(folder)
+    }
+
+    /// Opens the folder `checkpoint` in the folder of a run to read from it; creates nothing.
+    pub fn of(run: &Path) -> Self {
+        Self(run.join("checkpoint"))
     }
 
     /// Returns whether no checkpoint was ever saved here.
@@ -161,21 +169,46 @@ impl CheckpointFolder {
     /// # Errors
     /// If there is none, or its state cannot be read.
     pub fn latest(&self) -> Result<RunState, TrainError> {
-        let step = self.latest_step().map_err(|source| TrainError::File {
-            doing: "cannot list",
-            path: self.0.clone(),
-            source,
-        })?;
-        self.state(step.ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?)
+        self.state(self.find(None)?)
     }
 
-    /// Step of the last complete checkpoint.
-    fn latest_step(&self) -> std::io::Result<Option<usize>> {
-        let states = std::fs::read_dir(&self.0)?.filter_map(|entry| match numbered(&entry.ok()?.path()) {
+    /// Finds a complete checkpoint, of `step` or the last, and returns its step.
+    ///
+    /// # Errors
+    /// If there is none; the error lists the steps of those that there are.
+    pub fn find(&self, step: Option<usize>) -> Result<usize, TrainError> {
+        let steps =
+            self.steps().map_err(|source| TrainError::File { doing: "cannot list", path: self.0.clone(), source })?;
+        let last = *steps.last().ok_or_else(|| TrainError::NoCheckpoint(self.0.clone()))?;
+        match step {
+            Some(step) if !steps.contains(&step) => Err(TrainError::NoStep { path: self.0.clone(), step, steps }),
+            step => Ok(step.unwrap_or(last)),
+        }
+    }
+
+    /// Loads the weights of the complete checkpoint at `step` into a model of the same
+    /// architecture.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its weights do not fit the model.
+    pub fn load_model<M: VisionLanguageModel>(&self, model: M, step: usize) -> Result<M, TrainError> {
+        let policy = Policy { model }.try_load_record(self.load("model", step)?);
+        Ok(self.record("model", step, policy.map_err(CheckpointerError::Record))?.model)
+    }
+
+    /// Steps of the complete checkpoints, in ascending order.
+    fn steps(&self) -> std::io::Result<Vec<usize>> {
+        let entries = match std::fs::read_dir(&self.0) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let states = entries.filter_map(|entry| match numbered(&entry.ok()?.path()) {
             Some((STATE, step)) => Some(step),
             _ => None,
         });
-        Ok(states.filter(|&step| self.is_complete(step)).max())
+        let mut steps: Vec<usize> = states.filter(|&step| self.is_complete(step)).collect();
+        steps.sort_unstable();
+        Ok(steps)
     }
 
     /// Returns whether burn has written all its records of this step.
@@ -351,13 +384,30 @@ mod tests {
             let (_run, checkpoints) = folder(&[1, 2]);
             checkpoints.write_state(1, "{}").expect("written");
             let (result, done) = crash_after(n, || checkpoints.write_state(2, "{}"));
-            let latest = checkpoints.latest_step().expect("listed");
+            let latest = checkpoints.find(None).ok();
             let counts = done.contains(&FileOperation::Rename(checkpoints.state_path(2)));
             assert_eq!(latest, Some(if counts { 2 } else { 1 }), "{done:?}");
             if result.is_ok() {
                 break;
             }
         }
+    }
+
+    #[test]
+    fn a_checkpoint_is_found_by_its_step_or_as_the_last_and_counts_only_if_complete() {
+        let (run, checkpoints) = folder(&[2, 10]);
+        assert!(matches!(checkpoints.find(None), Err(TrainError::NoCheckpoint(_))));
+        for step in [2, 10, 12] {
+            checkpoints.write_state(step, "{}").expect("written");
+        }
+        let of = CheckpointFolder::of(run.path());
+        assert_eq!([None, Some(2), Some(10)].map(|step| of.find(step).expect("complete")), [10, 2, 10]);
+        let message = of.find(Some(12)).expect_err("without records").to_string();
+        assert!(message.contains("of step 12") && message.ends_with("expected one of 2, 10"), "{message}");
+
+        let nowhere = run.path().join("nowhere");
+        assert!(matches!(CheckpointFolder::of(&nowhere).find(None), Err(TrainError::NoCheckpoint(_))));
+        assert!(!nowhere.exists());
     }
 
     #[test]

@@ -108,8 +108,18 @@ pub enum TrainError {
     #[error("{} already holds a run; resume it, or choose another folder (nothing was overwritten)", .0.display())]
     OccupiedFolder(PathBuf),
     /// A run folder without a checkpoint.
-    #[error("{} holds no complete checkpoint to resume from", .0.display())]
+    #[error("{} holds no complete checkpoint", .0.display())]
     NoCheckpoint(PathBuf),
+    /// A step without a checkpoint, because it was deleted, is not complete or was never written.
+    #[error("{} holds no complete checkpoint of step {step}, expected one of {}", path.display(), join(steps))]
+    NoStep {
+        /// Folder of the checkpoints.
+        path: PathBuf,
+        /// The step.
+        step: usize,
+        /// Steps of the complete checkpoints.
+        steps: Vec<usize>,
+    },
     /// A checkpoint that does not fit the run or cannot be read.
     #[error("checkpoint {} {problem}", path.display())]
     Checkpoint {
@@ -134,4 +144,9 @@ pub enum TrainError {
     /// A validation callback failed.
     #[error("validation failed")]
     Validation(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Formats steps as a list.
+fn join(steps: &[usize]) -> String {
+    steps.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -82,7 +82,7 @@ pub enum ModelSource {
     /// Small model of a family that ships with the programs, deliberately under-trained on the
     /// digits world.
     DigitsBase(BaseFamily),
-    /// A Hugging Face folder.
+    /// A Hugging Face folder, or a name on its hub.
     Pretrained(PathBuf),
 }
 
