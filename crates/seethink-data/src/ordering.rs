@@ -45,8 +45,8 @@ impl Ordering {
     /// Returns the files and their numbers of rows.
     ///
     /// # Errors
-    /// If a file cannot be read or written, or a row has no pass rate in `[0, 1]`; then nothing was
-    /// written.
+    /// If a file cannot be read, or a row has no pass rate in `[0, 1]`; then nothing was written.
+    /// Or if a file cannot be written; the files before it are whole then.
     pub fn write(&self, out: &Path) -> Result<Vec<(PathBuf, usize)>, DataError> {
         let rows =
             self.files.iter().enumerate().map(|(index, file)| read(file, index)).collect::<Result<Vec<_>, _>>()?;
