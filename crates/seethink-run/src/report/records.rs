@@ -68,7 +68,7 @@ mod tests {
     fn a_file_without_records_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        assert!(matches!(read(&path), Err(ReportError::Read { .. })));
+        assert!(matches!(read(&path), Err(ReportError::Lines(error)) if error.is_missing()));
         std::fs::write(&path, "{\"step\": 1, \"sta").unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("metrics.jsonl holds no record"));
     }
