@@ -21,7 +21,7 @@ pub struct RunResult {
     pub backbone: String,
     /// Seed of the run.
     pub seed: u64,
-    /// Digest of the configuration: [`Task::digest`](super::Task::digest).
+    /// Digest of the configuration: [`Task::digest`](super::run::Task::digest).
     pub config: String,
     /// Fingerprints of base model and code. `None` for runs made before fingerprints were recorded:
     /// they are shown as earlier findings, and never reused as the result of a run.

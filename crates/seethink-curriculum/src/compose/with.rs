@@ -62,7 +62,7 @@ pub struct Ruled {
 }
 
 impl Ruled {
-    /// Puts a custom policy under rules, custom ones or [built-in](RuleConfig::part) ones; it ends
+    /// Puts a custom policy under rules, custom ones or [built-in](RuleConfig::build) ones; it ends
     /// after `steps` steps, if given.
     pub fn new(policy: impl Curriculum + 'static, rules: Vec<Box<dyn Curriculum>>, steps: Option<u32>) -> Self {
         Self { policy: Course::part(Box::new(policy)), rules, steps }
