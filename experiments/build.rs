@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 /// Files and folders that affect the results of a run, apart from its settings and its base model:
 /// reward, world, rollouts, training, models, the training job, and the versions of dependencies.
 /// Tables, statistics and pages are not included.
-const SOURCES: [&str; 15] = [
+const SOURCES: [&str; 16] = [
     "../Cargo.lock",
     "../crates/seethink-core/src",
     "../crates/seethink-curriculum/src",
     "../crates/seethink-data/src",
+    "../crates/seethink-math/src",
     "../crates/seethink-models/src",
     "../crates/seethink-nn/src",
     "../crates/seethink-reward/src",

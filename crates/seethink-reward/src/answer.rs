@@ -1,7 +1,7 @@
 //! Light comparison of an answer with the ground truth.
 
-use crate::boxed::closing_brace;
 use crate::number::Quantity;
+use seethink_math::closing_brace;
 
 /// Maximum length of an answer in characters; a longer one is wrong, as in the released reward.
 const MAX_ANSWER_CHARS: usize = 200;

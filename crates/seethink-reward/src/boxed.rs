@@ -1,5 +1,7 @@
 //! Extraction of the boxed answer.
 
+use seethink_math::closing_brace;
+
 /// Opening of a box; `\fbox`, `\boxed 3` and `\boxed {3}` are not boxes.
 pub(crate) const BOX: &str = r"\boxed{";
 
@@ -17,22 +19,6 @@ pub(crate) const BOX: &str = r"\boxed{";
 pub fn last_boxed(text: &str) -> Option<&str> {
     let content = &text[text.rfind(BOX)? + BOX.len()..];
     Some(&content[..closing_brace(content)?])
-}
-
-/// Index of the brace that closes one opened before `text`.
-pub(crate) fn closing_brace(text: &str) -> Option<usize> {
-    let mut depth = 1usize;
-    let mut escaped = false;
-    text.bytes().position(|byte| {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'{' => depth += 1,
-            b'}' => depth -= 1,
-            _ => {}
-        }
-        depth == 0
-    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Extractors of the answer from a completion.
 
 use crate::answer::choice_letter;
-use crate::boxed::closing_brace;
+use seethink_math::closing_brace;
 use serde::{Deserialize, Serialize};
 
 /// Extractor: finds the answer in a completion.

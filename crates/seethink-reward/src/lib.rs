@@ -13,7 +13,6 @@ mod boxed;
 mod choice;
 mod extract;
 mod format;
-mod math;
 mod number;
 mod penalty;
 mod rule;

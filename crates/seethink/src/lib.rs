@@ -81,6 +81,7 @@ pub use seethink_data as data;
 pub use seethink_eval as eval;
 pub use seethink_files as files;
 pub use seethink_hub as hub;
+pub use seethink_math as math;
 pub use seethink_models as models;
 pub use seethink_nn as nn;
 pub use seethink_reward as reward;

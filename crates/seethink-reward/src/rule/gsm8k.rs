@@ -1,10 +1,10 @@
 //! GSM8K's rule: the final numbers of texts.
 
 use super::{Judgement, Unscorable};
-use crate::math::Reason;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{FromPrimitive, Pow, Signed};
+use seethink_math::Reason;
 
 /// Maximum number of digits of a number.
 const MAX_DIGITS: usize = 400;

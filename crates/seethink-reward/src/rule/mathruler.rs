@@ -9,11 +9,11 @@
 
 use super::plain_text::plain_text;
 use super::{hendrycks, replace, signs};
-use crate::math::{Expr, Fuel, MAX_LENGTH, OutOfFuel, Reason, Syntax, parse, same_values};
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
 use num_traits::Pow;
+use seethink_math::{Expr, Fuel, MAX_LENGTH, OutOfFuel, Reason, Syntax, parse, same_values};
 use std::borrow::Cow;
 
 /// Units that are removed wherever they occur, in longer words too.

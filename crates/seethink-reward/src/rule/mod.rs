@@ -9,8 +9,8 @@ mod plain_text;
 pub(crate) use gsm8k::last_number;
 pub use math_verify::MathVerify;
 
-use crate::math::{Fuel, OutOfFuel, Reason};
 use crate::{choice_letter, is_correct};
+use seethink_math::{Fuel, OutOfFuel, Reason};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -4,7 +4,7 @@
 //! The output of pylatexenc's `latex2text`, as far as answers need it. Differs on request: sums in
 //! fractions keep their brackets, so that `\frac{a+b}{c}` is not `a+b/c`.
 
-use crate::boxed::closing_brace;
+use seethink_math::closing_brace;
 
 /// Maximum nesting of braces.
 const MAX_DEPTH: usize = 32;

@@ -23,10 +23,10 @@ const RECURSIVE: &[(&str, &str)] = &[
     ("seethink-curriculum/src/policies/staged.rs", "seethink-curriculum/src/config.rs"),
     ("seethink-curriculum/src/stage.rs", "seethink-curriculum/src/config.rs"),
     // Expressions hold expressions, whatever their kind.
-    ("seethink-reward/src/math/matrices.rs", "seethink-reward/src/math/compare.rs"),
-    ("seethink-reward/src/math/relations.rs", "seethink-reward/src/math/compare.rs"),
-    ("seethink-reward/src/math/sets.rs", "seethink-reward/src/math/compare.rs"),
-    ("seethink-reward/src/math/values.rs", "seethink-reward/src/math/compare.rs"),
+    ("seethink-math/src/matrices.rs", "seethink-math/src/compare.rs"),
+    ("seethink-math/src/relations.rs", "seethink-math/src/compare.rs"),
+    ("seethink-math/src/sets.rs", "seethink-math/src/compare.rs"),
+    ("seethink-math/src/values.rs", "seethink-math/src/compare.rs"),
 ];
 
 /// Reports every circle of imports between files of a crate.

@@ -10,7 +10,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("seethink-core", &[]),
     ("seethink-files", &[]),
     ("seethink-curriculum", &["seethink-core"]),
-    ("seethink-reward", &["seethink-core"]),
+    ("seethink-math", &[]),
+    ("seethink-reward", &["seethink-core", "seethink-math"]),
     ("seethink-data", &["seethink-core", "seethink-files"]),
     ("seethink-nn", &[]),
     ("seethink-models", &["seethink-core", "seethink-files", "seethink-nn"]),
@@ -62,6 +63,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "seethink-core",
             "seethink-files",
             "seethink-curriculum",
+            "seethink-math",
             "seethink-reward",
             "seethink-data",
             "seethink-nn",
@@ -88,7 +90,7 @@ const ON_TOP: &[&str] = &["experiments", "seethink-tests"];
 
 /// Crates that must not depend on burn: their decisions can be tested without a model.
 const WITHOUT_BURN: &[&str] =
-    &["seethink-core", "seethink-files", "seethink-curriculum", "seethink-reward", "seethink-data"];
+    &["seethink-core", "seethink-files", "seethink-curriculum", "seethink-math", "seethink-reward", "seethink-data"];
 
 /// Parses the output of `cargo metadata --no-deps`.
 pub(super) fn parse_metadata(json: &str) -> Result<Vec<Crate>> {

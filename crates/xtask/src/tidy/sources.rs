@@ -33,8 +33,12 @@ const MAY_USE_NETWORK: &[&str] =
 const NETWORK_ACCESS: &[&str] = &["std::net", "TcpStream", "TcpListener", "ureq"];
 
 /// Paths of code whose results depend on the arguments alone.
-const WITHOUT_AMBIENT_STATE: &[&str] =
-    &["crates/seethink-core/src/", "crates/seethink-curriculum/src/", "crates/seethink-reward/src/"];
+const WITHOUT_AMBIENT_STATE: &[&str] = &[
+    "crates/seethink-core/src/",
+    "crates/seethink-curriculum/src/",
+    "crates/seethink-math/src/",
+    "crates/seethink-reward/src/",
+];
 
 /// Names that indicate ambient state: clocks, generators that seed themselves, the environment, and
 /// collections whose order changes from run to run.

@@ -1,9 +1,8 @@
 //! Normalisation of a formula before parsing: removes boxes around it, units after it, escapes in
 //! it.
 
-use crate::boxed::closing_brace;
-use crate::math::MAX_LENGTH;
 use crate::rule::replace;
+use seethink_math::{MAX_LENGTH, closing_brace};
 
 /// Maximum number of boxes that are read.
 const MAX_BOXES: usize = 64;

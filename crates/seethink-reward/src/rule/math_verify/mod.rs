@@ -10,9 +10,9 @@ mod clean;
 mod scanner;
 
 use super::{Judgement, Unscorable};
-use crate::math::{Comparison, Expr, Fuel, OutOfFuel, Reason, Syntax, Unreadable, parse, same};
 use clean::normalised;
 use scanner::{Forms, Gap, Kind, Match, Scanner};
+use seethink_math::{Comparison, Expr, Fuel, OutOfFuel, Reason, Syntax, Unreadable, parse, same};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

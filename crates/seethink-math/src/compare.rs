@@ -16,15 +16,15 @@ use std::collections::BTreeSet;
 
 /// Settings of the comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Comparison {
+pub struct Comparison {
     /// Places after the point that decimals are compared to.
-    pub(crate) places: u32,
+    pub places: u32,
     /// True if names of variables matter.
-    pub(crate) strict: bool,
+    pub strict: bool,
     /// True if a relation may answer a set; a set that answers a relation is accepted in any case.
-    pub(crate) relations_as_sets: bool,
+    pub relations_as_sets: bool,
     /// True if 9 answers 9 %.
-    pub(crate) bare_percentages: bool,
+    pub bare_percentages: bool,
 }
 
 impl Default for Comparison {
@@ -35,7 +35,7 @@ impl Default for Comparison {
 
 /// Reason why two objects are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub enum Reason {
     /// Same spelling.
     Spelling,
     /// Same canonical form.
@@ -52,13 +52,13 @@ pub(crate) enum Reason {
     Factor,
 }
 
-pub(super) type Found = Result<Option<Reason>, OutOfFuel>;
+pub(crate) type Found = Result<Option<Reason>, OutOfFuel>;
 
 /// Compares an answer with the truth; returns the reason if they are equal.
 ///
 /// # Errors
 /// If there is not enough fuel.
-pub(crate) fn same(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Found {
+pub fn same(truth: &Expr, answer: &Expr, how: &Comparison, fuel: &mut Fuel) -> Result<Option<Reason>, OutOfFuel> {
     let renamed = if how.strict { None } else { rename(truth, answer) };
     let (mut truth, mut answer) = (truth.clone(), renamed.unwrap_or_else(|| answer.clone()));
     for side in [&mut truth, &mut answer] {

@@ -17,7 +17,7 @@ use num_traits::Pow;
 /// Maximum nesting of an expression.
 pub(crate) const MAX_DEPTH: usize = 48;
 /// Maximum length of a text that is read as a formula, bytes.
-pub(crate) const MAX_LENGTH: usize = 4096;
+pub const MAX_LENGTH: usize = 4096;
 /// Maximum number of digits, and maximum power of ten, of a number.
 const MAX_DIGITS: usize = 2000;
 
@@ -25,7 +25,7 @@ const MAX_DIGITS: usize = 2000;
 ///
 /// # Errors
 /// If the text is too long, nested too deeply or no formula, or the fuel is used up.
-pub(crate) fn parse(text: &str, syntax: Syntax, fuel: &mut Fuel) -> Result<Expr, Unreadable> {
+pub fn parse(text: &str, syntax: Syntax, fuel: &mut Fuel) -> Result<Expr, Unreadable> {
     if text.len() > MAX_LENGTH {
         return Err(Unreadable::TooLong);
     }

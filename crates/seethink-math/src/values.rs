@@ -4,7 +4,7 @@ use super::canonical::canonical;
 use super::compare::{Comparison, Found, Reason};
 use super::expr::Expr;
 use super::numeric::{Evaluator, NEEDED, TRIALS};
-use super::{Fuel, exact};
+use super::{Fuel, OutOfFuel, exact};
 use num_rational::BigRational;
 use num_traits::{Pow, Signed, Zero};
 
@@ -75,7 +75,7 @@ fn rounded(number: &BigRational, places: u32) -> BigRational {
 ///
 /// # Errors
 /// If there is not enough fuel.
-pub(crate) fn same_values(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Found {
+pub fn same_values(one: &Expr, other: &Expr, fuel: &mut Fuel) -> Result<Option<Reason>, OutOfFuel> {
     if let (Some(one), Some(other)) = (exact::value(one, fuel)?, exact::value(other, fuel)?) {
         fuel.burn(exact::cost(&one, &other))?;
         return Ok((one == other).then_some(Reason::Form));

@@ -8,28 +8,42 @@ use std::fmt;
 /// Trees are shallow: the parser refuses anything deeper than
 /// [`MAX_DEPTH`](super::parse::MAX_DEPTH), so everything here may recurse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Expr {
+pub enum Expr {
+    /// Exact number.
     Number(Number),
     /// Variable with its subscript (`x`, `alpha_{1}`), or a word.
     Symbol(String),
+    /// π.
     Pi,
+    /// Infinity.
     Infinity,
+    /// Sum of the terms.
     Sum(Vec<Expr>),
+    /// Product of the factors.
     Product(Vec<Expr>),
+    /// Power: base and exponent.
     Power(Box<Expr>, Box<Expr>),
     /// Percentage: a hundredth of the expression, written with a percent sign.
     Percent(Box<Expr>),
+    /// Function of its arguments.
     Call(Function, Vec<Expr>),
     /// Operator with a bound variable and a body: an integral, a sum, …
     Bound(Binder, Box<Expr>, String, Vec<Expr>),
+    /// Tuple, vector or point.
     Tuple(Vec<Expr>),
+    /// Finite set.
     Set(Vec<Expr>),
+    /// Interval.
     Interval(Box<Interval>),
     /// Named set (reals, integers, …), by the letter of its symbol.
     NamedSet(char),
+    /// Union of sets.
     Union(Vec<Expr>),
+    /// Intersection of sets.
     Intersection(Vec<Expr>),
+    /// Difference of two sets.
     Difference(Box<Expr>, Box<Expr>),
+    /// Matrix, `[row][column]`.
     Matrix(Vec<Vec<Expr>>),
     /// Relation between each term and the next: `a < b ≤ c`.
     Relation(Vec<Expr>, Vec<Relation>),
@@ -37,84 +51,140 @@ pub(crate) enum Expr {
 
 /// Exact number, and whether it was written with a decimal point.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Number {
-    pub(crate) value: BigRational,
-    pub(crate) is_decimal: bool,
+pub struct Number {
+    /// Value.
+    pub value: BigRational,
+    /// True if it was written with a decimal point.
+    pub is_decimal: bool,
 }
 
 /// Interval: its ends, and whether each belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Interval {
-    pub(crate) low: Expr,
-    pub(crate) high: Expr,
-    pub(crate) has_low: bool,
-    pub(crate) has_high: bool,
+pub struct Interval {
+    /// Lower end.
+    pub low: Expr,
+    /// Upper end.
+    pub high: Expr,
+    /// True if the lower end belongs to the interval.
+    pub has_low: bool,
+    /// True if the upper end belongs to the interval.
+    pub has_high: bool,
 }
 
 /// Relation between two sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Relation {
+pub enum Relation {
+    /// `=`.
     Equal,
+    /// `≠`.
     Unequal,
+    /// `<`.
     Less,
+    /// `≤`.
     LessEqual,
+    /// `>`.
     Greater,
+    /// `≥`.
     GreaterEqual,
+    /// `⊂`.
     Subset,
 }
 
 /// Operator that binds a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Binder {
+pub enum Binder {
+    /// Integral.
     Integral,
+    /// Derivative.
     Derivative,
+    /// Sum over an index.
     Sum,
+    /// Product over an index.
     Product,
+    /// Limit.
     Limit,
 }
 
 /// A function with a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Function {
+pub enum Function {
+    /// Exponential.
     Exp,
     /// Logarithm to the base of the second argument, natural without one.
     Log,
+    /// Sine.
     Sin,
+    /// Cosine.
     Cos,
+    /// Tangent.
     Tan,
+    /// Cotangent.
     Cot,
+    /// Secant.
     Sec,
+    /// Cosecant.
     Csc,
+    /// Inverse sine.
     Asin,
+    /// Inverse cosine.
     Acos,
+    /// Inverse tangent.
     Atan,
+    /// Inverse cotangent.
     Acot,
+    /// Inverse secant.
     Asec,
+    /// Inverse cosecant.
     Acsc,
+    /// Hyperbolic sine.
     Sinh,
+    /// Hyperbolic cosine.
     Cosh,
+    /// Hyperbolic tangent.
     Tanh,
+    /// Hyperbolic cotangent.
     Coth,
+    /// Hyperbolic secant.
     Sech,
+    /// Hyperbolic cosecant.
     Csch,
+    /// Inverse hyperbolic sine.
     Asinh,
+    /// Inverse hyperbolic cosine.
     Acosh,
+    /// Inverse hyperbolic tangent.
     Atanh,
+    /// Absolute value.
     Abs,
+    /// Sign.
     Sign,
+    /// Factorial.
     Factorial,
+    /// Binomial coefficient.
     Binomial,
+    /// Floor.
     Floor,
+    /// Ceiling.
     Ceil,
+    /// Greatest common divisor.
     Gcd,
+    /// Least common multiple.
     Lcm,
+    /// Minimum.
     Min,
+    /// Maximum.
     Max,
+    /// Remainder.
     Mod,
+    /// Real part.
     Re,
+    /// Imaginary part.
     Im,
+    /// Argument of a complex number.
     Arg,
+    /// Determinant of a matrix.
     Determinant,
+    /// Transpose of a matrix.
     Transpose,
     /// Function that the text defines, such as `f`.
     Named(String),
@@ -239,7 +309,7 @@ impl Expr {
     }
 
     /// Replaces the constants of two names by variables.
-    pub(crate) fn with_names(self, one: &str, other: &str) -> Self {
+    pub fn with_names(self, one: &str, other: &str) -> Self {
         let all = |items: Vec<Self>| items.into_iter().map(|item| item.with_names(one, other)).collect();
         match self {
             Self::Symbol(name) if name == one || name == other => Self::Symbol(format!("{name} ")),
@@ -253,7 +323,7 @@ impl Expr {
 
     /// Returns whether the expression is or may be a number: neither a set, a tuple, a matrix nor a
     /// relation.
-    pub(crate) fn is_scalar(&self) -> bool {
+    pub fn is_scalar(&self) -> bool {
         matches!(
             self,
             Self::Number(_)

@@ -34,7 +34,7 @@ pub(super) type Place = usize;
 
 /// Syntax of formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Syntax {
+pub enum Syntax {
     /// LaTeX: names have a backslash, letters without one are variables.
     Latex,
     /// Plain text as Python and SymPy read it: `sqrt(`, `pi` and `sin(` are names, `**` is a power,
@@ -184,7 +184,7 @@ fn command(text: &str, at: Place) -> Result<(Option<Token<'_>>, usize), Unreadab
         let rest = text[from..].trim_start();
         let Some(content) = rest.strip_prefix('{') else { return Ok(None) };
         let start = text.len() - content.len();
-        let Some(close) = crate::boxed::closing_brace(content) else {
+        let Some(close) = crate::closing_brace(content) else {
             return Err(Unreadable::Syntax { at: at + from, expected: "a closing brace" });
         };
         Ok(Some((&content[..close], start + close + 1)))
