@@ -5,8 +5,8 @@ use std::fmt;
 
 /// A mathematical object as it was written, not yet simplified.
 ///
-/// Trees are shallow: the parser refuses anything deeper than
-/// [`MAX_DEPTH`](super::parse::MAX_DEPTH), so everything here may recurse.
+/// Trees are shallow: the parser refuses anything nested deeper than 48, so everything here may
+/// recurse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Expr {
     /// Exact number.
