@@ -26,3 +26,17 @@ pub(crate) trait PolicyConfig {
         &mut []
     }
 }
+
+/// Implements the stages of a policy as those of the policy in one of its fields.
+macro_rules! keep_stages_of {
+    ($policy:ident) => {
+        fn stages(&self) -> &[$crate::Stage] {
+            self.$policy.stages()
+        }
+
+        fn stages_mut(&mut self) -> &mut [$crate::Stage] {
+            self.$policy.stages_mut()
+        }
+    };
+}
+pub(crate) use keep_stages_of;

@@ -38,8 +38,11 @@ impl Journal {
     ) -> Result<Self, DataError> {
         let mut is_new = true;
         let lines = JsonLines::open_exclusive(path, |line| {
-            is_new = false;
-            take(line, Some(origin), &mut row).map(|()| true)
+            match std::mem::take(&mut is_new) {
+                true => check_origin(line, origin)?,
+                false => row(line.parse()?)?,
+            }
+            Ok(true)
         })?;
         let mut journal = Self(lines);
         if is_new {
@@ -56,7 +59,11 @@ impl Journal {
         path: &Path,
         mut row: impl FnMut(R) -> Result<(), String>,
     ) -> Result<(), DataError> {
-        Ok(visit_json_lines(path, |line| take(line, None, &mut row))?)
+        let mut is_first = true;
+        Ok(visit_json_lines(path, |line| match std::mem::take(&mut is_first) {
+            true => line.parse::<Origin>().map(drop),
+            false => row(line.parse()?),
+        })?)
     }
 
     /// Appends rows and flushes them to the disk.
@@ -68,17 +75,10 @@ impl Journal {
     }
 }
 
-/// Checks the first line against `origin`, if given, and passes any other to `row`.
-fn take<R: DeserializeOwned>(
-    line: JsonLine<'_>,
-    origin: Option<&Map<String, Value>>,
-    row: &mut impl FnMut(R) -> Result<(), String>,
-) -> Result<(), String> {
-    if line.number > 1 {
-        return row(serde_json::from_slice(line.text).map_err(|error| error.to_string())?);
-    }
+/// Checks that the first line names the settings `origin`.
+fn check_origin(line: JsonLine<'_>, origin: &Map<String, Value>) -> Result<(), String> {
     let found: Origin = line.parse()?;
-    origin.and_then(|origin| difference(&found.made_with, origin)).map_or(Ok(()), Err)
+    difference(&found.made_with, origin).map_or(Ok(()), Err)
 }
 
 /// Describes the first setting in which two origins differ.

@@ -197,7 +197,9 @@ impl<'a> Job<'a> {
         let (processor, model) = self.load()?;
         let partial = out.with_added_extension(seethink_files::PARTIAL);
         save(&processor, &checkpoints.load_model(model, step)?, &partial)?;
-        std::fs::rename(&partial, out).map_err(RunError::io("write", out))?;
+        let renamed = std::fs::rename(&partial, out);
+        let kept = renamed.and_then(|()| seethink_files::sync_folder(out.parent().unwrap_or(Path::new(""))));
+        kept.map_err(RunError::io("write", out))?;
         Ok(step)
     }
 

@@ -1,7 +1,7 @@
 //! Band: a policy over the problems whose number on an axis lies in a range.
 
-use crate::policy_config::PolicyConfig;
-use crate::{Axis, Corpus, Curriculum, CurriculumConfig, CurriculumError, Stage};
+use crate::policy_config::{PolicyConfig, keep_stages_of};
+use crate::{Axis, Corpus, Curriculum, CurriculumConfig, CurriculumError};
 use serde::{Deserialize, Serialize};
 
 /// Offline filter of problems: leaves out those outside `at_least..=at_most` before training; the
@@ -40,13 +40,7 @@ impl PolicyConfig for Band {
         self.policy.is_endless()
     }
 
-    fn stages(&self) -> &[Stage] {
-        self.policy.stages()
-    }
-
-    fn stages_mut(&mut self) -> &mut [Stage] {
-        self.policy.stages_mut()
-    }
+    keep_stages_of!(policy);
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! Metrics: `round`, and those of the curriculum.
 
 use crate::course::ask_the_active_part;
-use crate::policy_config::PolicyConfig;
+use crate::policy_config::{PolicyConfig, keep_stages_of};
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupOutcome, Metric,
     Progress, Stage, State,
@@ -35,13 +35,7 @@ impl PolicyConfig for Repeat {
         self.policy.is_endless()
     }
 
-    fn stages(&self) -> &[Stage] {
-        self.policy.stages()
-    }
-
-    fn stages_mut(&mut self) -> &mut [Stage] {
-        self.policy.stages_mut()
-    }
+    keep_stages_of!(policy);
 }
 
 #[derive(Debug)]

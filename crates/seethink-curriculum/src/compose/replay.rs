@@ -4,7 +4,7 @@
 //! number of groups in the bank; and those of the policy.
 
 use crate::policies::weights::choose;
-use crate::policy_config::PolicyConfig;
+use crate::policy_config::{PolicyConfig, keep_stages_of};
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, Stage, State,
@@ -55,13 +55,7 @@ impl PolicyConfig for Replay {
         self.policy.is_endless()
     }
 
-    fn stages(&self) -> &[Stage] {
-        self.policy.stages()
-    }
-
-    fn stages_mut(&mut self) -> &mut [Stage] {
-        self.policy.stages_mut()
-    }
+    keep_stages_of!(policy);
 }
 
 #[derive(Debug)]

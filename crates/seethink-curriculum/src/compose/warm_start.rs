@@ -3,7 +3,7 @@
 
 use crate::compose::mix::load_all;
 use crate::course::ask_the_active_part;
-use crate::policy_config::PolicyConfig;
+use crate::policy_config::{PolicyConfig, keep_stages_of};
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupOutcome, Metric,
     Progress, Stage, State,
@@ -41,13 +41,7 @@ impl PolicyConfig for WarmStart {
         self.then.is_endless()
     }
 
-    fn stages(&self) -> &[Stage] {
-        self.then.stages()
-    }
-
-    fn stages_mut(&mut self) -> &mut [Stage] {
-        self.then.stages_mut()
-    }
+    keep_stages_of!(then);
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! State: those of the policy and of the rules. Metrics: those of both, a rule's under its own
 //! names.
 
-use crate::policy_config::PolicyConfig;
+use crate::policy_config::{PolicyConfig, keep_stages_of};
 use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, RuleConfig, Stage, State,
@@ -44,13 +44,7 @@ impl PolicyConfig for With {
         self.steps.is_none() && self.policy.is_endless()
     }
 
-    fn stages(&self) -> &[Stage] {
-        self.policy.stages()
-    }
-
-    fn stages_mut(&mut self) -> &mut [Stage] {
-        self.policy.stages_mut()
-    }
+    keep_stages_of!(policy);
 }
 
 /// Running policy with its rules. A rule is a curriculum that draws nothing.

@@ -42,7 +42,7 @@ impl Family for Config {
     const ARCHITECTURE: &'static str = "Qwen2_5_VLForConditionalGeneration";
 
     /// Moves the decoder's fields, which published files have at the top level, into `text_config`.
-    /// Where a file has both, the inner ones count.
+    /// If a file has both, the inner ones count.
     fn unify(json: &mut Value) {
         if json.get("text_config").is_none() {
             let mut text = json.clone();

@@ -41,7 +41,7 @@ pub(crate) struct Crate {
     pub(crate) dependencies: Vec<String>,
     /// Names of its additional development dependencies.
     pub(crate) test_dependencies: Vec<String>,
-    /// Whether the manifest allows it to be published.
+    /// True if the manifest allows it to be published.
     pub(crate) is_published: bool,
     /// Fields for publishing that its manifest lacks.
     pub(crate) missing: Vec<String>,
