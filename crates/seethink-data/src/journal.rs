@@ -138,6 +138,10 @@ mod tests {
             assert_eq!(open(&path, made_with(), &[7]).unwrap(), left, "{cut}");
             assert_eq!(open(&path, made_with(), &[]).unwrap(), [left, &[7]].concat(), "{cut}");
         }
+        // Blank lines are no rows, in the first place too.
+        std::fs::write(&path, "\n").unwrap();
+        assert_eq!(open(&path, made_with(), &[7]).unwrap(), [] as [i64; 0]);
+        assert_eq!(open(&path, made_with(), &[]).unwrap(), [7]);
         // Half of the first line only.
         std::fs::write(&path, &whole[..5]).unwrap();
         assert_eq!(open(&path, made_with(), &[]).unwrap(), [] as [i64; 0]);
