@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Subcommand;
 use seethink::curriculum::{Axis, Corpus, Simulation, SkilledLearner};
+use seethink::plot::Plan;
 use seethink::run::RunConfig;
-use seethink::run::plan::Plan;
 use std::path::PathBuf;
 
 #[derive(Subcommand)]

@@ -12,10 +12,10 @@ use seethink::data::{
 use seethink::eval::pass_rate::{histogram, measure};
 use seethink::eval::{Endpoint, EndpointOptions, InProcess, Remote, Solver};
 use seethink::models::{AnyBackbone, VlmProcessor};
+use seethink::plot::pass_rates;
 use seethink::rollout::{Generator, Problems, Sampling};
 use seethink::run::RunConfig;
 use seethink::run::config::{ModelSource, count_prompts, counter_name};
-use seethink::run::histogram::draw;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -243,7 +243,7 @@ fn pass_rate(args: &PassRate) -> Result<()> {
     }
     println!("written to {}", args.out.display());
     if let Some(path) = &args.plot {
-        super::write_figure(&draw(&histograms), path)?;
+        super::write_figure(&pass_rates(&histograms), path)?;
     }
     if let Some(dir) = &args.write {
         let rated = ids.iter().map(|&id| -> Result<Problem> {

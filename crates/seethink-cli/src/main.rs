@@ -19,8 +19,8 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use seethink::files;
 use seethink::models::VlmProcessor;
+use seethink::plot::Drawing;
 use seethink::run::config::{ModelSource, RunConfig};
-use seethink::run::drawing::Drawing;
 use std::path::Path;
 
 #[global_allocator]

@@ -6,9 +6,11 @@
 mod completion;
 mod problem;
 mod random;
+mod setting;
 mod trainable;
 
 pub use completion::{Completion, FinishReason, Group, is_right};
 pub use problem::{Capability, Image, ImageError, ImageSource, PassRate, PassRateError, Problem, ProblemId};
 pub use random::{Purpose, Rng};
+pub use setting::SettingError;
 pub use trainable::Trainable;

@@ -2,18 +2,15 @@
 //!
 //! [`RunConfig`] describes a run, and [`Job`] carries it out: base model, training in stages,
 //! evaluation between stages, and a [`report`]. [`device()`] chooses among the backends that were
-//! compiled in; [`Plan`](plan::Plan) simulates and draws a curriculum.
+//! compiled in.
 
 mod args;
 mod base_models;
 mod captions;
 pub mod config;
 mod device;
-pub mod drawing;
 mod error;
-pub mod histogram;
 mod job;
-pub mod plan;
 mod progress;
 mod quick;
 pub mod report;

@@ -84,6 +84,7 @@ pub use seethink_hub as hub;
 pub use seethink_math as math;
 pub use seethink_models as models;
 pub use seethink_nn as nn;
+pub use seethink_plot as plot;
 pub use seethink_reward as reward;
 pub use seethink_rollout as rollout;
 pub use seethink_run as run;

@@ -4,7 +4,7 @@
 use super::{BASE, Compared, Confounds, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit};
 use anyhow::Result;
 use seethink::eval::statistics::Spread;
-use seethink::run::drawing::Drawing;
+use seethink::plot::Drawing;
 use seethink::run::report::number::{count, duration};
 use seethink::run::report::{Arms, Meter, draw_arms, draw_curves, write_drawing, write_file};
 use std::collections::BTreeMap;

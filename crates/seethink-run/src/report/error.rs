@@ -1,7 +1,7 @@
 //! Errors of a report.
 
-use crate::drawing::DrawError;
 use seethink_files::JsonLinesError;
+use seethink_plot::DrawError;
 use std::path::{Path, PathBuf};
 
 /// Errors of a report.

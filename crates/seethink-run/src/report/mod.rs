@@ -32,7 +32,7 @@ pub use summary::{Checkpoint, Measurement, RunSummary};
 pub use table::{markdown, table};
 
 use crate::config::RunConfig;
-use crate::drawing::Drawing;
+use seethink_plot::Drawing;
 use std::path::Path;
 
 /// File of the costs of caption fine-tuning before the first step, in a run folder.

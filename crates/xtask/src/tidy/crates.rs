@@ -11,6 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("seethink-files", &[]),
     ("seethink-curriculum", &["seethink-core"]),
     ("seethink-math", &[]),
+    ("seethink-plot", &["seethink-core", "seethink-curriculum"]),
     ("seethink-reward", &["seethink-core", "seethink-math"]),
     ("seethink-data", &["seethink-core", "seethink-files"]),
     ("seethink-nn", &[]),
@@ -51,6 +52,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "seethink-reward",
             "seethink-data",
             "seethink-models",
+            "seethink-plot",
             "seethink-rollout",
             "seethink-hub",
             "seethink-train",
@@ -67,6 +69,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "seethink-reward",
             "seethink-data",
             "seethink-nn",
+            "seethink-plot",
             "seethink-models",
             "seethink-rollout",
             "seethink-hub",
@@ -89,8 +92,15 @@ const TEST_EDGES: &[(&str, &str)] = &[("seethink-data", "seethink-reward")];
 const ON_TOP: &[&str] = &["experiments", "seethink-tests"];
 
 /// Crates that must not depend on burn: their decisions can be tested without a model.
-const WITHOUT_BURN: &[&str] =
-    &["seethink-core", "seethink-files", "seethink-curriculum", "seethink-math", "seethink-reward", "seethink-data"];
+const WITHOUT_BURN: &[&str] = &[
+    "seethink-core",
+    "seethink-files",
+    "seethink-curriculum",
+    "seethink-math",
+    "seethink-plot",
+    "seethink-reward",
+    "seethink-data",
+];
 
 /// Parses the output of `cargo metadata --no-deps`.
 pub(super) fn parse_metadata(json: &str) -> Result<Vec<Crate>> {

@@ -1,8 +1,8 @@
 //! Figure that compares arms: one panel per column, one row per arm, a dot per seed.
 
 use super::chart::{error_bar, fit, round_range, tick_label, ticks};
-use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
 use seethink_eval::statistics::Spread;
+use seethink_plot::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
 
 const PANEL: f64 = 232.0;
 const GAP: f64 = 34.0;

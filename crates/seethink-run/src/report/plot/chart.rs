@@ -1,7 +1,6 @@
 //! Chart of quantities against the training step, with the stages marked.
 
-use crate::drawing::RGBColor;
-use crate::drawing::{Anchor, Drawing, GRID, INK, Paint, QUIET, text_width};
+use seethink_plot::{Anchor, Drawing, GRID, INK, Paint, QUIET, RGBColor, text_width};
 
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 400.0;

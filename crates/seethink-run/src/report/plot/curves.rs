@@ -2,7 +2,7 @@
 
 use super::chart::{Chart, Data, Series, Span, round_range};
 use super::figures::moving_average;
-use crate::drawing::{Drawing, PALETTE, Paint};
+use seethink_plot::{Drawing, PALETTE, Paint};
 
 /// Half width of the moving average, steps.
 const HALF_WINDOW: usize = 2;

@@ -2,11 +2,11 @@
 //! and after training.
 
 use super::figures::Figure;
-use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, RGBColor, text_width};
 use crate::report::Sample;
 use crate::report::number::words;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use seethink_plot::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, RGBColor, text_width};
 
 const WIDTH: f64 = 900.0;
 const CURVES: f64 = 400.0;

@@ -1,10 +1,10 @@
 //! Figures of a run: reward, accuracy and completion length.
 
 use super::chart::{Chart, Data, Key, Marker, Point, Series, Span, round_range};
-use crate::drawing::{Drawing, PALETTE, Paint, QUIET};
 use crate::report::number::words;
 use crate::report::records::{series, stages};
 use crate::report::{Measurement, RunSummary};
+use seethink_plot::{Drawing, PALETTE, Paint, QUIET};
 use seethink_train::StepRecord;
 
 /// Plot in the folder `plots/`.

@@ -6,12 +6,12 @@ mod curves;
 mod digest;
 mod figures;
 
-pub(super) use crate::drawing::Drawing;
 pub use arms::Arms;
 pub use arms::arms;
 pub use curves::curves;
 pub(super) use digest::digest;
 pub(super) use figures::{Figure, figures};
+pub(super) use seethink_plot::Drawing;
 
 use super::{ReportError, files};
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! Figures of pass-rate histograms.
 
-use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET};
+use crate::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET};
 
 /// Draws pass-rate histograms by capability, one panel each: numbers of problems by right attempts.
-pub fn draw(histograms: &[(String, Vec<usize>)]) -> Drawing {
+pub fn pass_rates(histograms: &[(String, Vec<usize>)]) -> Drawing {
     const WIDTH: f64 = 640.0;
     const LEFT: f64 = 52.0;
     const PANEL: f64 = 150.0;
@@ -36,8 +36,9 @@ mod tests {
 
     #[test]
     fn every_capability_has_its_panel() {
-        let svg = draw(&[("visual_reasoning".into(), vec![3, 0, 5]), ("perception".into(), vec![0; 3])]).svg().unwrap();
+        let svg =
+            pass_rates(&[("visual_reasoning".into(), vec![3, 0, 5]), ("perception".into(), vec![0; 3])]).svg().unwrap();
         assert!(svg.contains("visual reasoning (8 problems)") && svg.contains("perception (0 problems)"), "{svg}");
-        assert!(draw(&[]).png().is_ok());
+        assert!(pass_rates(&[]).png().is_ok());
     }
 }

@@ -5,7 +5,7 @@
 //! curriculum is a simulation with a [`SkilledLearner`](seethink_curriculum::SkilledLearner) or
 //! another learner.
 
-use crate::drawing::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
+use crate::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
 use seethink_curriculum::{
     Axis, Corpus, Course, CurriculumError, Partition, SimulatedLearner, SimulatedStep, Simulation,
 };
