@@ -199,8 +199,8 @@ impl Reward for Nothing {
 fn a_stage_overrides_prompt_reward_and_length() {
     let mut plan = plan();
     let overrides = &mut plan.stages[1].overrides;
-    overrides.reward = Some("nothing".into());
-    overrides.max_tokens = Some(3);
+    overrides.set("reward", "nothing");
+    overrides.set("max_tokens", 3usize);
     let run = |plan: Staged| {
         let folder = tempfile::tempdir().unwrap();
         Job { plan, ..Job::new() }.run(folder.path()).unwrap();
@@ -213,13 +213,13 @@ fn a_stage_overrides_prompt_reward_and_length() {
 
     let tokens_with_suffix = |suffix: &str| {
         let mut plan = plan.clone();
-        plan.stages[1].overrides.prompt_suffix = Some(suffix.into());
+        plan.stages[1].overrides.set("prompt_suffix", suffix);
         of_stages(&run(plan), "tokens/trained")
     };
     let (short, long) = (tokens_with_suffix(""), tokens_with_suffix(" Think about it."));
     assert!(short[0] == long[0] && short[1] < long[1], "{short:?} {long:?}");
 
-    plan.stages[0].overrides.reward = Some("everything".into());
+    plan.stages[0].overrides.set("reward", "everything");
     let error = Job { plan, ..Job::new() }.error(tempfile::tempdir().unwrap().path());
     assert!(error.contains("`everything`") && error.contains("[nothing]"), "{error}");
 }
@@ -382,19 +382,19 @@ fn a_stage_applies_its_settings_and_leaves_the_stage_before_alone() {
         ("reset_optimizer", |stage| stage.reset_optimizer = false, None),
         (
             "learning_rate",
-            |stage| stage.overrides.learning_rate = Some(1e-3),
+            |stage| stage.overrides.set("learning_rate", 1e-3),
             Some(|config| config.optimizer.learning_rate = 1e-3),
         ),
-        ("kl_coef", |stage| stage.overrides.kl_coef = Some(0.5), Some(|config| config.loss.kl_coef = 0.5)),
-        ("clip_low", |stage| stage.overrides.clip_low = Some(1e-4), Some(|config| config.loss.clip_low = 1e-4)),
-        ("clip_high", |stage| stage.overrides.clip_high = Some(1e-4), Some(|config| config.loss.clip_high = 1e-4)),
-        ("dual_clip", |stage| stage.overrides.dual_clip = Some(1.0001), Some(|config| config.loss.dual_clip = 1.0001)),
+        ("kl_coef", |stage| stage.overrides.set("kl_coef", 0.5), Some(|config| config.loss.kl_coef = 0.5)),
+        ("clip_low", |stage| stage.overrides.set("clip_low", 1e-4), Some(|config| config.loss.clip_low = 1e-4)),
+        ("clip_high", |stage| stage.overrides.set("clip_high", 1e-4), Some(|config| config.loss.clip_high = 1e-4)),
+        ("dual_clip", |stage| stage.overrides.set("dual_clip", 1.0001), Some(|config| config.loss.dual_clip = 1.0001)),
         (
             "max_grad_norm",
-            |stage| stage.overrides.max_grad_norm = Some(1e-6),
+            |stage| stage.overrides.set("max_grad_norm", 1e-6),
             Some(|config| config.optimizer.max_grad_norm = 1e-6),
         ),
-        ("warmup", |stage| stage.overrides.warmup = Some(0.7), Some(|config| config.optimizer.schedule.warmup = 0.7)),
+        ("warmup", |stage| stage.overrides.set("warmup", 0.7), Some(|config| config.optimizer.schedule.warmup = 0.7)),
     ];
     let second_stage = || {
         let mut plan = plan();
@@ -426,7 +426,9 @@ fn a_stage_can_do_without_the_dual_clip_of_the_run() {
     let tight = |dual_clip| GrpoConfig { loss: PolicyLoss { dual_clip, ..config().loss }, ..config() };
     let run = |config, off: bool| {
         let (folder, mut plan) = (tempfile::tempdir().unwrap(), plan());
-        plan.stages.iter_mut().for_each(|stage| stage.overrides.dual_clip = off.then_some(0.0));
+        if off {
+            plan.stages.iter_mut().for_each(|stage| stage.overrides.set("dual_clip", 0.0));
+        }
         Job { plan, config, ..Job::new() }.run(folder.path()).unwrap();
         records(folder.path())
     };
@@ -444,8 +446,8 @@ fn a_stage_warms_up_from_its_first_step_and_resumes_in_the_midst_of_it() {
     let job = |resume| {
         let mut plan = plan();
         plan.epochs = Epochs::AsNeeded { steps: 4 };
-        plan.stages[1].overrides.learning_rate = Some(peak);
-        plan.stages[1].overrides.warmup = Some(0.75);
+        plan.stages[1].overrides.set("learning_rate", peak);
+        plan.stages[1].overrides.set("warmup", 0.75);
         let mut job = Job { plan, resume, ..Job::new() };
         job.config.optimizer.schedule.decay = Decay::Constant;
         job
@@ -582,7 +584,7 @@ fn the_reference_sees_with_its_own_eyes() {
     let mut plan = plan();
     plan.stages[0].trainable = Trainable { vision_encoder: true, projector: true, language_model: false };
     plan.stages[1].snapshot_reference = false;
-    plan.stages[1].overrides.learning_rate = Some(0.0);
+    plan.stages[1].overrides.set("learning_rate", 0.0);
     let folder = tempfile::tempdir().unwrap();
     let mut job = Job { plan, ..Job::new() };
     job.config.mini_batch = 4;
@@ -716,7 +718,7 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
     let run = folder.path().join("run");
     let mut job = Job::new();
     job.config.mini_batch = 5;
-    assert!(job.error(&run).contains("grpo.mini_batch is 5"));
+    assert!(job.error(&run).contains("`grpo.mini_batch` is 5"));
     let mut job = Job::new();
     job.plan.stages[1].trainable = Trainable { vision_encoder: false, projector: false, language_model: false };
     assert!(job.error(&run).contains("`visual_reasoning` trains no part"));
@@ -727,13 +729,13 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
     job.config.loss.dual_clip = f64::INFINITY;
     assert!(job.error(&run).contains("dual_clip above 1"));
     let mut job = Job::new();
-    job.plan.stages[1].overrides.clip_high = Some(-0.5);
+    job.plan.stages[1].overrides.set("clip_high", -0.5);
     assert!(job.error(&run).contains("clip_high and kl_coef at least 0"));
     let mut job = Job::new();
-    job.plan.stages[1].overrides.dual_clip = Some(0.5);
+    job.plan.stages[1].overrides.set("dual_clip", 0.5);
     assert!(job.error(&run).contains("dual_clip above 1, or 0 for none"));
     let mut job = Job::new();
-    job.plan.stages[1].overrides.warmup = Some(1.5);
+    job.plan.stages[1].overrides.set("warmup", 1.5);
     let error = job.error(&run);
     assert!(error.contains("stage `visual_reasoning`") && error.contains("warmup and floor in [0, 1]"), "{error}");
     assert!(!run.exists());

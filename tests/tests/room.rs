@@ -84,7 +84,7 @@ fn completions_longer_than_the_model_has_positions_for_do_not_start() {
         assert!(error.contains(&part), "{part}: {error}");
     }
     let mut plan = plan();
-    plan.stages[1].overrides.max_tokens = Some(2000);
+    plan.stages[1].overrides.set("max_tokens", 2000usize);
     let error = refused(config(8), plan, model(1000));
     assert!(error.contains("stage `second`") && error.contains("completions of up to 2000"), "{error}");
 }
@@ -116,7 +116,7 @@ fn prompts_longer_than_the_model_has_positions_for_do_not_start() {
     let suffix = " again and again".repeat(100);
     let long = longest(&PromptFormat { system: None, suffix: suffix.clone() });
     let mut plan = plan();
-    plan.stages[1].overrides.prompt_suffix = Some(suffix);
+    plan.stages[1].overrides.set("prompt_suffix", suffix);
     let error = refused(config(8), plan, model(prompt + 8));
     assert!(error.contains("stage `second`") && error.contains(&format!("prompts of up to {long} tokens")), "{error}");
 }
@@ -193,7 +193,7 @@ fn a_warm_up_without_a_known_number_of_steps_does_not_start() {
     let mut plan = plan();
     plan.stages[1].length =
         Some(Length::Threshold { quantity: Quantity::Reward, at_least: 0.5, window: 2, at_most: 9 });
-    plan.stages[0].overrides.warmup = Some(0.5);
+    plan.stages[0].overrides.set("warmup", 0.5);
     let error = refused(config(8), plan, tiny::model(3));
     assert!(error.contains("stage `first` has a warm-up") && error.contains("fixed length"), "{error}");
 }

@@ -97,5 +97,5 @@ fn what_cannot_be_learnt_is_named() {
     }
     assert!(message.contains(&format!("problem {id} has no solution")), "{message}");
     let error = run(SftConfig { batch: 0, ..config() }, 1, tiny::problems(1)).0.unwrap_err();
-    assert!(error.to_string().contains("sft.batch is 0"), "{error}");
+    assert!(error.to_string().contains("`sft.batch` is 0"), "{error}");
 }

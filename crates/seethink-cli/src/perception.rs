@@ -282,7 +282,7 @@ mod tests {
         let cases: [(&[&str], &str); 7] = [
             (&["--temperature", "0"], "--temperature is 0, which gives the same answer 4 times"),
             (&["--temperature=-1"], "expected a finite number of at least 0"),
-            (&["--image-attempts", "0", "--caption-attempts", "0"], "image_attempts is 0, expected at least 1"),
+            (&["--image-attempts", "0", "--caption-attempts", "0"], "`image_attempts` is 0, expected at least 1"),
             (&["--caption-key", "description"], "no key \"description\"; the line has image, caption"),
             (&["--set", "grpo.grup_size=3"], "grup_size"),
             (&["--model", "http://localhost:2/v1#m"], "`m` is named twice"),

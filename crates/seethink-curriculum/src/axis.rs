@@ -241,8 +241,11 @@ impl Categories {
 
 /// Rank of every problem's key among the keys of an axis that occur, and those keys, ascending.
 pub(crate) fn ranks(axis: &Axis, corpus: &Corpus) -> Result<(Vec<u32>, Vec<Key>), CurriculumError> {
-    let mut keyed =
-        corpus.iter().zip(0u32..).map(|(entry, at)| Ok((axis.key(entry)?, at))).collect::<Result<Vec<_>, _>>()?;
+    let mut keyed = corpus
+        .iter()
+        .zip(0u32..)
+        .map(|(entry, at)| Ok((axis.key(entry)?, at)))
+        .collect::<Result<Vec<_>, CurriculumError>>()?;
     keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut ranks = vec![0; keyed.len()];
     let mut keys: Vec<Key> = Vec::new();

@@ -2,8 +2,8 @@
 
 use crate::policy_config::PolicyConfig;
 use crate::{
-    AdaRft, Band, Corpus, Course, Curriculum, CurriculumError, Dump, E2h, FgExpo, Ladder, Merged, Mix, Pools, Repeat,
-    Replay, Review, Sec, Stage, StageOverrides, Staged, Vas, WarmStart, With,
+    AdaRft, Band, Corpus, Course, Curriculum, CurriculumError, Dump, E2h, FgExpo, Ladder, Merged, Mix, Overrides,
+    Pools, Repeat, Replay, Review, Sec, Stage, Staged, Vas, WarmStart, With,
 };
 use seethink_core::{Purpose, Rng, Trainable};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,6 @@ macro_rules! policies {
         /// ```
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
-        #[expect(clippy::large_enum_variant, reason = "a run has one")]
         pub enum CurriculumConfig {
             $($(#[$doc])* $policy($policy),)*
             /// Custom curriculum, built by a program; the configuration of its run only names it.
@@ -179,7 +178,7 @@ impl CurriculumConfig {
             stage.trainable = Trainable::ALL;
             stage.reset_optimizer = true;
             stage.snapshot_reference = true;
-            stage.overrides = StageOverrides::default();
+            stage.overrides = Overrides::default();
         }
         config
     }
@@ -407,7 +406,7 @@ mod tests {
         for text in does_not {
             let text = format!("#![enable(implicit_some)] {text}");
             let error = read(&text).unwrap().build(&corpus, 1).map(|_| ()).unwrap_err();
-            assert!(matches!(error, CurriculumError::Setting { .. }), "{text}: {error}");
+            assert!(matches!(error, CurriculumError::Setting(_)), "{text}: {error}");
         }
     }
 

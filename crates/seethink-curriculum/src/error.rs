@@ -1,7 +1,7 @@
 //! Errors of corpora, configurations and records.
 
 use crate::{Axis, Length};
-use seethink_core::ProblemId;
+use seethink_core::{ProblemId, SettingError};
 
 /// Errors of building or continuing a curriculum.
 #[derive(Debug, thiserror::Error)]
@@ -88,17 +88,8 @@ pub enum CurriculumError {
         policy: &'static str,
     },
     /// Setting out of range.
-    #[error("`{policy}.{key}` is {found}, expected {expected}")]
-    Setting {
-        /// Name of the policy.
-        policy: &'static str,
-        /// Name of the setting.
-        key: &'static str,
-        /// Value of the setting.
-        found: String,
-        /// Values that are allowed.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// Problem without a key on an axis that is needed.
     #[error(
         "problem {problem} has no {axis}, which the curriculum goes by; its tags are [{tags}] (columns of files are tags if their \

@@ -2,7 +2,7 @@
 
 use crate::LoadImageError;
 use crate::perception::CaptionFault;
-use seethink_core::ProblemId;
+use seethink_core::{ProblemId, SettingError};
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,6 @@ use std::path::{Path, PathBuf};
 /// Errors of making, reading and writing problems.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A difficulty setting of the digits world is out of its range.
-    #[error("digits world: {field} is {found}, expected {expected}")]
-    Config {
-        /// The setting.
-        field: &'static str,
-        /// Value found.
-        found: String,
-        /// Expected values.
-        expected: &'static str,
-    },
     /// A file or folder cannot be used.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -57,6 +47,7 @@ pub enum DataError {
     #[error("the table of pass rates was opened for reading")]
     ReadOnly,
     /// A file is not a parquet file, or a damaged one.
+    #[cfg(feature = "parquet")]
     #[error("cannot read {} as parquet: {source}", file.display())]
     Parquet {
         /// The file.
@@ -64,6 +55,9 @@ pub enum DataError {
         /// Error of the parquet reader.
         source: parquet::errors::ParquetError,
     },
+    /// A parquet file in a build that reads none.
+    #[error("{} is a parquet file, expected JSON lines, or a build with the feature `parquet`", .0.display())]
+    NoParquet(PathBuf),
     /// A parquet file has a column with an unsupported compression.
     #[error("{} is compressed with {found}, expected Snappy, gzip, LZ4 or no compression", file.display())]
     Compression {
@@ -73,15 +67,8 @@ pub enum DataError {
         found: String,
     },
     /// A setting of a data set is out of range.
-    #[error("{field} is {found}, expected {expected}")]
-    Setting {
-        /// The setting.
-        field: &'static str,
-        /// Value found.
-        found: String,
-        /// Expected values.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A folder or pattern has no file of problems.
     #[error("there are no problems at {}, expected .jsonl or .parquet files", .0.display())]
     NoFiles(PathBuf),

@@ -19,6 +19,10 @@ mod reader;
 mod row;
 mod source;
 mod split;
+#[cfg(feature = "parquet")]
+mod table;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_table.rs"]
 mod table;
 mod write;
 

@@ -25,6 +25,7 @@ pub(crate) enum Cell {
     /// Null, boolean, number or text.
     Scalar(Value),
     /// Bytes, which JSON does not have.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "only tables have bytes"))]
     Bytes(Arc<[u8]>),
     List(Vec<Cell>),
     Struct(Row),

@@ -1,7 +1,6 @@
 //! Training, validation and test splits.
 
-use crate::DataError;
-use seethink_core::{Purpose, Rng};
+use seethink_core::{Purpose, Rng, SettingError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -64,11 +63,11 @@ impl Splits {
     ///
     /// # Errors
     /// If a share or their sum is not in `[0, 1]`.
-    pub fn check(&self) -> Result<(), DataError> {
+    pub fn check(&self) -> Result<(), SettingError> {
         let Self::ByHash { validation, test, .. } = *self else { return Ok(()) };
-        for (field, share) in [("validation", validation), ("test", test), ("validation + test", validation + test)] {
+        for (key, share) in [("validation", validation), ("test", test), ("validation + test", validation + test)] {
             if !(0.0..=1.0).contains(&share) {
-                return Err(DataError::Setting { field, found: share.to_string(), expected: "a share in [0, 1]" });
+                return Err(SettingError::new(key, share, "a share in [0, 1]"));
             }
         }
         Ok(())

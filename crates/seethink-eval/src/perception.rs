@@ -8,7 +8,7 @@
 
 use crate::endpoint::EndpointError;
 use crate::solver::{SolveError, Solver};
-use seethink_core::{ImageSource, Problem};
+use seethink_core::{ImageSource, Problem, SettingError};
 use seethink_data::perception::{
     Answer, Answers, Caption, INSTRUCTION, Item, KeepRule, Letter, Questions, Report, SplitShares, View, items,
     question_problem, write_splits,
@@ -35,15 +35,8 @@ pub enum PerceptionError {
     #[error("the model `{0}` is named twice, or two models differ in punctuation only; expected models that differ")]
     SameModel(String),
     /// A setting is out of range.
-    #[error("{key} is {found}, expected {expected}")]
-    Setting {
-        /// The setting.
-        key: &'static str,
-        /// Value found.
-        found: String,
-        /// Expected values.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
 }
 
 /// Options of the synthesis: seeds, tries, filter rule, splits and models.
@@ -269,15 +262,12 @@ impl PerceptionOptions {
             ("models", self.models.len()),
         ];
         if let Some((key, _)) = counts.into_iter().find(|(_, n)| *n == 0) {
-            return Err(PerceptionError::Setting { key, found: "0".into(), expected: "at least 1" });
+            return Err(SettingError::new(key, 0, "at least 1").into());
         }
         let SplitShares { validation, test } = self.shares;
         if !(validation >= 0.0 && test >= 0.0 && validation + test <= 1.0) {
-            return Err(PerceptionError::Setting {
-                key: "shares",
-                found: format!("validation {validation} and test {test}"),
-                expected: "shares of at least 0 that add up to at most 1",
-            });
+            let found = format!("validation {validation} and test {test}");
+            return Err(SettingError::new("shares", found, "shares of at least 0 that add up to at most 1").into());
         }
         for (at, (name, _)) in self.models.iter().enumerate() {
             if self.models[..at].iter().any(|(other, _)| file_name(other) == file_name(name)) {

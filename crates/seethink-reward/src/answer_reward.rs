@@ -1,7 +1,7 @@
 //! Accuracy and format reward: the paper's and its relatives.
 
 use crate::{Extractor, Format, Penalty, Response, Reward, Rule, Score, Unscorable, Verdict, score};
-use seethink_core::Problem;
+use seethink_core::{Problem, SettingError};
 use serde::{Deserialize, Serialize};
 
 /// Accuracy and format reward:
@@ -89,16 +89,16 @@ impl AnswerReward {
     ///
     /// # Errors
     /// If a setting is out of range; the error names it.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingError> {
         let weights = [("accuracy_weight", self.accuracy_weight), ("format_weight", self.format_weight)];
         let penalties = self.penalties.iter().map(|(weight, penalty)| (penalty.name(), *weight));
-        if let Some((name, weight)) = weights.into_iter().chain(penalties).find(|(_, weight)| !weight.is_finite()) {
-            return Err(format!("{name} is weighted {weight}, expected a finite number"));
+        if let Some((key, weight)) = weights.into_iter().chain(penalties).find(|(_, weight)| !weight.is_finite()) {
+            return Err(SettingError::new(key, weight, "a weight that is a finite number"));
         }
         for (i, (_, penalty)) in self.penalties.iter().enumerate() {
             penalty.check()?;
             if self.penalties[..i].iter().any(|(_, earlier)| earlier.name() == penalty.name()) {
-                return Err(format!("{} stands twice among the penalties, expected once", penalty.name()));
+                return Err(SettingError::new("penalties", format!("`{}` twice", penalty.name()), "each kind once"));
             }
         }
         self.rule.check()
@@ -168,15 +168,18 @@ mod tests {
         let numeric = |absolute, relative| Rule::Numeric { absolute, relative };
         let usual = AnswerReward::default;
         let cases = [
-            (AnswerReward { accuracy_weight: f32::NAN, ..usual() }, "accuracy_weight is weighted NaN"),
-            (AnswerReward { penalties: vec![overlong; 2], ..usual() }, "overlong stands twice"),
-            (AnswerReward { penalties: vec![(f32::INFINITY, overlong.1)], ..usual() }, "overlong is weighted inf"),
-            (AnswerReward { penalties: vec![(1.0, Penalty::Repetition { ngram: 0 })], ..usual() }, "ngram 0"),
-            (AnswerReward { rule: numeric(f64::NAN, 0.0), ..usual() }, "tolerance"),
-            (AnswerReward { rule: numeric(0.0, -1.0), ..usual() }, "tolerance"),
+            (AnswerReward { accuracy_weight: f32::NAN, ..usual() }, "`accuracy_weight` is NaN"),
+            (AnswerReward { penalties: vec![overlong; 2], ..usual() }, "`penalties` is `overlong` twice"),
+            (AnswerReward { penalties: vec![(f32::INFINITY, overlong.1)], ..usual() }, "`overlong` is inf"),
+            (
+                AnswerReward { penalties: vec![(1.0, Penalty::Repetition { ngram: 0 })], ..usual() },
+                "`repetition.ngram` is 0",
+            ),
+            (AnswerReward { rule: numeric(f64::NAN, 0.0), ..usual() }, "`rule.absolute` is NaN"),
+            (AnswerReward { rule: numeric(0.0, -1.0), ..usual() }, "`rule.relative` is -1"),
         ];
         for (reward, expected) in cases {
-            let error = reward.check().unwrap_err();
+            let error = reward.check().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
         assert_eq!(AnswerReward { penalties: vec![overlong], rule: numeric(0.0, 0.1), ..usual() }.check(), Ok(()));

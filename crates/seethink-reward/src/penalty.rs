@@ -1,7 +1,7 @@
 //! Penalties for length and repetition.
 
 use crate::{Response, Reward, Score, Verdict};
-use seethink_core::Problem;
+use seethink_core::{Problem, SettingError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::f32::consts::PI;
@@ -91,9 +91,10 @@ impl Penalty {
     ///
     /// # Errors
     /// If a setting is out of range; the error names it.
-    pub fn check(&self) -> Result<(), String> {
-        let at_least_one = |name: &str, value: usize| match value {
-            0 => Err(format!("{} has {name} 0, expected at least 1", self.name())),
+    pub fn check(&self) -> Result<(), SettingError> {
+        let error = |key, found: f64, expected: &str| SettingError::new(key, found, expected).within(self.name());
+        let at_least_one = |key, value: usize| match value {
+            0 => Err(error(key, 0.0, "at least 1")),
             _ => Ok(()),
         };
         match *self {
@@ -101,14 +102,21 @@ impl Penalty {
                 at_least_one("buffer", buffer)?;
                 match buffer <= max_tokens {
                     true => Ok(()),
-                    false => Err(format!("overlong has buffer {buffer}, expected at most max_tokens, {max_tokens}")),
+                    false => Err(error("buffer", buffer as f64, &format!("at most max_tokens, {max_tokens}"))),
                 }
             }
             Self::CosineLength { target, right, wrong, beyond } => {
                 at_least_one("target", target)?;
-                match [right.0, right.1, wrong.0, wrong.1, beyond].iter().all(|value| value.is_finite()) {
-                    true => Ok(()),
-                    false => Err("length has a value that is not finite".into()),
+                let values = [
+                    ("right", right.0),
+                    ("right", right.1),
+                    ("wrong", wrong.0),
+                    ("wrong", wrong.1),
+                    ("beyond", beyond),
+                ];
+                match values.into_iter().find(|(_, value)| !value.is_finite()) {
+                    None => Ok(()),
+                    Some((key, value)) => Err(error(key, value.into(), "finite numbers")),
                 }
             }
             Self::DynamicLength { otherwise, .. } => at_least_one("otherwise", otherwise),
@@ -280,18 +288,24 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let cases = [
-            (Penalty::Overlong { max_tokens: 5, buffer: 0, unbounded: false }, "buffer 0"),
+            (Penalty::Overlong { max_tokens: 5, buffer: 0, unbounded: false }, "`overlong.buffer` is 0"),
             (
                 Penalty::Overlong { max_tokens: 5, buffer: 6, unbounded: true },
-                "buffer 6, expected at most max_tokens, 5",
+                "`overlong.buffer` is 6, expected at most max_tokens, 5",
             ),
-            (Penalty::CosineLength { target: 0, right: (0.0, 0.0), wrong: (0.0, 0.0), beyond: 0.0 }, "target 0"),
-            (Penalty::CosineLength { target: 1, right: (0.0, f32::NAN), wrong: (0.0, 0.0), beyond: 0.0 }, "not finite"),
-            (Penalty::DynamicLength { otherwise: 0, limit: 1 }, "otherwise 0"),
-            (Penalty::Repetition { ngram: 0 }, "ngram 0"),
+            (
+                Penalty::CosineLength { target: 0, right: (0.0, 0.0), wrong: (0.0, 0.0), beyond: 0.0 },
+                "`length.target` is 0",
+            ),
+            (
+                Penalty::CosineLength { target: 1, right: (0.0, f32::NAN), wrong: (0.0, 0.0), beyond: 0.0 },
+                "`length.right` is NaN",
+            ),
+            (Penalty::DynamicLength { otherwise: 0, limit: 1 }, "`length.otherwise` is 0"),
+            (Penalty::Repetition { ngram: 0 }, "`repetition.ngram` is 0"),
         ];
         for (penalty, expected) in cases {
-            let error = penalty.check().unwrap_err();
+            let error = penalty.check().unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
             // Settings that were not checked do no harm.
             assert!(!values(penalty, &[(3, Verdict::Wrong)])[0].is_infinite());

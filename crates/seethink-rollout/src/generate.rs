@@ -1,9 +1,9 @@
 //! Batched generation with a key-value cache.
 
-use crate::{CapacityError, Load, Sampling, SamplingError, TokenSampler};
+use crate::{CapacityError, Load, Sampling, TokenSampler};
 use burn::tensor::{Int, Tensor, TensorData};
 use rayon::prelude::*;
-use seethink_core::{Completion, FinishReason, Group, ProblemId, Purpose, Rng};
+use seethink_core::{Completion, FinishReason, Group, ProblemId, Purpose, Rng, SettingError};
 use seethink_models::{
     Pixels, Processor, ProcessorError, PromptInput, Side, TokenRow, VisionLanguageModel, VisualFeatures, VlmInput,
 };
@@ -66,7 +66,7 @@ pub type ProgressCallback<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 pub enum RolloutError {
     /// Sampling settings out of range.
     #[error(transparent)]
-    Sampling(#[from] SamplingError),
+    Sampling(#[from] SettingError),
     /// Sequences without room in the decoder or the key-value cache.
     #[error(transparent)]
     Capacity(#[from] CapacityError),

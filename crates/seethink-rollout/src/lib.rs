@@ -15,4 +15,4 @@ pub use capacity::{Capacity, CapacityError, Load};
 pub use generate::{DrawKey, Generator, ProgressCallback, Prompt, RolloutError, Rollouts};
 pub use problems::Problems;
 pub use prompt::{PromptError, PromptFormat};
-pub use sampling::{Sampling, SamplingError, TokenSampler};
+pub use sampling::{Sampling, TokenSampler};

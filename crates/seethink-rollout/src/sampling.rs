@@ -1,5 +1,6 @@
 //! Sampling: from logits to a token and its log-probability.
 
+use seethink_core::SettingError;
 use seethink_models::GenerationConfig;
 use serde::{Deserialize, Serialize};
 
@@ -26,23 +27,6 @@ pub struct Sampling {
 
 fn no_penalty() -> f32 {
     1.0
-}
-
-/// Errors of sampling settings.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum SamplingError {
-    /// Temperature negative or not finite.
-    #[error("sampling.temperature is {0}, expected a finite number of at least 0 (0 is greedy)")]
-    Temperature(f32),
-    /// Top-p outside `(0, 1]`.
-    #[error("sampling.top_p is {0}, expected a number in (0, 1]")]
-    TopP(f32),
-    /// Repetition penalty zero, negative or not finite.
-    #[error("sampling.repetition_penalty is {0}, expected a positive number (1 changes nothing)")]
-    RepetitionPenalty(f32),
-    /// Completion length of zero.
-    #[error("sampling.max_tokens is 0, expected at least 1")]
-    MaxTokens,
 }
 
 impl Sampling {
@@ -72,17 +56,22 @@ impl Sampling {
         if self.temperature > 0.0 { self.temperature } else { 1.0 }
     }
 
+    /// Checks the settings.
+    ///
     /// # Errors
     /// If a value is out of range.
-    pub fn check(&self) -> Result<(), SamplingError> {
-        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            Err(SamplingError::Temperature(self.temperature))
-        } else if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            Err(SamplingError::TopP(self.top_p))
-        } else if !(self.repetition_penalty.is_finite() && self.repetition_penalty > 0.0) {
-            Err(SamplingError::RepetitionPenalty(self.repetition_penalty))
-        } else if self.max_tokens == 0 {
-            Err(SamplingError::MaxTokens)
+    pub fn check(&self) -> Result<(), SettingError> {
+        let Self { temperature, top_p, max_tokens, repetition_penalty, .. } = *self;
+        let positive = repetition_penalty.is_finite() && repetition_penalty > 0.0;
+        let wrong = |key, found: f32, expected| Err(SettingError::new(key, found, expected).within("sampling"));
+        if !(temperature.is_finite() && temperature >= 0.0) {
+            wrong("temperature", temperature, "a finite number of at least 0 (0 is greedy)")
+        } else if !(top_p > 0.0 && top_p <= 1.0) {
+            wrong("top_p", top_p, "a number in (0, 1]")
+        } else if !positive {
+            wrong("repetition_penalty", repetition_penalty, "a positive number (1 changes nothing)")
+        } else if max_tokens == 0 {
+            wrong("max_tokens", 0.0, "at least 1")
         } else {
             Ok(())
         }

@@ -1,10 +1,11 @@
 //! Settings of GRPO and of supervised fine-tuning.
 
-use crate::{OptimizerConfig, PolicyLoss, Schedule, TrainError};
-use seethink_core::Trainable;
-use seethink_curriculum::{Stage, StageOverrides};
+use crate::{OptimizerConfig, PolicyLoss, StageConfig, StageOverrides, TrainError};
+use seethink_core::{SettingError, Trainable};
+use seethink_curriculum::Stage;
 use seethink_rollout::{PromptFormat, Sampling};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 
 /// Settings of GRPO.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,32 +62,28 @@ impl GrpoConfig {
             if stage.trainable == NOTHING {
                 return Err(TrainError::NothingTrainable { stage: stage.name.clone(), trainable: stage.trainable });
             }
-            let overridden = self.of_stage(stage).check_values();
-            overridden.map_err(|error| TrainError::Overrides { stage: stage.name.clone(), error: Box::new(error) })
+            let wrong = |error| TrainError::Overrides { stage: stage.name.clone(), error };
+            self.of_stage(stage)?.grpo.check_values().map_err(wrong)
         })
     }
 
-    fn check_values(&self) -> Result<(), TrainError> {
-        let wrong =
-            |key, found: String, expected: &str| Err(TrainError::Setting { key, found, expected: expected.into() });
+    fn check_values(&self) -> Result<(), SettingError> {
+        let wrong = |key: &str, found: &dyn Display, expected: &str| Err(SettingError::new(key, found, expected));
         if self.group_size < 2 {
-            return wrong(
-                "grpo.group_size",
-                self.group_size.to_string(),
-                "at least 2: advantages compare completions of a group",
-            );
+            let expected = "at least 2: advantages compare completions of a group";
+            return wrong("grpo.group_size", &self.group_size, expected);
         }
         if self.rollout_batch == 0 {
-            return wrong("grpo.rollout_batch", "0".into(), "at least 1");
+            return wrong("grpo.rollout_batch", &0, "at least 1");
         }
         if self.mini_batch == 0 || self.mini_batch > self.rollout_batch {
-            return wrong("grpo.mini_batch", self.mini_batch.to_string(), "between 1 and grpo.rollout_batch");
+            return wrong("grpo.mini_batch", &self.mini_batch, "between 1 and grpo.rollout_batch");
         }
         if self.max_draws == 0 {
-            return wrong("grpo.max_draws", "0".into(), "at least 1");
+            return wrong("grpo.max_draws", &0, "at least 1");
         }
         if self.checkpoint_every == 0 {
-            return wrong("grpo.checkpoint_every", "0".into(), "at least 1");
+            return wrong("grpo.checkpoint_every", &0, "at least 1");
         }
         let PolicyLoss { clip_low, clip_high, dual_clip, kl_coef } = self.loss;
         let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
@@ -95,50 +92,25 @@ impl GrpoConfig {
         {
             return wrong(
                 "grpo.loss",
-                format!("{:?}", self.loss),
+                &format!("{:?}", self.loss),
                 "clip_low in [0, 1), clip_high and kl_coef at least 0, dual_clip above 1, or 0 for none",
             );
         }
-        self.optimizer.check("grpo.optimizer")?;
-        self.sampling.check().map_err(|error| TrainError::Rollout(error.into()))
+        self.optimizer.check().map_err(|error| error.within("grpo"))?;
+        self.sampling.check().map_err(|error| error.within("grpo"))
     }
 
-    /// These settings with the overrides of a stage; its reward is looked up by name where
-    /// completions are scored.
+    /// These settings with the overrides of a stage.
     ///
-    /// All fields are named, so that the compiler finds an override that is not applied.
-    pub(crate) fn of_stage(&self, stage: &Stage) -> Self {
-        let StageOverrides {
-            learning_rate,
-            kl_coef,
-            clip_low,
-            clip_high,
-            dual_clip,
-            max_grad_norm,
-            warmup,
-            max_tokens,
-            ref prompt_suffix,
-            reward: _,
-        } = stage.overrides;
-        let Self { prompt, sampling, loss, optimizer, .. } = self;
-        let PromptFormat { system, suffix } = prompt.clone();
-        Self {
-            prompt: PromptFormat { system, suffix: prompt_suffix.clone().unwrap_or(suffix) },
-            sampling: Sampling { max_tokens: max_tokens.unwrap_or(sampling.max_tokens), ..*sampling },
-            loss: PolicyLoss {
-                clip_low: clip_low.unwrap_or(loss.clip_low),
-                clip_high: clip_high.unwrap_or(loss.clip_high),
-                dual_clip: dual_clip.unwrap_or(loss.dual_clip),
-                kl_coef: kl_coef.unwrap_or(loss.kl_coef),
-            },
-            optimizer: OptimizerConfig {
-                learning_rate: learning_rate.unwrap_or(optimizer.learning_rate),
-                max_grad_norm: max_grad_norm.unwrap_or(optimizer.max_grad_norm),
-                schedule: Schedule { warmup: warmup.unwrap_or(optimizer.schedule.warmup), ..optimizer.schedule },
-                ..*optimizer
-            },
-            ..self.clone()
-        }
+    /// # Errors
+    /// If the stage overrides what it cannot, or with a value of the wrong type; the error names
+    /// stage and key.
+    pub fn of_stage(&self, stage: &Stage) -> Result<StageConfig, TrainError> {
+        let wrong = |error| TrainError::Overrides { stage: stage.name.clone(), error };
+        let overrides = StageOverrides::try_from(&stage.overrides).map_err(wrong)?;
+        let mut config = StageConfig { grpo: self.clone(), reward: None };
+        overrides.apply(&mut config);
+        Ok(config)
     }
 }
 
@@ -167,12 +139,12 @@ impl SftConfig {
     /// Checks these settings.
     ///
     /// # Errors
-    /// If a value is out of range; the error names the setting.
-    pub fn check(&self) -> Result<(), TrainError> {
+    /// If a value is out of range.
+    pub fn check(&self) -> Result<(), SettingError> {
         let counts = [("sft.batch", self.batch), ("sft.epochs", self.epochs)];
         if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(TrainError::Setting { key, found: "0".into(), expected: "at least 1".into() });
+            return Err(SettingError::new(key, 0, "at least 1"));
         }
-        self.optimizer.check("sft.optimizer")
+        self.optimizer.check().map_err(|error| error.within("sft"))
     }
 }

@@ -1,6 +1,6 @@
 //! Errors of training.
 
-use seethink_core::{ProblemId, Trainable};
+use seethink_core::{ProblemId, SettingError, Trainable};
 use seethink_curriculum::CurriculumError;
 use seethink_rollout::{CapacityError, PromptError, RolloutError};
 use std::path::PathBuf;
@@ -10,22 +10,15 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// A setting that cannot work.
-    #[error("{key} is {found}, expected {expected}")]
-    Setting {
-        /// Path of the setting.
-        key: &'static str,
-        /// Value of the setting.
-        found: String,
-        /// Values that would work.
-        expected: String,
-    },
-    /// A setting is out of range once a stage has overridden some.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// A setting that a stage cannot override, or that is out of range once it has.
     #[error("with the overrides of stage `{stage}`, {error}")]
     Overrides {
         /// Name of the stage.
         stage: String,
-        /// Error of the setting that is out of range.
-        error: Box<TrainError>,
+        /// Error of the setting.
+        error: SettingError,
     },
     /// Prompts or completions of a stage that exceed the model's positions or the memory.
     #[error(

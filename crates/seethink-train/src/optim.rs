@@ -1,10 +1,10 @@
 //! The optimiser: AdamW, global-norm clipping, learning-rate schedules.
 
-use crate::TrainError;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Tensor};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,11 +28,9 @@ pub struct OptimizerConfig {
 }
 
 impl OptimizerConfig {
-    /// `key` is the place of these settings in the configuration.
-    ///
     /// # Errors
     /// If a value is out of range.
-    pub(crate) fn check(&self, key: &'static str) -> Result<(), TrainError> {
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
         let at_least_zero = |value: f64| value.is_finite() && value >= 0.0;
         let Self { learning_rate, betas, epsilon, weight_decay, max_grad_norm, schedule } = *self;
         let sound = at_least_zero(learning_rate)
@@ -47,7 +45,7 @@ impl OptimizerConfig {
         }
         let expected = "rates, epsilon and weight_decay at least 0, betas in [0, 1), max_grad_norm above 0, warmup and floor \
                         in [0, 1]";
-        Err(TrainError::Setting { key, found: format!("{self:?}"), expected: expected.into() })
+        Err(SettingError::new("optimizer", format!("{self:?}"), expected))
     }
 
     /// Creates a fresh AdamW.

@@ -28,17 +28,16 @@ impl GrpoConfig {
     ) -> Result<(), TrainError> {
         let stages = curriculum.stages();
         self.check(stages)?;
-        if curriculum.planned_steps(Some(self.rollout_batch)).is_none() {
-            let warm = stages.iter().find(|stage| self.of_stage(stage).optimizer.schedule.warmup > 0.0);
-            if let Some(stage) = warm {
-                return Err(TrainError::WarmupOfUnknownSteps { stage: stage.name.clone() });
-            }
-        }
+        let has_plan = curriculum.planned_steps(Some(self.rollout_batch)).is_some();
         let capacity = Capacity::of(model);
         // Most stages have the same suffix.
         let mut longest_by_suffix = BTreeMap::new();
         stages.iter().try_for_each(|stage| {
-            let Self { prompt: format, sampling, group_size, rollout_batch, memory, .. } = self.of_stage(stage);
+            let settings = self.of_stage(stage)?.grpo;
+            let Self { prompt: format, sampling, group_size, rollout_batch, memory, optimizer, .. } = settings;
+            if !has_plan && optimizer.schedule.warmup > 0.0 {
+                return Err(TrainError::WarmupOfUnknownSteps { stage: stage.name.clone() });
+            }
             let prompt = match longest_by_suffix.get(&format.suffix) {
                 Some(&longest) => longest,
                 None => {

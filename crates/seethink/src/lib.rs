@@ -15,6 +15,8 @@
 //! | `wgpu` | `wgpu`, `wgpu:1` | any GPU, through WGSL |
 //! | `remote` | `remote:ws://host:port` | the devices of a burn server |
 //!
+//! The feature `parquet`, on by default too, reads problems from parquet files.
+//!
 //! # Examples
 //!
 //! A curriculum is a value, and its plan can be inspected without a model:

@@ -63,6 +63,25 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "features",
+        what: "lints of what the examples build without parquet",
+        action: Action::Run {
+            command: &[
+                "cargo",
+                "clippy",
+                "--release",
+                "--package",
+                "seethink-data",
+                "--no-default-features",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ],
+            variables: &[],
+        },
+    },
+    Step {
         name: "package",
         what: "every published crate can be packaged",
         // Offline: the lints have downloaded what there is to download.
@@ -96,7 +115,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "test",
         what: "tests, documentation examples and configurations",
-        action: Action::Run { command: &["cargo", "test", "--release"], variables: &[] },
+        action: Action::Run { command: &["cargo", "test", "--release", "--workspace"], variables: &[] },
     },
     Step {
         name: "backends",

@@ -7,11 +7,11 @@ use super::setting::limit_prompts;
 use super::{Scale, Setting};
 use anyhow::Result;
 use seethink::core::{Capability, Trainable};
-use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, StageOverrides, Staged};
+use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, Staged};
 use seethink::prelude::*;
 use seethink::reward::Rule;
 use seethink::run::config::{BaseFamily, CaptionTuning};
-use seethink::train::{Decay, Schedule};
+use seethink::train::{Decay, Schedule, StageOverrides};
 
 const P: Capability = Capability::PERCEPTION;
 const T: Capability = Capability::TEXTUAL_REASONING;
@@ -253,7 +253,8 @@ fn second_stage(setting: Setting) -> Stage {
             max_grad_norm: Some(0.5),
             warmup: Some(0.05),
             ..StageOverrides::default()
-        };
+        }
+        .into();
     }
     stage
 }

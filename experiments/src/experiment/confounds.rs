@@ -1,7 +1,7 @@
 //! Confounds of arms: further differences, derived from the configurations, so that no table can
 //! omit them.
 
-use seethink::curriculum::{Length, Stage};
+use seethink::curriculum::{Length, Overrides, Stage};
 use seethink::prelude::*;
 
 /// Confounds of a run: differences beside the compared one.
@@ -32,7 +32,7 @@ impl Confounds {
         };
         // The first stage always starts an optimiser and takes a reference.
         let count = |flag: fn(&Stage) -> bool| 1 + stages.iter().skip(1).filter(|stage| flag(stage)).count();
-        let overridden = stages.iter().filter(|stage| stage.overrides != StageOverrides::default());
+        let overridden = stages.iter().filter(|stage| stage.overrides != Overrides::default());
         let mut other: Vec<String> =
             overridden.map(|stage| format!("other settings in {}", stage.name.replace('_', " "))).collect();
         if let Some(captions) = &config.captions {

@@ -9,7 +9,7 @@ use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, State,
 };
-use seethink_core::ProblemId;
+use seethink_core::{ProblemId, SettingError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -30,7 +30,7 @@ impl PolicyConfig for Mix {
         if !(total.is_finite() && total > 0.0) || self.parts.iter().any(|(share, _)| *share < 0.0) {
             let found = format!("{:?}", self.parts.iter().map(|(share, _)| share).collect::<Vec<_>>());
             let expected = "shares that are at least 0 and not all 0";
-            return Err(CurriculumError::Setting { policy: "Mix", key: "parts", found, expected });
+            return Err(SettingError::new("Mix.parts", found, expected).into());
         }
         let course = |(index, (_, config)): (usize, &(f64, CurriculumConfig))| {
             Ok(Course::part(config.single("Mix", corpus, seed, index)?))
@@ -341,7 +341,7 @@ mod tests {
         assert!(error.to_string().contains("perception, textual_reasoning, visual_reasoning"), "{error}");
         for parts in ["", "(0.0, Vas())", "(-1.0, Vas())"] {
             let error = read(parts).build(&three(1, 1, 1), 1).unwrap_err();
-            assert!(matches!(error, CurriculumError::Setting { policy: "Mix", .. }), "{error}");
+            assert!(matches!(&error, CurriculumError::Setting(error) if error.key == "Mix.parts"), "{error}");
         }
     }
 }

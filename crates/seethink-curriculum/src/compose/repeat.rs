@@ -7,6 +7,7 @@ use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupOutcome, Metric,
     Progress, Stage, State,
 };
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 
 /// Curriculum that starts over whenever it ends, each time with other draws and without memory of
@@ -23,8 +24,7 @@ pub struct Repeat {
 impl PolicyConfig for Repeat {
     fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if self.times == 0 {
-            let found = "0".to_owned();
-            return Err(CurriculumError::Setting { policy: "Repeat", key: "times", found, expected: "at least 1" });
+            return Err(SettingError::new("Repeat.times", 0, "at least 1").into());
         }
         let course = Course::part(self.policy.build_part(corpus, seed, 0)?);
         let (config, corpus) = (self.clone(), corpus.clone());

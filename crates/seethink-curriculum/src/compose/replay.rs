@@ -9,7 +9,7 @@ use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, Stage, State,
 };
-use seethink_core::{Purpose, Rng};
+use seethink_core::{Purpose, Rng, SettingError};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -44,7 +44,7 @@ impl PolicyConfig for Replay {
         if !((0.0..1.0).contains(&self.share) && self.alpha.is_finite() && self.alpha >= 0.0) {
             let found = format!("{} and alpha {}", self.share, self.alpha);
             let expected = "a share in [0, 1) and alpha at least 0";
-            return Err(CurriculumError::Setting { policy: "Replay", key: "share", found, expected });
+            return Err(SettingError::new("Replay.share", found, expected).into());
         }
         let policy = Course::part(self.policy.build_policy(corpus, seed)?);
         let (share, alpha, capacity) = (self.share, self.alpha, self.capacity);

@@ -8,6 +8,7 @@ use crate::{
     Batch, Corpus, Course, Curriculum, CurriculumConfig, CurriculumError, CurriculumRecord, GroupKey, GroupOutcome,
     Metric, Progress, RuleConfig, Stage, State,
 };
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 
 /// Policy under rules that decide which groups are trained on, how large they are, what they weigh
@@ -32,8 +33,7 @@ pub struct With {
 impl PolicyConfig for With {
     fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if self.steps == Some(0) {
-            let found = "0".to_owned();
-            return Err(CurriculumError::Setting { policy: "With", key: "steps", found, expected: "at least 1" });
+            return Err(SettingError::new("With.steps", 0, "at least 1").into());
         }
         let rules = self.rules.iter().map(|rule| rule.build()).collect::<Result<_, _>>()?;
         let policy = Course::part(self.policy.build_policy(corpus, seed)?);

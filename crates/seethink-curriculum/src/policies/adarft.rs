@@ -7,6 +7,7 @@
 use crate::curriculum::mean;
 use crate::policy_config::PolicyConfig;
 use crate::{Axis, Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -76,12 +77,7 @@ impl PolicyConfig for AdaRft {
         let numbers = [self.step_size, self.sensitivity, self.target_reward, self.start, low, high];
         if numbers.iter().any(|number| !number.is_finite()) || low > high {
             let expected = "finite numbers, the range from the lowest to the highest";
-            return Err(CurriculumError::Setting {
-                policy: "AdaRft",
-                key: "range",
-                found: format!("{numbers:?}"),
-                expected,
-            });
+            return Err(SettingError::new("AdaRft.range", format!("{numbers:?}"), expected).into());
         }
         if corpus.is_empty() {
             return Err(CurriculumError::NoProblems { policy: "AdaRft" });

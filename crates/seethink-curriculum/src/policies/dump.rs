@@ -7,6 +7,7 @@ use crate::policies::arms::Arms;
 use crate::policies::weights::softmax;
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -54,16 +55,14 @@ fn temperature() -> f64 {
 
 impl PolicyConfig for Dump {
     fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
-        let wrong =
-            |key, found: String, expected| Err(CurriculumError::Setting { policy: "Dump", key, found, expected });
         if self.window == 0 {
-            return wrong("window", "0".into(), "at least 1");
+            return Err(SettingError::new("Dump.window", 0, "at least 1").into());
         }
         if !(self.exploration.is_finite() && self.exploration >= 0.0) {
-            return wrong("exploration", self.exploration.to_string(), "a number that is at least 0");
+            return Err(SettingError::new("Dump.exploration", self.exploration, "a number that is at least 0").into());
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return wrong("temperature", self.temperature.to_string(), "a number above 0");
+            return Err(SettingError::new("Dump.temperature", self.temperature, "a number above 0").into());
         }
         let arms = Arms::new("Dump", corpus, &self.by, seed)?;
         let seen = vec![Seen::default(); arms.len()];

@@ -5,6 +5,7 @@
 use crate::policies::arms::Arms;
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -78,15 +79,14 @@ impl E2hSchedule {
 
 impl PolicyConfig for E2h {
     fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
-        let wrong =
-            |key, found: String, expected| Err(CurriculumError::Setting { policy: "E2h", key, found, expected });
         if self.steps == 0 {
-            return wrong("steps", "0".into(), "at least 1");
+            return Err(SettingError::new("E2h.steps", 0, "at least 1").into());
         }
         if let E2hSchedule::Gaussian { mu_exp, sigma } = self.schedule
             && !(mu_exp.is_finite() && mu_exp > 0.0 && sigma.is_finite() && sigma > 0.0)
         {
-            return wrong("schedule", format!("{:?}", self.schedule), "`mu_exp` and `sigma` above 0");
+            let found = format!("{:?}", self.schedule);
+            return Err(SettingError::new("E2h.schedule", found, "`mu_exp` and `sigma` above 0").into());
         }
         Ok(Box::new(Scheduled { config: self.clone(), arms: Arms::new("E2h", corpus, &self.by, seed)?, steps: 0 }))
     }

@@ -5,6 +5,7 @@
 use crate::policies::by_weight::ByWeight;
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -46,12 +47,7 @@ impl PolicyConfig for FgExpo {
         let Self { target, sigma, memory } = *self;
         if !(target.is_finite() && sigma.is_finite() && sigma > 0.0 && (0.0..1.0).contains(&memory)) {
             let expected = "a finite target, sigma above 0, memory in [0, 1)";
-            return Err(CurriculumError::Setting {
-                policy: "FgExpo",
-                key: "sigma",
-                found: format!("{self:?}"),
-                expected,
-            });
+            return Err(SettingError::new("FgExpo.sigma", format!("{self:?}"), expected).into());
         }
         let problems = ByWeight::new("FgExpo", corpus, (0..corpus.len()).map(|_| self.weight(0.5)), seed)?;
         Ok(Box::new(Bell { config: self.clone(), n_problems: corpus.len(), problems, rates: BTreeMap::new() }))

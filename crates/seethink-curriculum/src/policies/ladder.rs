@@ -5,6 +5,7 @@
 use crate::policies::arms::Arms;
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -53,7 +54,7 @@ impl PolicyConfig for Ladder {
         if !(self.up.is_finite() && self.down.is_finite() && self.down <= self.up && self.window > 0) {
             let found = format!("up {}, down {}, window {}", self.up, self.down, self.window);
             let expected = "down at most up, and a window of at least 1";
-            return Err(CurriculumError::Setting { policy: "Ladder", key: "up", found, expected });
+            return Err(SettingError::new("Ladder.up", found, expected).into());
         }
         let arms = Arms::new("Ladder", corpus, &self.by, seed)?;
         Ok(Box::new(Climbing { config: self.clone(), arms, at: At::default() }))

@@ -7,6 +7,7 @@
 use crate::policies::by_weight::ByWeight;
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -61,7 +62,7 @@ impl PolicyConfig for Pools {
         {
             let found = format!("{:?} and unseen {}", self.pools, self.unseen);
             let expected = "pools of ascending `up_to`, weights that are at least 0 and not all 0";
-            return Err(CurriculumError::Setting { policy: "Pools", key: "pools", found, expected });
+            return Err(SettingError::new("Pools.pools", found, expected).into());
         }
         let problems = ByWeight::new("Pools", corpus, (0..corpus.len()).map(|_| self.unseen), seed)?;
         Ok(Box::new(Pooled { config: self.clone(), n_problems: corpus.len(), problems, rewards: BTreeMap::new() }))

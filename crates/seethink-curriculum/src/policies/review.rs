@@ -5,7 +5,7 @@
 
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Progress, State};
-use seethink_core::{ProblemId, Purpose, Rng};
+use seethink_core::{ProblemId, Purpose, Rng, SettingError};
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,12 +39,7 @@ impl PolicyConfig for Review {
         let fits = self.mastered > 0.0 && self.mastered <= 1.0 && self.first > 0 && (0.0..=1.0).contains(&self.share);
         if !fits {
             let expected = "mastered in (0, 1], first at least 1, share in [0, 1]";
-            return Err(CurriculumError::Setting {
-                policy: "Review",
-                key: "mastered",
-                found: format!("{self:?}"),
-                expected,
-            });
+            return Err(SettingError::new("Review.mastered", format!("{self:?}"), expected).into());
         }
         if corpus.is_empty() {
             return Err(CurriculumError::NoProblems { policy: "Review" });

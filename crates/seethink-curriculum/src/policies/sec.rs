@@ -7,6 +7,7 @@ use crate::policies::arms::Arms;
 use crate::policies::weights::softmax;
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, Metric, Partition, Progress, State};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 
 /// Multi-armed bandit: draws categories with probability `softmax(Q / temperature)`; after a step
@@ -46,14 +47,11 @@ pub enum Absent {
 
 impl PolicyConfig for Sec {
     fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
-        let wrong = |key, found: f64, expected| {
-            Err(CurriculumError::Setting { policy: "Sec", key, found: found.to_string(), expected })
-        };
         if !(self.rate > 0.0 && self.rate <= 1.0) {
-            return wrong("rate", self.rate, "a number in (0, 1]");
+            return Err(SettingError::new("Sec.rate", self.rate, "a number in (0, 1]").into());
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return wrong("temperature", self.temperature, "a number above 0");
+            return Err(SettingError::new("Sec.temperature", self.temperature, "a number above 0").into());
         }
         let arms = Arms::new("Sec", corpus, &self.by, seed)?;
         let bandit = Bandit { config: self.clone(), values: vec![0.0; arms.len()] };

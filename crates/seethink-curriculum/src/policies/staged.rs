@@ -484,7 +484,7 @@ mod tests {
 
         // Settings of the trainer do not affect the draws, so the record still fits.
         let mut gentler = plan;
-        gentler.stages[1].overrides.learning_rate = Some(1e-7);
+        gentler.stages[1].overrides.set("learning_rate", 1e-7);
         build(&gentler, &corpus, 1).load_record(&record).unwrap();
     }
 

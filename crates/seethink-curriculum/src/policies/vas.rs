@@ -8,7 +8,7 @@ use crate::policies::by_weight::ByWeight;
 use crate::policies::walk::Walk;
 use crate::policy_config::PolicyConfig;
 use crate::{Batch, Corpus, Curriculum, CurriculumError, GroupOutcome, LastBatch, Metric, Progress, State};
-use seethink_core::ProblemId;
+use seethink_core::{ProblemId, SettingError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,13 +37,7 @@ fn half() -> f64 {
 impl PolicyConfig for Vas {
     fn build(&self, corpus: &Corpus, seed: u64) -> Result<Box<dyn Curriculum>, CurriculumError> {
         if !(0.0..=1.0).contains(&self.share) {
-            let found = self.share.to_string();
-            return Err(CurriculumError::Setting {
-                policy: "Vas",
-                key: "share",
-                found,
-                expected: "a number in [0, 1]",
-            });
+            return Err(SettingError::new("Vas.share", self.share, "a number in [0, 1]").into());
         }
         let rates: Vec<f64> =
             corpus.iter().map(|entry| entry.pass_rate.map_or(0.5, |rate| f64::from(rate.fraction()))).collect();

@@ -2,6 +2,7 @@
 
 use crate::Batch;
 use crate::{Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 
 /// Dynamic sampling: drops groups whose accuracies, or whose rewards, are all equal.
@@ -53,13 +54,8 @@ impl Filter {
     pub(crate) fn build(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let fits = self.low.is_finite() && self.high.is_finite() && self.low <= self.high;
         let found = format!("{} and {}", self.low, self.high);
-        let wrong = CurriculumError::Setting {
-            policy: "Filter",
-            key: "low",
-            found,
-            expected: "a bound that is at most `high`",
-        };
-        if fits { Ok(Box::new(self.clone())) } else { Err(wrong) }
+        let wrong = SettingError::new("Filter.low", found, "a bound that is at most `high`");
+        if fits { Ok(Box::new(self.clone())) } else { Err(wrong.into()) }
     }
 }
 

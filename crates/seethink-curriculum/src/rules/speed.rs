@@ -1,6 +1,7 @@
 //! SPEED: a few completions decide whether the others are sampled.
 
 use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress, Quantity};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 
 /// Screening: samples `screen` completions first, and `more` only for those groups whose accuracies
@@ -25,13 +26,8 @@ pub struct Speed {
 impl Speed {
     pub(crate) fn build(&self) -> Result<Box<dyn Curriculum>, CurriculumError> {
         let found = format!("{} and {}", self.screen, self.more);
-        let wrong = CurriculumError::Setting {
-            policy: "Speed",
-            key: "screen",
-            found,
-            expected: "at least 2, and `more` at least 1",
-        };
-        if self.screen >= 2 && self.more >= 1 { Ok(Box::new(self.clone())) } else { Err(wrong) }
+        let wrong = SettingError::new("Speed.screen", found, "at least 2, and `more` at least 1");
+        if self.screen >= 2 && self.more >= 1 { Ok(Box::new(self.clone())) } else { Err(wrong.into()) }
     }
 }
 

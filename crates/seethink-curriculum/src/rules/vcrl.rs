@@ -4,7 +4,7 @@
 //! number of groups in the bank.
 
 use crate::{Batch, Curriculum, CurriculumError, GroupKey, GroupOutcome, Metric, Progress, State};
-use seethink_core::is_right;
+use seethink_core::{SettingError, is_right};
 use serde::{Deserialize, Serialize};
 
 /// Variance-based curriculum: admits groups whose normalised variance `p = σ² / σ²_max` is above 0
@@ -77,12 +77,7 @@ impl Vcrl {
         let unit = |number: f64| (0.0..=1.0).contains(&number);
         if !(unit(self.early) && unit(self.late) && unit(self.memory)) {
             let expected = "thresholds and memory in [0, 1]";
-            return Err(CurriculumError::Setting {
-                policy: "Vcrl",
-                key: "early",
-                found: format!("{self:?}"),
-                expected,
-            });
+            return Err(SettingError::new("Vcrl.early", format!("{self:?}"), expected).into());
         }
         Ok(Box::new(Banking { config: self.clone(), at: At::default() }))
     }

@@ -1,6 +1,7 @@
 //! Weights of groups, by their pass rate p.
 
 use crate::{Batch, Curriculum, CurriculumError, GroupOutcome, Progress};
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -74,8 +75,8 @@ impl Weight {
             Self::Gaussian { target, sigma } => target.is_finite() && sigma.is_finite() && sigma > 0.0,
         };
         let expected = "finite numbers, `none_right` and `gamma` at least 0, `sigma` above 0";
-        let wrong = CurriculumError::Setting { policy: "Weight", key: "weight", found: format!("{self:?}"), expected };
-        if fits { Ok(Box::new(*self)) } else { Err(wrong) }
+        let wrong = SettingError::new("Weight", format!("{self:?}"), expected);
+        if fits { Ok(Box::new(*self)) } else { Err(wrong.into()) }
     }
 
     /// Weight at a pass rate in `[0, 1]`.

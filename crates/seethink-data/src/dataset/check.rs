@@ -1,7 +1,8 @@
 //! Validation of every row of a file.
 
 use super::TokenCounter;
-use super::index::{Cache, Checked, Index, IndexBuilder};
+use super::cache::Cache;
+use super::index::{Checked, Index, IndexBuilder};
 use crate::reader::{self, Rows};
 use crate::row::{Place, Row};
 use crate::{DataError, DataSource, Fault, ImageLoader};

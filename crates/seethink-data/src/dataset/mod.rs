@@ -1,5 +1,10 @@
 //! Data sets over files of problems: checked once, then opened from an index and read by number.
 
+#[cfg(feature = "parquet")]
+mod cache;
+#[cfg(not(feature = "parquet"))]
+#[path = "no_cache.rs"]
+mod cache;
 mod check;
 mod files;
 mod index;
@@ -12,10 +17,11 @@ pub use report::Report;
 
 use crate::table::Footer;
 use crate::{DataError, DataSource, PassRateTable, Split, Splits};
+use cache::Cache;
 use check::{Faults, check};
-use index::{Cache, Index};
+use index::Index;
 use read::Reading;
-use seethink_core::{PassRate, Problem, ProblemId};
+use seethink_core::{PassRate, Problem, ProblemId, SettingError};
 use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -184,11 +190,7 @@ impl Dataset {
         config.splits.check()?;
         if let (Some(Overlong { max_tokens, .. }), None) = (config.overlong, counter) {
             let found = format!("max_tokens {max_tokens} without a tokenizer");
-            return Err(DataError::Setting {
-                field: "overlong",
-                found,
-                expected: "a model that counts tokens, or no limit",
-            });
+            return Err(SettingError::new("overlong", found, "a model that counts tokens, or no limit").into());
         }
         let mut faults = Faults::default();
         let mut report = Report::default();

@@ -1,5 +1,7 @@
 //! Tests of data sets over files made here, and one file made by Hugging Face's `datasets`.
 
+#![cfg(feature = "parquet")]
+
 use super::*;
 use crate::{Columns, write_problems};
 use arrow_array::builder::{BinaryBuilder, ListBuilder, StringBuilder, StructBuilder};

@@ -1,6 +1,6 @@
 //! Difficulty settings of the digits world.
 
-use crate::DataError;
+use seethink_core::SettingError;
 use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -37,11 +37,11 @@ impl DigitsConfig {
     ///
     /// # Errors
     /// Names the first range that is empty or leaves its bounds.
-    pub(super) fn validate(&self) -> Result<(), DataError> {
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
         check("cells", &self.cells, 4..=9, "a range within 4..=9 that contains 4, 6 or 9")?;
         if !GRIDS.iter().any(|(rows, columns)| self.cells.contains(&(rows * columns))) {
             let expected = "a range within 4..=9 that contains 4, 6 or 9";
-            return Err(DataError::Config { field: "cells", found: format!("{:?}", self.cells), expected });
+            return Err(SettingError::new("cells", format!("{:?}", self.cells), expected));
         }
         check("operations", &self.operations, 1..=4, "a range within 1..=4")?;
         check("noise", &self.noise, 0.0..=0.5, "a range within 0.0..=0.5")?;
@@ -51,13 +51,13 @@ impl DigitsConfig {
 
 /// Returns whether `range` is not empty and lies within `bounds`; a NaN never does.
 fn check<T: PartialOrd + Debug>(
-    field: &'static str,
+    key: &str,
     range: &RangeInclusive<T>,
     bounds: RangeInclusive<T>,
-    expected: &'static str,
-) -> Result<(), DataError> {
+    expected: &str,
+) -> Result<(), SettingError> {
     let fits = range.start() <= range.end() && bounds.contains(range.start()) && bounds.contains(range.end());
-    if fits { Ok(()) } else { Err(DataError::Config { field, found: format!("{range:?}"), expected }) }
+    if fits { Ok(()) } else { Err(SettingError::new(key, format!("{range:?}"), expected)) }
 }
 
 #[cfg(test)]

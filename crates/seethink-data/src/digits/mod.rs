@@ -71,7 +71,7 @@ impl DigitsWorld {
     /// # Errors
     /// If a difficulty setting is out of its range.
     pub fn new(config: DigitsConfig) -> Result<Self, DataError> {
-        config.validate()?;
+        config.validate().map_err(|error| error.within("world"))?;
         Ok(Self { config })
     }
 

@@ -10,6 +10,7 @@ pub(crate) use gsm8k::last_number;
 pub use math_verify::MathVerify;
 
 use crate::{choice_letter, is_correct};
+use seethink_core::SettingError;
 use seethink_math::{Fuel, OutOfFuel, Reason};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -159,11 +160,12 @@ impl Rule {
     ///
     /// # Errors
     /// If a tolerance is negative or not finite.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), SettingError> {
         match self {
             Self::Numeric { absolute, relative } => {
-                match [absolute, relative].into_iter().find(|value| !value.is_finite() || **value < 0.0) {
-                    Some(value) => Err(format!("Numeric has the tolerance {value}, expected 0 or more")),
+                let tolerances = [("rule.absolute", absolute), ("rule.relative", relative)];
+                match tolerances.into_iter().find(|(_, value)| !value.is_finite() || **value < 0.0) {
+                    Some((key, value)) => Err(SettingError::new(key, value, "a finite tolerance of at least 0")),
                     None => Ok(()),
                 }
             }

@@ -1,7 +1,7 @@
 //! Data section of a configuration: the problems of a run.
 
-use super::{ModelSource, NO_PROBLEMS, RunConfig};
-use seethink_core::{Capability, Problem};
+use super::{ModelSource, RunConfig, no_problems};
+use seethink_core::{Capability, Problem, SettingError};
 use seethink_curriculum::CorpusEntry;
 use seethink_data::digits::{DigitsConfig, DigitsWorld};
 use seethink_data::{
@@ -116,11 +116,7 @@ impl DataConfig {
     /// Opens the data set of a split.
     fn open(&self, split: Split, counter: Option<&TokenCounter<'_>>) -> Result<Dataset, DataError> {
         let Some(config) = self.files(Some(split)) else {
-            return Err(DataError::Setting {
-                field: "data",
-                found: "`Digits`".into(),
-                expected: "`Folder` or `Files`",
-            });
+            return Err(SettingError::new("data", "`Digits`", "`Folder` or `Files`").into());
         };
         Dataset::open(&config, counter)
     }
@@ -136,11 +132,10 @@ impl DataConfig {
                 Ok(DigitsWorld::new(world.clone())?.captions(Split::Train, *seed).take(limit).collect())
             }
             Self::Folder { path, .. } => ProblemReader::open(path.join("captions"))?.take(limit).collect(),
-            Self::Files(_) => Err(DataError::Setting {
-                field: "captions",
-                found: "data from `Files`".into(),
-                expected: "`Folder` with a subfolder `captions`, or `Digits`",
-            }),
+            Self::Files(_) => {
+                let expected = "`Folder` with a subfolder `captions`, or `Digits`";
+                Err(SettingError::new("captions", "data from `Files`", expected).into())
+            }
         }
     }
 
@@ -150,11 +145,11 @@ impl DataConfig {
     /// If a value is out of range; the error names it.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         match self {
-            Self::Digits { problems_per_capability: 0, .. } => Err(NO_PROBLEMS.into()),
+            Self::Digits { problems_per_capability: 0, .. } => Err(no_problems().into()),
             Self::Digits { world, .. } => Ok(DigitsWorld::new(world.clone()).map(drop)?),
             Self::Folder { overlong: Some(Overlong { max_tokens: 0, .. }), .. }
             | Self::Files(DatasetConfig { overlong: Some(Overlong { max_tokens: 0, .. }), .. }) => {
-                Err("overlong.max_tokens is 0, expected at least 1".into())
+                Err(SettingError::new("overlong.max_tokens", 0, "at least 1").into())
             }
             Self::Folder { .. } => Ok(()),
             Self::Files(config) => Ok(config.splits.check()?),

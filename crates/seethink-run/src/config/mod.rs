@@ -28,11 +28,12 @@ pub use error::ConfigError;
 
 use ron::extensions::Extensions;
 use ron::ser::PrettyConfig;
-use seethink_curriculum::{CurriculumConfig, Stage};
+use seethink_core::SettingError;
+use seethink_curriculum::CurriculumConfig;
 use seethink_models::{ImageLimits, ProcessorError, VlmProcessor, WeightDtype};
 use seethink_reward::AnswerReward;
 use seethink_rollout::Sampling;
-use seethink_train::{GrpoConfig, OptimizerConfig, SftConfig};
+use seethink_train::{GrpoConfig, OptimizerConfig, SftConfig, StageConfig, TrainError};
 use serde::de::{DeserializeSeed, Deserializer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -253,25 +254,24 @@ impl RunConfig {
         if self.curriculum.is_endless() {
             return Err(wrong("curriculum")("it never ends; expected it in `With(steps: …, policy: …)` or in a stage"));
         }
-        let named = |stage: &Stage| stage.overrides.reward.clone();
-        if let Some(name) =
-            self.curriculum.stages().iter().filter_map(named).find(|name| !self.rewards.contains_key(name))
-        {
-            let known = self.rewards.keys().cloned().collect::<Vec<_>>().join(", ");
-            return Err(wrong("curriculum")(format!(
-                "a stage has the reward `{name}`, but `rewards` defines [{known}]"
-            )));
+        for stage in self.curriculum.stages() {
+            let StageConfig { reward, .. } = self.grpo.of_stage(stage).map_err(wrong("curriculum"))?;
+            if let Some(reward) = reward.filter(|name| !self.rewards.contains_key(name)) {
+                let known = self.rewards.keys().cloned().collect::<Vec<_>>().join(", ");
+                let stage = stage.name.clone();
+                return Err(wrong("curriculum")(TrainError::UnknownReward { stage, reward, known }));
+            }
         }
         self.reward.check().map_err(wrong("reward"))?;
         self.rewards.values().try_for_each(|reward| reward.check()).map_err(wrong("rewards"))?;
         self.evaluation.sampling.check().map_err(wrong("evaluation"))?;
         if self.evaluation.problems_per_capability == 0 {
-            return Err(wrong("evaluation")(NO_PROBLEMS));
+            return Err(wrong("evaluation")(no_problems()));
         }
         if let Some(captions) = &self.captions {
             captions.sft(&self.grpo).check().map_err(wrong("captions"))?;
             if captions.pictures == 0 {
-                return Err(wrong("captions")("pictures is 0, expected at least 1"));
+                return Err(wrong("captions")(SettingError::new("pictures", 0, "at least 1")));
             }
         }
         self.data.check().map_err(wrong("data"))?;
@@ -279,7 +279,10 @@ impl RunConfig {
     }
 }
 
-const NO_PROBLEMS: &str = "problems_per_capability is 0, expected at least 1";
+/// Error of a number of problems that is zero.
+fn no_problems() -> SettingError {
+    SettingError::new("problems_per_capability", 0, "at least 1")
+}
 
 /// Options of the RON parser.
 fn options() -> ron::Options {
@@ -397,7 +400,7 @@ mod tests {
         assert_eq!(staged.order, Order::EasyToHard);
         assert_eq!(staged.epochs, seethink_curriculum::Epochs::PerStage(3));
         assert_eq!(staged.stages[0].length, Some(Length::Steps(40)));
-        assert_eq!(staged.stages[1].overrides.learning_rate, Some(1e-5));
+        assert_eq!(staged.stages[1].overrides.0["learning_rate"], 1e-5.into());
         assert!(!staged.stages[2].trainable.vision_encoder);
         assert_eq!(config.grpo.prompt.system.as_deref(), Some("Be brief, but think."));
         assert_eq!(config.grpo.optimizer.betas, (0.8, 0.95));
@@ -419,7 +422,7 @@ mod tests {
         config.grpo.loss.kl_coef = 1.0 / 3.0;
         config.seed = u64::MAX;
         let CurriculumConfig::Staged(staged) = &mut config.curriculum else { panic!() };
-        staged.stages[0].overrides.kl_coef = Some(0.1);
+        staged.stages[0].overrides.set("kl_coef", 0.1);
         staged.stages[1].length = Some(Length::Epochs(2));
         for same in ["grpo.group_size=8", "model=DigitsBase(Qwen3Vl)", "curriculum.Staged.stages.2.length=None"] {
             assert_eq!(overrides::apply(&config, same).unwrap(), config);
@@ -461,28 +464,29 @@ mod tests {
     fn values_out_of_range_are_refused() {
         let cases = [
             ("grpo.group_size=1", "group_size"),
+            ("grpo.sampling.top_p=0", "`grpo.sampling.top_p` is 0"),
             ("grpo.mini_batch=33", "mini_batch"),
-            ("grpo.optimizer.betas=(1.0, 0.9)", "betas"),
+            ("grpo.optimizer.betas=(1.0, 0.9)", "`grpo.optimizer` is "),
             ("evaluation.sampling.top_p=0", "top_p"),
             ("evaluation.problems_per_capability=0", "problems_per_capability"),
             ("data.Digits.problems_per_capability=0", "problems_per_capability"),
-            ("data.Digits.world.cells=1..=9", "cells"),
-            ("reward.rule=Numeric(absolute: -1.0, relative: 0.0)", "the tolerance -1"),
-            ("reward.penalties=[(1.0, Repetition(ngram: 0))]", "ngram 0"),
+            ("data.Digits.world.cells=1..=9", "`world.cells` is 1..=9"),
+            ("reward.rule=Numeric(absolute: -1.0, relative: 0.0)", "`rule.absolute` is -1"),
+            ("reward.penalties=[(1.0, Repetition(ngram: 0))]", "`repetition.ngram` is 0"),
             ("images.max_pixels=0", "max_pixels is 0"),
             ("images=(min_pixels: 9, max_pixels: 8)", "min_pixels is 9, expected at most max_pixels, 8"),
-            ("data=Folder(path: x, overlong: (max_tokens: 0))", "overlong.max_tokens is 0"),
+            ("data=Folder(path: x, overlong: (max_tokens: 0))", "`overlong.max_tokens` is 0"),
         ];
         assert!(read(FILE).unwrap().check().is_ok());
         let mut named = read(FILE).unwrap();
         let overlong = seethink_reward::Penalty::Overlong { max_tokens: 64, buffer: 65, unbounded: false };
         named.rewards.insert("short".into(), AnswerReward { penalties: vec![(0.5, overlong)], ..Default::default() });
         let message = named.check().unwrap_err().to_string();
-        assert!(message.contains("in rewards: ") && message.contains("buffer 65"), "{message}");
+        assert!(message.contains("in rewards: ") && message.contains("`overlong.buffer` is 65"), "{message}");
         let stage = set(&["curriculum.Staged.stages[1].overrides.clip_low=Some(1.2)"]).unwrap();
         let message = stage.check().unwrap_err().to_string();
         assert!(
-            message.contains("stage `textual_reasoning`, grpo.loss") && message.contains("clip_low in [0, 1)"),
+            message.contains("stage `textual_reasoning`, `grpo.loss`") && message.contains("clip_low in [0, 1)"),
             "{message}"
         );
         // Overrides of a stage, which a file leaves out where there are none.
@@ -493,7 +497,13 @@ mod tests {
             [("dual_clip=0.9", "dual_clip above 1, or 0 for none"), ("warmup=5", "warmup and floor")]
         {
             let message = stage(value).check().unwrap_err().to_string();
-            assert!(message.contains("stage `textual_reasoning`, grpo.") && message.contains(expected), "{message}");
+            assert!(message.contains("stage `textual_reasoning`, `grpo.") && message.contains(expected), "{message}");
+        }
+        for (value, expected) in
+            [("lr=0.1", "`overrides.lr` is 0.1"), ("max_tokens=0.5", "`overrides.max_tokens` is 0.5")]
+        {
+            let message = stage(value).check().unwrap_err().to_string();
+            assert!(message.contains("stage `textual_reasoning`, `") && message.contains(expected), "{message}");
         }
         for (assignment, name) in cases {
             let message = set(&[assignment]).unwrap().check().unwrap_err().to_string();

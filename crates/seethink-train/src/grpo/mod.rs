@@ -24,7 +24,7 @@ use crate::metrics::{KeyMetric, Metrics};
 use crate::observe::{LossListener, Observer};
 use crate::optim::SharedRate;
 use crate::policy::{NoData, Policy};
-use crate::{GrpoConfig, TrainError};
+use crate::{GrpoConfig, StageConfig, TrainError};
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::tensor::Device;
 use burn::train::{
@@ -127,7 +127,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
         interrupter: Interrupter,
     ) -> Result<Trained<M>, TrainError> {
         self.config.check_run(self.curriculum.curriculum(), &self.problems, &*self.processor, &model)?;
-        self.check_rewards()?;
+        let settings = self.stages().iter().map(|stage| self.settings_of(stage)).collect::<Result<_, _>>()?;
         let checkpoints = CheckpointFolder::new(folder)?;
         let occupied = !checkpoints.is_empty() || folder.join(METRICS).exists();
         if occupied && !resume {
@@ -158,7 +158,7 @@ impl<M: VisionLanguageModel> Grpo<M> {
             training = training.renderer(Box::new(LossListener::silent())).with_application_logger(None);
         }
         let strategy = Arc::new(Strategy {
-            run: Mutex::new(Some(Run::new(self, folder, checkpoints, rate, cost, resumed)?)),
+            run: Mutex::new(Some(Run::new(self, settings, folder, checkpoints, rate, cost, resumed)?)),
             device,
             outcome: Mutex::new(Ok(Outcome::default())),
         });
@@ -177,24 +177,23 @@ impl<M> Grpo<M> {
         self.curriculum.curriculum().stages()
     }
 
-    /// Settings of a stage; [`check_rewards`](Self::check_rewards) finds a reward that there is not.
-    fn settings_of(&self, stage: &Stage) -> StageSettings {
-        let named = stage.overrides.reward.as_ref().and_then(|name| self.rewards.get(name));
-        let reward = named.unwrap_or(&self.reward).clone();
-        StageSettings { config: self.config.of_stage(stage), reward, trainable: stage.trainable }
-    }
-
-    fn check_rewards(&self) -> Result<(), TrainError> {
-        let unknown =
-            |stage: &&Stage| stage.overrides.reward.as_ref().is_some_and(|name| !self.rewards.contains_key(name));
-        match self.stages().iter().find(unknown) {
-            None => Ok(()),
-            Some(stage) => Err(TrainError::UnknownReward {
-                stage: stage.name.clone(),
-                reward: stage.overrides.reward.clone().unwrap_or_default(),
-                known: self.rewards.keys().cloned().collect::<Vec<_>>().join(", "),
-            }),
-        }
+    /// Settings of a stage.
+    ///
+    /// # Errors
+    /// If an override is wrong, or names a reward that there is not.
+    fn settings_of(&self, stage: &Stage) -> Result<StageSettings, TrainError> {
+        let StageConfig { grpo, reward } = self.config.of_stage(stage)?;
+        let reward = match reward {
+            None => self.reward.clone(),
+            Some(reward) => match self.rewards.get(&reward) {
+                Some(named) => named.clone(),
+                None => {
+                    let known = self.rewards.keys().cloned().collect::<Vec<_>>().join(", ");
+                    return Err(TrainError::UnknownReward { stage: stage.name.clone(), reward, known });
+                }
+            },
+        };
+        Ok(StageSettings { config: grpo, reward, trainable: stage.trainable })
     }
 }
 

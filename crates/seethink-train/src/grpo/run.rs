@@ -63,13 +63,13 @@ pub(super) struct StageSettings {
 impl<M: VisionLanguageModel> Run<M> {
     pub(super) fn new(
         mut grpo: Grpo<M>,
+        settings: Vec<StageSettings>,
         folder: &Path,
         checkpoints: CheckpointFolder,
         rate: SharedRate,
         cost: ForwardCost,
         resumed: Option<RunState>,
     ) -> Result<Self, TrainError> {
-        let settings: Vec<StageSettings> = grpo.stages().iter().map(|stage| grpo.settings_of(stage)).collect();
         let saved = resumed.is_some();
         let state = match resumed {
             Some(state) => {
