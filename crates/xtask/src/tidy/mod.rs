@@ -6,7 +6,7 @@
 mod circles;
 mod crates;
 pub(crate) mod links;
-pub(crate) mod publication;
+mod publication;
 mod sources;
 mod text;
 

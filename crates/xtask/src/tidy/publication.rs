@@ -3,7 +3,7 @@
 use super::{Finding, Tree};
 
 /// Crates that are not published: programs and tests of this repository.
-pub(crate) const UNPUBLISHED: &[&str] = &["xtask", "experiments", "seethink-tests"];
+const UNPUBLISHED: &[&str] = &["xtask", "experiments", "seethink-tests"];
 
 /// Fields of the manifest that a published crate has.
 pub(super) const FIELDS: &[&str] = &["description", "license", "repository", "readme", "keywords", "categories"];
