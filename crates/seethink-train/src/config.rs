@@ -1,6 +1,6 @@
 //! Settings of GRPO and of supervised fine-tuning.
 
-use crate::{OptimizerConfig, PolicyLoss, StageConfig, StageOverrides, TrainError};
+use crate::{OptimizerConfig, PolicyLoss, TrainError};
 use seethink_core::{SettingError, Trainable};
 use seethink_curriculum::Stage;
 use seethink_rollout::{PromptFormat, Sampling};
@@ -98,19 +98,6 @@ impl GrpoConfig {
         }
         self.optimizer.check().map_err(|error| error.within("grpo"))?;
         self.sampling.check().map_err(|error| error.within("grpo"))
-    }
-
-    /// These settings with the overrides of a stage.
-    ///
-    /// # Errors
-    /// If the stage overrides what it cannot, or with a value of the wrong type; the error names
-    /// stage and key.
-    pub fn of_stage(&self, stage: &Stage) -> Result<StageConfig, TrainError> {
-        let wrong = |error| TrainError::Overrides { stage: stage.name.clone(), error };
-        let overrides = StageOverrides::try_from(&stage.overrides).map_err(wrong)?;
-        let mut config = StageConfig { grpo: self.clone(), reward: None };
-        overrides.apply(&mut config);
-        Ok(config)
     }
 }
 

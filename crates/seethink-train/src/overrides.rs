@@ -1,8 +1,8 @@
 //! Settings that a stage can override.
 
-use crate::GrpoConfig;
+use crate::{GrpoConfig, TrainError};
 use seethink_core::SettingError;
-use seethink_curriculum::{Overrides, Setting};
+use seethink_curriculum::{Overrides, Setting, Stage};
 
 /// Settings of a stage: those of the run with the stage's overrides.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,6 +11,21 @@ pub struct StageConfig {
     pub grpo: GrpoConfig,
     /// Reward, by its name in the run's configuration; `None` is the run's.
     pub reward: Option<String>,
+}
+
+impl GrpoConfig {
+    /// These settings with the overrides of a stage.
+    ///
+    /// # Errors
+    /// If the stage overrides what it cannot, or with a value of the wrong type; the error names
+    /// stage and key.
+    pub fn of_stage(&self, stage: &Stage) -> Result<StageConfig, TrainError> {
+        let wrong = |error| TrainError::Overrides { stage: stage.name.clone(), error };
+        let overrides = StageOverrides::try_from(&stage.overrides).map_err(wrong)?;
+        let mut config = StageConfig { grpo: self.clone(), reward: None };
+        overrides.apply(&mut config);
+        Ok(config)
+    }
 }
 
 /// Defines the settings that a stage can override: key, type, and place in [`StageConfig`].
