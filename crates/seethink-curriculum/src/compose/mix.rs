@@ -341,7 +341,7 @@ mod tests {
         assert!(error.to_string().contains("perception, textual_reasoning, visual_reasoning"), "{error}");
         for parts in ["", "(0.0, Vas())", "(-1.0, Vas())"] {
             let error = read(parts).build(&three(1, 1, 1), 1).unwrap_err();
-            assert!(matches!(&error, CurriculumError::Setting(error) if error.key == "Mix.parts"), "{error}");
+            assert!(matches!(&error, CurriculumError::Setting(error) if *error.key == *"Mix.parts"), "{error}");
         }
     }
 }
