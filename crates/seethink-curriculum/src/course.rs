@@ -23,11 +23,15 @@ use std::collections::BTreeSet;
 ///     }
 /// }
 ///
-/// let entry = |id| CorpusEntry { solution_length: Some(id as u32 % 5), ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION) };
+/// let entry = |id| CorpusEntry {
+///     solution_length: Some(id as u32 % 5),
+///     ..CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)
+/// };
 /// let corpus = Corpus::new((0..5).map(entry))?;
 /// let mut problems: Vec<_> = corpus.iter().collect();
 /// problems.sort_by_key(|entry| std::cmp::Reverse(entry.solution_length));
-/// let mut course = Course::new(LongestFirst(problems.iter().map(|entry| entry.id).collect()), &corpus);
+/// let mut course =
+///     Course::new(LongestFirst(problems.iter().map(|entry| entry.id).collect()), &corpus);
 /// assert_eq!(course.draw(3).problems, [4, 3, 2].map(ProblemId));
 /// course.observe(&[]);
 /// assert_eq!(course.draw(3).problems, [1, 0].map(ProblemId));

@@ -14,7 +14,9 @@
 //! # Examples
 //! ```
 //! use seethink_core::{Capability, ProblemId};
-//! use seethink_curriculum::{Corpus, CorpusEntry, CurriculumConfig, Epochs, LastBatch, Order, Staged};
+//! use seethink_curriculum::{
+//!     Corpus, CorpusEntry, CurriculumConfig, Epochs, LastBatch, Order, Staged,
+//! };
 //!
 //! let corpus = Corpus::new(
 //!     (0..12).map(|i| CorpusEntry::new(ProblemId(i), Capability::ALL[i as usize % 3].clone())),

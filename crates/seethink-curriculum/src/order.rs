@@ -22,7 +22,10 @@ use serde::{Deserialize, Serialize};
 /// use seethink_curriculum::{Axis, Order};
 ///
 /// let order: Order = ron::from_str(
-///     r#"Then([Listed(axis: Capability, keys: ["perception", "textual_reasoning", "visual_reasoning"]), EasyToHard])"#,
+///     r#"Then([
+///         Listed(axis: Capability, keys: ["perception", "textual_reasoning", "visual_reasoning"]),
+///         EasyToHard,
+///     ])"#,
 /// )?;
 /// let Order::Then(parts) = order else { panic!() };
 /// assert_eq!(parts[1], Order::EasyToHard);

@@ -27,7 +27,8 @@ mod tests;
 /// use seethink_data::ProblemReader;
 ///
 /// // A released file, whose lines do not say what they exercise.
-/// let reader = ProblemReader::open("data/perception_train.jsonl")?.capability(Capability::PERCEPTION);
+/// let reader =
+///     ProblemReader::open("data/perception_train.jsonl")?.capability(Capability::PERCEPTION);
 /// for problem in reader {
 ///     println!("{}", problem?.prompt);
 /// }

@@ -23,8 +23,15 @@ use serde::{Deserialize, Serialize};
 /// use seethink_core::{Capability, Problem, ProblemId};
 /// use seethink_reward::{AnswerReward, Extractor, Format, Reward, Rule};
 /// # let problem = Problem {
-/// #     id: ProblemId(0), capability: Capability::TEXTUAL_REASONING, prompt: "What is 1 + 1?".into(), images: vec![],
-/// #     answer: "2".into(), solution: None, pass_rate: None, source: "doc".into(), tags: Default::default(),
+/// #     id: ProblemId(0),
+/// #     capability: Capability::TEXTUAL_REASONING,
+/// #     prompt: "What is 1 + 1?".into(),
+/// #     images: vec![],
+/// #     answer: "2".into(),
+/// #     solution: None,
+/// #     pass_rate: None,
+/// #     source: "doc".into(),
+/// #     tags: Default::default(),
 /// # };
 /// let reward = AnswerReward::default();
 /// assert_eq!(reward.score(&problem, r"<think>1+1=2.</think> \boxed{2}".into()).value, 1.0);

@@ -17,8 +17,15 @@ use std::f32::consts::PI;
 /// use seethink_core::{Capability, Problem, ProblemId};
 /// use seethink_reward::{Penalty, Response, Reward};
 /// # let problem = Problem {
-/// #     id: ProblemId(0), capability: Capability::TEXTUAL_REASONING, prompt: "What is 1 + 1?".into(), images: vec![],
-/// #     answer: "2".into(), solution: None, pass_rate: None, source: "doc".into(), tags: Default::default(),
+/// #     id: ProblemId(0),
+/// #     capability: Capability::TEXTUAL_REASONING,
+/// #     prompt: "What is 1 + 1?".into(),
+/// #     images: vec![],
+/// #     answer: "2".into(),
+/// #     solution: None,
+/// #     pass_rate: None,
+/// #     source: "doc".into(),
+/// #     tags: Default::default(),
 /// # };
 /// let tokens = [1, 2, 3, 1, 2, 3, 1, 2, 3];
 /// let response = Response { tokens: &tokens, ..r"\boxed{2}".into() };

@@ -72,14 +72,25 @@ impl Score {
 /// use seethink_reward::{AnswerReward, Penalty, Response, Reward, WeightedSum};
 /// use std::sync::Arc;
 /// # let problem = Problem {
-/// #     id: ProblemId(0), capability: Capability::TEXTUAL_REASONING, prompt: "What is 1 + 1?".into(), images: vec![],
-/// #     answer: "2".into(), solution: None, pass_rate: None, source: "doc".into(), tags: Default::default(),
+/// #     id: ProblemId(0),
+/// #     capability: Capability::TEXTUAL_REASONING,
+/// #     prompt: "What is 1 + 1?".into(),
+/// #     images: vec![],
+/// #     answer: "2".into(),
+/// #     solution: None,
+/// #     pass_rate: None,
+/// #     source: "doc".into(),
+/// #     tags: Default::default(),
 /// # };
 /// let overlong = Penalty::Overlong { max_tokens: 100, buffer: 20, unbounded: false };
-/// let sum = WeightedSum(vec![(1.0, Arc::new(AnswerReward::default())), (0.5, Arc::new(overlong))]);
+/// let sum =
+///     WeightedSum(vec![(1.0, Arc::new(AnswerReward::default())), (0.5, Arc::new(overlong))]);
 /// let response = Response { tokens: &[7; 90], ..r"<think>1+1=2.</think> \boxed{2}".into() };
 /// let score = sum.score(&problem, response);
-/// assert_eq!((score.value, score.part("accuracy"), score.part("overlong")), (0.75, Some(1.0), Some(-0.5)));
+/// assert_eq!(
+///     (score.value, score.part("accuracy"), score.part("overlong")),
+///     (0.75, Some(1.0), Some(-0.5))
+/// );
 /// ```
 #[derive(Clone, Default)]
 pub struct WeightedSum(pub Vec<(f32, Arc<dyn Reward>)>);

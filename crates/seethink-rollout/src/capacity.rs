@@ -13,7 +13,8 @@ const LARGEST_ACCELERATOR: u64 = 288 << 30;
 /// ```
 /// use seethink_rollout::{Capacity, Load};
 ///
-/// let capacity = Capacity { max_positions: 4096, cache_bytes_per_token: 1 << 20, memory: 8 << 30 };
+/// let capacity =
+///     Capacity { max_positions: 4096, cache_bytes_per_token: 1 << 20, memory: 8 << 30 };
 /// assert!(capacity.check(Load { rows: 4, prompt: 1000, max_tokens: 1000 }).is_ok());
 /// assert!(capacity.check(Load { rows: 4, prompt: 1000, max_tokens: 4000 }).is_err());
 /// assert!(capacity.check(Load { rows: 8, prompt: 1000, max_tokens: 1000 }).is_err());

@@ -57,7 +57,9 @@
 //!         self.open.iter().copied().take(want).collect()
 //!     }
 //!     fn observe(&mut self, groups: &[GroupOutcome]) {
-//!         let solved = |id| groups.iter().any(|group| group.problem() == id && group.pass_rate() == Some(1.0));
+//!         let solved = |id| {
+//!             groups.iter().any(|group| group.problem() == id && group.pass_rate() == Some(1.0))
+//!         };
 //!         self.open.retain(|&id| !solved(id));
 //!     }
 //!     fn state(&self) -> State {
@@ -69,7 +71,8 @@
 //!     }
 //! }
 //!
-//! # let corpus = Corpus::new((1..4).map(|id| CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)))?;
+//! # let corpus =
+//! #     Corpus::new((1..4).map(|id| CorpusEntry::new(ProblemId(id), Capability::PERCEPTION)))?;
 //! let open = corpus.iter().map(|entry| entry.id).collect();
 //! let mut course = Course::new(Mastery { open }, &corpus);
 //! assert_eq!(course.draw(8).problems.len(), 3);

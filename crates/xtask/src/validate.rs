@@ -25,6 +25,8 @@ enum Action {
     /// A command that is skipped with a report if it is not installed; the last field says how to
     /// install it.
     RunIfInstalled { command: &'static [&'static str], install: &'static str },
+    /// A command that runs a notebook, skipped with a report if Jupyter has no kernel of this name.
+    RunIfKernel { kernel: &'static str, command: &'static [&'static str], install: &'static str },
 }
 
 enum Outcome {
@@ -52,6 +54,15 @@ const STEPS: &[Step] = &[
         action: Action::RunIfInstalled {
             command: &["jupyter-execute", "notebooks/01_read_a_run.ipynb", "notebooks/02_compare_arms.ipynb"],
             install: "pip install -r notebooks/requirements.txt",
+        },
+    },
+    Step {
+        name: "evcxr",
+        what: "the notebook in Rust runs and its assertions hold",
+        action: Action::RunIfKernel {
+            kernel: "rust",
+            command: &["jupyter-execute", "notebooks/03_write_a_curriculum.ipynb"],
+            install: "cargo install evcxr_jupyter --locked && evcxr_jupyter --install",
         },
     },
     Step {
@@ -171,7 +182,7 @@ impl Action {
     fn shown(&self) -> String {
         match self {
             Self::Tidy => "cargo xtask tidy".to_owned(),
-            Self::RunIfInstalled { command, .. } => command.join(" "),
+            Self::RunIfInstalled { command, .. } | Self::RunIfKernel { command, .. } => command.join(" "),
             Self::Run { command, variables } => {
                 let quoted = |(name, value): &(&str, &str)| format!("{name}='{value}' ");
                 variables.iter().map(quoted).collect::<String>() + &command.join(" ")
@@ -183,20 +194,42 @@ impl Action {
         let (command, variables, install) = match *self {
             Self::Tidy => return Ok(if tidy::run(root)? { Outcome::Passed } else { Outcome::Failed }),
             Self::Run { command, variables } => (command, variables, None),
-            Self::RunIfInstalled { command, install } => (command, &[][..], Some(install)),
+            Self::RunIfKernel { kernel, install, .. } if !has_kernel(kernel) => {
+                return Ok(skipped(format!("Jupyter has no kernel `{kernel}` ({install})")));
+            }
+            Self::RunIfInstalled { command, install } | Self::RunIfKernel { command, install, .. } => {
+                (command, &[][..], Some(install))
+            }
         };
         let status =
             Command::new(command[0]).args(&command[1..]).envs(variables.iter().copied()).current_dir(root).status();
         match (status, install) {
             (Ok(status), _) => Ok(if status.success() { Outcome::Passed } else { Outcome::Failed }),
             (Err(error), Some(install)) if error.kind() == ErrorKind::NotFound => {
-                let reason = format!("`{}` is not installed ({install})", command[0]);
-                println!("skipped: {reason}");
-                Ok(Outcome::Skipped(reason))
+                Ok(skipped(format!("`{}` is not installed ({install})", command[0])))
             }
             (Err(error), _) => Err(error).with_context(|| format!("cannot start `{}`", self.shown())),
         }
     }
+}
+
+/// Reports why a step is skipped.
+fn skipped(reason: String) -> Outcome {
+    println!("skipped: {reason}");
+    Outcome::Skipped(reason)
+}
+
+/// Returns whether Jupyter has a kernel of this name.
+fn has_kernel(name: &str) -> bool {
+    let listed = Command::new("jupyter-kernelspec").arg("list").output();
+    listed.is_ok_and(|output| lists_kernel(&String::from_utf8_lossy(&output.stdout), name))
+}
+
+/// Returns whether the output of `jupyter-kernelspec list` names this kernel: under a heading, the
+/// indented lines are names and folders.
+fn lists_kernel(listed: &str, name: &str) -> bool {
+    let kernels = listed.lines().filter(|line| line.starts_with(' '));
+    kernels.filter_map(|line| line.split_whitespace().next()).any(|kernel| kernel == name)
 }
 
 /// Formats the table of timings: one line a step, and the sum.
@@ -223,9 +256,23 @@ mod tests {
     fn every_notebook_is_run() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../notebooks");
         let notebooks = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-        let step = STEPS.iter().find(|step| step.name == "notebooks").unwrap().action.shown();
+        let steps: Vec<String> = STEPS.iter().map(|step| step.action.shown()).collect();
         for name in notebooks.filter_map(|name| name.into_string().ok()).filter(|name| name.ends_with(".ipynb")) {
-            assert!(step.contains(&format!("notebooks/{name}")), "{name} is not run");
+            let path = format!("notebooks/{name}");
+            assert!(steps.iter().any(|step| step.split(' ').any(|word| word == path)), "{name} is not run");
+        }
+    }
+
+    #[test]
+    fn a_notebook_without_its_kernel_is_skipped() {
+        let listed =
+            "Available kernels:\n  python3    /usr/share/jupyter/kernels/python3\n  rust       /kernels/rust\n";
+        assert!(lists_kernel(listed, "rust") && lists_kernel(listed, "python3"));
+        assert!(!lists_kernel(listed, "rus") && !lists_kernel(listed, "Available") && !lists_kernel("", "rust"));
+        let action = Action::RunIfKernel { kernel: "no-such", command: &["cargo", "--version"], install: "install it" };
+        match action.perform(Path::new(".")).unwrap() {
+            Outcome::Skipped(reason) => assert!(reason.contains("`no-such` (install it)"), "{reason}"),
+            Outcome::Passed | Outcome::Failed => panic!("it cannot have run"),
         }
     }
 

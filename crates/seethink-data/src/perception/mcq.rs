@@ -109,8 +109,9 @@ impl Mcq {
     /// # Examples
     /// ```
     /// use seethink_data::perception::{Letter, Mcq};
-    /// let reply = "Sure!\n```json\n{\"question\": \"Where is the cup?\", \"options\": {\"A\": \"left of the lamp\",
-    ///     \"B\": \"right of the lamp\", \"C\": \"on the lamp\", \"D\": \"under the lamp\"}, \"answer\": \"D\"}\n```";
+    /// let reply = "Sure!\n```json\n{\"question\": \"Where is the cup?\",
+    ///     \"options\": {\"A\": \"left of the lamp\", \"B\": \"right of the lamp\",
+    ///     \"C\": \"on the lamp\", \"D\": \"under the lamp\"}, \"answer\": \"D\"}\n```";
     /// assert_eq!(Mcq::parse(reply).map(|mcq| mcq.answer), Ok(Letter::D));
     /// assert!(Mcq::parse("I cannot see a picture.").is_err());
     /// ```

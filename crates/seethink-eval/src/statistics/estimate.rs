@@ -76,7 +76,7 @@ pub type Pair<'a> = Vec<(f64, Letters<'a>)>;
 ///
 /// ```text
 /// variance = S + max(0, B − E)        freedom = (n − 1) · variance / S
-/// S = var(d) / n                      sample variance over pairs: training, and chance in single answers
+/// S = var(d) / n                      sample variance over pairs: training, and chance in answers
 /// B = var* mean(d)                    bootstrap over problems, the same problems for all pairs
 /// E = (mean var*(d) − B) / (n − 1)    chance in single answers, which S and B both have
 /// ```

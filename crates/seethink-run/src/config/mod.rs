@@ -11,7 +11,8 @@
 //! # let dir = tempfile::tempdir()?;
 //! # let path = &dir.path().join("short.ron");
 //! # std::fs::copy("../../configs/micro/qwen3_vl/staged.ron", path)?;
-//! let config = RunConfig::load(path, &["seed=7".into(), "grpo.optimizer.learning_rate=3e-4".into()])?;
+//! let config =
+//!     RunConfig::load(path, &["seed=7".into(), "grpo.optimizer.learning_rate=3e-4".into()])?;
 //! assert_eq!((config.seed, config.grpo.optimizer.learning_rate), (7, 3e-4));
 //!
 //! let error = RunConfig::load(path, &["grpo.grup_size=16".into()]).unwrap_err();

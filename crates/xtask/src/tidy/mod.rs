@@ -76,6 +76,7 @@ const RULES: &[Rule] = &[
     text::leftovers,
     text::machine_paths,
     text::configs_are_tested,
+    text::log_order,
     links::links,
     links::contents,
     links::pictures,

@@ -68,6 +68,38 @@ pub(super) fn configs_are_tested(tree: &Tree) -> Vec<Finding> {
         .collect()
 }
 
+/// Checks that every entry of the log begins with a date, and that the newest is first.
+pub(super) fn log_order(tree: &Tree) -> Vec<Finding> {
+    let Some((file, text)) = tree.with_extension("md").find(|(file, _)| file.path == "docs/log.md") else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    let mut earlier: Option<&str> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let Some(heading) = line.strip_prefix("## ") else { continue };
+        match heading.split_once(": ").map(|(date, _)| date).filter(|date| is_date(date)) {
+            None => {
+                findings.push(file.finding(number, "expected an entry of the form `## 2026-11-23: what it is about`"))
+            }
+            // Dates of this form are in the order of their texts.
+            Some(date) if earlier.is_some_and(|above| above < date) => {
+                findings.push(file.finding(number, "is newer than the entry above it; the newest is first"));
+            }
+            date => earlier = date,
+        }
+    }
+    findings
+}
+
+/// Returns whether a text is a date such as `2026-11-23`.
+fn is_date(text: &str) -> bool {
+    text.len() == 10
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(i, byte)| if matches!(i, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() })
+}
+
 /// Findings for lines of hand-written files.
 fn in_written(tree: &Tree, check: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -107,6 +139,13 @@ mod tests {
         let files = [("a.rs", left.as_str()), ("b.jsonl", &left), ("c.md", &place), ("d.md", &url)];
         assert_eq!(places(leftovers, &files), [("a.rs".to_owned(), Some(2))]);
         assert_eq!(places(machine_paths, &files), [("c.md".to_owned(), Some(2))]);
+    }
+
+    #[test]
+    fn the_log_has_dates_and_its_newest_entry_first() {
+        let log = "# Log\n\n## 2026-11-23: c\n\n## 2026-11-21: a\n\n## 2026-11-22: b\n## 2026-11-21: a\n## later: d\n";
+        let found = places(log_order, &[("docs/log.md", log), ("docs/other.md", "## no date\n")]);
+        assert_eq!(found, [("docs/log.md".to_owned(), Some(7)), ("docs/log.md".to_owned(), Some(9))]);
     }
 
     #[test]
