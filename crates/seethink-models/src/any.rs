@@ -1,6 +1,6 @@
 //! Models of any family, chosen by the configuration of a checkpoint.
 
-use crate::config::{ModelConfig, family_name};
+use crate::config::{ModelConfig, family_name, one_of};
 use crate::family::Family;
 use crate::files::CheckpointFiles;
 use crate::image_processor::Pictures;
@@ -9,7 +9,7 @@ use crate::{Parameter, PixelTensor, ProcessorError, Tokenizer, VisionLanguageMod
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
-use seethink_core::Trainable;
+use seethink_core::{SettingError, Trainable};
 use seethink_nn::KvCache;
 use serde_json::Value;
 use std::path::Path;
@@ -52,15 +52,15 @@ macro_rules! families {
             fn open(dir: &Path, dtype: Option<WeightDtype>, device: &Device) -> Result<Self, LoadError> {
                 let path = dir.join(weights::CONFIG);
                 let json: Value = weights::read_json(&path)?;
-                let unsupported = |what| LoadError::Unsupported { path: path.clone(), what };
-                let name = family_name(&json, FAMILIES).map_err(unsupported)?;
+                let wrong = |error| LoadError::Setting { path: path.clone(), error };
+                let name = family_name(&json, FAMILIES).map_err(wrong)?;
                 $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                     return Ok(Self::$variant(match dtype {
                         Some(dtype) => Vlm::from_pretrained_as(dir, dtype, device)?,
                         None => Vlm::lazy(ModelConfig::read(dir)?, device),
                     }));
                 })*
-                Err(unsupported(unknown(name)))
+                Err(wrong(unknown(name)))
             }
         }
 
@@ -71,12 +71,12 @@ macro_rules! families {
             /// # Errors
             /// If the configuration is malformed, or of no family.
             pub fn init_seeded(json: Value, seed: u64, device: &Device) -> Result<Self, LoadError> {
-                let unsupported = |what| LoadError::Unsupported { path: weights::CONFIG.into(), what };
-                let name = family_name(&json, FAMILIES).map_err(unsupported)?.to_owned();
+                let wrong = |error| LoadError::Setting { path: weights::CONFIG.into(), error };
+                let name = family_name(&json, FAMILIES).map_err(wrong)?.to_owned();
                 $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                     return Ok(Self::$variant(Vlm::init_seeded(ModelConfig::from_json(json)?, seed, device)));
                 })*
-                Err(unsupported(unknown(&name)))
+                Err(wrong(unknown(&name)))
             }
         }
 
@@ -90,13 +90,13 @@ macro_rules! families {
                 dir: files.dir().to_owned(),
                 needed: weights::CONFIG,
             })?;
-            let unsupported = |what| LoadError::Unsupported { path: files.dir().join(weights::CONFIG), what };
-            let name = family_name(&json, FAMILIES).map_err(unsupported)?.to_owned();
+            let wrong = |error| LoadError::Setting { path: files.dir().join(weights::CONFIG), error };
+            let name = family_name(&json, FAMILIES).map_err(wrong)?.to_owned();
             $(if name == <crate::$family::Config as Family>::MODEL_TYPE {
                 let config = ModelConfig::<crate::$family::Config>::from_json(json)?;
                 return Ok((config.pictures(files, tokenizer)?, config.text().max_positions()));
             })*
-            Err(unsupported(unknown(&name)).into())
+            Err(wrong(unknown(&name)).into())
         }
     };
 }
@@ -107,9 +107,8 @@ families! {
     InternVl => internvl3,
 }
 
-fn unknown(name: &str) -> String {
-    let names: Vec<&str> = FAMILIES.iter().map(|(name, _)| *name).collect();
-    format!("`model_type` is {name}, expected one of {}", names.join(", "))
+fn unknown(name: &str) -> SettingError {
+    SettingError::new("model_type", name, one_of(FAMILIES))
 }
 
 impl AnyBackbone {

@@ -1,7 +1,9 @@
 //! `config.json`: the fields that a family reads, and the whole file, which is written back.
 
+use crate::checks::expect;
 use crate::family::Family;
 use crate::weights::{self, LoadError, WeightDtype};
+use seethink_core::SettingError;
 use serde_json::Value;
 use std::ops::Deref;
 use std::path::Path;
@@ -41,16 +43,14 @@ impl<F: Family> ModelConfig<F> {
     }
 
     fn parse(json: Value, path: &Path) -> Result<Self, LoadError> {
-        let unsupported = |what| LoadError::Unsupported { path: path.to_owned(), what };
+        let wrong = |error| LoadError::Setting { path: path.to_owned(), error };
         // Files of another family lack our fields: the error names the family, not the first
         // missing field.
-        let found = family_name(&json, &[(F::MODEL_TYPE, F::ARCHITECTURE)]).map_err(unsupported)?;
-        if found != F::MODEL_TYPE {
-            return Err(unsupported(format!("`model_type` is {found}, expected {}", F::MODEL_TYPE)));
-        }
+        let found = family_name(&json, &[(F::MODEL_TYPE, F::ARCHITECTURE)]).map_err(wrong)?;
+        expect(found == F::MODEL_TYPE, "model_type", found, F::MODEL_TYPE).map_err(wrong)?;
         for part in ["text_config", "vision_config"] {
-            if json.get(part).is_some_and(|found| !found.is_object()) {
-                return Err(unsupported(format!("`{part}` is no object")));
+            if let Some(found) = json.get(part) {
+                expect(found.is_object(), part, found, "an object").map_err(wrong)?;
             }
         }
         let mut unified = json.clone();
@@ -60,7 +60,11 @@ impl<F: Family> ModelConfig<F> {
             field: source.path().to_string(),
             source: source.into_inner(),
         })?;
-        fields.text().check().and_then(|()| fields.decoder()).and_then(|_| fields.check()).map_err(unsupported)?;
+        // Files that do not nest the decoder's settings have them at the top level.
+        let is_nested = json.get("text_config").is_some();
+        let text_path = |error: SettingError| if is_nested { error.within("text_config") } else { error };
+        let decoder = fields.text().check().and_then(|()| fields.decoder());
+        decoder.map_err(text_path).and_then(|_| fields.check()).map_err(wrong)?;
         Ok(Self { fields, json })
     }
 
@@ -107,21 +111,31 @@ impl<F: Family> ModelConfig<F> {
 ///
 /// # Errors
 /// If no family matches.
-pub(crate) fn family_name<'a>(json: &'a Value, families: &[(&'static str, &str)]) -> Result<&'a str, String> {
+pub(crate) fn family_name<'a>(json: &'a Value, families: &[(&'static str, &str)]) -> Result<&'a str, SettingError> {
     let named = json["model_type"].as_str();
-    let text = json["text_config"]["model_type"].as_str().unwrap_or_default();
-    if let Some(experts) = named.into_iter().chain([text]).find(|name| name.ends_with("_moe")) {
-        return Err(format!("{experts}: mixtures of experts are not supported yet, only dense models are"));
+    let text = json["text_config"]["model_type"].as_str();
+    for (key, name) in [("model_type", named), ("text_config.model_type", text)] {
+        if let Some(experts) = name.filter(|name| name.ends_with("_moe")) {
+            let expected = "a dense model: mixtures of experts are not supported yet";
+            return Err(SettingError::new(key, experts, expected));
+        }
     }
-    if named == Some("internvl_chat") {
-        let note =
-            "in the original layout, expected the Hugging Face one, which is published under names ending in -hf";
-        return Err(format!("`model_type` is internvl_chat: InternVL {note}"));
+    if let Some(original @ "internvl_chat") = named {
+        let expected = "internvl, the Hugging Face layout, which is published under names ending in -hf";
+        return Err(SettingError::new("model_type", original, expected));
     }
     let architecture = json["architectures"][0].as_str().unwrap_or_default();
     let by_class = || families.iter().find(|(_, class)| *class == architecture).map(|(name, _)| *name);
     named.or_else(by_class).ok_or_else(|| {
-        let names: Vec<&str> = families.iter().map(|(name, _)| *name).collect();
-        format!("neither `model_type` nor `architectures` names a model; expected {}", names.join(", "))
+        let found = json.get("model_type").map_or_else(|| "missing".to_owned(), Value::to_string);
+        SettingError::new("model_type", found, format!("{}, or its class in `architectures`", one_of(families)))
     })
+}
+
+/// Description of the types of `families`.
+pub(crate) fn one_of(families: &[(&str, &str)]) -> String {
+    match families {
+        [(name, _)] => (*name).to_owned(),
+        _ => format!("one of {}", families.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")),
+    }
 }

@@ -6,6 +6,7 @@ use crate::weights::{Initial, Naming};
 use crate::{CheckpointFiles, Pictures, PixelTensor, ProcessorError, Tokenizer, VisualFeatures};
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
+use seethink_core::SettingError;
 use seethink_nn::{RotaryFrequencies, tracks_gradients};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -40,15 +41,16 @@ pub trait Family: DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + '
     /// Kind of decoder, and its rotary frequencies.
     ///
     /// # Errors
-    /// If the settings are missing or of a kind that is not implemented.
-    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String>;
+    /// If the settings are missing or of a kind that is not implemented; the error has the path of
+    /// the setting in the decoder's configuration.
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), SettingError>;
 
     /// Checks that the vision side is consistent, fits the decoder, and is of a kind that is
     /// implemented.
     ///
     /// # Errors
-    /// If it is not; the error names the setting.
-    fn check(&self) -> Result<(), String>;
+    /// If it is not; the error has the path of the setting in `config.json`.
+    fn check(&self) -> Result<(), SettingError>;
 
     /// Creates encoder and projector with fresh weights.
     fn vision(&self, device: &Device) -> VisionSide<Self::Encoder>;

@@ -1,13 +1,14 @@
 //! Image processors: pictures to patches; the parts that the families share.
 
+use crate::checks::expect;
 use crate::files::CheckpointFiles;
 use crate::positions::Span;
 use crate::{Pixels, ProcessorError};
-use seethink_core::Image;
+use seethink_core::{Image, SettingError};
 use serde::Deserialize;
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Image processing of a family.
@@ -87,35 +88,23 @@ impl Settings {
     ///
     /// # Errors
     /// If one does not; the error names the first.
-    pub(crate) fn check(&self, path: &Path) -> Result<(), ProcessorError> {
-        for (setting, value) in
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
+        for (key, value) in
             [("do_resize", self.do_resize), ("do_rescale", self.do_rescale), ("do_normalize", self.do_normalize)]
         {
-            check(path, value != Some(false), setting, &value, "true")?;
+            expect(value != Some(false), key, false, "true")?;
         }
-        check(path, self.resample.is_none_or(|code| code == 3), "resample", &self.resample, "3 (bicubic)")?;
-        let rescales = self.rescale_factor.is_none_or(|factor| (factor * 255.0 - 1.0).abs() < 1e-6);
-        check(path, rescales, "rescale_factor", &self.rescale_factor, "1/255")?;
+        let filter = self.resample.unwrap_or(3);
+        expect(filter == 3, "resample", filter, "3 (bicubic)")?;
+        let factor = self.rescale_factor.unwrap_or(1.0 / 255.0);
+        expect((factor * 255.0 - 1.0).abs() < 1e-6, "rescale_factor", factor, "1/255")?;
         let spreads = self.image_std.iter().all(|std| *std > 0.0);
-        check(path, spreads, "image_std", &self.image_std, "three positive numbers")
+        expect(spreads, "image_std", format!("{:?}", self.image_std), "three positive numbers")
     }
 
     pub(crate) fn levels(&self) -> Levels {
         Levels { mean: self.image_mean, std: self.image_std }
     }
-}
-
-/// # Errors
-/// If a setting is not `fine`; `path` is its file.
-pub(crate) fn check(
-    path: &Path,
-    fine: bool,
-    setting: &'static str,
-    found: &dyn Debug,
-    expected: &'static str,
-) -> Result<(), ProcessorError> {
-    let error = || ProcessorError::Setting { path: path.to_owned(), setting, found: format!("{found:?}"), expected };
-    if fine { Ok(()) } else { Err(error()) }
 }
 
 /// Normalisation of 8-bit levels.

@@ -5,6 +5,7 @@
 
 mod any;
 mod chat_template;
+mod checks;
 mod config;
 mod cost;
 mod family;

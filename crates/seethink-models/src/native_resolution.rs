@@ -3,12 +3,13 @@
 //!
 //! Everything that differs between the families is a number in `preprocessor_config.json`.
 
+use crate::checks::{check_count, expect};
 use crate::files::CheckpointFiles;
-use crate::image_processor::{Levels, Settings, check, settings};
+use crate::image_processor::{Levels, Settings, settings};
 use crate::positions::Span;
 use crate::{ImageProcessor, Pictures, Pixels, ProcessorError, Tokenizer, resize_bicubic};
 use rayon::prelude::*;
-use seethink_core::Image;
+use seethink_core::{Image, SettingError};
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -88,23 +89,21 @@ impl NativeResolution {
 
     pub(crate) fn from_files(files: &CheckpointFiles) -> Result<Self, ProcessorError> {
         let (config, path) = settings(files)?;
-        Self::new(&config, &path)
+        Self::new(&config).map_err(|error| ProcessorError::Setting { path, error })
     }
 
-    /// Checks the settings, so that later only an image can cause an error. `path`: their file.
-    fn new(config: &Config, path: &Path) -> Result<Self, ProcessorError> {
-        for (setting, value) in [("patch_size", config.patch_size), ("merge_size", config.merge_size)] {
-            check(path, (1..=LONGEST_SIDE).contains(&value), setting, &value, "1 to 256")?;
-        }
+    /// Checks the settings, so that later only an image can cause an error.
+    fn new(config: &Config) -> Result<Self, SettingError> {
+        check_count("patch_size", config.patch_size, LONGEST_SIDE)?;
+        check_count("merge_size", config.merge_size, LONGEST_SIDE)?;
         let block = config.patch_size * config.merge_size;
-        check(path, block <= LONGEST_SIDE, "patch_size * merge_size", &block, "at most 256")?;
-        let frames = config.temporal_patch_size;
-        check(path, (1..=MOST_FRAMES).contains(&frames), "temporal_patch_size", &frames, "1 to 4")?;
-        config.settings.check(path)?;
+        expect(block <= LONGEST_SIDE, "patch_size * merge_size", block, format!("at most {LONGEST_SIDE}"))?;
+        check_count("temporal_patch_size", config.temporal_patch_size, MOST_FRAMES)?;
+        config.settings.check()?;
         let (min_pixels, max_pixels) = config.budget();
         // Pictures larger than the bound are enlarged from small ones.
-        check(path, (1..=MOST_MIN_PIXELS).contains(&min_pixels), "min_pixels", &min_pixels, "1 to 2^22")?;
-        check(path, min_pixels <= max_pixels, "max_pixels", &max_pixels, "at least min_pixels")?;
+        expect((1..=MOST_MIN_PIXELS).contains(&min_pixels), "min_pixels", min_pixels, "1 to 2^22")?;
+        expect(min_pixels <= max_pixels, "max_pixels", max_pixels, format!("at least `min_pixels`, {min_pixels}"))?;
         Ok(Self {
             patch_size: config.patch_size,
             merge_size: config.merge_size,
@@ -240,13 +239,13 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn processor(changes: Value) -> Result<NativeResolution, ProcessorError> {
+    fn processor(changes: Value) -> Result<NativeResolution, SettingError> {
         let mut config = json!({
             "patch_size": 2, "merge_size": 2, "temporal_patch_size": 2, "image_mean": [0.0, 0.0, 0.0],
             "image_std": [1.0, 1.0, 1.0], "min_pixels": 16, "max_pixels": 1024,
         });
         config.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-        NativeResolution::new(&serde_json::from_value(config).unwrap(), Path::new("preprocessor_config.json"))
+        NativeResolution::new(&serde_json::from_value(config).unwrap())
     }
 
     #[test]
@@ -281,21 +280,23 @@ mod tests {
 
     #[test]
     fn settings_that_cannot_be_honoured_are_named() {
-        for (change, name) in [
-            (json!({"patch_size": 0}), "patch_size"),
-            (json!({"do_resize": false}), "do_resize"),
-            (json!({"resample": 2}), "resample"),
-            (json!({"rescale_factor": 1.0}), "rescale_factor"),
-            (json!({"image_std": [1.0, 0.0, 1.0]}), "image_std"),
-            (json!({"min_pixels": 0}), "min_pixels"),
-            (json!({"min_pixels": 1u64 << 40, "max_pixels": 1u64 << 40}), "min_pixels"),
-            (json!({"patch_size": 200, "merge_size": 200}), "patch_size * merge_size"),
-            (json!({"temporal_patch_size": 1000}), "temporal_patch_size"),
-            (json!({"max_pixels": 15}), "max_pixels"),
+        for (change, key, found, expected) in [
+            (json!({"patch_size": 0}), "patch_size", "0", "1 to 256"),
+            (json!({"do_resize": false}), "do_resize", "false", "true"),
+            (json!({"resample": 2}), "resample", "2", "3 (bicubic)"),
+            (json!({"rescale_factor": 1.5}), "rescale_factor", "1.5", "1/255"),
+            (json!({"image_std": [1.0, 0.0, 1.0]}), "image_std", "[1.0, 0.0, 1.0]", "three positive numbers"),
+            (json!({"min_pixels": 0}), "min_pixels", "0", "1 to 2^22"),
+            (json!({"min_pixels": 1u64 << 40, "max_pixels": 1u64 << 40}), "min_pixels", "1099511627776", "1 to 2^22"),
+            (json!({"patch_size": 200, "merge_size": 200}), "patch_size * merge_size", "40000", "at most 256"),
+            (json!({"temporal_patch_size": 1000}), "temporal_patch_size", "1000", "1 to 4"),
+            (json!({"max_pixels": 15}), "max_pixels", "15", "at least `min_pixels`, 16"),
         ] {
-            let message = processor(change).unwrap_err().to_string();
-            assert!(message.starts_with(&format!("preprocessor_config.json: {name} is ")), "{message}");
+            assert_eq!(processor(change), Err(SettingError::new(key, found, expected)));
         }
+        let error = processor(json!({"patch_size": 0})).unwrap_err();
+        let error = ProcessorError::Setting { path: "preprocessor_config.json".into(), error };
+        assert_eq!(error.to_string(), "preprocessor_config.json: `patch_size` is 0, expected 1 to 256");
     }
 
     #[test]

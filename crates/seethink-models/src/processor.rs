@@ -1,7 +1,7 @@
 //! Processors: the text and picture side of a backbone.
 
 use crate::{LoadError, PromptInput};
-use seethink_core::Image;
+use seethink_core::{Image, SettingError};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -47,16 +47,12 @@ pub enum ProcessorError {
         source: serde_json::Error,
     },
     /// A setting has a value that is not supported.
-    #[error("{}: {setting} is {found}, expected {expected}", path.display())]
+    #[error("{}: {error}", path.display())]
     Setting {
         /// The file.
         path: PathBuf,
-        /// Name of the setting.
-        setting: &'static str,
-        /// Value of the setting.
-        found: String,
-        /// Values that would work.
-        expected: &'static str,
+        /// The setting, its value, and the values that would work.
+        error: SettingError,
     },
     /// A prompt beyond any model, from pictures of absurd size without a limit of pixels.
     #[error("the prompt has {n_tokens} tokens, expected at most {most}; limit the pixels of images")]

@@ -1,5 +1,7 @@
 //! Decoder configuration in `config.json`, in the spelling that all families share.
 
+use crate::checks::{check_depth, check_sizes, expect};
+use seethink_core::SettingError;
 use seethink_nn::{DynamicScaling, RotaryFrequencies};
 use serde::Deserialize;
 
@@ -104,35 +106,6 @@ fn default_max_position_embeddings() -> usize {
     32_768
 }
 
-/// Returns `Ok` if the condition holds, else the message.
-pub(crate) fn expect(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(what()) }
-}
-
-/// Checks that sizes are below a bound, so that products of two of them fit, and allocations stay
-/// sane.
-pub(crate) fn check_sizes<'a>(sizes: impl IntoIterator<Item = (&'a str, usize)>) -> Result<(), String> {
-    const LARGEST: usize = 1 << 24;
-    sizes.into_iter().try_for_each(|(name, size)| {
-        expect((1..=LARGEST).contains(&size), || format!("`{name}` is {size}, expected 1 to {LARGEST}"))
-    })
-}
-
-/// Checks that sides of patches and the like are below a bound, so that their products with other
-/// sizes fit.
-pub(crate) fn check_sides<'a>(sides: impl IntoIterator<Item = (&'a str, usize)>) -> Result<(), String> {
-    const LONGEST: usize = 1 << 12;
-    sides.into_iter().try_for_each(|(name, side)| {
-        expect((1..=LONGEST).contains(&side), || format!("`{name}` is {side}, expected 1 to {LONGEST}"))
-    })
-}
-
-/// Checks that a number of layers is plausible.
-pub(crate) fn check_depth(name: &str, depth: usize) -> Result<(), String> {
-    const DEEPEST: usize = 4096;
-    expect((1..=DEEPEST).contains(&depth), || format!("`{name}` is {depth}, expected 1 to {DEEPEST}"))
-}
-
 impl TextConfig {
     /// Number of key-value heads.
     pub fn n_kv_heads(&self) -> usize {
@@ -161,31 +134,37 @@ impl TextConfig {
     ///
     /// # Errors
     /// If it is not; the error names the setting.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), SettingError> {
+        let (n_heads, n_kv_heads, head_dim) = (self.num_attention_heads, self.n_kv_heads(), self.head_dim());
         check_sizes([
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
             ("intermediate_size", self.intermediate_size),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.n_kv_heads()),
-            ("head_dim", self.head_dim()),
+            ("num_attention_heads", n_heads),
+            ("num_key_value_heads", n_kv_heads),
+            ("head_dim", head_dim),
         ])?;
         check_depth("num_hidden_layers", self.num_hidden_layers)?;
-        expect(self.head_dim().is_multiple_of(2), || format!("`head_dim` {} is odd", self.head_dim()))?;
-        expect(self.num_attention_heads.is_multiple_of(self.n_kv_heads()), || {
-            let [heads, kv_heads] = [self.num_attention_heads, self.n_kv_heads()];
-            format!("`num_attention_heads` {heads} is no multiple of `num_key_value_heads` {kv_heads}")
-        })?;
-        expect(self.hidden_act == "silu", || format!("`hidden_act` is {}, only silu exists", self.hidden_act))?;
-        expect(!self.use_sliding_window, || "`use_sliding_window` is true, which is not supported".to_owned())
+        expect(head_dim.is_multiple_of(2), "head_dim", head_dim, "an even number")?;
+        let expected = format!("a multiple of `num_key_value_heads`, {n_kv_heads}");
+        expect(n_heads.is_multiple_of(n_kv_heads), "num_attention_heads", n_heads, expected)?;
+        expect(self.hidden_act == "silu", "hidden_act", &self.hidden_act, "silu")?;
+        expect(!self.use_sliding_window, "use_sliding_window", self.use_sliding_window, "false")
     }
 
     fn rope(&self) -> RopeConfig {
         self.rope_parameters.clone().or_else(|| self.rope_scaling.clone()).unwrap_or_default()
     }
 
-    fn rope_theta(&self) -> Result<f64, String> {
-        self.rope().rope_theta.or(self.rope_theta).ok_or_else(|| "`rope_theta` is missing".to_owned())
+    /// Path of a rotary setting.
+    fn rope_key(&self, key: &str) -> String {
+        let place = if self.rope_parameters.is_some() { "rope_parameters" } else { "rope_scaling" };
+        format!("{place}.{key}")
+    }
+
+    fn rope_theta(&self) -> Result<f64, SettingError> {
+        let theta = self.rope().rope_theta.or(self.rope_theta);
+        theta.ok_or_else(|| SettingError::new("rope_theta", "missing", "the base of the rotary frequencies"))
     }
 
     /// Type of the rotary embedding; the newer spelling takes precedence.
@@ -199,19 +178,20 @@ impl TextConfig {
     /// # Errors
     /// If the sections are missing or do not fit, or the settings are of a kind that is not
     /// implemented.
-    pub(crate) fn sectioned_frequencies(&self, interleaved: bool) -> Result<RotaryFrequencies, String> {
+    pub(crate) fn sectioned_frequencies(&self, interleaved: bool) -> Result<RotaryFrequencies, SettingError> {
         let (kind, rope, theta, head_dim) = (self.rope_type(), self.rope(), self.rope_theta()?, self.head_dim());
-        expect(matches!(kind.as_str(), "default" | "mrope"), || {
-            format!("`rope_type` is {kind}, only default is supported")
-        })?;
-        expect(rope.mrope_interleaved.is_none_or(|found| found == interleaved), || {
-            format!("`mrope_interleaved` is {}, which this family never is", !interleaved)
-        })?;
-        let sections = rope.mrope_section.ok_or("`mrope_section` is missing")?;
-        let total = sections.iter().try_fold(0usize, |sum, &section| sum.checked_add(section));
-        expect(total == Some(head_dim / 2), || {
-            format!("`mrope_section` {sections:?} does not add up to half of `head_dim` {head_dim}")
-        })?;
+        let is_default = matches!(kind.as_str(), "default" | "mrope");
+        expect(is_default, self.rope_key("rope_type"), kind, "default")?;
+        let found = rope.mrope_interleaved.unwrap_or(interleaved);
+        expect(found == interleaved, self.rope_key("mrope_interleaved"), found, interleaved.to_string())?;
+        let wrong = |found: String| {
+            let expected = format!("three numbers that add up to half of `head_dim`, {}", head_dim / 2);
+            SettingError::new(self.rope_key("mrope_section"), found, expected)
+        };
+        let sections = rope.mrope_section.ok_or_else(|| wrong("missing".to_owned()))?;
+        if sections.iter().try_fold(0usize, |sum, &section| sum.checked_add(section)) != Some(head_dim / 2) {
+            return Err(wrong(format!("{sections:?}")));
+        }
         Ok(if interleaved {
             RotaryFrequencies::interleaved(theta, head_dim, sections)
         } else {
@@ -223,16 +203,17 @@ impl TextConfig {
     ///
     /// # Errors
     /// If the settings are of a kind that is not implemented.
-    pub(crate) fn plain_frequencies(&self) -> Result<RotaryFrequencies, String> {
+    pub(crate) fn plain_frequencies(&self) -> Result<RotaryFrequencies, SettingError> {
         let frequencies = RotaryFrequencies::plain(self.rope_theta()?, self.head_dim());
         match self.rope_type().as_str() {
             "default" => Ok(frequencies),
             "dynamic" => {
-                let factor = self.rope().factor.ok_or("`factor` of the dynamic `rope_scaling` is missing")?;
+                let missing = || SettingError::new(self.rope_key("factor"), "missing", "the factor of dynamic scaling");
+                let factor = self.rope().factor.ok_or_else(missing)?;
                 let max_positions = self.max_position_embeddings;
                 Ok(frequencies.with_scaling(DynamicScaling { factor, max_positions }))
             }
-            other => Err(format!("`rope_type` is {other}, only default and dynamic are supported")),
+            other => Err(SettingError::new(self.rope_key("rope_type"), other, "default or dynamic")),
         }
     }
 }
@@ -273,26 +254,35 @@ mod tests {
 
     #[test]
     fn what_is_not_implemented_is_named() {
-        for (changes, word) in [
-            (json!({"rope_scaling": {"rope_type": "default", "mrope_section": [2, 2, 1]}}), "mrope_section"),
-            (json!({"rope_scaling": {"rope_type": "yarn", "mrope_section": [2, 1, 1]}}), "yarn"),
-            (json!({"rope_scaling": null}), "mrope_section"),
-            (json!({"rope_theta": null}), "rope_theta"),
+        let section = "three numbers that add up to half of `head_dim`, 4";
+        for (changes, key, found, expected) in [
+            (json!({"rope_scaling": {"mrope_section": [2, 2, 1]}}), "rope_scaling.mrope_section", "[2, 2, 1]", section),
+            (json!({"rope_scaling": {"rope_type": "yarn"}}), "rope_scaling.rope_type", "yarn", "default"),
+            (json!({"rope_parameters": {"rope_type": "yarn"}}), "rope_parameters.rope_type", "yarn", "default"),
+            (json!({"rope_scaling": {"mrope_interleaved": false}}), "rope_scaling.mrope_interleaved", "false", "true"),
+            (json!({"rope_scaling": null}), "rope_scaling.mrope_section", "missing", section),
+            (json!({"rope_theta": null}), "rope_theta", "missing", "the base of the rotary frequencies"),
         ] {
-            let message = config(changes).sectioned_frequencies(true).expect_err("not implemented");
-            assert!(message.contains(word), "{message}");
+            let error = config(changes).sectioned_frequencies(true).expect_err("not implemented");
+            assert_eq!(error, SettingError::new(key, found, expected));
         }
-        for (changes, word) in [
-            (json!({"hidden_act": "relu"}), "relu"),
-            (json!({"use_sliding_window": true}), "use_sliding_window"),
-            (json!({"head_dim": 7}), "head_dim"),
-            (json!({"num_key_value_heads": 3}), "num_key_value_heads"),
-            (json!({"hidden_size": 0}), "hidden_size"),
-            (json!({"vocab_size": 1_000_000_000_000_000u64}), "vocab_size"),
-            (json!({"num_hidden_layers": 5000}), "num_hidden_layers"),
+        for (rope, key, found) in [
+            (json!({"rope_type": "dynamic"}), "rope_scaling.factor", "missing"),
+            (json!({"rope_type": "yarn"}), "rope_scaling.rope_type", "yarn"),
         ] {
-            let message = config(changes).check().expect_err("not implemented");
-            assert!(message.contains(word), "{message}");
+            let error = config(json!({"rope_scaling": rope})).plain_frequencies().expect_err("not implemented");
+            assert_eq!((&*error.key, &*error.found), (key, found));
+        }
+        for (changes, key, found, expected) in [
+            (json!({"hidden_act": "relu"}), "hidden_act", "relu", "silu"),
+            (json!({"use_sliding_window": true}), "use_sliding_window", "true", "false"),
+            (json!({"head_dim": 7}), "head_dim", "7", "an even number"),
+            (json!({"num_key_value_heads": 3}), "num_attention_heads", "2", "a multiple of `num_key_value_heads`, 3"),
+            (json!({"hidden_size": 0}), "hidden_size", "0", "1 to 16777216"),
+            (json!({"vocab_size": 1u64 << 50}), "vocab_size", "1125899906842624", "1 to 16777216"),
+            (json!({"num_hidden_layers": 5000}), "num_hidden_layers", "5000", "1 to 4096"),
+        ] {
+            assert_eq!(config(changes).check(), Err(SettingError::new(key, found, expected)));
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use crate::ProcessorError;
 use fancy_regex::{Assertion, Expr, LookAround, Regex};
+use seethink_core::SettingError;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
@@ -86,8 +87,10 @@ impl Patterns {
     /// If the text is not JSON, has a part that byte-level BPE does not use, or a pattern that may
     /// run away.
     pub(crate) fn check(json: &[u8], path: &Path) -> Result<Self, ProcessorError> {
-        let setting =
-            |setting, found, expected| ProcessorError::Setting { path: path.to_owned(), setting, found, expected };
+        let setting = |key, found: String, expected| ProcessorError::Setting {
+            path: path.to_owned(),
+            error: SettingError::new(key, found, expected),
+        };
         let parts: Parts =
             serde_json::from_slice(json).map_err(|source| ProcessorError::Json { path: path.to_owned(), source })?;
         let Model { kind, continuing_subword_prefix } = parts.model;
@@ -343,7 +346,7 @@ mod tests {
         let message =
             check(|file| file["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = json!("(x+x+)+(?!y)"));
         let message = message.err().unwrap();
-        assert!(message.starts_with("tokenizer.json: pattern is \"(x+x+)+(?!y)\", expected "), "{message}");
+        assert!(message.starts_with("tokenizer.json: `pattern` is \"(x+x+)+(?!y)\", expected "), "{message}");
         let replace = json!({"type": "Replace", "pattern": {"Regex": "(a*)*(?!b)"}, "content": ""});
         assert!(check(|file| file["normalizer"] = replace.clone()).is_err());
         assert!(check(|file| file["decoder"] = replace).is_err());
@@ -365,7 +368,7 @@ mod tests {
             let with = |n: usize| check(|file| file[part] = json!({"type": "Sequence", list: vec![item.clone(); n]}));
             assert!(with(allowed).is_ok(), "{part}");
             let message = with(30).err().unwrap();
-            assert!(message.starts_with("tokenizer.json: growth is up to "), "{message}");
+            assert!(message.starts_with("tokenizer.json: `growth` is up to "), "{message}");
         }
     }
 
@@ -379,7 +382,7 @@ mod tests {
             ("model", json!({"type": "BPE", "continuing_subword_prefix": "##"}), "model.continuing_subword_prefix"),
         ] {
             let message = check(|file| file[part] = value).err().unwrap();
-            assert!(message.starts_with(&format!("tokenizer.json: {name} is ")), "{message}");
+            assert!(message.starts_with(&format!("tokenizer.json: `{name}` is ")), "{message}");
         }
         assert!(Patterns::check(b"{", Path::new("tokenizer.json")).is_err());
     }

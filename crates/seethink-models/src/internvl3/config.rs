@@ -1,7 +1,8 @@
 //! The fields of `config.json` of InternVL3 and InternVL3.5, spelled as in the checkpoint.
 
 use crate::TextConfig;
-use crate::text_config::{check_depth, check_sides, check_sizes, expect};
+use crate::checks::{check_depth, check_sides, check_sizes, expect};
+use seethink_core::SettingError;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -135,12 +136,12 @@ impl Config {
 
 impl VisionConfig {
     /// Checks the settings of the vision side.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), SettingError> {
         let ([height, width], [patch_height, patch_width]) = (self.image_size.0, self.patch_size.0);
         check_sizes([
-            ("vision hidden_size", self.hidden_size),
-            ("vision intermediate_size", self.intermediate_size),
-            ("vision num_attention_heads", self.num_attention_heads),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_attention_heads", self.num_attention_heads),
         ])?;
         check_sides([
             ("image_size", height),
@@ -148,22 +149,19 @@ impl VisionConfig {
             ("patch_size", patch_height),
             ("patch_size", patch_width),
         ])?;
-        check_depth("vision num_hidden_layers", self.num_hidden_layers)?;
-        expect(self.num_channels == 3, || format!("`num_channels` is {}, only 3 is supported", self.num_channels))?;
-        expect(self.use_absolute_position_embeddings, || {
-            "`use_absolute_position_embeddings` is false, which is not supported".to_owned()
-        })?;
-        let act = &self.hidden_act;
-        expect(act == "gelu", || format!("the vision `hidden_act` is {act}, only gelu exists"))?;
+        check_depth("num_hidden_layers", self.num_hidden_layers)?;
+        expect(self.num_channels == 3, "num_channels", self.num_channels, "3")?;
+        let learned = self.use_absolute_position_embeddings;
+        expect(learned, "use_absolute_position_embeddings", learned, "true")?;
+        expect(self.hidden_act == "gelu", "hidden_act", &self.hidden_act, "gelu")?;
         let norm = &self.norm_type;
-        expect(norm == "layer_norm" || norm == "rms_norm", || {
-            format!("`norm_type` is {norm}, expected layer_norm or rms_norm")
-        })?;
-        expect(self.hidden_size.is_multiple_of(self.num_attention_heads), || {
-            "the vision `hidden_size` is no multiple of its `num_attention_heads`".to_owned()
-        })?;
+        expect(norm == "layer_norm" || norm == "rms_norm", "norm_type", norm, "layer_norm or rms_norm")?;
+        let (size, n_heads) = (self.hidden_size, self.num_attention_heads);
+        let expected = format!("a multiple of `num_attention_heads`, {n_heads}");
+        expect(size.is_multiple_of(n_heads), "hidden_size", size, expected)?;
         let divides = height.is_multiple_of(patch_height) && width.is_multiple_of(patch_width);
-        expect(divides, || format!("`image_size` {height}x{width} does not divide into patches"))
+        let expected = format!("a multiple of `patch_size`, {patch_height}x{patch_width}");
+        expect(divides, "image_size", format!("{height}x{width}"), expected)
     }
 
     /// Grid of patches of a tile: rows, columns.
@@ -211,18 +209,23 @@ mod tests {
             *place.iter().fold(&mut config, |at, key| &mut at[*key]) = value;
             ModelConfig::<Config>::from_json(config).expect_err("not implemented").to_string()
         };
-        for (place, value, word) in [
-            (&["text_config", "model_type"][..], json!("llama"), "llama"),
-            (&["text_config", "model_type"], json!("qwen3_moe"), "mixtures of experts are not supported yet"),
-            (&["model_type"], json!("internvl_chat"), "ending in -hf"),
-            (&["vision_feature_layer"], json!(-2), "vision_feature_layer"),
-            (&["downsample_ratio"], json!(0.3), "downsample_ratio"),
-            (&["vision_config", "norm_type"], json!("batch_norm"), "batch_norm"),
-            (&["vision_config", "image_size"], json!([28, 30]), "28x30"),
-            (&["vision_config", "use_absolute_position_embeddings"], json!(false), "use_absolute_position_embeddings"),
+        for (place, value, message) in [
+            (&["text_config", "model_type"][..], json!("llama"), "is llama, expected qwen2 or qwen3"),
+            (&["text_config", "model_type"], json!("qwen3_moe"), "is qwen3_moe, expected a dense model"),
+            (&["text_config", "hidden_act"], json!("relu"), "is relu, expected silu"),
+            (&["model_type"], json!("internvl_chat"), "is internvl_chat, expected internvl, the Hugging Face layout"),
+            (&["vision_feature_layer"], json!(-2), "is -2, expected -1"),
+            (&["downsample_ratio"], json!(0.3), "is 0.3, expected one over a whole number"),
+            (&["downsample_ratio"], json!(0.125), "is 0.125, expected one over a divisor of 4x4 patches"),
+            (&["vision_config", "norm_type"], json!("batch_norm"), "is batch_norm, expected layer_norm or rms_norm"),
+            (&["vision_config", "image_size"], json!([28, 30]), "is 28x30, expected a multiple of `patch_size`, 7x7"),
+            (&["vision_config", "hidden_size"], json!(9), "is 9, expected a multiple of `num_attention_heads`, 2"),
+            (&["vision_config", "num_hidden_layers"], json!(0), "is 0, expected 1 to 4096"),
+            (&["vision_config", "use_absolute_position_embeddings"], json!(false), "is false, expected true"),
         ] {
-            let message = edit(place, value);
-            assert!(message.contains(word), "{message}");
+            let message = format!("config.json: `{}` {message}", place.join("."));
+            let found = edit(place, value);
+            assert!(found.starts_with(&message), "{found}, not {message}");
         }
     }
 }

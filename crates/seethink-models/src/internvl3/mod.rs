@@ -17,12 +17,13 @@ pub use layout::TileLayout;
 pub use projector::Projector;
 pub use tiles::Tiles;
 
-use crate::text_config::expect;
+use crate::checks::expect;
 use crate::{
     CheckpointFiles, Family, Initial, ModelConfig, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer,
     VisionSide, Vlm,
 };
 use burn::tensor::Device;
+use seethink_core::SettingError;
 use seethink_nn::RotaryFrequencies;
 
 /// An InternVL3 or InternVL3.5 model.
@@ -49,34 +50,31 @@ impl Family for Config {
         &self.text_config
     }
 
-    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), SettingError> {
         let kind = match self.text_config.model_type.as_deref() {
             Some("qwen2") | None => TextKind::Qwen2,
             Some("qwen3") => TextKind::Qwen3,
-            Some(other) => {
-                return Err(format!("`text_config.model_type` is {other}, only qwen2 and qwen3 are supported"));
-            }
+            Some(other) => return Err(SettingError::new("model_type", other, "qwen2 or qwen3")),
         };
         Ok((kind, self.text_config.plain_frequencies()?))
     }
 
-    fn check(&self) -> Result<(), String> {
-        self.vision_config.check()?;
+    fn check(&self) -> Result<(), SettingError> {
+        self.vision_config.check().map_err(|error| error.within("vision_config"))?;
         let ratio = self.downsample_ratio;
         let side = (1.0 / ratio).round();
         let whole = (1.0..=1024.0).contains(&side) && (side * ratio - 1.0).abs() < 1e-9;
-        expect(whole, || format!("`downsample_ratio` is {ratio}, expected one over a whole number"))?;
+        expect(whole, "downsample_ratio", ratio, "one over a whole number")?;
         let [rows, columns] = self.vision_config.grid();
         let divides = rows.is_multiple_of(self.shuffle_side()) && columns.is_multiple_of(self.shuffle_side());
-        expect(divides, || format!("{rows}x{columns} patches of a tile do not divide by `downsample_ratio` {ratio}"))?;
+        let expected = format!("one over a divisor of {rows}x{columns} patches, those of a tile");
+        expect(divides, "downsample_ratio", ratio, expected)?;
         let layer = &self.vision_feature_layer;
-        expect(layer.as_i64() == Some(-1), || format!("`vision_feature_layer` is {layer}, only -1 is supported"))?;
+        expect(layer.as_i64() == Some(-1), "vision_feature_layer", layer, "-1")?;
         let strategy = &self.vision_feature_select_strategy;
-        expect(strategy == "default", || {
-            format!("`vision_feature_select_strategy` is {strategy}, only default is supported")
-        })?;
+        expect(strategy == "default", "vision_feature_select_strategy", strategy, "default")?;
         let act = &self.projector_hidden_act;
-        expect(act == "gelu", || format!("`projector_hidden_act` is {act}, only gelu exists"))
+        expect(act == "gelu", "projector_hidden_act", act, "gelu")
     }
 
     fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {

@@ -2,13 +2,14 @@
 //! the whole picture as a thumbnail.
 
 use super::config::Config;
-use crate::image_processor::{Levels, Settings, check, settings};
+use crate::checks::{check_count, expect};
+use crate::image_processor::{Levels, Settings, settings};
 use crate::tokenizer::TokenName;
 use crate::{
     CheckpointFiles, ImageProcessor, ModelConfig, Pictures, Pixels, ProcessorError, Span, Tokenizer, resize_bicubic,
 };
 use rayon::prelude::*;
-use seethink_core::Image;
+use seethink_core::{Image, SettingError};
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -60,6 +61,27 @@ struct Size {
     width: usize,
 }
 
+impl Preprocessing {
+    /// Minimum and maximum number of tiles of an image, the one that shows the whole not counted.
+    fn n_tiles(&self) -> (usize, usize) {
+        (self.min_patches.unwrap_or(1), self.max_patches.unwrap_or(12))
+    }
+
+    /// Checks that the settings ask for what is implemented and fit the model.
+    fn check(&self, config: &Config) -> Result<(), SettingError> {
+        self.settings.check()?;
+        let size = [self.size.height, self.size.width];
+        let expected = config.vision_config.image_size.0;
+        let note = format!("{expected:?}, the `image_size` of config.json");
+        expect(size == expected, "size", format!("{size:?}"), note)?;
+        let (min, max) = self.n_tiles();
+        check_count("max_patches", max, MOST_TILES)?;
+        check_count("min_patches", min, max)?;
+        let pixels = max * size[0] * size[1];
+        expect(pixels <= MOST_PIXELS, "max_patches", max, "tiles of at most 2^25 pixels together")
+    }
+}
+
 /// Names of the tokens of an image: before it, for each of its parts, after it.
 struct TokenNames {
     open: String,
@@ -101,16 +123,10 @@ impl Tiles {
     fn new(files: &CheckpointFiles, tokenizer: &Tokenizer, config: &Config) -> Result<Self, ProcessorError> {
         let names = TokenNames::read(files)?;
         let (settings, path): (Preprocessing, _) = settings(files)?;
-        settings.settings.check(&path)?;
-        let size = [settings.size.height, settings.size.width];
-        check(&path, size == config.vision_config.image_size.0, "size", &size, "the `image_size` of config.json")?;
-        let (min, max) = (settings.min_patches.unwrap_or(1), settings.max_patches.unwrap_or(12));
-        check(&path, (1..=MOST_TILES).contains(&max), "max_patches", &max, "1 to 4096")?;
-        check(&path, (1..=max).contains(&min), "min_patches", &min, "1 to max_patches")?;
-        let pixels = max * size[0] * size[1];
-        check(&path, pixels <= MOST_PIXELS, "max_patches", &max, "tiles of at most 2^25 pixels together")?;
+        settings.check(config).map_err(|error| ProcessorError::Setting { path, error })?;
+        let (min, max) = settings.n_tiles();
         Ok(Self {
-            size,
+            size: config.vision_config.image_size.0,
             patch: config.vision_config.patch_size.0,
             shuffle_side: config.shuffle_side(),
             grids: grids(min, max),

@@ -1,7 +1,8 @@
 //! The fields of `config.json` of Qwen2.5-VL, spelled as in the checkpoint.
 
 use crate::TextConfig;
-use crate::text_config::{check_depth, check_sides, check_sizes, expect};
+use crate::checks::{check_depth, check_sides, check_sizes, expect};
+use seethink_core::SettingError;
 use serde::Deserialize;
 
 /// ε of the norms on the vision side; no configuration has it.
@@ -80,11 +81,11 @@ fn default_pair() -> usize {
 }
 
 impl VisionConfig {
-    /// Checks the settings of the vision side.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks the settings of the vision side, and that they fit the decoder.
+    pub(super) fn check(&self, text: &TextConfig) -> Result<(), SettingError> {
         check_sizes([
-            ("vision hidden_size", self.hidden_size),
-            ("vision intermediate_size", self.intermediate_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
             ("num_heads", self.num_heads),
             ("window_size", self.window_size),
         ])?;
@@ -94,16 +95,15 @@ impl VisionConfig {
             ("temporal_patch_size", self.temporal_patch_size),
         ])?;
         check_depth("depth", self.depth)?;
-        expect(self.in_channels == 3, || format!("`in_channels` is {}, only 3 is supported", self.in_channels))?;
-        expect(self.hidden_act == default_act(), || {
-            format!("the vision `hidden_act` is {}, only {} exists", self.hidden_act, default_act())
-        })?;
-        expect(self.hidden_size.is_multiple_of(4 * self.num_heads), || {
-            "the vision `hidden_size` does not divide into `num_heads` heads of a multiple of four channels".to_owned()
-        })?;
-        expect(self.window_side() > 0, || {
-            format!("`window_size` {} is less than a merged cell of patches", self.window_size)
-        })
+        expect(self.in_channels == 3, "in_channels", self.in_channels, "3")?;
+        expect(self.hidden_act == default_act(), "hidden_act", &self.hidden_act, default_act())?;
+        let four_each = 4 * self.num_heads;
+        let expected = format!("a multiple of 4 · `num_heads`, {four_each}");
+        expect(self.hidden_size.is_multiple_of(four_each), "hidden_size", self.hidden_size, expected)?;
+        let expected = format!("the `hidden_size` of the decoder, {}", text.hidden_size);
+        expect(self.out_hidden_size == text.hidden_size, "out_hidden_size", self.out_hidden_size, expected)?;
+        let expected = format!("at least a merged cell of patches, {}", self.patch_size * self.spatial_merge_size);
+        expect(self.window_side() > 0, "window_size", self.window_size, expected)
     }
 
     /// Number of values of a flattened patch.
@@ -162,22 +162,29 @@ mod tests {
             let mut config = flat();
             config[part] = value;
             let message = ModelConfig::<Config>::from_json(config).expect_err("no configuration").to_string();
-            assert!(message.contains(&format!("`{part}` is no object")), "{message}");
+            assert!(message.starts_with(&format!("config.json: `{part}` is ")), "{message}");
+            assert!(message.ends_with(", expected an object"), "{message}");
         }
     }
 
     #[test]
     fn what_is_not_implemented_is_named() {
-        for (field, value) in
-            [("hidden_act", json!("gelu")), ("window_size", json!(8)), ("num_heads", json!(3)), ("depth", json!(9999))]
-        {
+        let refused = |config| ModelConfig::<Config>::from_json(config).expect_err("not implemented").to_string();
+        for (field, value, message) in [
+            ("hidden_act", json!("gelu"), "is gelu, expected silu"),
+            ("window_size", json!(8), "is 8, expected at least a merged cell of patches, 28"),
+            ("hidden_size", json!(12), "is 12, expected a multiple of 4 · `num_heads`, 8"),
+            ("out_hidden_size", json!(8), "is 8, expected the `hidden_size` of the decoder, 16"),
+            ("depth", json!(9999), "is 9999, expected 1 to 4096"),
+        ] {
             let mut config = flat();
             config["vision_config"][field] = value;
-            let message = ModelConfig::<Config>::from_json(config).expect_err("not implemented").to_string();
-            assert!(message.contains(field), "{message}");
+            assert_eq!(refused(config), format!("config.json: `vision_config.{field}` {message}"));
         }
         let mut yarn = flat();
         yarn["rope_scaling"]["type"] = json!("yarn");
-        assert!(ModelConfig::<Config>::from_json(yarn).expect_err("not implemented").to_string().contains("yarn"));
+        assert_eq!(refused(yarn.clone()), "config.json: `rope_scaling.rope_type` is yarn, expected default");
+        Config::unify(&mut yarn);
+        assert_eq!(refused(yarn), "config.json: `text_config.rope_scaling.rope_type` is yarn, expected default");
     }
 }

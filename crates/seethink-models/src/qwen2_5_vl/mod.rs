@@ -18,12 +18,12 @@ pub use layout::ImageLayout;
 pub use projector::Projector;
 
 use crate::native_resolution::qwen_pictures;
-use crate::text_config::expect;
 use crate::{
     CheckpointFiles, Family, Initial, ModelConfig, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer,
     VisionSide, Vlm,
 };
 use burn::tensor::Device;
+use seethink_core::SettingError;
 use seethink_nn::RotaryFrequencies;
 use serde_json::Value;
 
@@ -63,14 +63,12 @@ impl Family for Config {
         &self.text_config
     }
 
-    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), SettingError> {
         Ok((TextKind::Qwen2, self.text_config.sectioned_frequencies(false)?))
     }
 
-    fn check(&self) -> Result<(), String> {
-        self.vision_config.check()?;
-        let (out, hidden) = (self.vision_config.out_hidden_size, self.text_config.hidden_size);
-        expect(out == hidden, || format!("`out_hidden_size` {out} is not the `hidden_size` {hidden} of the text"))
+    fn check(&self) -> Result<(), SettingError> {
+        self.vision_config.check(&self.text_config).map_err(|error| error.within("vision_config"))
     }
 
     fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {

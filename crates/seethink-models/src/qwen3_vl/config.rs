@@ -1,7 +1,8 @@
 //! The fields of `config.json` of Qwen3-VL, spelled as in the checkpoint.
 
 use crate::TextConfig;
-use crate::text_config::{check_depth, check_sides, check_sizes, expect};
+use crate::checks::{check_depth, check_sides, check_sizes, expect};
+use seethink_core::SettingError;
 use serde::Deserialize;
 
 /// ε of every layer norm on the vision side; no configuration has it.
@@ -71,11 +72,11 @@ fn default_pair() -> usize {
 }
 
 impl VisionConfig {
-    /// Checks the settings of the vision side.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// Checks the settings of the vision side, and that they fit the decoder.
+    pub(super) fn check(&self, text: &TextConfig) -> Result<(), SettingError> {
         check_sizes([
-            ("vision hidden_size", self.hidden_size),
-            ("vision intermediate_size", self.intermediate_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
             ("num_heads", self.num_heads),
             ("num_position_embeddings", self.num_position_embeddings),
         ])?;
@@ -85,20 +86,22 @@ impl VisionConfig {
             ("temporal_patch_size", self.temporal_patch_size),
         ])?;
         check_depth("depth", self.depth)?;
-        expect(self.in_channels == 3, || format!("`in_channels` is {}, only 3 is supported", self.in_channels))?;
-        expect(self.hidden_act == default_act(), || {
-            format!("the vision `hidden_act` is {}, only {} exists", self.hidden_act, default_act())
-        })?;
-        expect(self.hidden_size.is_multiple_of(4 * self.num_heads), || {
-            "the vision `hidden_size` does not divide into `num_heads` heads of a multiple of four channels".to_owned()
-        })?;
+        expect(self.in_channels == 3, "in_channels", self.in_channels, "3")?;
+        expect(self.hidden_act == default_act(), "hidden_act", &self.hidden_act, default_act())?;
+        let four_each = 4 * self.num_heads;
+        let expected = format!("a multiple of 4 · `num_heads`, {four_each}");
+        expect(self.hidden_size.is_multiple_of(four_each), "hidden_size", self.hidden_size, expected)?;
+        let expected = format!("the `hidden_size` of the decoder, {}", text.hidden_size);
+        expect(self.out_hidden_size == text.hidden_size, "out_hidden_size", self.out_hidden_size, expected)?;
         let cells = self.num_position_embeddings;
-        expect(self.table_side().pow(2) == cells, || format!("`num_position_embeddings` {cells} is no square"))?;
+        expect(self.table_side().pow(2) == cells, "num_position_embeddings", cells, "a square number")?;
         let levels = &self.deepstack_visual_indexes;
-        expect(levels.iter().all(|&i| i < self.depth), || {
-            format!("`deepstack_visual_indexes` {levels:?} exceed `depth` {}", self.depth)
-        })?;
-        expect(levels.is_sorted_by(|a, b| a < b), || format!("`deepstack_visual_indexes` {levels:?} do not ascend"))
+        let ascend = levels.is_sorted_by(|a, b| a < b) && levels.iter().all(|&i| i < self.depth);
+        let expected = format!("ascending indices below `depth`, {}", self.depth);
+        expect(ascend, "deepstack_visual_indexes", format!("{levels:?}"), expected)?;
+        let expected = format!("at most one index per decoder layer, {}", text.num_hidden_layers);
+        let fits = levels.len() <= text.num_hidden_layers;
+        expect(fits, "deepstack_visual_indexes", format!("{levels:?}"), expected)
     }
 
     /// Number of values of a flattened patch.
@@ -154,19 +157,24 @@ mod tests {
 
     #[test]
     fn what_is_not_implemented_is_named() {
-        for (field, value) in [
-            ("hidden_act", json!("relu")),
-            ("num_position_embeddings", json!(10)),
-            ("out_hidden_size", json!(8)),
-            ("deepstack_visual_indexes", json!([2])),
-            ("deepstack_visual_indexes", json!([1, 0])),
-            ("depth", json!(0)),
-            ("in_channels", json!(1)),
+        for (field, value, message) in [
+            ("hidden_act", json!("relu"), "is relu, expected gelu_pytorch_tanh"),
+            ("num_position_embeddings", json!(10), "is 10, expected a square number"),
+            ("out_hidden_size", json!(8), "is 8, expected the `hidden_size` of the decoder, 16"),
+            ("deepstack_visual_indexes", json!([2]), "is [2], expected ascending indices below `depth`, 2"),
+            ("deepstack_visual_indexes", json!([1, 0]), "is [1, 0], expected ascending indices below `depth`, 2"),
+            ("depth", json!(0), "is 0, expected 1 to 4096"),
+            ("in_channels", json!(1), "is 1, expected 3"),
         ] {
             let mut config = tiny();
             config["vision_config"][field] = value;
-            let message = ModelConfig::<Config>::from_json(config).expect_err("not implemented").to_string();
-            assert!(message.contains(field), "{message}");
+            let found = ModelConfig::<Config>::from_json(config).expect_err("not implemented").to_string();
+            assert_eq!(found, format!("config.json: `vision_config.{field}` {message}"));
         }
+        let mut deep = tiny();
+        deep["vision_config"]["depth"] = json!(3);
+        deep["vision_config"]["deepstack_visual_indexes"] = json!([0, 1, 2]);
+        let found = ModelConfig::<Config>::from_json(deep).expect_err("two decoder layers").to_string();
+        assert!(found.ends_with("is [0, 1, 2], expected at most one index per decoder layer, 2"), "{found}");
     }
 }

@@ -15,12 +15,12 @@ pub use encoder::{EncoderBlock, EncoderMlp, VisionEncoder};
 pub use projector::{Merger, Projector};
 
 use crate::native_resolution::qwen_pictures;
-use crate::text_config::expect;
 use crate::{
     CheckpointFiles, Family, Initial, ModelConfig, Naming, Pictures, ProcessorError, TextConfig, TextKind, Tokenizer,
     VisionSide, Vlm,
 };
 use burn::tensor::Device;
+use seethink_core::SettingError;
 use seethink_nn::RotaryFrequencies;
 
 /// A Qwen3-VL model.
@@ -42,17 +42,12 @@ impl Family for Config {
         &self.text_config
     }
 
-    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), String> {
+    fn decoder(&self) -> Result<(TextKind, RotaryFrequencies), SettingError> {
         Ok((TextKind::Qwen3, self.text_config.sectioned_frequencies(true)?))
     }
 
-    fn check(&self) -> Result<(), String> {
-        let (text, vision) = (&self.text_config, &self.vision_config);
-        vision.check()?;
-        let (out, hidden) = (vision.out_hidden_size, text.hidden_size);
-        expect(out == hidden, || format!("`out_hidden_size` {out} is not the `hidden_size` {hidden} of the text"))?;
-        let levels = vision.deepstack_visual_indexes.len();
-        expect(levels <= text.num_hidden_layers, || "there are more DeepStack levels than decoder layers".to_owned())
+    fn check(&self) -> Result<(), SettingError> {
+        self.vision_config.check(&self.text_config).map_err(|error| error.within("vision_config"))
     }
 
     fn vision(&self, device: &Device) -> VisionSide<VisionEncoder> {

@@ -2,6 +2,7 @@
 
 use super::{INDEX, SINGLE};
 use safetensors::tensor::Dtype;
+use seethink_core::SettingError;
 use std::io;
 use std::path::PathBuf;
 
@@ -26,13 +27,13 @@ pub enum LoadError {
         /// Cause.
         source: serde_json::Error,
     },
-    /// A model that is not implemented.
-    #[error("{}: {what}", .path.display())]
-    Unsupported {
-        /// The configuration.
+    /// A setting has a value that is not supported.
+    #[error("{}: {error}", .path.display())]
+    Setting {
+        /// The file.
         path: PathBuf,
-        /// Description of the unsupported setting.
-        what: String,
+        /// The setting, its value, and the values that would work.
+        error: SettingError,
     },
     /// A folder with neither a weight file nor an index of shards.
     #[error("{} holds neither {SINGLE} nor {INDEX}", .dir.display())]

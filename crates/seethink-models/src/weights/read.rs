@@ -7,6 +7,7 @@ use burn::tensor::{DType, Element, Tensor, TensorData};
 use half::{bf16, f16};
 use rayon::prelude::*;
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use seethink_core::SettingError;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -114,9 +115,9 @@ impl WeightFiles {
             // executed when it is read.
             let foreign = |name: &&String| !name.ends_with(".safetensors") || name.contains(['/', '\\', ':']);
             if let Some(name) = names.iter().find(foreign) {
-                let what =
-                    format!("`weight_map` names {name:?}, expected the name of a .safetensors file in the same folder");
-                return Err(LoadError::Unsupported { path: index, what });
+                let expected = "names of .safetensors files in the same folder";
+                let error = SettingError::new("weight_map", format!("a map to {name:?}"), expected);
+                return Err(LoadError::Setting { path: index, error });
             }
             names
         } else if seethink_files::is_interrupted(dir, &ENTRIES) {
