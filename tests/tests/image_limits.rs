@@ -138,17 +138,17 @@ fn limits_that_do_nothing_or_too_much_are_refused() {
     );
     for family in ["qwen2_5_vl", "qwen3_vl"] {
         let message = refused(family, tiles(4));
-        assert_eq!(message, "max_tiles is 4, expected none: this model does not cut images into tiles");
+        assert_eq!(message, "`max_tiles` is 4, expected none: this model does not cut images into tiles");
     }
     for (family, limits, expected) in [
-        ("qwen2_5_vl", min(12_545), "min_pixels is 12545, expected at most 12544, which the checkpoint reduces"),
-        ("qwen3_vl", max(4_095), "max_pixels is 4095, expected at least 4096, which the checkpoint enlarges"),
+        ("qwen2_5_vl", min(12_545), "`min_pixels` is 12545, expected at most 12544, which the checkpoint reduces"),
+        ("qwen3_vl", max(4_095), "`max_pixels` is 4095, expected at least 4096, which the checkpoint enlarges"),
         ("internvl3", min(4_705), "expected at most 4704"),
         ("internvl3", max(783), "expected at least 784"),
-        ("internvl3", tiles(4_097), "max_tiles is 4097, expected 1 (`min_patches` of the checkpoint) to 4096"),
+        ("internvl3", tiles(4_097), "`max_tiles` is 4097, expected 1 (`min_patches` of the checkpoint) to 4096"),
         ("qwen3_vl", max(u64::MAX), "and the model has 262144 positions"),
         ("internvl3_5", max(u64::MAX), "and the model has 40960 positions"),
-        ("qwen2_5_vl", max(0), "max_pixels is 0, expected at least 1"),
+        ("qwen2_5_vl", max(0), "`max_pixels` is 0, expected at least 1"),
         (
             "internvl3",
             ImageLimits { min_pixels: Some(2000), max_pixels: Some(1000), ..NONE },
@@ -192,6 +192,6 @@ fn more_tiles_than_positions_are_refused() {
     assert_eq!(limited(255).unwrap().image_processor().n_image_tokens(255, 1).unwrap(), 65_536);
     assert_eq!(
         limited(256).unwrap_err().to_string(),
-        "max_tiles is 256, expected fewer: that many take 65792 tokens, and the model has 65536 positions"
+        "`max_tiles` is 256, expected fewer: that many take 65792 tokens, and the model has 65536 positions"
     );
 }

@@ -231,6 +231,6 @@ mod tests {
         run(&line(&["--max-tiles", "3"])).unwrap();
         run(&line(&["--max-tiles", "3", "--json"])).unwrap();
         let message = run(&line(&["--max-pixels", "5"])).unwrap_err().to_string();
-        assert!(message.contains("max_pixels is 5, expected at least 784"), "{message}");
+        assert!(message.contains("`max_pixels` is 5, expected at least 784"), "{message}");
     }
 }

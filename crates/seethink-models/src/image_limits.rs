@@ -3,7 +3,7 @@
 use crate::positions::Span;
 use crate::resize::resize_as_pillow;
 use crate::{ImageProcessor, Pixels, ProcessorError};
-use seethink_core::Image;
+use seethink_core::{Image, SettingError};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -57,19 +57,17 @@ impl ImageLimits {
     ///
     /// # Errors
     /// If a limit is zero, or the maximum of pixels is below the minimum.
-    pub fn check(&self) -> Result<(), ProcessorError> {
+    pub fn check(&self) -> Result<(), SettingError> {
         let Self { min_pixels, max_pixels, max_tiles } = *self;
         let limits =
             [("min_pixels", min_pixels), ("max_pixels", max_pixels), ("max_tiles", max_tiles.map(|n| n as u64))];
         if let Some((limit, _)) = limits.into_iter().find(|(_, value)| *value == Some(0)) {
-            return Err(ProcessorError::Limit { limit, found: 0, expected: "at least 1".into() });
+            return Err(SettingError::new(limit, 0, "at least 1"));
         }
         match (min_pixels, max_pixels) {
-            (Some(min), Some(max)) if min > max => Err(ProcessorError::Limit {
-                limit: "min_pixels",
-                found: min,
-                expected: format!("at most max_pixels, {max}"),
-            }),
+            (Some(min), Some(max)) if min > max => {
+                Err(SettingError::new("min_pixels", min, format!("at most max_pixels, {max}")))
+            }
             _ => Ok(()),
         }
     }
@@ -112,7 +110,7 @@ impl ImageLimits {
         positions: usize,
     ) -> Result<Arc<dyn ImageProcessor>, ProcessorError> {
         self.check()?;
-        let wrong = |limit, found, expected| Err(ProcessorError::Limit { limit, found, expected });
+        let wrong = |limit, found: u64, expected: String| Err(SettingError::new(limit, found, expected).into());
         if let Some(n) = self.max_tiles {
             images = images.with_max_tiles(n)?;
             // Whatever the limit is, a picture that is that many times as wide as high reaches it.
@@ -195,11 +193,11 @@ mod tests {
         let refused = |limits: ImageLimits| limits.check().unwrap_err().to_string();
         let none = ImageLimits::default();
         assert!(none.check().is_ok() && none.is_none());
-        assert_eq!(refused(ImageLimits { min_pixels: Some(0), ..none }), "min_pixels is 0, expected at least 1");
-        assert_eq!(refused(ImageLimits { max_pixels: Some(0), ..none }), "max_pixels is 0, expected at least 1");
-        assert_eq!(refused(ImageLimits { max_tiles: Some(0), ..none }), "max_tiles is 0, expected at least 1");
+        assert_eq!(refused(ImageLimits { min_pixels: Some(0), ..none }), "`min_pixels` is 0, expected at least 1");
+        assert_eq!(refused(ImageLimits { max_pixels: Some(0), ..none }), "`max_pixels` is 0, expected at least 1");
+        assert_eq!(refused(ImageLimits { max_tiles: Some(0), ..none }), "`max_tiles` is 0, expected at least 1");
         let crossed = ImageLimits { min_pixels: Some(8), max_pixels: Some(7), ..none };
-        assert_eq!(refused(crossed), "min_pixels is 8, expected at most max_pixels, 7");
+        assert_eq!(refused(crossed), "`min_pixels` is 8, expected at most max_pixels, 7");
         assert!(ImageLimits { min_pixels: Some(7), max_pixels: Some(7), max_tiles: Some(1) }.check().is_ok());
     }
 

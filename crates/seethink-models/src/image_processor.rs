@@ -65,8 +65,8 @@ pub trait ImageProcessor: Debug + Send + Sync {
     /// # Errors
     /// If this family does not cut images into tiles, or the checkpoint's minimum is larger.
     fn with_max_tiles(&self, max_tiles: usize) -> Result<Arc<dyn ImageProcessor>, ProcessorError> {
-        let expected = "none: this model does not cut images into tiles".into();
-        Err(ProcessorError::Limit { limit: "max_tiles", found: max_tiles as u64, expected })
+        let expected = "none: this model does not cut images into tiles";
+        Err(SettingError::new("max_tiles", max_tiles, expected).into())
     }
 }
 

@@ -21,6 +21,7 @@ mod positions;
 mod processor;
 pub mod qwen2_5_vl;
 pub mod qwen3_vl;
+mod qwen_vision_config;
 mod resize;
 mod text;
 mod text_config;

@@ -63,15 +63,8 @@ pub enum ProcessorError {
         most: usize,
     },
     /// A limit on pictures that is impossible, or that this model does not use.
-    #[error("{limit} is {found}, expected {expected}")]
-    Limit {
-        /// Name of the limit.
-        limit: &'static str,
-        /// Value of the limit.
-        found: u64,
-        /// Values that would work, and the reason.
-        expected: String,
-    },
+    #[error(transparent)]
+    Limit(#[from] SettingError),
     /// The tokenizer cannot be built, or refuses a text.
     #[error("tokenizer of {}: {source}", dir.display())]
     Tokenizer {

@@ -285,7 +285,7 @@ impl ImageProcessor for Tiles {
         let [least, _] = self.n_tiles();
         if !(least..=MOST_TILES).contains(&max_tiles) {
             let expected = format!("{least} (`min_patches` of the checkpoint) to {MOST_TILES}");
-            return Err(ProcessorError::Limit { limit: "max_tiles", found: max_tiles as u64, expected });
+            return Err(SettingError::new("max_tiles", max_tiles, expected).into());
         }
         Ok(Arc::new(Self { grids: grids(least, max_tiles), ..self.clone() }))
     }

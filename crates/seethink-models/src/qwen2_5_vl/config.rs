@@ -1,7 +1,8 @@
 //! The fields of `config.json` of Qwen2.5-VL, spelled as in the checkpoint.
 
 use crate::TextConfig;
-use crate::checks::{check_depth, check_sides, check_sizes, expect};
+use crate::checks::{check_sizes, expect};
+use crate::qwen_vision_config::qwen_vision_config;
 use seethink_core::SettingError;
 use serde::Deserialize;
 
@@ -18,102 +19,31 @@ pub struct Config {
     pub vision_config: VisionConfig,
 }
 
-/// Vision encoder configuration: `vision_config`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct VisionConfig {
-    /// Number of blocks.
-    pub depth: usize,
-    /// Channels of the hidden states.
-    pub hidden_size: usize,
-    /// Channels inside the MLPs.
-    pub intermediate_size: usize,
-    /// Number of attention heads.
-    pub num_heads: usize,
-    /// Channels of the features: the decoder's `hidden_size`.
-    pub out_hidden_size: usize,
+qwen_vision_config! {
+    patch_size: 14,
+    hidden_act: "silu",
     /// Indices of the blocks whose attention goes over the whole image.
     #[serde(default = "default_fullatt_block_indexes")]
     pub fullatt_block_indexes: Vec<usize>,
     /// Side of a window of the other blocks, pixels.
     #[serde(default = "default_window_size")]
     pub window_size: usize,
-    /// Number of colour channels. Older files write `in_chans`, which the reference does not read.
-    #[serde(default = "default_in_channels")]
-    pub in_channels: usize,
-    /// Side of a patch, pixels.
-    #[serde(default = "default_patch_size")]
-    pub patch_size: usize,
-    /// Side of the square of patches that becomes one image token.
-    #[serde(default = "default_pair")]
-    pub spatial_merge_size: usize,
-    /// Frames per patch.
-    #[serde(default = "default_pair")]
-    pub temporal_patch_size: usize,
-    /// Activation of the MLPs; only `silu` is supported.
-    #[serde(default = "default_act")]
-    pub hidden_act: String,
-    /// Standard deviation of initial weights.
-    #[serde(default = "default_initializer_range")]
-    pub initializer_range: f64,
 }
 
-// Defaults of the reference's configuration classes, for settings that a file leaves out.
 fn default_fullatt_block_indexes() -> Vec<usize> {
     vec![7, 15, 23, 31]
 }
 fn default_window_size() -> usize {
     112
 }
-fn default_initializer_range() -> f64 {
-    0.02
-}
-fn default_act() -> String {
-    "silu".to_owned()
-}
-fn default_in_channels() -> usize {
-    3
-}
-fn default_patch_size() -> usize {
-    14
-}
-fn default_pair() -> usize {
-    2
-}
 
 impl VisionConfig {
     /// Checks the settings of the vision side, and that they fit the decoder.
     pub(super) fn check(&self, text: &TextConfig) -> Result<(), SettingError> {
-        check_sizes([
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_heads", self.num_heads),
-            ("window_size", self.window_size),
-        ])?;
-        check_sides([
-            ("patch_size", self.patch_size),
-            ("spatial_merge_size", self.spatial_merge_size),
-            ("temporal_patch_size", self.temporal_patch_size),
-        ])?;
-        check_depth("depth", self.depth)?;
-        expect(self.in_channels == 3, "in_channels", self.in_channels, "3")?;
-        expect(self.hidden_act == default_act(), "hidden_act", &self.hidden_act, default_act())?;
-        let four_each = 4 * self.num_heads;
-        let expected = format!("a multiple of 4 · `num_heads`, {four_each}");
-        expect(self.hidden_size.is_multiple_of(four_each), "hidden_size", self.hidden_size, expected)?;
-        let expected = format!("the `hidden_size` of the decoder, {}", text.hidden_size);
-        expect(self.out_hidden_size == text.hidden_size, "out_hidden_size", self.out_hidden_size, expected)?;
+        self.check_shared(text)?;
+        check_sizes([("window_size", self.window_size)])?;
         let expected = format!("at least a merged cell of patches, {}", self.patch_size * self.spatial_merge_size);
         expect(self.window_side() > 0, "window_size", self.window_size, expected)
-    }
-
-    /// Number of values of a flattened patch.
-    pub fn patch_len(&self) -> usize {
-        self.in_channels * self.temporal_patch_size * self.patch_size.pow(2)
-    }
-
-    /// Channels of a merged cell.
-    pub fn merged_size(&self) -> usize {
-        self.hidden_size * self.spatial_merge_size.pow(2)
     }
 
     /// Side of a window, in merged cells.

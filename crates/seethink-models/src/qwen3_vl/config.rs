@@ -1,7 +1,8 @@
 //! The fields of `config.json` of Qwen3-VL, spelled as in the checkpoint.
 
 use crate::TextConfig;
-use crate::checks::{check_depth, check_sides, check_sizes, expect};
+use crate::checks::{check_sizes, expect};
+use crate::qwen_vision_config::qwen_vision_config;
 use seethink_core::SettingError;
 use serde::Deserialize;
 
@@ -17,83 +18,21 @@ pub struct Config {
     pub vision_config: VisionConfig,
 }
 
-/// Vision encoder configuration: `vision_config`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct VisionConfig {
-    /// Number of blocks.
-    pub depth: usize,
-    /// Channels of the hidden states.
-    pub hidden_size: usize,
-    /// Channels inside the MLPs.
-    pub intermediate_size: usize,
-    /// Number of attention heads.
-    pub num_heads: usize,
+qwen_vision_config! {
+    patch_size: 16,
+    hidden_act: "gelu_pytorch_tanh",
     /// Number of cells of the square table of learned positions.
     pub num_position_embeddings: usize,
-    /// Channels of the features: the decoder's `hidden_size`.
-    pub out_hidden_size: usize,
     /// Indices of the blocks whose output is also handed to the decoder, one DeepStack level each.
     pub deepstack_visual_indexes: Vec<usize>,
-    /// Number of colour channels.
-    #[serde(default = "default_in_channels")]
-    pub in_channels: usize,
-    /// Side of a patch, pixels.
-    #[serde(default = "default_patch_size")]
-    pub patch_size: usize,
-    /// Side of the square of patches that becomes one image token.
-    #[serde(default = "default_pair")]
-    pub spatial_merge_size: usize,
-    /// Frames per patch.
-    #[serde(default = "default_pair")]
-    pub temporal_patch_size: usize,
-    /// Activation of the MLPs; only `gelu_pytorch_tanh` is supported.
-    #[serde(default = "default_act")]
-    pub hidden_act: String,
-    /// Standard deviation of initial weights.
-    #[serde(default = "default_initializer_range")]
-    pub initializer_range: f64,
-}
-
-// Defaults of the reference's configuration class, for settings that a file leaves out.
-fn default_initializer_range() -> f64 {
-    0.02
-}
-fn default_act() -> String {
-    "gelu_pytorch_tanh".to_owned()
-}
-fn default_in_channels() -> usize {
-    3
-}
-fn default_patch_size() -> usize {
-    16
-}
-fn default_pair() -> usize {
-    2
 }
 
 impl VisionConfig {
     /// Checks the settings of the vision side, and that they fit the decoder.
     pub(super) fn check(&self, text: &TextConfig) -> Result<(), SettingError> {
-        check_sizes([
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_heads", self.num_heads),
-            ("num_position_embeddings", self.num_position_embeddings),
-        ])?;
-        check_sides([
-            ("patch_size", self.patch_size),
-            ("spatial_merge_size", self.spatial_merge_size),
-            ("temporal_patch_size", self.temporal_patch_size),
-        ])?;
-        check_depth("depth", self.depth)?;
-        expect(self.in_channels == 3, "in_channels", self.in_channels, "3")?;
-        expect(self.hidden_act == default_act(), "hidden_act", &self.hidden_act, default_act())?;
-        let four_each = 4 * self.num_heads;
-        let expected = format!("a multiple of 4 · `num_heads`, {four_each}");
-        expect(self.hidden_size.is_multiple_of(four_each), "hidden_size", self.hidden_size, expected)?;
-        let expected = format!("the `hidden_size` of the decoder, {}", text.hidden_size);
-        expect(self.out_hidden_size == text.hidden_size, "out_hidden_size", self.out_hidden_size, expected)?;
+        self.check_shared(text)?;
         let cells = self.num_position_embeddings;
+        check_sizes([("num_position_embeddings", cells)])?;
         expect(self.table_side().pow(2) == cells, "num_position_embeddings", cells, "a square number")?;
         let levels = &self.deepstack_visual_indexes;
         let ascend = levels.is_sorted_by(|a, b| a < b) && levels.iter().all(|&i| i < self.depth);
@@ -104,19 +43,9 @@ impl VisionConfig {
         expect(fits, "deepstack_visual_indexes", format!("{levels:?}"), expected)
     }
 
-    /// Number of values of a flattened patch.
-    pub fn patch_len(&self) -> usize {
-        self.in_channels * self.temporal_patch_size * self.patch_size.pow(2)
-    }
-
     /// Side of the table of learned positions.
     pub fn table_side(&self) -> usize {
         self.num_position_embeddings.isqrt()
-    }
-
-    /// Channels of a merged cell.
-    pub fn merged_size(&self) -> usize {
-        self.hidden_size * self.spatial_merge_size.pow(2)
     }
 }
 

@@ -474,8 +474,8 @@ mod tests {
             ("data.Digits.world.cells=1..=9", "`world.cells` is 1..=9"),
             ("reward.rule=Numeric(absolute: -1.0, relative: 0.0)", "`rule.absolute` is -1"),
             ("reward.penalties=[(1.0, Repetition(ngram: 0))]", "`repetition.ngram` is 0"),
-            ("images.max_pixels=0", "max_pixels is 0"),
-            ("images=(min_pixels: 9, max_pixels: 8)", "min_pixels is 9, expected at most max_pixels, 8"),
+            ("images.max_pixels=0", "`max_pixels` is 0"),
+            ("images=(min_pixels: 9, max_pixels: 8)", "`min_pixels` is 9, expected at most max_pixels, 8"),
             ("data=Folder(path: x, overlong: (max_tokens: 0))", "`overlong.max_tokens` is 0"),
         ];
         assert!(read(FILE).unwrap().check().is_ok());
