@@ -326,6 +326,6 @@ mod tests {
         std::fs::remove_file(dir.path().join("rows.jsonl")).unwrap();
         assert!(in_files.get(&ids[..1]).unwrap_err().to_string().contains("rows.jsonl"));
         let wrong = DatasetConfig { splits: Splits::ByHash { validation: 0.7, test: 0.7, seed: 0 }, ..files.clone() };
-        assert!(DataConfig::Files(wrong).check().unwrap_err().to_string().starts_with("validation + test is 1.4"));
+        assert!(DataConfig::Files(wrong).check().unwrap_err().to_string().starts_with("`validation + test` is 1.4"));
     }
 }
