@@ -246,14 +246,14 @@ impl RunConfig {
             move |error| ConfigError::Setting { section, error: error.into() }
         }
         if self.dtype == WeightDtype::F16 {
-            return Err(wrong("dtype")(
-                "F16 loses small gradients, and losses are not scaled here; expected F32 or Bf16",
-            ));
+            let expected = "F32 or Bf16: F16 loses small gradients, and losses are not scaled here";
+            return Err(wrong("dtype")(SettingError::new("dtype", "F16", expected)));
         }
         self.images.check().map_err(wrong("images"))?;
         self.grpo.check(self.curriculum.stages()).map_err(wrong("grpo"))?;
         if self.curriculum.is_endless() {
-            return Err(wrong("curriculum")("it never ends; expected it in `With(steps: …, policy: …)` or in a stage"));
+            let expected = "it in `With(steps: …, policy: …)` or in a stage";
+            return Err(wrong("curriculum")(SettingError::new("curriculum", "a policy that never ends", expected)));
         }
         for stage in self.curriculum.stages() {
             let StageConfig { reward, .. } = self.grpo.of_stage(stage).map_err(wrong("curriculum"))?;
