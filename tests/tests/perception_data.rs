@@ -522,7 +522,7 @@ fn other_settings_are_refused_and_more_of_the_same_is_not() {
         (|options| options.tries = 0, "`tries` is 0, expected at least 1"),
         (|options| options.rule.image_attempts = 0, "`image_attempts` is 0"),
         (|options| options.models.clear(), "`models` is 0"),
-        (|options| options.shares.test = 0.95, "shares is validation 0.1 and test 0.95"),
+        (|options| options.shares.test = 0.95, "`shares` is validation 0.1 and test 0.95"),
         (|options| options.models.push(options.models[0].clone()), "`eyes` is named twice"),
     ];
     for (change, expected) in wrong {

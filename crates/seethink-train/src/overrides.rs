@@ -35,7 +35,8 @@ macro_rules! stage_overrides {
         ///
         /// A [`Stage`](seethink_curriculum::Stage) carries them as [`Overrides`]:
         /// ```
-        /// use seethink_curriculum::{Capability, Stage};
+        /// use seethink_core::Capability;
+        /// use seethink_curriculum::Stage;
         /// use seethink_train::StageOverrides;
         ///
         /// let mut stage = Stage::of(Capability::PERCEPTION);
