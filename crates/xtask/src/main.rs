@@ -47,6 +47,17 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         cases: Option<PathBuf>,
     },
+    /// Times the same work in seethink and in PyTorch, transformers and TRL, in turns, and prints the
+    /// tables; without options writes them into docs/performance.md. Needs an idle machine and 8 GB
+    /// for the libraries, which go into target/compare.
+    Compare {
+        /// Python that has the libraries of tests/perf/requirements.txt already.
+        #[arg(long, value_name = "FILE")]
+        python: Option<PathBuf>,
+        /// Options of tests/perf/compare.py: `--work W1 W2 W3`, `--rounds N`, `--skip NAME …`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        options: Vec<String>,
+    },
     /// Checks the structure: crate edges, publishing, file access, clocks, module docs, links, table
     /// of contents, leftovers.
     Tidy,
@@ -60,6 +71,7 @@ fn main() -> Result<ExitCode> {
         Task::Validate { only, skip } => validate::run(&root, &only, &skip)?,
         Task::Parity { options } => parity(&root, options)?,
         Task::Conformance { suite: _, cases } => conformance(cases)?,
+        Task::Compare { python, options } => compare(&root, python, options)?,
         Task::Tidy => tidy::run(&root)?,
         Task::Book => book::run(&root)?,
     };
@@ -86,6 +98,35 @@ fn parity(root: &Path, options: Vec<String>) -> Result<bool> {
         .status()
         .context("cannot start cargo")?;
     Ok(status.success())
+}
+
+/// Builds the worker and runs the comparison, in a virtual environment of its own unless `python` has
+/// the libraries.
+fn compare(root: &Path, python: Option<PathBuf>, options: Vec<String>) -> Result<bool> {
+    let run = |program: &Path, arguments: &[&str]| -> Result<bool> {
+        let status = Command::new(program).args(arguments).current_dir(root).status();
+        Ok(status.with_context(|| format!("cannot start {}", program.display()))?.success())
+    };
+    if !run(Path::new("cargo"), &["build", "--release", "--package", "seethink-tests", "--example", "perf"])? {
+        return Ok(false);
+    }
+    let python = match python {
+        Some(python) => python,
+        None => {
+            let python = root.join("target/compare/bin/python");
+            let made = run(Path::new("python3"), &["-m", "venv", "target/compare"])?
+                && run(&python, &["-m", "pip", "install", "--quiet", "-r", "tests/perf/requirements.txt"])?;
+            if !made {
+                return Ok(false);
+            }
+            python
+        }
+    };
+    let page = ["--out".to_owned(), "docs/performance.md".to_owned()];
+    let options = if options.is_empty() { page.to_vec() } else { options };
+    let script: Vec<&str> =
+        std::iter::once("tests/perf/compare.py").chain(options.iter().map(String::as_str)).collect();
+    run(&python, &script)
 }
 
 /// Root of the repository, two folders above this crate.
