@@ -216,7 +216,7 @@ class Torch:
         for prompt in described["prompts"]:
             images = [Image.open(io.BytesIO(base64.b64decode(png))) for png in prompt["images"]]
             content = [{"type": "image"} for _ in images] + [{"type": "text", "text": prompt["question"]}]
-            row = {"prompt": [{"role": "user", "content": content if images else prompt["question"]}]}
+            row = {"prompt": [{"role": "user", "content": content}]}
             rows.append({**row, "images": images} if images else row)
         n_rows, n_tokens = len(self.rows), described["completion"]
         part = described["torch_rows"]
