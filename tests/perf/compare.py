@@ -373,6 +373,7 @@ This page is made by `cargo xtask compare`: the same work in seethink and in {ve
 Medians of {options.rounds} rounds with the smallest and the largest, tokens of completions a second, two threads, f32, on {processor}.
 Pairs are seethink's figure and PyTorch's; a step is TRL's; *without shared prompts* is the ratio with the prompt computed once
 for every completion, as it is there; the share is of seethink's, of the better matrix product of the same run, by the operations of the products alone.
+Peak memory is that of the process, which keeps the pages of the measurements before.
 `tests/perf/compare.py` says what exactly is timed.
 """
     return "\n".join([head, *tables])
