@@ -16,17 +16,15 @@
 // A benchmark fails as tests do.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
 use burn::tensor::{Distribution, Tensor};
-use burn::train::Learner;
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use seethink::data::digits::DigitsWorld;
 use seethink::models::VlmProcessor;
-use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
+use seethink::models::qwen3_vl::Qwen3VlConfig;
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
-use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, SharedRate, TrainBatch, group_advantages};
+use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, TrainBatch, group_advantages};
+use seethink_tests::learner::learner;
 use std::path::Path;
 use std::time::Duration;
 
@@ -103,17 +101,6 @@ fn throughput(criterion: &mut Criterion) {
         });
     });
     group.finish();
-}
-
-fn learner(model: Qwen3Vl, optimizer: &OptimizerConfig) -> Learner<Policy<Qwen3Vl>> {
-    let model = model.train();
-    let device = model.device();
-    let rate = SharedRate::default();
-    rate.set(optimizer.learning_rate);
-    let mut learner = Learner::new(Policy { model }, optimizer.init(), ModuleLrScheduler::new(rate));
-    learner.fork(&device);
-    learner.lr_step();
-    learner
 }
 
 /// A matrix product of the width of a published backbone, which the small model does not have.

@@ -10,8 +10,6 @@
 // A measurement fails as tests do.
 #![allow(clippy::unwrap_used)]
 
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
-use burn::module::Module;
 use burn::tensor::{Distribution, Tensor};
 use burn::train::Learner;
 use seethink::core::ProblemId;
@@ -21,10 +19,9 @@ use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{ForwardCost, Pixels, Processor, PromptInput, VlmProcessor};
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
-use seethink::train::{
-    Decay, GroupInput, LogProbs, MicroBatch, Objective, Policy, Schedule, SharedRate, TrainBatch, group_advantages,
-};
+use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, Schedule, TrainBatch, group_advantages};
 use seethink_tests::ending::Ending;
+use seethink_tests::learner::learner;
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -194,7 +191,7 @@ impl Worker {
         std::fs::write(folder.join("work.json"), described.to_string()).unwrap();
         let forbidden = inner.forbidden_token_ids().to_vec();
         let processor = Ending { inner, eos: Vec::new(), forbidden };
-        let learner = learner(model.clone());
+        let learner = learner(model.clone(), &optimizer());
         Self { work, model, processor, prompts, learner }
     }
 
@@ -267,7 +264,8 @@ impl Worker {
         self.learner.optimizer_step(output.grads);
     }
 
-    /// Does a piece of work and returns its seconds and tokens.
+    /// Does a piece of work and returns its seconds, CPU seconds, completion tokens and peak of memory
+    /// in MB.
     fn measure(&mut self, what: &str) -> Value {
         let (name, argument) = what.split_once(' ').unwrap_or((what, ""));
         let unshared = argument == "unshared";
@@ -310,7 +308,8 @@ impl Worker {
     }
 }
 
-/// Floating-point operations of the measurements, with shared prompts.
+/// Floating-point operations of the measurements, with shared prompts; a backward pass counts as
+/// two forward passes, whatever is computed again in it.
 fn flops(model: &Qwen3Vl, work: &Work, prompts: &[Asked]) -> Value {
     let cost = ForwardCost::of(model);
     let n = work.group_size;
@@ -326,27 +325,19 @@ fn flops(model: &Qwen3Vl, work: &Work, prompts: &[Asked]) -> Value {
     json!({ "log_probs": forward, "rollout": forward, "update": 3.0 * forward, "step": 5.0 * forward })
 }
 
-fn learner(model: Qwen3Vl) -> Learner<Policy<Qwen3Vl>> {
-    let model = model.train();
-    let device = model.text.embed.weight.device();
-    let schedule = Schedule { warmup: 0.0, decay: Decay::Constant, floor: 0.0 };
-    let optimizer = OptimizerConfig {
+/// Settings of the optimiser, PyTorch's defaults but for the rate.
+fn optimizer() -> OptimizerConfig {
+    OptimizerConfig {
         learning_rate: 1e-6,
         betas: (0.9, 0.999),
         epsilon: 1e-8,
         weight_decay: 0.01,
         max_grad_norm: 1.0,
-        schedule,
-    };
-    let rate = SharedRate::default();
-    rate.set(optimizer.learning_rate);
-    let mut learner = Learner::new(Policy { model }, optimizer.init(), ModuleLrScheduler::new(rate));
-    learner.fork(&device);
-    learner.lr_step();
-    learner
+        schedule: Schedule::CONSTANT,
+    }
 }
 
-/// Seconds, CPU seconds and peak of memory of a piece of work.
+/// Times a piece of work: seconds, CPU seconds, and the peak of memory in MB.
 fn timed(tokens: usize, work: impl FnOnce()) -> Value {
     // The kernel's peak is counted from here on.
     let _ = std::fs::write("/proc/self/clear_refs", "5");

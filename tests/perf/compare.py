@@ -369,7 +369,7 @@ def page(tables, options):
     versions = ", ".join(f"{name} {version(name)}" for name in ["torch", "transformers", "trl"])
     head = f"""# Performance
 
-This page is made by `cargo xtask compare`: the same work in seethink and in {versions}, in turns, in one run.
+This page is made by `cargo xtask compare --work {' '.join(options.work)} --rounds {options.rounds} --out docs/performance.md`: the same work in seethink and in {versions}, in turns, in one run.
 Medians of {options.rounds} rounds with the smallest and the largest, tokens of completions a second, two threads, f32, on {processor}.
 Pairs are seethink's figure and PyTorch's; a step is TRL's; *without shared prompts* is the ratio with the prompt computed once
 for every completion, as it is there; the share is of seethink's, of the better matrix product of the same run, by the operations of the products alone.
