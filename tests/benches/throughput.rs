@@ -23,7 +23,7 @@ use seethink::models::VlmProcessor;
 use seethink::models::qwen3_vl::Qwen3VlConfig;
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
-use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, TrainBatch, group_advantages};
+use seethink::train::{ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, TrainBatch, group_advantages};
 use seethink_tests::learner::learner;
 use std::path::Path;
 use std::time::Duration;
@@ -92,6 +92,7 @@ fn throughput(criterion: &mut Criterion) {
         log_probs: log_probs.clone(),
         pad_token,
         max_grad_norm: grpo.optimizer.max_grad_norm,
+        activations: ActivationMemory::Auto,
     };
     let mut learner = learner(model, &grpo.optimizer);
     group.bench_function("update", |bencher| {

@@ -19,7 +19,7 @@ use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{ForwardCost, Pixels, Processor, PromptInput, VlmProcessor};
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
-use seethink::train::{GroupInput, LogProbs, MicroBatch, Objective, Policy, Schedule, TrainBatch, group_advantages};
+use seethink::train::{ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, Schedule, TrainBatch, group_advantages};
 use seethink_tests::ending::Ending;
 use seethink_tests::learner::learner;
 use serde_json::{Value, json};
@@ -259,6 +259,7 @@ impl Worker {
             log_probs: self.log_prob_settings(),
             pad_token: self.processor.pad_token_id(),
             max_grad_norm: 1.0,
+            activations: ActivationMemory::Auto,
         };
         let output = self.learner.train_step(batch);
         self.learner.optimizer_step(output.grads);

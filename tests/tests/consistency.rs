@@ -48,7 +48,7 @@ fn gradients(model: &AnyBackbone, grads: &GradientsParams) -> Tensors {
 
 fn check_backward(name: &str, model: &AnyBackbone, input: &VlmInput, pixels: &PixelTensor, labels: &[i64]) {
     let mut loss = 0.0;
-    let pulled = model.backward(input.clone(), Some(pixels.clone()), &mut cross_entropy(model, labels, &mut loss));
+    let pulled = model.backward(input.clone(), Some(pixels.clone()), Activations::Kept, &mut cross_entropy(model, labels, &mut loss));
     let features = model.encode_images(pixels.clone());
     let hidden = model.hidden_states(input.clone().with_features(features));
     let whole = next_token_loss(model, hidden, labels);
@@ -72,7 +72,7 @@ fn recompute_gives_the_gradients_of_one_graph() {
         // Text alone, so that the vision side has no gradient.
         let text = batch(&[TokenRow { image_tokens: Vec::new(), ..other.row(other.grids[0], 5, 1) }], Side::Right);
         let labels: Vec<i64> = text.input_ids.clone().into_data().iter::<i64>().collect();
-        let grads = model.backward(text, None, &mut cross_entropy(&model, &labels, &mut 0.0));
+        let grads = model.backward(text, None, Activations::Recomputed, &mut cross_entropy(&model, &labels, &mut 0.0));
         assert!(!grads.is_empty());
     }
 }
@@ -98,9 +98,9 @@ fn kept_features_give_the_gradients_of_a_frozen_vision_side() {
         let model = other.model(5).set_trainable(Trainable::LANGUAGE_MODEL).train();
         let (input, pixels, labels) = two_rows(&other);
         let (mut a, mut b) = (0.0, 0.0);
-        let fresh = model.backward(input.clone(), Some(pixels.clone()), &mut cross_entropy(&model, &labels, &mut a));
+        let fresh = model.backward(input.clone(), Some(pixels.clone()), Activations::Kept, &mut cross_entropy(&model, &labels, &mut a));
         let kept = input.with_features(model.valid().encode_images(pixels));
-        let kept = model.backward(kept, None, &mut cross_entropy(&model, &labels, &mut b));
+        let kept = model.backward(kept, None, Activations::Kept, &mut cross_entropy(&model, &labels, &mut b));
         assert_eq!((a, fresh.len()), (b, kept.len()), "{}", other.name);
         let (fresh, kept) = (gradients(&model, &fresh), gradients(&model, &kept));
         for name in kept.names() {
@@ -122,7 +122,7 @@ fn frozen_parts_get_no_gradient() {
             };
             let model = other.model(5).set_trainable(trainable).train();
             let (input, pixels, labels) = two_rows(&other);
-            let grads = model.backward(input, Some(pixels), &mut cross_entropy(&model, &labels, &mut 0.0));
+            let grads = model.backward(input, Some(pixels), Activations::Recomputed, &mut cross_entropy(&model, &labels, &mut 0.0));
             let found = gradients(&model, &grads);
             for name in found.names() {
                 let any = found.floats(name).expect("just listed").iter().any(|&g| g != 0.0);

@@ -1,5 +1,6 @@
 //! Models of any family, chosen by the configuration of a checkpoint.
 
+use crate::Activations;
 use crate::config::{ModelConfig, family_name, one_of};
 use crate::family::Family;
 use crate::files::CheckpointFiles;
@@ -195,6 +196,10 @@ impl VisionLanguageModel for AnyBackbone {
         each!(self, model => model.cache_bytes_per_token())
     }
 
+    fn activation_bytes_per_token(&self) -> usize {
+        each!(self, model => model.activation_bytes_per_token())
+    }
+
     fn encode_images_traced(&self, pixels: PixelTensor, observe: &mut dyn FnMut(usize, &Tensor<2>)) -> VisualFeatures {
         each!(self, model => model.encode_images_traced(pixels, observe))
     }
@@ -223,9 +228,10 @@ impl VisionLanguageModel for AnyBackbone {
         &self,
         input: VlmInput,
         pixels: Option<PixelTensor>,
+        activations: Activations,
         head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
     ) -> GradientsParams {
-        each!(self, model => model.backward(input, pixels, head))
+        each!(self, model => model.backward(input, pixels, activations, head))
     }
 
     fn parameters(&self) -> Vec<Parameter> {

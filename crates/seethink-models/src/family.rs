@@ -75,7 +75,7 @@ pub trait Family: DeserializeOwned + Clone + Debug + PartialEq + Send + Sync + '
 /// # Shapes
 /// Hidden states are `[n_rows, width]`: a row per patch of all images (and per class token, in
 /// encoders that have them).
-pub trait Encoder: Module + ModuleDisplay + Clone + Debug + Send + 'static {
+pub trait Encoder: Module + ModuleDisplay + Clone + Debug + Send + Sync + 'static {
     /// Family of the encoder, with its configuration.
     type Family: Family<Encoder = Self>;
 
@@ -110,7 +110,7 @@ pub trait Encoder: Module + ModuleDisplay + Clone + Debug + Send + 'static {
 }
 
 /// Projector: patch features to image tokens.
-pub trait Projector<Layout>: Module + ModuleDisplay + Clone + Debug + Send + 'static {
+pub trait Projector<Layout>: Module + ModuleDisplay + Clone + Debug + Send + Sync + 'static {
     /// Projects the encoder's output to the embeddings of the image tokens.
     ///
     /// # Shapes

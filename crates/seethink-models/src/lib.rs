@@ -42,7 +42,7 @@ pub use generation::GenerationConfig;
 pub use image_limits::ImageLimits;
 pub use image_processor::{ImageProcessor, Pictures};
 pub use input::{PixelTensor, Pixels, PromptInput, Side, TokenRow, VisualFeatures, VisualTokens, VlmInput};
-pub use model::{Parameter, Part, VisionLanguageModel};
+pub use model::{Activations, Parameter, Part, VisionLanguageModel};
 pub use native_resolution::NativeResolution;
 pub use positions::Span;
 pub use processor::{Content, Message, Processor, ProcessorError, Role};

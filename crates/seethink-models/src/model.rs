@@ -11,7 +11,7 @@ use seethink_nn::KvCache;
 /// decoder.
 ///
 /// `batch` rows of `seq` tokens, `hidden` channels, `vocab` ids.
-pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug + Send + 'static {
+pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Size of the vocabulary, rows of the embedding table without a tokenizer entry included.
     fn vocab_size(&self) -> usize;
 
@@ -81,9 +81,14 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
     /// Freezes and unfreezes parts of the model.
     fn set_trainable(self, trainable: Trainable) -> Self;
 
-    /// Backward pass of a loss that is given as a function of the final hidden states, with little
-    /// memory: the forward pass keeps only each block's input, and the backward pass runs each
-    /// block again.
+    /// Size of the activations that a backward pass keeps if it runs nothing again, bytes per token
+    /// of the decoder.
+    fn activation_bytes_per_token(&self) -> usize;
+
+    /// Backward pass of a loss that is given as a function of the final hidden states.
+    ///
+    /// `activations`: with [`Activations::Recomputed`] the forward pass keeps only each block's
+    /// input and the backward pass runs each block again; the gradients are the same.
     ///
     /// `pixels`: the images, where gradients should reach the vision side; any features in
     /// `input.visual` are then ignored. Without `pixels` the features in `input.visual` are
@@ -100,11 +105,21 @@ pub trait VisionLanguageModel: Module + ModuleDisplay + Clone + std::fmt::Debug 
         &self,
         input: VlmInput,
         pixels: Option<PixelTensor>,
+        activations: Activations,
         head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
     ) -> GradientsParams;
 
     /// Parameters, with their names in checkpoints, in the order of the modules.
     fn parameters(&self) -> Vec<Parameter>;
+}
+
+/// Activations of a backward pass: kept from the forward pass, or computed again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activations {
+    /// All are kept: the least time.
+    Kept,
+    /// Blocks are run again: the least memory.
+    Recomputed,
 }
 
 /// A parameter of a model, without its values.

@@ -5,9 +5,10 @@ use crate::text_config::{TextConfig, TextKind};
 use crate::{VisualFeatures, VisualTokens, VlmInput};
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
-use burn::tensor::module::linear;
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor};
-use seethink_nn::{AttentionMask, CacheShape, KvCache, RmsNorm, Rotary, RotaryFrequencies, SwiGlu, attention};
+use seethink_nn::{
+    AttentionMask, CacheShape, HeadShape, KvCache, RmsNorm, Rotary, RotaryFrequencies, SwiGlu, linear, matmul, self_attention,
+};
 
 /// Text decoder: token ids and image features to hidden states and logits.
 #[derive(Module, Debug)]
@@ -23,15 +24,7 @@ pub struct TextDecoder {
     #[module(skip)]
     frequencies: RotaryFrequencies,
     #[module(skip)]
-    heads: Heads,
-}
-
-/// Attention heads: numbers and size.
-#[derive(Debug, Clone, Copy)]
-struct Heads {
-    n_heads: usize,
-    n_kv_heads: usize,
-    head_dim: usize,
+    heads: HeadShape,
 }
 
 /// Decoder layer: `x += attn(norm1(x)); x += mlp(norm2(x))`.
@@ -63,7 +56,7 @@ pub struct TextAttention {
     /// Key norm per head, before the rotation; only in Qwen3.
     pub k_norm: Option<RmsNorm>,
     #[module(skip)]
-    head_dim: usize,
+    heads: HeadShape,
 }
 
 /// Rotations and attention mask, which all layers share in one forward pass.
@@ -93,6 +86,7 @@ impl TextDecoder {
         let linear = |from, to, bias| LinearConfig::new(from, to).with_bias(bias).init(device);
         let norm = |channels| RmsNorm::new(channels, config.rms_norm_eps, device);
         let head_norm = || (kind == TextKind::Qwen3).then(|| norm(head_dim));
+        let heads = HeadShape { n_heads, n_kv_heads, d: head_dim };
         let layer = |_| DecoderLayer {
             norm1: norm(hidden),
             attn: TextAttention {
@@ -102,7 +96,7 @@ impl TextDecoder {
                 o: linear(n_heads * head_dim, hidden, outer_bias),
                 q_norm: head_norm(),
                 k_norm: head_norm(),
-                head_dim,
+                heads,
             },
             norm2: norm(hidden),
             mlp: SwiGlu::new(hidden, config.intermediate_size, false, device),
@@ -113,7 +107,7 @@ impl TextDecoder {
             norm: norm(hidden),
             head: (!tied).then(|| linear(hidden, config.vocab_size, false)),
             frequencies,
-            heads: Heads { n_heads, n_kv_heads, head_dim },
+            heads,
         }
     }
 
@@ -129,7 +123,7 @@ impl TextDecoder {
 
     /// Creates an empty cache for `batch` rows of up to `max_seq` tokens.
     pub fn empty_cache(&self, batch: usize, max_seq: usize) -> KvCache {
-        let Heads { n_heads, n_kv_heads, head_dim } = self.heads;
+        let HeadShape { n_heads, n_kv_heads, d: head_dim } = self.heads;
         let shape = CacheShape { n_layers: self.layers.len(), batch, n_heads, n_kv_heads, head_dim, max_seq };
         KvCache::new(shape, self.dtype(), &self.embed.weight.device())
     }
@@ -188,8 +182,8 @@ impl TextDecoder {
     /// - output: `[n, vocab]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         match &self.head {
-            Some(head) => head.forward(hidden),
-            None => linear(hidden, self.embed.weight.val().transpose(), None),
+            Some(head) => linear(hidden, &[head], None),
+            None => matmul(hidden, self.embed.weight.val().transpose()),
         }
     }
 }
@@ -215,31 +209,27 @@ impl DecoderLayer {
     /// # Shapes
     /// - x, output: `[batch, seq, hidden]`
     pub fn forward(&self, x: Tensor<3>, shared: &Shared, cache: Option<(&mut KvCache, usize)>) -> Tensor<3> {
-        let x = x.clone() + self.attn.forward(self.norm1.forward(x), shared, cache);
-        x.clone() + self.mlp.forward(self.norm2.forward(x))
+        let x = self.attn.forward(self.norm1.forward(x.clone()), x, shared, cache);
+        self.mlp.forward(self.norm2.forward(x.clone()), Some(x))
     }
 }
 
 impl TextAttention {
-    fn forward(&self, x: Tensor<3>, shared: &Shared, cache: Option<(&mut KvCache, usize)>) -> Tensor<3> {
-        let [batch, seq, _] = x.dims();
-        let heads = |x: Tensor<3>| {
-            let n_heads = x.dims()[2] / self.head_dim;
-            x.reshape([batch, seq, n_heads, self.head_dim])
+    /// Adds the attention's output to `residual`.
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        residual: Tensor<3>,
+        shared: &Shared,
+        cache: Option<(&mut KvCache, usize)>,
+    ) -> Tensor<3> {
+        let qkv = linear(x, &[&self.q, &self.k, &self.v], None);
+        let norms = self.q_norm.as_ref().zip(self.k_norm.as_ref()).map(|(q, k)| [q, k]);
+        let qkv = shared.rotary.apply(qkv, self.heads, norms);
+        let seen = match cache {
+            Some((cache, layer)) => cache.attend(layer, qkv, &shared.mask),
+            None => self_attention(qkv, self.heads, Some(&shared.mask)),
         };
-        let turned = |x: Tensor<4>, norm: &Option<RmsNorm>| {
-            shared.rotary.apply(match norm {
-                Some(norm) => norm.forward(x),
-                None => x,
-            })
-        };
-        let q = turned(heads(self.q.forward(x.clone())), &self.q_norm);
-        let k = turned(heads(self.k.forward(x.clone())), &self.k_norm).swap_dims(1, 2);
-        let v = heads(self.v.forward(x)).swap_dims(1, 2);
-        let [k, v] = match cache {
-            Some((cache, layer)) => cache.append(layer, k, v),
-            None => [k, v],
-        };
-        self.o.forward(attention(q, k, v, Some(&shared.mask)))
+        linear(seen, &[&self.o], Some(residual))
     }
 }

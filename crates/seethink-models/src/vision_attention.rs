@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use seethink_nn::{Rotary, attention};
+use seethink_nn::{HeadShape, Rotary, linear, self_attention};
 
 /// Base of the rotary frequencies; no configuration has it.
 const ROPE_THETA: f64 = 10_000.0;
@@ -52,20 +52,16 @@ impl VisionAttention {
     /// - x, output: `[n_patches, width]`
     pub(crate) fn forward(&self, x: Tensor<2>, rotary: &Rotary, runs: &ImageRuns) -> Tensor<2> {
         let [n_patches, width] = x.dims();
-        let (heads, d) = (self.n_heads, width / self.n_heads);
-        let qkv = self.qkv.forward(x).reshape([1, n_patches, 3 * heads, d]);
-        let qk = rotary.apply(qkv.clone().narrow(2, 0, 2 * heads));
+        let shape = HeadShape { n_heads: self.n_heads, n_kv_heads: self.n_heads, d: width / self.n_heads };
+        let qkv = linear(x, &[&self.qkv], None).reshape([1, n_patches, 3 * width]);
+        let qkv = rotary.apply(qkv, shape, None);
         let attend = |&Run { start, n, size }: &Run| {
-            let part = |x: &Tensor<4>, head| {
-                let part = x.clone().narrow(1, start, n * size).narrow(2, head, heads);
-                part.reshape([n, size, heads, d])
-            };
-            let (q, k, v) = (part(&qk, 0), part(&qk, heads), part(&qkv, 2 * heads));
-            attention(q, k.swap_dims(1, 2), v.swap_dims(1, 2), None).reshape([n * size, width])
+            let run = qkv.clone().narrow(1, start, n * size).reshape([n, size, 3 * width]);
+            self_attention(run, shape, None).reshape([n * size, width])
         };
         let mut outs: Vec<Tensor<2>> = runs.0.iter().map(attend).collect();
         let out = if outs.len() == 1 { outs.remove(0) } else { Tensor::cat(outs, 0) };
-        self.proj.forward(out)
+        linear(out, &[&self.proj], None)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Softmax attention with grouped key-value heads, and its masks.
 
+use crate::HeadShape;
+use crate::fused::{self, Sight};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, DType, Int, Tensor};
+use std::sync::{Arc, OnceLock};
 
 /// Bias added to the scores of keys that a query must not see.
 ///
@@ -9,25 +12,35 @@ use burn::tensor::{Bool, DType, Int, Tensor};
 /// below −104. No row of scores may then be hidden altogether, so every query sees itself.
 const HIDDEN: f64 = f64::NEG_INFINITY;
 
-/// Attention mask: a bias added to the scores, in `f32`, that says which keys each query sees. Made
-/// once per forward pass and used by every layer.
+/// Attention mask: which keys each query sees. Made once per forward pass and used by every layer.
 #[derive(Debug, Clone)]
-pub struct AttentionMask {
-    /// Bias, `[batch, 1, groups · queries, keys]`, or `[batch, 1, 1, keys]` where all queries of a
-    /// row see the same keys.
-    bias: Tensor<4>,
+pub struct AttentionMask(Arc<Mask>);
+
+#[derive(Debug)]
+struct Mask {
+    /// Segments of the new tokens, `[batch, seq]`.
+    segments: Tensor<2, Int>,
+    /// Visibility bias of cached tokens, `[batch, n_cached]`.
+    cached: Option<Tensor<2>>,
+    /// Query heads per key-value head.
+    groups: usize,
+    /// See [`AttentionMask::bias`]; made when first needed.
+    bias: OnceLock<Tensor<4>>,
+    /// See [`AttentionMask::sight`]; made when first needed.
+    sight: OnceLock<Sight>,
 }
 
 impl AttentionMask {
     /// Causal mask of a batch without cache: token `q` sees token `k` iff `k <= q` and `k` is of
-    /// segment 0 or of the segment of `q`; padding (−1) is seen by itself alone.
+    /// segment 0 or of the segment of `q`; padding (−1) is seen by itself alone, or by nobody.
     ///
     /// `groups`: query heads per key-value head.
     ///
     /// # Shapes
     /// - segments: `[batch, seq]`
     pub fn causal(segments: Tensor<2, Int>, groups: usize) -> Self {
-        Self { bias: causal_bias(segments).repeat_dim(2, groups) }
+        let (bias, sight) = Default::default();
+        Self(Arc::new(Mask { segments, cached: None, groups, bias, sight }))
     }
 
     /// Mask of new tokens after cached ones: causal among the new ones, and every cached token
@@ -37,16 +50,61 @@ impl AttentionMask {
     /// - cached: `[batch, n_cached]`, see [`visibility_bias`]
     /// - segments: `[batch, seq]`
     pub(crate) fn after_cache(cached: Tensor<2>, segments: Tensor<2, Int>, groups: usize) -> Self {
-        let [batch, seq] = segments.dims();
-        let n_cached = cached.dims()[1];
-        if seq == 1 {
-            let new = Tensor::zeros([batch, 1], (&segments.device(), DType::F32));
-            return Self { bias: Tensor::cat(vec![cached, new], 1).reshape([batch, 1, 1, n_cached + 1]) };
-        }
-        let cached = cached.reshape([batch, 1, 1, n_cached]).expand([batch, 1, seq, n_cached]);
-        let bias = Tensor::cat(vec![cached, causal_bias(segments)], 3);
-        Self { bias: bias.repeat_dim(2, groups) }
+        let (bias, sight) = Default::default();
+        Self(Arc::new(Mask { segments, cached: Some(cached), groups, bias, sight }))
     }
+
+    /// Bias added to the scores, in `f32`: `[batch, 1, groups · queries, keys]`, or
+    /// `[batch, 1, 1, keys]` where all queries of a row see the same keys.
+    fn bias(&self) -> Tensor<4> {
+        self.0.bias.get_or_init(|| self.0.bias()).clone()
+    }
+
+    /// Who sees whom, for the fused operators. Only without cache.
+    fn sight(&self) -> Sight {
+        let segments = &self.0.segments;
+        let of_segments = || {
+            let [_, seq] = segments.dims();
+            Sight::of_segments(&segments.to_data().iter::<i64>().collect::<Vec<_>>(), seq)
+        };
+        self.0.sight.get_or_init(of_segments).clone()
+    }
+}
+
+impl Mask {
+    fn bias(&self) -> Tensor<4> {
+        let segments = self.segments.clone();
+        let [batch, seq] = segments.dims();
+        let bias = match &self.cached {
+            None => causal_bias(segments),
+            Some(cached) if seq == 1 => {
+                let new = Tensor::zeros([batch, 1], (&segments.device(), DType::F32));
+                let n_keys = cached.dims()[1] + 1;
+                return Tensor::cat(vec![cached.clone(), new], 1).reshape([batch, 1, 1, n_keys]);
+            }
+            Some(cached) => {
+                let n_cached = cached.dims()[1];
+                let cached = cached.clone().reshape([batch, 1, 1, n_cached]).expand([batch, 1, seq, n_cached]);
+                Tensor::cat(vec![cached, causal_bias(segments)], 3)
+            }
+        };
+        bias.repeat_dim(2, self.groups)
+    }
+}
+
+/// Attention among the tokens of each row. Without a mask every token sees every other.
+///
+/// # Shapes
+/// - qkv: `[batch, seq, width]` of [`HeadShape`]
+/// - output: `[batch, seq, n_heads · d]`
+pub fn self_attention(qkv: Tensor<3>, shape: HeadShape, mask: Option<&AttentionMask>) -> Tensor<3> {
+    let [batch, seq, _] = qkv.dims();
+    if fused::applies(&qkv) {
+        let sight = mask.map_or_else(|| Sight::whole(seq), AttentionMask::sight);
+        return fused::attended(fused::rows(qkv), shape, sight).reshape([batch, seq, shape.n_heads * shape.d]);
+    }
+    let [q, k, v] = shape.split(qkv);
+    attention(q, k, v, mask)
 }
 
 /// Visibility bias: zero for tokens that later ones may see, [`HIDDEN`] for padding.
@@ -88,12 +146,12 @@ fn causal_bias(segments: Tensor<2, Int>) -> Tensor<4> {
 /// - q: `[batch, queries, n_heads, d]`
 /// - k, v: `[batch, n_kv_heads, keys, d]`
 /// - output: `[batch, queries, n_heads · d]`
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&AttentionMask>) -> Tensor<3> {
+pub(crate) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&AttentionMask>) -> Tensor<3> {
     let [batch, queries, n_heads, d] = q.dims();
     let n_kv_heads = k.dims()[1];
     let rows = n_heads / n_kv_heads * queries;
     let q = q.swap_dims(1, 2).reshape([batch, n_kv_heads, rows, d]);
-    let bias = mask.map(|mask| mask.bias.clone());
+    let bias = mask.map(AttentionMask::bias);
     let dtype = q.dtype();
     // The fused operator has no backward pass and copies strided keys and values, which costs more
     // than it saves on the one row of a decode step.
@@ -119,7 +177,7 @@ mod tests {
     fn visible(segments: &[i64]) -> Vec<Vec<bool>> {
         let n = segments.len();
         let ids = Tensor::<1, Int>::from_ints(segments, &Device::default()).reshape([1, n]);
-        let bias = AttentionMask::causal(ids, 1).bias.try_into_vec_as::<f32>().expect("f32");
+        let bias = AttentionMask::causal(ids, 1).bias().try_into_vec_as::<f32>().expect("f32");
         bias.chunks(n).map(|row| row.iter().map(|&b| b == 0.0).collect()).collect()
     }
 

@@ -1,6 +1,7 @@
 //! Key-value cache of a decoder.
 
-use crate::attention::{AttentionMask, visibility_bias};
+use crate::attention::{AttentionMask, attention, self_attention, visibility_bias};
+use crate::HeadShape;
 use burn::tensor::{DType, Device, Int, Tensor};
 
 /// Sizes of a [`KvCache`].
@@ -24,7 +25,7 @@ pub struct CacheShape {
 ///
 /// Rows end together: a shorter prompt is padded on the left, and the cache remembers which columns
 /// are padding. A step is one [`extend`](Self::extend), which gives the mask, and then one
-/// [`append`](Self::append) per layer.
+/// [`attend`](Self::attend) per layer.
 #[derive(Debug)]
 pub struct KvCache {
     shape: CacheShape,
@@ -95,6 +96,23 @@ impl KvCache {
         mask
     }
 
+    /// Attention of a layer's newest tokens to one another and to those before, all of which it
+    /// stores.
+    ///
+    /// `mask`: what [`extend`](Self::extend) returned for these tokens.
+    ///
+    /// # Shapes
+    /// - qkv: `[batch, seq, width]` of [`HeadShape`]
+    /// - output: `[batch, seq, n_heads · d]`
+    pub fn attend(&mut self, layer: usize, qkv: Tensor<3>, mask: &AttentionMask) -> Tensor<3> {
+        let CacheShape { n_heads, n_kv_heads, head_dim: d, .. } = self.shape;
+        let shape = HeadShape { n_heads, n_kv_heads, d };
+        let [q, k, v] = shape.split(qkv.clone());
+        let first = self.len == qkv.dims()[1];
+        let [k, v] = self.append(layer, k, v);
+        if first { self_attention(qkv, shape, Some(mask)) } else { attention(q, k, v, Some(mask)) }
+    }
+
     /// Stores the keys and values of a layer's newest tokens; returns those of all its tokens.
     ///
     /// # Shapes
@@ -104,7 +122,7 @@ impl KvCache {
     ///
     /// # Panics
     /// If `k` holds more tokens than the cache has been extended by.
-    pub fn append(&mut self, layer: usize, k: Tensor<4>, v: Tensor<4>) -> [Tensor<4>; 2] {
+    fn append(&mut self, layer: usize, k: Tensor<4>, v: Tensor<4>) -> [Tensor<4>; 2] {
         let [batch, heads, seq, d] = k.dims();
         let columns = self.len - seq..self.len;
         let stored = self.layers[layer].take().expect("set outside of this function");
@@ -167,7 +185,6 @@ impl KvCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attention;
     use burn::tensor::Distribution;
 
     const SHAPE: CacheShape = CacheShape { n_layers: 1, batch: 2, n_heads: 4, n_kv_heads: 2, head_dim: 4, max_seq: 8 };

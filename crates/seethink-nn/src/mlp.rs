@@ -1,5 +1,6 @@
 //! The gated MLP of the text decoders.
 
+use crate::{fused, linear};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
@@ -23,9 +24,27 @@ impl SwiGlu {
         Self { gate: linear(hidden, inner), up: linear(hidden, inner), down: linear(inner, hidden) }
     }
 
+    /// Adds the MLP's output to `residual`, if there is one.
+    ///
     /// # Shapes
-    /// - x, output: `[…, hidden]`
-    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.down.forward(silu(self.gate.forward(x.clone())) * self.up.forward(x))
+    /// - x, residual, output: `[…, hidden]`
+    pub fn forward<const D: usize>(&self, x: Tensor<D>, residual: Option<Tensor<D>>) -> Tensor<D> {
+        let gate_up = linear(x, &[&self.gate, &self.up], None);
+        linear(gated(gate_up), &[&self.down], residual)
     }
+}
+
+/// `silu(gate) · up`.
+///
+/// # Shapes
+/// - gate_up: `[…, 2 · inner]`
+/// - output: `[…, inner]`
+fn gated<const D: usize>(gate_up: Tensor<D>) -> Tensor<D> {
+    let mut dims = gate_up.dims();
+    dims[D - 1] /= 2;
+    if fused::applies(&gate_up) {
+        return fused::gated(fused::rows(gate_up)).reshape(dims);
+    }
+    let inner = dims[D - 1];
+    silu(gate_up.clone().narrow(D - 1, 0, inner)) * gate_up.narrow(D - 1, inner, inner)
 }

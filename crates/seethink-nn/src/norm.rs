@@ -1,5 +1,6 @@
 //! Root-mean-square normalisation.
 
+use crate::fused;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
@@ -11,7 +12,7 @@ pub struct RmsNorm {
     /// Scale, `[channels]`.
     pub weight: Param<Tensor<1>>,
     #[module(skip)]
-    epsilon: f64,
+    pub(crate) epsilon: f64,
 }
 
 impl RmsNorm {
@@ -23,6 +24,10 @@ impl RmsNorm {
     /// # Shapes
     /// - x, output: `[…, channels]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if fused::applies(&x) {
+            let dims = x.dims();
+            return fused::normalised(fused::rows(x), self.weight.val(), self.epsilon).reshape(dims);
+        }
         let dtype = x.dtype();
         let x = x.cast(DType::F32);
         let scale = x.clone().square().mean_dim(D - 1).add_scalar(self.epsilon).sqrt().recip();

@@ -100,7 +100,7 @@ mod tests {
 
         let tracked = x.clone().autodiff().require_grad();
         // The norm is used twice: its gradients must add up.
-        let y = norm.forward(mlp.forward(norm.forward(tracked.clone())));
+        let y = norm.forward(mlp.forward(norm.forward(tracked.clone()), None));
         let mut all = (y * dy.clone().autodiff()).sum().backward();
         let dx = tracked.grad_remove(&mut all).expect("tracked");
         let expected_norm = norm.weight.grad(&all).expect("tracked");
@@ -108,10 +108,10 @@ mod tests {
 
         let (norm_, mlp_) = (norm.valid(), mlp.valid());
         let a = norm_.forward(x.clone());
-        let b = mlp_.forward(a.clone());
+        let b = mlp_.forward(a.clone(), None);
         let mut grads = GradientsParams::new();
         let d = pull(&norm, b, dy, &mut grads, |m, x| m.forward(x));
-        let d = pull(&mlp, a, d, &mut grads, |m, x| m.forward(x));
+        let d = pull(&mlp, a, d, &mut grads, |m, x| m.forward(x, None));
         let d = pull(&norm, x, d, &mut grads, |m, x| m.forward(x));
 
         let close = |a: f32| assert!(a < 1e-5, "off by {a}");

@@ -1,5 +1,6 @@
 //! Rotary position embedding over one or three position axes.
 
+use crate::{HeadShape, RmsNorm, fused};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 /// Rotation frequencies, each of which reads one of the three position axes (time, height, width).
@@ -141,11 +142,36 @@ impl Rotary {
         Self { cos: Tensor::cat(vec![cos.clone(), cos], 3), sin: Tensor::cat(vec![sin.clone().neg(), sin], 3) }
     }
 
+    /// Rotates queries and keys, after the norms of queries and keys where they are given, and
+    /// copies values.
+    ///
+    /// # Shapes
+    /// - qkv, output: `[batch, seq, width]` of [`HeadShape`]
+    pub fn apply(&self, qkv: Tensor<3>, shape: HeadShape, norms: Option<[&RmsNorm; 2]>) -> Tensor<3> {
+        let [batch, seq, width] = qkv.dims();
+        if fused::applies(&qkv) {
+            let tables = [&self.cos, &self.sin].map(|table| fused::rows(table.clone()));
+            let norms = norms.map(|norms| (norms.map(|norm| norm.weight.val()), norms[0].epsilon));
+            return fused::turned(fused::rows(qkv), tables, norms, shape).reshape([batch, seq, width]);
+        }
+        let HeadShape { n_heads, n_kv_heads, d } = shape;
+        let heads = qkv.reshape([batch, seq, n_heads + 2 * n_kv_heads, d]);
+        let v = heads.clone().narrow(2, n_heads + n_kv_heads, n_kv_heads);
+        let turning = match norms {
+            None => heads.narrow(2, 0, n_heads + n_kv_heads),
+            Some([q_norm, k_norm]) => {
+                let q = q_norm.forward(heads.clone().narrow(2, 0, n_heads));
+                Tensor::cat(vec![q, k_norm.forward(heads.narrow(2, n_heads, n_kv_heads))], 2)
+            }
+        };
+        Tensor::cat(vec![self.rotate(turning), v], 2).reshape([batch, seq, width])
+    }
+
     /// Rotates every head.
     ///
     /// # Shapes
     /// - x, output: `[batch, seq, heads, d]`
-    pub fn apply(&self, x: Tensor<4>) -> Tensor<4> {
+    fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
         let dtype = x.dtype();
         let half = x.dims()[3] / 2;
         let x = x.cast(DType::F32);
@@ -188,7 +214,7 @@ mod tests {
         let device = Device::default();
         let rotary = Rotary::new(Tensor::from_floats([[[0.0, std::f32::consts::FRAC_PI_2]]], &device));
         let x = Tensor::<4>::from_floats([[[[1.0, 2.0, 3.0, 4.0]]]], &device);
-        let y = rotary.apply(x).try_into_vec_as::<f32>().expect("f32");
+        let y = rotary.rotate(x).try_into_vec_as::<f32>().expect("f32");
         for (found, expected) in y.iter().zip([1.0, -4.0, 3.0, 2.0]) {
             assert!((found - expected).abs() < 1e-6, "{found} instead of {expected}");
         }
@@ -201,7 +227,7 @@ mod tests {
         let at = |position: i64| {
             let ids = Tensor::<3, Int>::from_data(TensorData::new(vec![position; 3], [3, 1, 1]), &device);
             let x = Tensor::<1>::from_floats([0.3, -1.0, 0.2, 0.7, 1.1, -0.4, 0.9, 0.5], &device);
-            frequencies.at(ids, 1).apply(x.reshape([1, 1, 1, 8]))
+            frequencies.at(ids, 1).rotate(x.reshape([1, 1, 1, 8]))
         };
         let score = |p, q| (at(p) * at(q)).sum().into_scalar::<f32>();
         assert!((score(3, 5) - score(40, 42)).abs() < 1e-4);

@@ -1,8 +1,10 @@
 //! Settings of GRPO and of supervised fine-tuning.
 
 use crate::{OptimizerConfig, PolicyLoss, TrainError};
+use burn::tensor::Device;
 use seethink_core::{SettingError, Trainable};
 use seethink_curriculum::Stage;
+use seethink_models::{Activations, VisionLanguageModel};
 use seethink_rollout::{PromptFormat, Sampling};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
@@ -47,6 +49,33 @@ pub struct MemoryConfig {
     pub micro_batch_tokens: usize,
     /// Tokens projected onto the vocabulary at a time.
     pub logit_chunk: usize,
+    /// Activations that a backward pass may keep.
+    #[serde(default)]
+    pub activations: ActivationMemory,
+}
+
+/// Memory for the activations of a backward pass. Where those of a micro-batch take more, each block
+/// is run again instead, which takes a third more time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ActivationMemory {
+    /// 1 GiB on the processor, none elsewhere.
+    #[default]
+    Auto,
+    /// This many MiB; 0 always runs blocks again.
+    Mebibytes(usize),
+}
+
+impl ActivationMemory {
+    /// Whether a micro-batch of `n_tokens` keeps the activations of a model.
+    pub(crate) fn of<M: VisionLanguageModel>(self, model: &M, n_tokens: usize) -> Activations {
+        let mebibytes = match self {
+            Self::Auto if model.device().inner() == Device::flex() => 1024,
+            Self::Auto => 0,
+            Self::Mebibytes(mebibytes) => mebibytes,
+        };
+        let needed = n_tokens.saturating_mul(model.activation_bytes_per_token());
+        if needed <= mebibytes.saturating_mul(1 << 20) { Activations::Kept } else { Activations::Recomputed }
+    }
 }
 
 impl GrpoConfig {

@@ -28,7 +28,7 @@ pub use bank::BankedGroup;
 pub use batch::{GroupInput, MicroBatch, Targets, Vision};
 pub use burn::train::Interrupter;
 pub use checkpoint::{CheckpointFolder, RunState, Unmeasured};
-pub use config::{GrpoConfig, MemoryConfig, SftConfig};
+pub use config::{ActivationMemory, GrpoConfig, MemoryConfig, SftConfig};
 pub use error::TrainError;
 pub use grpo::{Grpo, Moment, Trained, Validate};
 pub use ledger::Ledger;

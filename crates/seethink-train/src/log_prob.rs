@@ -1,8 +1,8 @@
 //! Log-probabilities of given tokens, without ever holding `[batch, seq, vocab]`.
 
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Gradients, Int, Tensor, TensorData};
 use seethink_models::VisionLanguageModel;
+use seethink_nn::token_log_probs;
 use std::ops::Range;
 
 /// Logit of forbidden tokens, in the place of minus infinity: far below any logit, and finite so
@@ -84,21 +84,20 @@ impl LogProbs {
         model: &M,
         hidden: Tensor<2>,
         ids: Tensor<1, Int>,
-        bias: &Tensor<2>,
+        bias: &Tensor<1>,
     ) -> Tensor<1> {
-        let logits = model.lm_head(hidden).cast(DType::F32) / self.temperature + bias.clone();
-        log_softmax(logits, 1).gather(1, ids.unsqueeze_dim(1)).squeeze_dim(1)
+        token_log_probs(model.lm_head(hidden), bias.clone(), ids, self.temperature)
     }
 
-    /// Bias of the logits, `[1, vocab]`: zero where a token is allowed.
-    fn bias<M: VisionLanguageModel>(&self, model: &M, like: &Tensor<2>) -> Tensor<2> {
+    /// Bias of the logits, `[vocab]`: zero where a token is allowed.
+    fn bias<M: VisionLanguageModel>(&self, model: &M, like: &Tensor<2>) -> Tensor<1> {
         let mut bias = vec![0.0f32; model.vocab_size()];
         for &id in &self.forbidden {
             if let Some(entry) = bias.get_mut(id as usize) {
                 *entry = FORBIDDEN;
             }
         }
-        Tensor::from_data(TensorData::new(bias, [1, model.vocab_size()]), &like.device())
+        Tensor::from_data(TensorData::new(bias, [model.vocab_size()]), (&like.device(), DType::F32))
     }
 
     fn chunks(&self, n: usize) -> impl Iterator<Item = (usize, usize)> + use<> {

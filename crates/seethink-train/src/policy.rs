@@ -1,5 +1,6 @@
 //! Policy model for burn's learner: one update step and one evaluation step.
 
+use crate::ActivationMemory;
 use crate::batch::{MicroBatch, Targets, Vision};
 use crate::log_prob::LogProbs;
 use crate::loss::{PolicyLoss, PolicyTerms, k3};
@@ -13,6 +14,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use seethink_core::Trainable;
 use seethink_models::{PixelTensor, Side, VisionLanguageModel, VlmInput};
+use seethink_nn::in_pool;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -43,6 +45,8 @@ pub struct TrainBatch {
     pub pad_token: u32,
     /// Gradient clipping: gradients are scaled down to this norm.
     pub max_grad_norm: f64,
+    /// Memory for the activations of a micro-batch.
+    pub activations: ActivationMemory,
 }
 
 /// A backbone under training.
@@ -60,6 +64,11 @@ impl<M: VisionLanguageModel> Policy<M> {
             return Vec::new();
         }
         let device = self.model.device();
+        in_pool(&device, || self.log_probs_in_pool(batch, log_probs, pad_token))
+    }
+
+    fn log_probs_in_pool(&self, batch: &MicroBatch, log_probs: &LogProbs, pad_token: u32) -> Vec<f32> {
+        let device = self.model.device();
         let (input, pixels) = model_input(batch, pad_token, &device);
         let input = match pixels {
             None => input,
@@ -76,6 +85,13 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
     type Output = StepOutput;
 
     fn step(&self, batch: TrainBatch) -> TrainOutput<StepOutput> {
+        in_pool(&self.model.device(), || self.gradients(batch))
+    }
+}
+
+impl<M: VisionLanguageModel> Policy<M> {
+    /// Gradients and metrics of a mini-batch.
+    fn gradients(&self, batch: TrainBatch) -> TrainOutput<StepOutput> {
         let n_tokens = batch.micro_batches.iter().map(MicroBatch::n_targets).sum::<usize>();
         let device = self.model.device().inner();
         let model = self.model.clone().set_trainable(batch.trainable);
@@ -107,7 +123,9 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
                 );
                 (whole.reshape([rows, seq, width]), of_head.grads())
             };
-            gradients.accumulate(&model, model.backward(input, pixels, &mut head));
+            let n_tokens = micro_batch.rows.len() * input.segments.dims()[1];
+            let activations = batch.activations.of(&model, n_tokens);
+            gradients.accumulate(&model, model.backward(input, pixels, activations, &mut head));
         }
         let mut metrics: Metrics = sums.into_iter().map(|(key, sum)| (key, sum / n_tokens.max(1) as f64)).collect();
         let mut grads = gradients.grads();

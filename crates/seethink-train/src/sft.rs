@@ -139,6 +139,7 @@ impl Examples {
             },
             pad_token: self.processor.pad_token_id(),
             max_grad_norm: self.config.optimizer.max_grad_norm,
+            activations: self.config.memory.activations,
         })
     }
 }

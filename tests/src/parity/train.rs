@@ -3,12 +3,12 @@
 use super::case::Case;
 use super::reference::{Reference, Tensors, get};
 use super::table::Table;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use seethink::burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use seethink::burn::optim::{AdamWConfig, GradientsParams};
 use seethink::burn::tensor::activation::log_softmax;
 use seethink::burn::tensor::{DType, Int, Tensor};
-use seethink::models::{AnyBackbone, VisionLanguageModel, WeightDtype};
+use seethink::models::{Activations, AnyBackbone, VisionLanguageModel, WeightDtype};
 use serde_json::Value;
 
 pub(super) fn compare(reference: &Reference, model: &AnyBackbone, table: &mut Table) -> Result<()> {
@@ -16,14 +16,20 @@ pub(super) fn compare(reference: &Reference, model: &AnyBackbone, table: &mut Ta
     let case = Case::read(reference, "batch")?;
     let model = model.clone().train();
     let labels = tensors.ints("labels")?;
-    let step = |model: &AnyBackbone| {
+    let step = |model: &AnyBackbone, activations| {
         let mut loss = 0.0;
         let mut head = cross_entropy(model, labels, &mut loss);
-        let grads = model.backward(case.input(model), case.pixels(model), &mut head);
+        let grads = model.backward(case.input(model), case.pixels(model), activations, &mut head);
         drop(head);
         (loss, grads)
     };
-    let (loss, grads) = step(&model);
+    let (loss, grads) = step(&model, Activations::Recomputed);
+    // What is kept instead of computed again is the same to the bit.
+    let kept = saved(&gradients_as_model(&model, &step(&model, Activations::Kept).1))?;
+    let recomputed = saved(&gradients_as_model(&model, &grads))?;
+    for name in recomputed.names() {
+        ensure!(kept.floats(name)? == recomputed.floats(name)?, "the gradient of {name} differs with kept activations");
+    }
     let expected: f64 = get(facts, "loss")?;
     let noise = |key: &str, expected: f64| facts[key].as_f64().map_or(0.0, |exact| (exact - expected).abs());
     table.close("loss", "batch", &[loss], &[expected as f32], noise("loss_f64", expected));
@@ -44,7 +50,7 @@ pub(super) fn compare(reference: &Reference, model: &AnyBackbone, table: &mut Ta
     // The step depends on signs: noise in a gradient moves a weight, and the loss is steep in some
     // weights.
     let noise = noise("loss_after_step_f64", expected).max(1e-6 * expected);
-    table.close("loss after the step", "batch", &[step(&stepped).0], &[expected as f32], noise);
+    table.close("loss after the step", "batch", &[step(&stepped, Activations::Kept).0], &[expected as f32], noise);
     Ok(())
 }
 

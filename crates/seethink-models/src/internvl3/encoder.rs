@@ -9,7 +9,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::gelu;
 use burn::tensor::{Device, Tensor};
-use seethink_nn::{RmsNorm, attention};
+use seethink_nn::{HeadShape, RmsNorm, linear, self_attention};
 
 /// Vision encoder (InternViT): patches to patch features.
 #[derive(Module, Debug)]
@@ -207,16 +207,17 @@ impl EncoderBlock {
 impl EncoderAttention {
     fn forward(&self, x: Tensor<2>, layout: &TileLayout) -> Tensor<2> {
         let [n, width] = x.dims();
-        let heads = |x: Tensor<2>, norm: &Option<RmsNorm>| {
-            let x = match norm {
-                Some(norm) => norm.forward(x),
-                None => x,
-            };
-            x.reshape([layout.n_tiles, layout.len(), self.n_heads, width / self.n_heads])
+        let shape = HeadShape { n_heads: self.n_heads, n_kv_heads: self.n_heads, d: width / self.n_heads };
+        let qkv = linear(x, &[&self.q, &self.k, &self.v], None);
+        let qkv = match (&self.q_norm, &self.k_norm) {
+            (Some(q_norm), Some(k_norm)) => {
+                let part = |index| qkv.clone().narrow(1, index * width, width);
+                Tensor::cat(vec![q_norm.forward(part(0)), k_norm.forward(part(1)), part(2)], 1)
+            }
+            _ => qkv,
         };
-        let q = heads(self.q.forward(x.clone()), &self.q_norm);
-        let k = heads(self.k.forward(x.clone()), &self.k_norm).swap_dims(1, 2);
-        let v = heads(self.v.forward(x), &None).swap_dims(1, 2);
-        self.proj.forward(attention(q, k, v, None).reshape([n, width]))
+        let qkv = qkv.reshape([layout.n_tiles, layout.len(), 3 * width]);
+        let seen = self_attention(qkv, shape, None).reshape([n, width]);
+        linear(seen, &[&self.proj], None)
     }
 }

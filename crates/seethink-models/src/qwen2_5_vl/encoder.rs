@@ -132,6 +132,6 @@ impl EncoderBlock {
     pub fn forward(&self, x: Tensor<2>, layout: &ImageLayout) -> Tensor<2> {
         let runs = if self.sees_image { &layout.images } else { &layout.windows };
         let x = x.clone() + self.attn.forward(self.norm1.forward(x), &layout.rotary, runs);
-        x.clone() + self.mlp.forward(self.norm2.forward(x))
+        self.mlp.forward(self.norm2.forward(x.clone()), Some(x))
     }
 }

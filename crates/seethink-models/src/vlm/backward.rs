@@ -1,10 +1,9 @@
-//! Backward pass with activation recomputation: every block's input is kept, and the backward pass
-//! runs each block again.
+//! Backward passes: with all activations kept, or with those of each block computed again.
 
 use super::Vlm;
 use crate::family::{Encoder, Projector};
 use crate::text::{Shared, features};
-use crate::{PixelTensor, VisualFeatures, VisualTokens, VlmInput};
+use crate::{PixelTensor, VisionLanguageModel, VisualFeatures, VisualTokens, VlmInput};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
@@ -18,8 +17,25 @@ struct VisionTape<E: Encoder> {
     hidden: Vec<Tensor<2>>,
 }
 
-/// Implements [`VisionLanguageModel::backward`](crate::VisionLanguageModel::backward).
-pub(super) fn backward<E: Encoder>(
+/// Backward pass that keeps all activations.
+pub(super) fn keeping<E: Encoder>(
+    model: &Vlm<E>,
+    input: VlmInput,
+    pixels: Option<PixelTensor>,
+    head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
+) -> GradientsParams {
+    let input = match pixels {
+        Some(pixels) => input.with_features(model.encode_images(pixels)),
+        None => input,
+    };
+    let hidden = model.hidden_states(input);
+    let (d, mut grads) = head(hidden.clone().inner());
+    pull_params(model, hidden, d, &mut grads);
+    grads
+}
+
+/// Backward pass that keeps the input of each block, and runs each block again.
+pub(super) fn recomputing<E: Encoder>(
     model: &Vlm<E>,
     input: VlmInput,
     pixels: Option<PixelTensor>,

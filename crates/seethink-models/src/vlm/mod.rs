@@ -6,7 +6,7 @@ use crate::config::ModelConfig;
 use crate::family::{Encoder, Family, VisionSide};
 use crate::text::{Shared, TextDecoder};
 use crate::weights::{Dialect, Initial, LoadError, SaveError, SaveOptions, WeightDtype, WeightFiles};
-use crate::{Parameter, PixelTensor, VisionLanguageModel, VisualFeatures, VlmInput, weights};
+use crate::{Activations, Parameter, PixelTensor, VisionLanguageModel, VisualFeatures, VlmInput, weights};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
@@ -139,6 +139,10 @@ impl<E: Encoder> VisionLanguageModel for Vlm<E> {
         self.config.text().cache_numbers_per_token() * self.text.dtype().size()
     }
 
+    fn activation_bytes_per_token(&self) -> usize {
+        self.config.text().activation_numbers_per_token() * self.text.dtype().size()
+    }
+
     fn encode_images_traced(&self, pixels: PixelTensor, observe: &mut dyn FnMut(usize, &Tensor<2>)) -> VisualFeatures {
         let layout = self.vision.encoder.layout(&pixels);
         self.vision.encode(pixels.patches.cast(self.text.dtype()), &layout, observe)
@@ -172,9 +176,13 @@ impl<E: Encoder> VisionLanguageModel for Vlm<E> {
         &self,
         input: VlmInput,
         pixels: Option<PixelTensor>,
+        activations: Activations,
         head: &mut dyn FnMut(Tensor<3>) -> (Tensor<3>, GradientsParams),
     ) -> GradientsParams {
-        backward::backward(self, input, pixels, head)
+        match activations {
+            Activations::Kept => backward::keeping(self, input, pixels, head),
+            Activations::Recomputed => backward::recomputing(self, input, pixels, head),
+        }
     }
 
     fn parameters(&self) -> Vec<Parameter> {

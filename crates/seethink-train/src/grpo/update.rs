@@ -79,6 +79,7 @@ impl<M: VisionLanguageModel> Run<M> {
                 log_probs: log_probs.clone(),
                 pad_token,
                 max_grad_norm: config.optimizer.max_grad_norm,
+                activations: config.memory.activations,
             });
             learner.optimizer_step(output.grads);
             for (key, value) in output.item.metrics {

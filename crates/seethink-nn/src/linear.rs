@@ -1,0 +1,42 @@
+//! Linear layers side by side.
+
+use crate::fused;
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+
+/// Outputs of linear layers that read the same input, side by side, plus a residual.
+///
+/// Either all layers have a bias or none has.
+///
+/// # Shapes
+/// - x: `[…, in]`
+/// - residual, output: `[…, out + …]`
+pub fn linear<const D: usize>(x: Tensor<D>, layers: &[&Linear], residual: Option<Tensor<D>>) -> Tensor<D> {
+    if fused::applies(&x) && layers.len() <= fused::MOST_WEIGHTS {
+        let mut dims = x.dims();
+        let weights = layers.iter().map(|layer| layer.weight.val());
+        let biases = layers.iter().filter_map(|layer| Some(layer.bias.as_ref()?.val()));
+        let y = fused::linear(fused::rows(x), weights, biases, residual.map(fused::rows));
+        dims[D - 1] = y.dims()[1];
+        return y.reshape(dims);
+    }
+    let mut outputs: Vec<Tensor<D>> = layers.iter().map(|layer| layer.forward(x.clone())).collect();
+    let y = if outputs.len() == 1 { outputs.remove(0) } else { Tensor::cat(outputs, D - 1) };
+    match residual {
+        Some(residual) => residual + y,
+        None => y,
+    }
+}
+
+/// Product of rows with a matrix.
+///
+/// # Shapes
+/// - x: `[n, in]`
+/// - weight: `[in, out]`, of any strides
+/// - output: `[n, out]`
+pub fn matmul(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    if fused::applies(&x) {
+        return fused::linear(x, std::iter::once(weight), std::iter::empty(), None);
+    }
+    x.matmul(weight)
+}
