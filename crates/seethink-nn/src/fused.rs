@@ -285,17 +285,13 @@ fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 }
 
 /// A tensor of zeros that `fill` writes.
+///
+/// Not [`FlexTensor::zeros`], which writes them twice: into bytes, and into aligned bytes.
 fn filled(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
-    let mut out = FlexTensor::zeros(shape.into(), DType::F32);
-    fill(out.storage_mut());
-    out
-}
-
-/// A tensor whose elements `fill` all writes.
-fn written(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
-    let mut out = FlexTensor::empty(shape.into(), DType::F32);
-    fill(out.storage_mut());
-    out
+    let shape = shape.into();
+    let mut values = vec![0.0; shape.num_elements()];
+    fill(&mut values);
+    tensor(values, shape)
 }
 
 /// Matrix of a tensor, where it lies if its strides are positive.
@@ -330,7 +326,7 @@ impl FusedOps for Flex {
         let mut out = match residual {
             // Written in place where nobody else has it.
             Some(residual) => residual.to_contiguous(),
-            None => FlexTensor::empty([n, width].into(), DType::F32),
+            None => filled([n, width], |_| ()),
         };
         if !biases.is_empty() {
             let bias: Vec<f32> = biases.iter().flat_map(|bias| bias.to_contiguous().storage::<f32>().to_vec()).collect();
@@ -350,7 +346,7 @@ impl FusedOps for Flex {
 
     fn fused_rms_norm(x: FlexTensor, weight: FlexTensor, epsilon: f64) -> FlexTensor {
         let (x, weight) = (x.to_contiguous(), weight.to_contiguous());
-        written(dims::<2>(&x), |out| rms_norm(x.storage(), weight.storage(), epsilon as f32, out))
+        filled(dims::<2>(&x), |out| rms_norm(x.storage(), weight.storage(), epsilon as f32, out))
     }
 
     fn fused_turn(
@@ -363,14 +359,14 @@ impl FusedOps for Flex {
     ) -> FlexTensor {
         let norms = norms.into_vec();
         let state = TurnState::<Self> { x, cos, sin, norms, epsilon, shape }.contiguous();
-        written(dims::<2>(&state.x), |out| turn(state.x.storage(), shape, state.head_norms(), state.turns(), out))
+        filled(dims::<2>(&state.x), |out| turn(state.x.storage(), shape, state.head_norms(), state.turns(), out))
     }
 
     fn fused_attention(qkv: FlexTensor, shape: HeadShape, sight: Sight) -> (FlexTensor, FlexTensor) {
         let qkv = qkv.to_contiguous();
         let [n, _] = dims(&qkv);
         let (seq, batch) = (sight.seq, n / sight.seq.max(1));
-        let mut normalisers = FlexTensor::zeros([batch, shape.n_heads, seq].into(), DType::F32);
+        let mut normalisers = filled([batch, shape.n_heads, seq], |_| ());
         let out = filled([n, shape.n_heads * shape.d], |out| {
             attention(qkv.storage(), shape, &sight.runs, seq, out, normalisers.storage_mut());
         });
@@ -380,7 +376,7 @@ impl FusedOps for Flex {
     fn fused_swiglu(gate_up: FlexTensor) -> FlexTensor {
         let gate_up = gate_up.to_contiguous();
         let [n, width] = dims(&gate_up);
-        written([n, width / 2], |out| swiglu(gate_up.storage(), width / 2, out))
+        filled([n, width / 2], |out| swiglu(gate_up.storage(), width / 2, out))
     }
 
     fn fused_log_probs(logits: FlexTensor, bias: FlexTensor, ids: FlexTensor, scale: f64) -> (FlexTensor, FlexTensor) {
@@ -432,7 +428,7 @@ impl FusedGradients for Flex {
             .collect();
         let part = |columns: &std::ops::Range<usize>| matrix(&dy).columns(columns.clone());
         let d_x = wanted.x.then(|| {
-            written([n, n_in], |d_x| {
+            filled([n, n_in], |d_x| {
                 for (index, (columns, weight)) in parts.iter().zip(&weights).enumerate() {
                     let onto = if index == 0 { Onto::Nothing } else { Onto::Before };
                     matmul(MatrixMut::new(d_x, n, n_in), part(columns), matrix(weight).t(), 1.0, onto, Threads::All);
@@ -443,11 +439,11 @@ impl FusedGradients for Flex {
             let n_out = columns.len();
             // In the layout of the weight itself, which for a tied head is that of the transpose.
             if weight.layout().strides()[1] == 1 {
-                written([n_in, n_out], |d| {
+                filled([n_in, n_out], |d| {
                     matmul(MatrixMut::new(d, n_in, n_out), matrix(&x).t(), part(columns), 1.0, Onto::Nothing, Threads::All)
                 })
             } else {
-                let transposed = written([n_out, n_in], |d| {
+                let transposed = filled([n_out, n_in], |d| {
                     matmul(MatrixMut::new(d, n_out, n_in), part(columns).t(), matrix(&x), 1.0, Onto::Nothing, Threads::All)
                 });
                 let layout = transposed.layout().transpose(0, 1);
@@ -473,7 +469,7 @@ impl FusedGradients for Flex {
     fn rms_norm_gradients(x: FlexTensor, weight: FlexTensor, epsilon: f64, dy: FlexTensor) -> [FlexTensor; 2] {
         let (x, weight, dy) = (x.to_contiguous(), weight.to_contiguous(), dy.to_contiguous());
         let mut d_weight = Vec::new();
-        let d_x = written(dims::<2>(&x), |d_x| {
+        let d_x = filled(dims::<2>(&x), |d_x| {
             d_weight = rms_norm_backward(x.storage(), weight.storage(), epsilon as f32, dy.storage(), d_x);
         });
         let channels = d_weight.len();
@@ -483,7 +479,7 @@ impl FusedGradients for Flex {
     fn turn_gradients(state: TurnState<Self>, dy: FlexTensor) -> (FlexTensor, Vec<FlexTensor>) {
         let (state, dy) = (state.contiguous(), dy.to_contiguous());
         let mut sums = Vec::new();
-        let d_x = written(dims::<2>(&state.x), |d_x| {
+        let d_x = filled(dims::<2>(&state.x), |d_x| {
             sums = turn_backward(state.x.storage(), state.shape, state.head_norms(), state.turns(), dy.storage(), d_x);
         });
         let d = state.shape.d;
@@ -503,14 +499,14 @@ impl FusedGradients for Flex {
     fn swiglu_gradient(gate_up: FlexTensor, dy: FlexTensor) -> FlexTensor {
         let (gate_up, dy) = (gate_up.to_contiguous(), dy.to_contiguous());
         let [n, width] = dims(&gate_up);
-        written([n, width], |d| swiglu_backward(gate_up.storage(), width / 2, dy.storage(), d))
+        filled([n, width], |d| swiglu_backward(gate_up.storage(), width / 2, dy.storage(), d))
     }
 
     fn log_probs_gradient(state: LogProbState<Self>, dy: FlexTensor) -> FlexTensor {
         let LogProbState { logits, bias, ids, normalisers, scale } = state;
         let (logits, bias, dy) = (logits.to_contiguous(), bias.to_contiguous(), dy.to_contiguous());
         let ids = integers(&ids);
-        written(dims::<2>(&logits), |d| {
+        filled(dims::<2>(&logits), |d| {
             let scale = scale as f32;
             log_probs_backward(logits.storage(), bias.storage(), scale, &ids, normalisers.storage(), dy.storage(), d);
         })
