@@ -4,7 +4,7 @@ use seethink::burn::module::Module;
 use seethink::burn::optim::GradientsParams;
 use seethink::burn::tensor::{Device, Tensor};
 use seethink::core::Trainable;
-use seethink::models::{AnyBackbone, Part, PixelTensor, Side, TokenRow, VisionLanguageModel, VlmInput};
+use seethink::models::{Activations, AnyBackbone, Part, PixelTensor, Side, TokenRow, VisionLanguageModel, VlmInput};
 use seethink_tests::others::{Other, others};
 use seethink_tests::parity::{Case, Reference, Tensors, cross_entropy, gradients_as_model, next_token_loss, saved};
 use std::collections::BTreeMap;

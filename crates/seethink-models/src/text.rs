@@ -123,8 +123,7 @@ impl TextDecoder {
 
     /// Creates an empty cache for `batch` rows of up to `max_seq` tokens.
     pub fn empty_cache(&self, batch: usize, max_seq: usize) -> KvCache {
-        let HeadShape { n_heads, n_kv_heads, d: head_dim } = self.heads;
-        let shape = CacheShape { n_layers: self.layers.len(), batch, n_heads, n_kv_heads, head_dim, max_seq };
+        let shape = CacheShape { n_layers: self.layers.len(), batch, heads: self.heads, max_seq };
         KvCache::new(shape, self.dtype(), &self.embed.weight.device())
     }
 

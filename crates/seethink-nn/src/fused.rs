@@ -1,7 +1,7 @@
 //! Fused operators: those that the composed ones of burn are slow at on the processor, as an
 //! extension of [`Flex`] with backward passes of their own.
 //!
-//! [`applies`] says where they exist. Everywhere else the layers of this crate are composed of
+//! [`exist`] says where there are any. Everywhere else the layers of this crate are composed of
 //! burn's operators, and compute the same.
 
 use crate::kernels::attention::{Attended, Run, attention, attention_backward, runs, whole};
@@ -20,9 +20,14 @@ use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, Flex, backend_ex
 use burn::tensor::{DType, Device, Int, Shape, Tensor};
 use std::sync::Arc;
 
-/// Returns whether the fused operators exist for a tensor: `f32` on the processor.
+/// Returns whether the fused operators exist: for `f32` on the processor.
+pub(crate) fn exist(device: &Device, dtype: DType) -> bool {
+    dtype == DType::F32 && device.clone().inner() == Device::flex()
+}
+
+/// Returns whether the fused operators [`exist`] for a tensor.
 pub(crate) fn applies<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && x.device().inner() == Device::flex()
+    exist(&x.device(), x.dtype())
 }
 
 /// Who sees whom in the rows of a batch.

@@ -19,6 +19,7 @@ mod rotary;
 pub use attention::{AttentionMask, self_attention};
 pub use cache::{CacheShape, KvCache};
 pub use kernels::heads::HeadShape;
+pub use kernels::softmax::SoftmaxWeights;
 pub use linear::{linear, matmul};
 pub use log_prob::token_log_probs;
 pub use mlp::SwiGlu;

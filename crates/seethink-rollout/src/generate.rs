@@ -7,6 +7,7 @@ use seethink_core::{Completion, FinishReason, Group, ProblemId, Purpose, Rng, Se
 use seethink_models::{
     Pixels, Processor, ProcessorError, PromptInput, Side, TokenRow, VisionLanguageModel, VisualFeatures, VlmInput,
 };
+use seethink_nn::{KvCache, in_pool};
 
 /// Key of the random draws of one call, so that they can be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,24 +119,16 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     ) -> Result<Rollouts, RolloutError> {
         assert!(n > 0, "at least one completion per prompt");
         self.check(prompts)?;
-        let wanted = prompts.len() * n;
-        let mut rollouts = Rollouts::default();
-        for batch in prompts.chunks((self.max_batch / n).max(1)) {
-            let finished = rollouts.groups.len() * n;
-            let features = self.encode_images(batch);
-            let sequences = self.decode(batch, n, key, &features, &mut |sequences| {
-                let done = sequences.iter().filter(|sequence| sequence.finish.is_some()).count();
-                progress(finished + done, wanted)
-            })?;
-            for (prompt, sequences) in batch.iter().zip(sequences.chunks(n)) {
-                let completions = sequences
-                    .iter()
-                    .map(|sequence| self.completion(prompt.problem, sequence))
-                    .collect::<Result<_, _>>()?;
-                rollouts.groups.push(Group { problem: prompt.problem, completions });
-                rollouts.n_read.push(sequences.iter().map(|sequence| sequence.n_read).collect());
-            }
-            rollouts.features.extend(features);
+        let (sequences, features) = self.decode(prompts, n, key, &mut |sequences| {
+            let done = sequences.iter().filter(|sequence| sequence.finish.is_some()).count();
+            progress(done, sequences.len())
+        })?;
+        let mut rollouts = Rollouts { features, ..Rollouts::default() };
+        for (prompt, sequences) in prompts.iter().zip(sequences.chunks(n)) {
+            let completions =
+                sequences.iter().map(|sequence| self.completion(prompt.problem, sequence)).collect::<Result<_, _>>()?;
+            rollouts.groups.push(Group { problem: prompt.problem, completions });
+            rollouts.n_read.push(sequences.iter().map(|sequence| sequence.n_read).collect());
         }
         Ok(rollouts)
     }
@@ -152,8 +145,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     ) -> Result<Completion, RolloutError> {
         let prompts = std::slice::from_ref(prompt);
         self.check(prompts)?;
-        let features = self.encode_images(prompts);
-        let sequences = self.decode(prompts, 1, key, &features, &mut |sequences| observe(&sequences[0].tokens))?;
+        let (sequences, _) = self.decode(prompts, 1, key, &mut |sequences| observe(&sequences[0].tokens))?;
         self.completion(prompt.problem, &sequences[0])
     }
 
@@ -183,67 +175,127 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
             .collect()
     }
 
-    /// Prefills each prompt once, then decodes `n` sequences of each; sequence `p * n + c` is
-    /// completion `c` of prompt `p`.
+    /// Decodes `n` sequences of each prompt; sequence `p * n + c` is completion `c` of prompt `p`.
+    /// Also returns the image features of each prompt.
+    ///
+    /// As many prompts as [`max_batch`](Self::max_batch) has room for are prefilled and decoded
+    /// together. Where rows of the cache have lengths of their own, the prompts that are left take
+    /// the room of sequences that finish; elsewhere they wait until all have finished.
     fn decode(
         &self,
         prompts: &[Prompt<'_>],
         n: usize,
         key: DrawKey,
-        features: &[Option<VisualFeatures>],
         progress: &mut dyn FnMut(&[Sequence]) -> bool,
-    ) -> Result<Vec<Sequence>, RolloutError> {
+    ) -> Result<(Vec<Sequence>, Vec<Option<VisualFeatures>>), RolloutError> {
         let device = self.model.device();
-        let pad = self.processor.pad_token_id();
-        let rows: Vec<TokenRow> = prompts.iter().map(|prompt| TokenRow::prompt(prompt.input)).collect();
-        let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
-        let input =
-            VlmInput::from_rows(&rows, pad, Side::Left, VisualFeatures::concat(features.iter().flatten()), &device);
-
-        let mut cache = self.model.empty_cache(prompts.len(), longest + self.sampling.max_tokens);
-        let hidden = self.model.hidden_states_cached(input, &mut cache);
-        let prompt_logits = self.logits(hidden.narrow(1, longest - 1, 1));
-        cache.repeat(n);
-
+        let sampler = TokenSampler::new(self.sampling, self.processor.forbidden_token_ids());
         let mut sequences: Vec<Sequence> =
             prompts.iter().flat_map(|prompt| (0..n).map(|c| Sequence::new(prompt, c))).collect();
-        let sampler = TokenSampler::new(self.sampling, self.processor.forbidden_token_ids());
         if sampler.penalises() {
             sequences.iter_mut().enumerate().for_each(|(s, sequence)| sequence.remember(&prompts[s / n].input.tokens));
         }
-        let vocab = self.model.vocab_size();
-        // Row `i` of the cache belongs to sequence `active[i]`.
-        let mut active: Vec<usize> = (0..sequences.len()).collect();
-        let mut logits: Vec<f32> =
-            prompt_logits.chunks(vocab).flat_map(|row| std::iter::repeat_n(row, n)).flatten().copied().collect();
+        let (mut features, mut waiting) = (Vec::new(), prompts);
+        let mut batch: Option<Batch> = None;
         loop {
-            let draws: Vec<(u32, f32)> = logits
-                .par_chunks_mut(vocab)
-                .zip(&active)
-                .map(|(row, &s)| sampler.sample(row, &sequences[s].seen, sequences[s].uniform(key)))
-                .collect();
-            for (&s, (token, log_prob)) in active.iter().zip(draws) {
-                let stop = self.processor.eos_token_ids().contains(&token);
-                sequences[s].push(token, log_prob, stop, self.sampling.max_tokens);
-                if sampler.penalises() {
-                    sequences[s].remember(&[token]);
+            let room = self.room(batch.as_ref(), n).min(waiting.len());
+            in_pool(&device, || {
+                if let Some(batch) = &mut batch {
+                    let logits = self.step(batch, &mut sequences);
+                    self.sample(&sampler, logits, 1, &batch.rows, &mut sequences, key);
                 }
-            }
-            // Dropping a row copies the cache, so rows leave when a quarter of them can.
-            let keep: Vec<usize> = (0..active.len()).filter(|&row| sequences[active[row]].finish.is_none()).collect();
+                if room > 0 {
+                    let first = (prompts.len() - waiting.len()) * n;
+                    let admitted = waiting.split_off(..room).expect("no more than are waiting");
+                    let (new, logits) = self.prefill(admitted, n, first, &mut features);
+                    self.sample(&sampler, logits, n, &new.rows, &mut sequences, key);
+                    match &mut batch {
+                        Some(batch) => batch.join(new),
+                        None => batch = Some(new),
+                    }
+                }
+                batch = batch.take().and_then(|batch| batch.without_finished(&sequences));
+            });
             if !progress(&sequences) {
                 return Err(RolloutError::Interrupted);
             }
-            if keep.is_empty() {
-                return Ok(sequences);
+            if batch.is_none() && waiting.is_empty() {
+                return Ok((sequences, features));
             }
-            if keep.len() * 4 <= active.len() * 3 {
-                cache.select(&keep);
-                active = keep.iter().map(|&row| active[row]).collect();
+        }
+    }
+
+    /// Number of prompts that may be prefilled now.
+    fn room(&self, batch: Option<&Batch>, n: usize) -> usize {
+        let whole = (self.max_batch / n).max(1);
+        match batch {
+            None => whole,
+            Some(batch) if batch.cache.has_rows_of_their_own() => {
+                let room = self.max_batch.saturating_sub(batch.rows.len()) / n;
+                // Few prompts at a time would make poor use of the processor.
+                if room * 4 >= whole { room } else { 0 }
             }
-            active.iter().for_each(|&s| sequences[s].n_read += 1);
-            let input = self.next_tokens(active.iter().map(|&s| &sequences[s]), active.len());
-            logits = self.logits(self.model.hidden_states_cached(input, &mut cache));
+            Some(_) => 0,
+        }
+    }
+
+    /// Reads prompts, whose image features it adds to `features`. Returns a batch with `n` rows of
+    /// each, the first of which belongs to the sequence `first`, and the logits of their first
+    /// tokens, one row per prompt.
+    fn prefill(
+        &self,
+        prompts: &[Prompt<'_>],
+        n: usize,
+        first: usize,
+        features: &mut Vec<Option<VisualFeatures>>,
+    ) -> (Batch, Vec<f32>) {
+        let of_images = self.encode_images(prompts);
+        let rows: Vec<TokenRow> = prompts.iter().map(|prompt| TokenRow::prompt(prompt.input)).collect();
+        let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
+        let visual = VisualFeatures::concat(of_images.iter().flatten());
+        let pad = self.processor.pad_token_id();
+        let input = VlmInput::from_rows(&rows, pad, Side::Left, visual, &self.model.device());
+        let mut cache = self.model.empty_cache(prompts.len(), longest + self.sampling.max_tokens);
+        let hidden = self.model.hidden_states_cached(input, &mut cache);
+        let logits = self.logits(hidden.narrow(1, longest - 1, 1));
+        cache.repeat(n);
+        features.extend(of_images);
+        (Batch { cache, rows: (first..first + prompts.len() * n).collect() }, logits)
+    }
+
+    /// Reads the last token of each sequence of a batch; returns the logits of the next.
+    fn step(&self, batch: &mut Batch, sequences: &mut [Sequence]) -> Vec<f32> {
+        batch.rows.iter().for_each(|&s| sequences[s].n_read += 1);
+        let input = self.next_tokens(batch.rows.iter().map(|&s| &sequences[s]), batch.rows.len());
+        self.logits(self.model.hidden_states_cached(input, &mut batch.cache))
+    }
+
+    /// Samples a token for each of the sequences `rows`; `n` of them share a row of logits.
+    fn sample(
+        &self,
+        sampler: &TokenSampler,
+        logits: Vec<f32>,
+        n: usize,
+        rows: &[usize],
+        sequences: &mut [Sequence],
+        key: DrawKey,
+    ) {
+        let vocab = self.model.vocab_size();
+        let all: &[Sequence] = sequences;
+        let draw = |logits: &mut [f32], s: usize| sampler.sample(logits, &all[s].seen, all[s].uniform(key));
+        let draws: Vec<(u32, f32)> = if n == 1 {
+            let mut logits = logits;
+            logits.par_chunks_mut(vocab).zip(rows).map(|(logits, &s)| draw(logits, s)).collect()
+        } else {
+            let of_row = |row: usize| logits[row / n * vocab..][..vocab].to_vec();
+            rows.par_iter().enumerate().map(|(row, &s)| draw(&mut of_row(row), s)).collect()
+        };
+        for (&s, (token, log_prob)) in rows.iter().zip(draws) {
+            let stop = self.processor.eos_token_ids().contains(&token);
+            sequences[s].push(token, log_prob, stop, self.sampling.max_tokens);
+            if sampler.penalises() {
+                sequences[s].remember(&[token]);
+            }
         }
     }
 
@@ -274,6 +326,35 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
             text,
             finish: sequence.finish.unwrap_or(FinishReason::Length),
         })
+    }
+}
+
+/// Sequences that decode together.
+struct Batch {
+    cache: KvCache,
+    /// Sequence of each row of the cache.
+    rows: Vec<usize>,
+}
+
+impl Batch {
+    fn join(&mut self, other: Self) {
+        self.cache.join(other.cache);
+        self.rows.extend(other.rows);
+    }
+
+    /// Drops rows whose sequences have finished; `None` if all have. Where dropping a row copies the
+    /// others, rows leave when a quarter of them can.
+    fn without_finished(mut self, sequences: &[Sequence]) -> Option<Self> {
+        let unfinished = |&row: &usize| sequences[self.rows[row]].finish.is_none();
+        let keep: Vec<usize> = (0..self.rows.len()).filter(unfinished).collect();
+        if keep.is_empty() {
+            return None;
+        }
+        if self.cache.has_rows_of_their_own() || keep.len() * 4 <= self.rows.len() * 3 {
+            self.cache.select(&keep);
+            self.rows = keep.iter().map(|&row| self.rows[row]).collect();
+        }
+        Some(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use seethink_core::SettingError;
 use seethink_models::GenerationConfig;
+use seethink_nn::SoftmaxWeights;
 use serde::{Deserialize, Serialize};
 
 /// Sampling settings.
@@ -115,11 +116,12 @@ impl TokenSampler {
             }
         }
         let temperature = self.sampling.log_prob_temperature();
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let total: f64 = logits.iter().map(|&logit| f64::from((logit - max) / temperature).exp()).sum();
-        let log_prob = |logit: f32| (f64::from((logit - max) / temperature) - total.ln()) as f32;
+        let weights = SoftmaxWeights::of(logits, temperature);
+        let log_prob = |logit: f32| {
+            (f64::from(logit - weights.max) / f64::from(temperature) - weights.total().ln()) as f32
+        };
         if !self.penalises() {
-            let token = self.choose(logits, max, total, uniform);
+            let token = self.choose(logits, &weights, uniform);
             return (token as u32, log_prob(logits[token]));
         }
         let before: Vec<(usize, f32)> =
@@ -128,43 +130,40 @@ impl TokenSampler {
         for &(id, logit) in &before {
             logits[id] = if logit > 0.0 { logit / penalty } else { logit * penalty };
         }
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let total: f64 = logits.iter().map(|&logit| f64::from((logit - max) / temperature).exp()).sum();
-        let token = self.choose(logits, max, total, uniform);
+        let token = self.choose(logits, &SoftmaxWeights::of(logits, temperature), uniform);
         before.into_iter().for_each(|(id, logit)| logits[id] = logit);
         (token as u32, log_prob(logits[token]))
     }
 
-    /// Chooses a token from logits whose largest is `max` and whose weights add up to `total`.
-    fn choose(&self, logits: &[f32], max: f32, total: f64, uniform: f64) -> usize {
-        let temperature = self.sampling.log_prob_temperature();
-        let weight = |logit: f32| f64::from((logit - max) / temperature).exp();
+    /// Chooses a token from logits and their weights.
+    fn choose(&self, logits: &[f32], weights: &SoftmaxWeights, uniform: f64) -> usize {
         if self.sampling.temperature == 0.0 {
             argmax(logits)
         } else if self.sampling.top_k == 0 && self.sampling.top_p >= 1.0 {
-            inverse_cdf(logits.iter().map(|&logit| weight(logit)).enumerate(), uniform * total)
+            weights.inverse_cdf(uniform)
         } else {
-            let kept = self.nucleus(logits, total, &weight);
-            let kept_total: f64 = kept.iter().map(|&id| weight(logits[id])).sum();
-            inverse_cdf(kept.iter().map(|&id| (id, weight(logits[id]))), uniform * kept_total)
+            let weight = |id: usize| f64::from(weights.weights[id]);
+            let kept = self.nucleus(logits, weights.total(), &weight);
+            let kept_total: f64 = kept.iter().map(|&id| weight(id)).sum();
+            inverse_cdf(kept.iter().map(|&id| (id, weight(id))), uniform * kept_total)
         }
     }
 
     /// Nucleus: the tokens that top-k and then top-p leave, most likely first.
-    fn nucleus(&self, logits: &[f32], total: f64, weight: &impl Fn(f32) -> f64) -> Vec<usize> {
+    fn nucleus(&self, logits: &[f32], total: f64, weight: &impl Fn(usize) -> f64) -> Vec<usize> {
         let mut ids: Vec<usize> = (0..logits.len()).filter(|&id| logits[id] > f32::NEG_INFINITY).collect();
         ids.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
         let mut mass = total;
         if self.sampling.top_k > 0 && self.sampling.top_k < ids.len() {
             ids.truncate(self.sampling.top_k);
-            mass = ids.iter().map(|&id| weight(logits[id])).sum();
+            mass = ids.iter().map(|&id| weight(id)).sum();
         }
         let mut before = 0.0;
         let keep = ids
             .iter()
             .take_while(|&&id| {
                 let needed = before < f64::from(self.sampling.top_p) * mass;
-                before += weight(logits[id]);
+                before += weight(id);
                 needed
             })
             .count();

@@ -6,7 +6,7 @@
 
 use super::heads::HeadShape;
 use super::matmul::{Matrix, MatrixMut, Onto, Threads, matmul};
-use super::{exp, largest, simd, sum2};
+use super::{exp, largest, simd, total};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -172,9 +172,11 @@ fn attend(
         for ((query, scores), sum) in block.queries.clone().zip(scores.chunks_exact_mut(n_keys)).zip(&mut sums) {
             let (visible, hidden) = scores.split_at_mut(block.n_visible(query));
             let max = largest(visible);
-            visible.iter_mut().for_each(|score| *score = exp(*score - max));
+            for score in visible.iter_mut() {
+                *score = exp(*score - max);
+            }
             hidden.fill(0.0);
-            *sum = sum2(visible, visible, |weight, _| weight);
+            *sum = total(visible);
             normalisers[query] = max + sum.ln();
         }
     });

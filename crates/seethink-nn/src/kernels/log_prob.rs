@@ -1,6 +1,6 @@
 //! Log-probability of one token of each row of logits.
 
-use super::{exp, largest, simd};
+use super::{exp, largest, simd, total};
 use rayon::prelude::*;
 
 /// Log-probabilities of `ids`, and the logarithm of each row's normaliser.
@@ -17,8 +17,12 @@ pub(crate) fn log_probs(logits: &[f32], bias: &[f32], scale: f32, ids: &[i64]) -
                 simd(#[inline(always)] || {
                     scaled.iter_mut().zip(logits.iter().zip(bias)).for_each(|(z, (l, b))| *z = l * scale + b);
                     let max = largest(scaled);
-                    let normaliser = max + super::sum2(scaled, scaled, |z, _| exp(z - max)).ln();
-                    (scaled[id as usize] - normaliser, normaliser)
+                    let chosen = scaled[id as usize];
+                    for z in scaled.iter_mut() {
+                        *z = exp(*z - max);
+                    }
+                    let normaliser = max + total(scaled).ln();
+                    (chosen - normaliser, normaliser)
                 })
             },
         )

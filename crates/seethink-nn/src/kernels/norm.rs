@@ -1,6 +1,6 @@
 //! Root-mean-square normalisation.
 
-use super::{for_rows, for_rows_with_sums, simd, sum2};
+use super::{dot, for_rows, for_rows_with_sums, simd};
 
 /// `y = x / rms(x) · w` of rows as long as `w`.
 pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32, y: &mut [f32]) {
@@ -31,7 +31,7 @@ pub(crate) fn rms_norm_backward(x: &[f32], w: &[f32], epsilon: f32, dy: &[f32], 
 /// `1 / rms(x)`.
 #[inline(always)]
 pub(super) fn inverse_rms(x: &[f32], epsilon: f32) -> f32 {
-    let squares = sum2(x, x, |a, b| a * b);
+    let squares = dot(x, x);
     (squares / x.len() as f32 + epsilon).sqrt().recip()
 }
 
@@ -39,11 +39,10 @@ pub(super) fn inverse_rms(x: &[f32], epsilon: f32) -> f32 {
 #[inline(always)]
 pub(super) fn pull_row(x: &[f32], w: &[f32], epsilon: f32, dy: &[f32], dx: &mut [f32], dw: &mut [f32]) {
     let scale = inverse_rms(x, epsilon);
-    let mut product = 0.0;
     for (dx, (dy, w)) in dx.iter_mut().zip(dy.iter().zip(w)) {
         *dx = dy * w;
     }
-    product += sum2(dx, x, |a, b| a * b);
+    let product = dot(dx, x);
     let back = product * scale * scale / x.len() as f32;
     for ((dx, dw), (x, dy)) in dx.iter_mut().zip(dw).zip(x.iter().zip(dy)) {
         *dw += dy * x * scale;
