@@ -7,7 +7,7 @@
 use crate::kernels::attention::{Attended, Run, attention, attention_backward, runs, whole};
 use crate::kernels::heads::{HeadNorms, HeadShape, Turns, turn, turn_backward};
 use crate::kernels::log_prob::{log_probs, log_probs_backward};
-use crate::kernels::matmul::{Matrix, MatrixMut, Onto, Threads, matmul};
+use crate::kernels::matmul::{Matrix, MatrixMut, Onto, Threads, matmul, unwritten};
 use crate::kernels::norm::{rms_norm, rms_norm_backward};
 use crate::kernels::swiglu::{swiglu, swiglu_backward};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -289,12 +289,20 @@ fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(burn::tensor::TensorData::new(values, shape.into()))
 }
 
-/// A tensor of zeros that `fill` writes.
+/// A tensor of zeros that `add` adds to.
 ///
 /// Not [`FlexTensor::zeros`], which writes them twice: into bytes, and into aligned bytes.
-fn filled(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+fn added(shape: impl Into<Shape>, add: impl FnOnce(&mut [f32])) -> FlexTensor {
     let shape = shape.into();
     let mut values = vec![0.0; shape.num_elements()];
+    add(&mut values);
+    tensor(values, shape)
+}
+
+/// A tensor whose elements `fill` all writes; see [`unwritten`].
+fn filled(shape: impl Into<Shape>, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let shape = shape.into();
+    let mut values = unwritten(shape.num_elements());
     fill(&mut values);
     tensor(values, shape)
 }
@@ -371,8 +379,8 @@ impl FusedOps for Flex {
         let qkv = qkv.to_contiguous();
         let [n, _] = dims(&qkv);
         let (seq, batch) = (sight.seq, n / sight.seq.max(1));
-        let mut normalisers = filled([batch, shape.n_heads, seq], |_| ());
-        let out = filled([n, shape.n_heads * shape.d], |out| {
+        let mut normalisers = added([batch, shape.n_heads, seq], |_| ());
+        let out = added([n, shape.n_heads * shape.d], |out| {
             attention(qkv.storage(), shape, &sight.runs, seq, out, normalisers.storage_mut());
         });
         (out, normalisers)
@@ -496,7 +504,7 @@ impl FusedGradients for Flex {
         let normalisers = state.normalisers.to_contiguous();
         let attended =
             Attended { out: out.storage(), normalisers: normalisers.storage(), d_out: dy.storage() };
-        filled(dims::<2>(&qkv), |d_qkv| {
+        added(dims::<2>(&qkv), |d_qkv| {
             attention_backward(qkv.storage(), state.shape, &state.sight.runs, state.sight.seq, attended, d_qkv);
         })
     }

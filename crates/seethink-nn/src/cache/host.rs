@@ -1,7 +1,6 @@
 //! Key-value cache in the memory of the processor.
 //!
-//! Keys and values lie in pages of [`TOKENS`] tokens. A row has the pages of its prompt, which it
-//! shares with the other rows of the prompt, and pages of its own.
+//! Rows that continue one prompt share what was read of it, and each has what it read alone.
 
 use super::CacheShape;
 use crate::HeadShape;
@@ -36,7 +35,7 @@ impl HostCache {
         self.new = segments.to_data().iter::<i64>().map(|segment| segment >= 0).collect();
         let seq = self.new.len() / self.rows.len();
         for (row, new) in self.rows.iter_mut().zip(self.new.chunks(seq.max(1))) {
-            row.extend(new.iter().filter(|&&new| new).count(), self.heads);
+            row.extend(new.iter().filter(|&&new| new).count());
         }
         AttentionMask::causal(segments, self.heads.n_heads / self.heads.n_kv_heads)
     }
@@ -53,7 +52,7 @@ impl HostCache {
             Some(attended) => {
                 for ((row, new), qkv) in self.rows.iter_mut().zip(self.new.chunks(seq)).zip(values.chunks(seq * width)) {
                     let tokens = qkv.chunks(width).zip(new).filter(|(_, new)| **new).map(|(token, _)| token);
-                    row.write(layer, heads, tokens);
+                    tokens.for_each(|token| row.write(layer, heads, token));
                 }
                 attended
             }

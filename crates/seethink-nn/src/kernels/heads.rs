@@ -71,7 +71,10 @@ pub(crate) fn turn(x: &[f32], shape: HeadShape, norms: Option<HeadNorms<'_>>, tu
                         y.copy_from_slice(x);
                         continue;
                     }
-                    let norm = norms.map(|norms| (norms.of(head, shape), inverse_rms(x, norms.epsilon)));
+                    let norm = match norms {
+                        Some(norms) => Some((norms.of(head, shape), inverse_rms(x, norms.epsilon))),
+                        None => None,
+                    };
                     turn_head(x, norm, cos, sin, y);
                 }
             }

@@ -1,6 +1,6 @@
 //! Products of matrices of any strides, with the `gemm` crate.
 //!
-//! The only unsafe code of the kernels: views whose elements are checked to lie in their slice when
+//! The only unsafe code of the kernels: memory that is not written twice, views whose elements are checked to lie in their slice when
 //! they are made, and disjoint parts of one matrix for several threads.
 
 use super::{dot, simd};
@@ -12,6 +12,23 @@ use std::ops::Range;
 const LEAST_FOR_THREADS: usize = 1 << 18;
 /// Products of a single row with fewer multiplications are left to one thread.
 const LEAST_FOR_THREADS_OF_A_ROW: usize = 1 << 16;
+
+/// Elements to be overwritten, whatever they are; NaN where assertions are on, so that tests see
+/// one that was not.
+///
+/// Writing zeros first would take a twentieth of a training step, on one thread.
+pub(crate) fn unwritten(n: usize) -> Vec<f32> {
+    if cfg!(debug_assertions) {
+        return vec![f32::NAN; n];
+    }
+    let mut values: Vec<f32> = Vec::with_capacity(n);
+    // SAFETY: every bit pattern is a number; the callers write each element before any is read.
+    #[allow(clippy::uninit_vec)]
+    unsafe {
+        values.set_len(n);
+    }
+    values
+}
 
 /// A matrix in a slice.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +59,11 @@ impl<'a> Matrix<'a> {
         Self { data, rows, columns, row_stride, column_stride }
     }
 
+    /// Number of rows.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.rows
+    }
+
     /// Transpose.
     pub(crate) fn t(self) -> Self {
         let Self { data, rows, columns, row_stride, column_stride } = self;
@@ -63,6 +85,7 @@ impl<'a> Matrix<'a> {
     ///
     /// # Panics
     /// If the elements of a row are not adjacent.
+    #[inline(always)]
     pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         assert_eq!(self.column_stride, 1, "elements of a row are adjacent");
         &self.data[row * self.row_stride..][..self.columns]

@@ -73,6 +73,19 @@ fn for_rows_with_sums(
     sums
 }
 
+/// Sum of the lanes, by halves.
+#[inline(always)]
+fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
 /// Sum.
 #[inline(always)]
 fn total(x: &[f32]) -> f32 {
@@ -84,7 +97,7 @@ fn total(x: &[f32]) -> f32 {
             lanes[lane] += x[lane];
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    sum_lanes(lanes) + rest
 }
 
 /// Dot product.
@@ -98,7 +111,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    sum_lanes(lanes) + rest
 }
 
 /// Largest element; NaN if there is one, minus infinity if there is none at all.
@@ -114,7 +127,14 @@ fn largest(x: &[f32]) -> f32 {
             lanes[lane] = larger(lanes[lane], x[lane]);
         }
     }
-    lanes.into_iter().fold(rest, larger)
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = larger(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    larger(lanes[0], rest)
 }
 
 /// Exponential function, by a polynomial after Cephes that the compiler turns into vector
