@@ -233,9 +233,8 @@ fn weigh(scores: &mut [f32]) {
 #[inline(always)]
 fn add_own(weights: &[f32], values: Matrix<'_>, seen: &mut [f32]) {
     for (token, weight) in weights.iter().enumerate() {
-        let values = values.row(token);
-        for channel in 0..seen.len() {
-            seen[channel] = values[channel].mul_add(*weight, seen[channel]);
+        for (seen, value) in seen.iter_mut().zip(values.row(token)) {
+            *seen = value.mul_add(*weight, *seen);
         }
     }
 }

@@ -90,38 +90,37 @@ fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
 #[inline(always)]
 fn total(x: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest: f32 = chunks.remainder().iter().sum();
+    let (chunks, rest) = x.as_chunks::<LANES>();
     for x in chunks {
         for lane in 0..LANES {
             lanes[lane] += x[lane];
         }
     }
-    sum_lanes(lanes) + rest
+    sum_lanes(lanes) + rest.iter().sum::<f32>()
 }
 
 /// Dot product.
 #[inline(always)]
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(&a, &b)| a * b).sum();
-    for (a, b) in a.zip(b) {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
         for lane in 0..LANES {
             lanes[lane] = a[lane].mul_add(b[lane], lanes[lane]);
         }
     }
-    sum_lanes(lanes) + rest
+    let mut sum = sum_lanes(lanes);
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        sum = a.mul_add(*b, sum);
+    }
+    sum
 }
 
 /// Largest element; NaN if there is one, minus infinity if there is none at all.
 #[inline(always)]
 fn largest(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    // A comparison with NaN is false, so that NaN is taken and never left again.
-    let larger = |a: f32, b: f32| if a >= b || a.is_nan() { a } else { b };
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, larger);
+    let (chunks, rest) = x.as_chunks::<LANES>();
     for x in chunks {
         for lane in 0..LANES {
             lanes[lane] = larger(lanes[lane], x[lane]);
@@ -134,7 +133,17 @@ fn largest(x: &[f32]) -> f32 {
         }
         half /= 2;
     }
-    larger(lanes[0], rest)
+    let mut max = lanes[0];
+    for x in rest {
+        max = larger(max, *x);
+    }
+    max
+}
+
+/// The larger of two numbers; NaN if one of them is.
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if a >= b || a.is_nan() { a } else { b }
 }
 
 /// Exponential function, by a polynomial after Cephes that the compiler turns into vector
