@@ -15,7 +15,9 @@ pub(crate) fn log_probs(logits: &[f32], bias: &[f32], scale: f32, ids: &[i64]) -
             || vec![0.0; vocab],
             |scaled, (&id, logits)| {
                 simd(#[inline(always)] || {
-                    scaled.iter_mut().zip(logits.iter().zip(bias)).for_each(|(z, (l, b))| *z = l * scale + b);
+                    for (z, (l, b)) in scaled.iter_mut().zip(logits.iter().zip(bias)) {
+                        *z = l * scale + b;
+                    }
                     let max = largest(scaled);
                     let chosen = scaled[id as usize];
                     for z in scaled.iter_mut() {

@@ -240,7 +240,10 @@ fn row_times_matrix(out: &mut [f32], a: &[f32], b: Matrix<'_>, scale: f32, onto:
             if b.column_stride == 1 {
                 add_rows(out, a, b, scale);
             } else {
-                out.iter_mut().enumerate().for_each(|(j, out)| *out += scale * dot(a, b.t().row(j)));
+                let b = b.t();
+                for (j, out) in out.iter_mut().enumerate() {
+                    *out += scale * dot(a, b.row(j));
+                }
             }
         });
     };
@@ -254,18 +257,22 @@ fn row_times_matrix(out: &mut [f32], a: &[f32], b: Matrix<'_>, scale: f32, onto:
 /// Adds the rows of `b`, each times an element of `a`, four at a time.
 #[inline(always)]
 fn add_rows(out: &mut [f32], a: &[f32], b: Matrix<'_>, scale: f32) {
+    let n = out.len();
     let mut k = 0;
     while k + 4 <= a.len() {
-        let [a0, a1, a2, a3] = [0, 1, 2, 3].map(|i| scale * a[k + i]);
-        let [b0, b1, b2, b3] = [0, 1, 2, 3].map(|i| b.row(k + i));
-        for (j, out) in out.iter_mut().enumerate() {
-            *out = b3[j].mul_add(a3, b2[j].mul_add(a2, b1[j].mul_add(a1, b0[j].mul_add(a0, *out))));
+        let [a0, a1, a2, a3] = [scale * a[k], scale * a[k + 1], scale * a[k + 2], scale * a[k + 3]];
+        let (b0, b1, b2, b3) = (&b.row(k)[..n], &b.row(k + 1)[..n], &b.row(k + 2)[..n], &b.row(k + 3)[..n]);
+        for j in 0..n {
+            out[j] = b3[j].mul_add(a3, b2[j].mul_add(a2, b1[j].mul_add(a1, b0[j].mul_add(a0, out[j]))));
         }
         k += 4;
     }
-    for k in k..a.len() {
-        let weight = scale * a[k];
-        out.iter_mut().zip(b.row(k)).for_each(|(out, b)| *out = b.mul_add(weight, *out));
+    while k < a.len() {
+        let (weight, b) = (scale * a[k], &b.row(k)[..n]);
+        for j in 0..n {
+            out[j] = b[j].mul_add(weight, out[j]);
+        }
+        k += 1;
     }
 }
 

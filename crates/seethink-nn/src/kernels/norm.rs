@@ -10,7 +10,9 @@ pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32, y: &mut [f32]) {
             let x = &x[first * width..][..y.len()];
             for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
                 let scale = inverse_rms(x, epsilon);
-                y.iter_mut().zip(x.iter().zip(w)).for_each(|(y, (x, w))| *y = x * scale * w);
+                for (y, (x, w)) in y.iter_mut().zip(x.iter().zip(w)) {
+                    *y = x * scale * w;
+                }
             }
         });
     });
@@ -23,7 +25,9 @@ pub(crate) fn rms_norm_backward(x: &[f32], w: &[f32], epsilon: f32, dy: &[f32], 
         simd(#[inline(always)] || {
             let (x, dy) = (&x[first * width..][..dx.len()], &dy[first * width..][..dx.len()]);
             let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
-            rows.for_each(|((x, dy), dx)| pull_row(x, w, epsilon, dy, dx, dw));
+            for ((x, dy), dx) in rows {
+                pull_row(x, w, epsilon, dy, dx, dw);
+            }
         });
     })
 }

@@ -9,7 +9,9 @@ pub(crate) fn swiglu(gu: &[f32], width: usize, y: &mut [f32]) {
             let gu = &gu[2 * first * width..][..2 * y.len()];
             for (gu, y) in gu.chunks_exact(2 * width).zip(y.chunks_exact_mut(width)) {
                 let (g, u) = gu.split_at(width);
-                y.iter_mut().zip(g.iter().zip(u)).for_each(|(y, (&g, &u))| *y = g * sigmoid(g) * u);
+                for (y, (&g, &u)) in y.iter_mut().zip(g.iter().zip(u)) {
+                    *y = g * sigmoid(g) * u;
+                }
             }
         });
     });
