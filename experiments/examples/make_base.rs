@@ -15,7 +15,7 @@ use seethink::eval::{Benchmark, Evaluator, metrics};
 use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::run::config::BaseFamily;
-use seethink::train::{Decay, Interrupter, ActivationMemory, MemoryConfig, Schedule, Sft, SftData};
+use seethink::train::{ActivationMemory, Decay, Interrupter, MemoryConfig, Schedule, Sft, SftData};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -82,7 +82,12 @@ fn main() -> Result<()> {
         let of = |capability| world.problems(split, capability, args.seed).skip(first).take(n);
         Capability::ALL.iter().flat_map(of).collect()
     };
-    let memory = MemoryConfig { decode_batch: 512, micro_batch_tokens: 4096, logit_chunk: 4096, activations: ActivationMemory::Auto };
+    let memory = MemoryConfig {
+        decode_batch: 512,
+        micro_batch_tokens: 4096,
+        logit_chunk: 4096,
+        activations: ActivationMemory::Auto,
+    };
     let config = SftConfig {
         prompt: PromptFormat::default(),
         batch: args.batch,

@@ -23,7 +23,9 @@ use seethink::models::VlmProcessor;
 use seethink::models::qwen3_vl::Qwen3VlConfig;
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
-use seethink::train::{ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, TrainBatch, group_advantages};
+use seethink::train::{
+    ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, TrainBatch, group_advantages,
+};
 use seethink_tests::learner::learner;
 use std::path::Path;
 use std::time::Duration;

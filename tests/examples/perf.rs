@@ -19,7 +19,9 @@ use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{ForwardCost, Pixels, Processor, PromptInput, VlmProcessor};
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
-use seethink::train::{ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, Schedule, TrainBatch, group_advantages};
+use seethink::train::{
+    ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, Schedule, TrainBatch, group_advantages,
+};
 use seethink_tests::ending::Ending;
 use seethink_tests::learner::learner;
 use serde_json::{Value, json};

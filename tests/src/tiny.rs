@@ -10,7 +10,7 @@ use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{Processor, VlmProcessor};
 use seethink::reward::{Response, Reward, Score};
 use seethink::rollout::{PromptFormat, Sampling};
-use seethink::train::{GrpoConfig, ActivationMemory, MemoryConfig, OptimizerConfig, PolicyLoss, Schedule};
+use seethink::train::{ActivationMemory, GrpoConfig, MemoryConfig, OptimizerConfig, PolicyLoss, Schedule};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,12 @@ pub fn grpo_config() -> GrpoConfig {
             max_grad_norm: 1.0,
             schedule: Schedule::CONSTANT,
         },
-        memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 64, activations: ActivationMemory::Auto },
+        memory: MemoryConfig {
+            decode_batch: 64,
+            micro_batch_tokens: 400,
+            logit_chunk: 64,
+            activations: ActivationMemory::Auto,
+        },
         checkpoint_every: 10,
         validate_every: 0,
     }

@@ -48,7 +48,12 @@ fn gradients(model: &AnyBackbone, grads: &GradientsParams) -> Tensors {
 
 fn check_backward(name: &str, model: &AnyBackbone, input: &VlmInput, pixels: &PixelTensor, labels: &[i64]) {
     let mut loss = 0.0;
-    let pulled = model.backward(input.clone(), Some(pixels.clone()), Activations::Kept, &mut cross_entropy(model, labels, &mut loss));
+    let pulled = model.backward(
+        input.clone(),
+        Some(pixels.clone()),
+        Activations::Kept,
+        &mut cross_entropy(model, labels, &mut loss),
+    );
     let features = model.encode_images(pixels.clone());
     let hidden = model.hidden_states(input.clone().with_features(features));
     let whole = next_token_loss(model, hidden, labels);
@@ -98,7 +103,12 @@ fn kept_features_give_the_gradients_of_a_frozen_vision_side() {
         let model = other.model(5).set_trainable(Trainable::LANGUAGE_MODEL).train();
         let (input, pixels, labels) = two_rows(&other);
         let (mut a, mut b) = (0.0, 0.0);
-        let fresh = model.backward(input.clone(), Some(pixels.clone()), Activations::Kept, &mut cross_entropy(&model, &labels, &mut a));
+        let fresh = model.backward(
+            input.clone(),
+            Some(pixels.clone()),
+            Activations::Kept,
+            &mut cross_entropy(&model, &labels, &mut a),
+        );
         let kept = input.with_features(model.valid().encode_images(pixels));
         let kept = model.backward(kept, None, Activations::Kept, &mut cross_entropy(&model, &labels, &mut b));
         assert_eq!((a, fresh.len()), (b, kept.len()), "{}", other.name);
@@ -122,7 +132,12 @@ fn frozen_parts_get_no_gradient() {
             };
             let model = other.model(5).set_trainable(trainable).train();
             let (input, pixels, labels) = two_rows(&other);
-            let grads = model.backward(input, Some(pixels), Activations::Recomputed, &mut cross_entropy(&model, &labels, &mut 0.0));
+            let grads = model.backward(
+                input,
+                Some(pixels),
+                Activations::Recomputed,
+                &mut cross_entropy(&model, &labels, &mut 0.0),
+            );
             let found = gradients(&model, &grads);
             for name in found.names() {
                 let any = found.floats(name).expect("just listed").iter().any(|&g| g != 0.0);

@@ -13,7 +13,9 @@ use seethink::core::{Group, Purpose, Rng, Trainable};
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{Processor, PromptInput, Side, TokenRow, VisionLanguageModel, VisualFeatures, VlmInput};
 use seethink::rollout::{DrawKey, Generator, Prompt, PromptFormat, Sampling};
-use seethink::train::{ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, PolicyLoss, StepOutput, TrainBatch, k3};
+use seethink::train::{
+    ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, PolicyLoss, StepOutput, TrainBatch, k3,
+};
 use seethink_tests::ending::Ending;
 use seethink_tests::tiny;
 
@@ -98,7 +100,15 @@ impl World {
         let log_probs = self.log_probs(chunk);
         let output = TrainStep::step(
             policy,
-            TrainBatch { micro_batches, objective, trainable, log_probs, pad_token, max_grad_norm, activations: ActivationMemory::Auto },
+            TrainBatch {
+                micro_batches,
+                objective,
+                trainable,
+                log_probs,
+                pad_token,
+                max_grad_norm,
+                activations: ActivationMemory::Auto,
+            },
         );
         (output.grads, output.item)
     }

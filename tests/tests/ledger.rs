@@ -9,7 +9,9 @@ use seethink::curriculum::{Batch, Course, Curriculum, GroupOutcome, Progress, St
 use seethink::models::PromptInput;
 use seethink::reward::{Response, Reward, Score};
 use seethink::rollout::{PromptFormat, Sampling};
-use seethink::train::{CheckpointFolder, Grpo, GrpoConfig, Interrupter, Ledger, ActivationMemory, MemoryConfig, PolicyLoss};
+use seethink::train::{
+    ActivationMemory, CheckpointFolder, Grpo, GrpoConfig, Interrupter, Ledger, MemoryConfig, PolicyLoss,
+};
 use seethink_tests::tiny::{self, LetterReward};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -177,7 +179,12 @@ fn a_run_costs_what_its_products_are() {
             group_size: 2,
             sampling: Sampling::plain(12),
             loss: PolicyLoss { kl_coef: 0.05, ..PolicyLoss::default() },
-            memory: MemoryConfig { decode_batch: 64, micro_batch_tokens: 400, logit_chunk: 7, activations: ActivationMemory::Auto },
+            memory: MemoryConfig {
+                decode_batch: 64,
+                micro_batch_tokens: 400,
+                logit_chunk: 7,
+                activations: ActivationMemory::Auto,
+            },
             ..tiny::grpo_config()
         },
         seed: 5,

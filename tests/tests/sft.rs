@@ -7,7 +7,8 @@ use seethink::core::Problem;
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::rollout::PromptFormat;
 use seethink::train::{
-    Decay, Interrupter, ActivationMemory, MemoryConfig, OptimizerConfig, Schedule, Sft, SftConfig, SftData, SftSplit, TrainError,
+    ActivationMemory, Decay, Interrupter, MemoryConfig, OptimizerConfig, Schedule, Sft, SftConfig, SftData, SftSplit,
+    TrainError,
 };
 use seethink_tests::tiny;
 use std::error::Error;
@@ -29,7 +30,12 @@ fn config() -> SftConfig {
             max_grad_norm: 1.0,
             schedule: Schedule { warmup: 0.1, decay: Decay::Cosine, floor: 0.1 },
         },
-        memory: MemoryConfig { decode_batch: 8, micro_batch_tokens: 600, logit_chunk: 64, activations: ActivationMemory::Auto },
+        memory: MemoryConfig {
+            decode_batch: 8,
+            micro_batch_tokens: 600,
+            logit_chunk: 64,
+            activations: ActivationMemory::Auto,
+        },
     }
 }
 

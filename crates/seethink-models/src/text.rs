@@ -7,7 +7,8 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{DType, Device, IndexingUpdateOp, Tensor};
 use seethink_nn::{
-    AttentionMask, CacheShape, HeadShape, KvCache, RmsNorm, Rotary, RotaryFrequencies, SwiGlu, linear, matmul, self_attention,
+    AttentionMask, CacheShape, HeadShape, KvCache, RmsNorm, Rotary, RotaryFrequencies, SwiGlu, linear, matmul,
+    self_attention,
 };
 
 /// Text decoder: token ids and image features to hidden states and logits.

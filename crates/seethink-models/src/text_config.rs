@@ -126,7 +126,8 @@ impl TextConfig {
     /// Activations that a backward pass keeps, in numbers per token: inputs and outputs of the
     /// norms, projections, attention and gate.
     pub(crate) fn activation_numbers_per_token(&self) -> usize {
-        let of_heads = (2 * self.num_attention_heads + 4 * self.n_kv_heads() + self.num_attention_heads) * self.head_dim();
+        let of_heads =
+            (2 * self.num_attention_heads + 4 * self.n_kv_heads() + self.num_attention_heads) * self.head_dim();
         self.num_hidden_layers * (4 * self.hidden_size + of_heads + 3 * self.intermediate_size)
     }
 

@@ -185,7 +185,11 @@ pub(crate) trait FusedOps: Backend {
     /// # Shapes
     /// - qkv: `[n, (n_heads + 2 · n_kv_heads) · d]`
     /// - output: `[n, n_heads · d]` and `[batch, n_heads, seq]`
-    fn fused_attention(qkv: FloatTensor<Self>, shape: HeadShape, sight: Sight) -> (FloatTensor<Self>, FloatTensor<Self>);
+    fn fused_attention(
+        qkv: FloatTensor<Self>,
+        shape: HeadShape,
+        sight: Sight,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gated activation `silu(gate) · up`.
     ///
@@ -342,7 +346,8 @@ impl FusedOps for Flex {
             None => filled([n, width], |_| ()),
         };
         if !biases.is_empty() {
-            let bias: Vec<f32> = biases.iter().flat_map(|bias| bias.to_contiguous().storage::<f32>().to_vec()).collect();
+            let bias: Vec<f32> =
+                biases.iter().flat_map(|bias| bias.to_contiguous().storage::<f32>().to_vec()).collect();
             let rows = out.storage_mut::<f32>().chunks_exact_mut(width.max(1));
             if has_residual {
                 rows.for_each(|row| row.iter_mut().zip(&bias).for_each(|(out, bias)| *out += bias));
@@ -453,11 +458,25 @@ impl FusedGradients for Flex {
             // In the layout of the weight itself, which for a tied head is that of the transpose.
             if weight.layout().strides()[1] == 1 {
                 filled([n_in, n_out], |d| {
-                    matmul(MatrixMut::new(d, n_in, n_out), matrix(&x).t(), part(columns), 1.0, Onto::Nothing, Threads::All)
+                    matmul(
+                        MatrixMut::new(d, n_in, n_out),
+                        matrix(&x).t(),
+                        part(columns),
+                        1.0,
+                        Onto::Nothing,
+                        Threads::All,
+                    )
                 })
             } else {
                 let transposed = filled([n_out, n_in], |d| {
-                    matmul(MatrixMut::new(d, n_out, n_in), part(columns).t(), matrix(&x), 1.0, Onto::Nothing, Threads::All)
+                    matmul(
+                        MatrixMut::new(d, n_out, n_in),
+                        part(columns).t(),
+                        matrix(&x),
+                        1.0,
+                        Onto::Nothing,
+                        Threads::All,
+                    )
                 });
                 let layout = transposed.layout().transpose(0, 1);
                 transposed.with_layout(layout)
@@ -474,7 +493,12 @@ impl FusedGradients for Flex {
         };
         LinearGradients {
             x: d_x,
-            weights: parts.iter().zip(&weights).zip(wanted.weights).map(|(part, wanted)| wanted.then(|| d_weight(part))).collect(),
+            weights: parts
+                .iter()
+                .zip(&weights)
+                .zip(wanted.weights)
+                .map(|(part, wanted)| wanted.then(|| d_weight(part)))
+                .collect(),
             biases: parts.iter().zip(wanted.biases).map(|(columns, wanted)| wanted.then(|| d_bias(columns))).collect(),
         }
     }
@@ -502,8 +526,7 @@ impl FusedGradients for Flex {
     fn attention_gradient(state: AttentionState<Self>, dy: FlexTensor) -> FlexTensor {
         let (qkv, out, dy) = (state.qkv.to_contiguous(), state.out.to_contiguous(), dy.to_contiguous());
         let normalisers = state.normalisers.to_contiguous();
-        let attended =
-            Attended { out: out.storage(), normalisers: normalisers.storage(), d_out: dy.storage() };
+        let attended = Attended { out: out.storage(), normalisers: normalisers.storage(), d_out: dy.storage() };
         added(dims::<2>(&qkv), |d_qkv| {
             attention_backward(qkv.storage(), state.shape, &state.sight.runs, state.sight.seq, attended, d_qkv);
         })
@@ -651,7 +674,11 @@ impl<B: FusedGradients, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         }
     }
 
-    fn fused_attention(qkv: FloatTensor<Self>, shape: HeadShape, sight: Sight) -> (FloatTensor<Self>, FloatTensor<Self>) {
+    fn fused_attention(
+        qkv: FloatTensor<Self>,
+        shape: HeadShape,
+        sight: Sight,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         #[derive(Debug)]
         struct Attention;
         impl<B: FusedGradients> Backward<B, 1> for Attention {

@@ -7,12 +7,15 @@
 mod attention;
 mod cache;
 mod fused;
+pub mod host;
 mod kernels;
 mod linear;
 mod log_prob;
 mod mlp;
 mod norm;
 mod pool;
+#[cfg(test)]
+mod properties;
 mod recompute;
 mod rotary;
 

@@ -117,9 +117,8 @@ impl TokenSampler {
         }
         let temperature = self.sampling.log_prob_temperature();
         let weights = SoftmaxWeights::of(logits, temperature);
-        let log_prob = |logit: f32| {
-            (f64::from(logit - weights.max) / f64::from(temperature) - weights.total().ln()) as f32
-        };
+        let log_prob =
+            |logit: f32| (f64::from(logit - weights.max) / f64::from(temperature) - weights.total().ln()) as f32;
         if !self.penalises() {
             let token = self.choose(logits, &weights, uniform);
             return (token as u32, log_prob(logits[token]));

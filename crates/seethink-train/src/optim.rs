@@ -2,9 +2,10 @@
 
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::{DType, Tensor};
+use burn::optim::{AdamWConfig, AdamWState, AdaptiveMomentumState, GradientsParams, ModuleOptimizer, Optimizer};
+use burn::tensor::{DType, Device, Tensor};
 use seethink_core::SettingError;
+use seethink_nn::host::{self, AdamWStep};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,12 +51,47 @@ impl OptimizerConfig {
 
     /// Creates a fresh AdamW.
     pub fn init(&self) -> ModuleOptimizer {
-        AdamWConfig::new()
-            .with_beta_1(self.betas.0)
-            .with_beta_2(self.betas.1)
-            .with_epsilon(self.epsilon)
-            .with_weight_decay(self.weight_decay)
-            .init()
+        ModuleOptimizer::from(AdamW { config: *self })
+    }
+}
+
+/// AdamW: burn's, or the same in one pass where the parameters are in the memory of the processor.
+#[derive(Clone)]
+struct AdamW {
+    config: OptimizerConfig,
+}
+
+impl Optimizer for AdamW {
+    type State<const D: usize> = AdamWState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        learning_rate: f64,
+        parameter: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<Self::State<D>>,
+    ) -> (Tensor<D>, Option<Self::State<D>>) {
+        let OptimizerConfig { betas, epsilon, weight_decay, .. } = self.config;
+        if !host::is_on_host(&parameter) || !host::is_on_host(&gradient) {
+            let adamw = AdamWConfig::new()
+                .with_beta_1(betas.0)
+                .with_beta_2(betas.1)
+                .with_epsilon(epsilon)
+                .with_weight_decay(weight_decay)
+                .build();
+            return adamw.step(learning_rate, parameter, gradient, state);
+        }
+        let (time, moments) = match state {
+            Some(AdamWState { momentum }) => (momentum.time + 1, [momentum.moment_1, momentum.moment_2]),
+            None => (1, [gradient.zeros_like(), gradient.zeros_like()]),
+        };
+        let step = AdamWStep { learning_rate, betas, epsilon, weight_decay, time };
+        let [parameter, first, second] = host::adamw(step, parameter, gradient, moments);
+        (parameter, Some(AdamWState::new(AdaptiveMomentumState::new(time, first, second))))
+    }
+
+    fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
+        burn::optim::AdamW::to_device(state, device)
     }
 }
 
@@ -142,9 +178,10 @@ impl LrScheduler for SharedRate {
 /// # Source
 /// `torch.nn.utils.clip_grad_norm_`: factor `max_norm / (norm + 1e-6)` where that is below 1.
 pub fn clip_global_norm<M: Module>(module: &M, gradients: &mut GradientsParams, max_norm: f64) -> f64 {
-    let mut squares = SumOfSquares { gradients, sum: None };
+    let mut squares = SumOfSquares { gradients, on_host: 0.0, sum: None };
     module.visit(&mut squares);
-    let norm = squares.sum.map_or(0.0, |sum| f64::from(sum.into_scalar::<f32>()).sqrt());
+    let elsewhere = squares.sum.map_or(0.0, |sum| f64::from(sum.into_scalar::<f32>()));
+    let norm = (squares.on_host + elsewhere).sqrt();
     let factor = max_norm / (norm + 1e-6);
     if factor < 1.0 {
         module.visit(&mut Scale { gradients, factor });
@@ -154,12 +191,17 @@ pub fn clip_global_norm<M: Module>(module: &M, gradients: &mut GradientsParams, 
 
 struct SumOfSquares<'a> {
     gradients: &'a GradientsParams,
+    on_host: f64,
     sum: Option<Tensor<1>>,
 }
 
 impl ModuleVisitor for SumOfSquares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            if host::is_on_host(&gradient) {
+                self.on_host += host::sum_of_squares(gradient);
+                return;
+            }
             let square = gradient.cast(DType::F32).square().sum();
             self.sum = Some(match self.sum.take() {
                 Some(sum) => sum + square,
@@ -177,7 +219,12 @@ struct Scale<'a> {
 impl ModuleVisitor for Scale<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
-            self.gradients.register(param.id, gradient.mul_scalar(self.factor));
+            let scaled = if host::is_on_host(&gradient) {
+                host::scale(gradient, self.factor)
+            } else {
+                gradient.mul_scalar(self.factor)
+            };
+            self.gradients.register(param.id, scaled);
         }
     }
 }
@@ -185,6 +232,32 @@ impl ModuleVisitor for Scale<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_pass_over_the_parameters_equals_burns_to_the_bit() {
+        use burn::tensor::Distribution;
+        let schedule = Schedule::CONSTANT;
+        let config = OptimizerConfig {
+            learning_rate: 0.01,
+            betas: (0.9, 0.99),
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            max_grad_norm: 1.0,
+            schedule,
+        };
+        let burns = AdamWConfig::new().with_beta_2(0.99).with_epsilon(1e-8).with_weight_decay(0.1).build();
+        let random = || Tensor::<2>::random([70, 300], Distribution::Normal(0.0, 1.0), &Device::default());
+        let (mut ours, mut state, mut expected_state) = (random(), None, None);
+        let mut expected = ours.clone();
+        for step in 1..4 {
+            let (gradient, rate) = (random(), 0.01 * f64::from(step));
+            (ours, state) = AdamW { config }.step(rate, ours, gradient.clone(), state);
+            (expected, expected_state) = burns.step(rate, expected, gradient, expected_state);
+            let bits = |x: &Tensor<2>| x.to_data().iter::<f32>().map(f32::to_bits).collect::<Vec<_>>();
+            assert_eq!(bits(&ours), bits(&expected), "step {step}");
+        }
+        assert!(state.is_some() && expected_state.is_some());
+    }
 
     #[test]
     fn schedules_start_peak_and_end_where_they_should() {

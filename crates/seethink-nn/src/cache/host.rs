@@ -43,14 +43,19 @@ impl HostCache {
     pub(super) fn attend(&mut self, layer: usize, qkv: Tensor<3>, mask: &AttentionMask) -> Tensor<3> {
         let [batch, seq, width] = qkv.dims();
         let device = qkv.device();
-        let first = self.rows.iter().zip(self.new.chunks(seq)).all(|(row, new)| row.len() == new.iter().filter(|&&new| new).count());
+        let first = self
+            .rows
+            .iter()
+            .zip(self.new.chunks(seq))
+            .all(|(row, new)| row.len() == new.iter().filter(|&&new| new).count());
         let attended = (first && seq > 1).then(|| self_attention(qkv.clone(), self.heads, Some(mask)));
         let data = qkv.into_data();
         let values = data.as_slice::<f32>().expect("the cache of the processor is of f32");
         let heads = self.heads;
         match attended {
             Some(attended) => {
-                for ((row, new), qkv) in self.rows.iter_mut().zip(self.new.chunks(seq)).zip(values.chunks(seq * width)) {
+                for ((row, new), qkv) in self.rows.iter_mut().zip(self.new.chunks(seq)).zip(values.chunks(seq * width))
+                {
                     let tokens = qkv.chunks(width).zip(new).filter(|(_, new)| **new).map(|(token, _)| token);
                     tokens.for_each(|token| row.write(layer, heads, token));
                 }

@@ -38,7 +38,7 @@ pub struct KvCache {
 
 #[derive(Debug)]
 enum Store {
-    Device(DeviceCache),
+    Device(Box<DeviceCache>),
     Host(HostCache),
 }
 
@@ -58,7 +58,7 @@ impl KvCache {
         let store = if fused::exist(device, dtype) {
             Store::Host(HostCache::new(shape))
         } else {
-            Store::Device(DeviceCache::new(shape, dtype, device))
+            Store::Device(Box::new(DeviceCache::new(shape, dtype, device)))
         };
         Self { shape, store }
     }
@@ -163,7 +163,7 @@ mod tests {
     /// The cache of the processor and the one of every back end.
     fn caches() -> [KvCache; 2] {
         let device = Device::default();
-        let in_tensors = Store::Device(DeviceCache::new(SHAPE, DType::F32, &device));
+        let in_tensors = Store::Device(Box::new(DeviceCache::new(SHAPE, DType::F32, &device)));
         [KvCache::new(SHAPE, DType::F32, &device), KvCache { shape: SHAPE, store: in_tensors }]
     }
 
@@ -267,4 +267,3 @@ mod tests {
         KvCache::new(SHAPE, DType::F32, &Device::default()).extend(Tensor::zeros([2, 9], &Device::default()));
     }
 }
-

@@ -131,7 +131,14 @@ impl<'a> Packed<'a> {
 /// `qkv`: `[batch, seq, width]`; `out`: zeros, `[batch, seq, n_heads · d]`; `normalisers`: logarithm
 /// of each query's normaliser, `[batch, n_heads, seq]`; `runs`: of each row of the batch, or of all
 /// if there is one.
-pub(crate) fn attention(qkv: &[f32], shape: HeadShape, runs: &[Vec<Run>], seq: usize, out: &mut [f32], normalisers: &mut [f32]) {
+pub(crate) fn attention(
+    qkv: &[f32],
+    shape: HeadShape,
+    runs: &[Vec<Run>],
+    seq: usize,
+    out: &mut [f32],
+    normalisers: &mut [f32],
+) {
     let HeadShape { n_heads, d, .. } = shape;
     if out.is_empty() {
         return;
@@ -168,18 +175,21 @@ fn attend(
     let kv_head = head / (packed.shape.n_heads / packed.shape.n_kv_heads);
     score(packed, head, kv_head, block, scores);
     let mut sums = [0.0; QUERIES];
-    simd(#[inline(always)] || {
-        for ((query, scores), sum) in block.queries.clone().zip(scores.chunks_exact_mut(n_keys)).zip(&mut sums) {
-            let (visible, hidden) = scores.split_at_mut(block.n_visible(query));
-            let max = largest(visible);
-            for score in visible.iter_mut() {
-                *score = exp(*score - max);
+    simd(
+        #[inline(always)]
+        || {
+            for ((query, scores), sum) in block.queries.clone().zip(scores.chunks_exact_mut(n_keys)).zip(&mut sums) {
+                let (visible, hidden) = scores.split_at_mut(block.n_visible(query));
+                let max = largest(visible);
+                for score in visible.iter_mut() {
+                    *score = exp(*score - max);
+                }
+                hidden.fill(0.0);
+                *sum = total(visible);
+                normalisers[query] = max + sum.ln();
             }
-            hidden.fill(0.0);
-            *sum = total(visible);
-            normalisers[query] = max + sum.ln();
-        }
-    });
+        },
+    );
     let weights = Matrix::new(scores, n_queries, n_keys);
     let mut start = 0;
     for keys in block.keys() {
@@ -247,28 +257,26 @@ pub(crate) fn attention_backward(
             let k = q.split_off(n_heads);
             let mut q = q.into_iter();
             let heads = k.into_iter().zip(v).enumerate();
-            let tasks = heads.map(|(kv_head, (k, v))| (row, kv_head, Gradient { q: q.by_ref().take(groups).collect(), k, v }));
+            let tasks =
+                heads.map(|(kv_head, (k, v))| (row, kv_head, Gradient { q: q.by_ref().take(groups).collect(), k, v }));
             tasks.collect::<Vec<_>>()
         })
         .collect();
-    tasks.into_par_iter().for_each_init(
-        Scratch::default,
-        |scratch, (row, kv_head, mut gradient)| {
-            let of_row = |x: &'_ [f32], width: usize| row * seq * width..(row * seq * width + seq * width).min(x.len());
-            let packed = Packed { data: &qkv[of_row(qkv, width)], shape };
-            let attended = Attended {
-                out: &attended.out[of_row(attended.out, n_heads * d)],
-                normalisers: &attended.normalisers[of_row(attended.normalisers, n_heads)],
-                d_out: &attended.d_out[of_row(attended.d_out, n_heads * d)],
-            };
-            for block in runs[row % runs.len()].iter().flat_map(Run::blocks) {
-                for group in 0..groups {
-                    let head = [kv_head * groups + group, kv_head, group];
-                    attend_back(packed, head, &block, attended, seq, scratch, &mut gradient);
-                }
+    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, (row, kv_head, mut gradient)| {
+        let of_row = |x: &'_ [f32], width: usize| row * seq * width..(row * seq * width + seq * width).min(x.len());
+        let packed = Packed { data: &qkv[of_row(qkv, width)], shape };
+        let attended = Attended {
+            out: &attended.out[of_row(attended.out, n_heads * d)],
+            normalisers: &attended.normalisers[of_row(attended.normalisers, n_heads)],
+            d_out: &attended.d_out[of_row(attended.d_out, n_heads * d)],
+        };
+        for block in runs[row % runs.len()].iter().flat_map(Run::blocks) {
+            for group in 0..groups {
+                let head = [kv_head * groups + group, kv_head, group];
+                attend_back(packed, head, &block, attended, seq, scratch, &mut gradient);
             }
-        },
-    );
+        }
+    });
 }
 
 /// Gradients of the heads of a task.
@@ -302,21 +310,24 @@ fn attend_back(
         .map(|x| Matrix::strided(&x[head * d..], [seq, d], [n_heads * d, 1]).rows(block.queries.clone()));
     score(packed, head, kv_head, block, weights);
     products(d_out, packed.v(kv_head), 1.0, block, d_scores);
-    simd(#[inline(always)] || {
-        let rows = weights.chunks_exact_mut(n_keys).zip(d_scores.chunks_exact_mut(n_keys));
-        for (row, (weights, d_scores)) in rows.enumerate() {
-            let query = block.queries.start + row;
-            let n_visible = block.n_visible(query);
-            weights[n_visible..].fill(0.0);
-            d_scores[n_visible..].fill(0.0);
-            let normaliser = attended.normalisers[head * seq + query];
-            let mean = super::dot(out.row(row), d_out.row(row));
-            for (weight, d_score) in weights[..n_visible].iter_mut().zip(&mut d_scores[..n_visible]) {
-                *weight = exp(*weight - normaliser);
-                *d_score = *weight * (*d_score - mean);
+    simd(
+        #[inline(always)]
+        || {
+            let rows = weights.chunks_exact_mut(n_keys).zip(d_scores.chunks_exact_mut(n_keys));
+            for (row, (weights, d_scores)) in rows.enumerate() {
+                let query = block.queries.start + row;
+                let n_visible = block.n_visible(query);
+                weights[n_visible..].fill(0.0);
+                d_scores[n_visible..].fill(0.0);
+                let normaliser = attended.normalisers[head * seq + query];
+                let mean = super::dot(out.row(row), d_out.row(row));
+                for (weight, d_score) in weights[..n_visible].iter_mut().zip(&mut d_scores[..n_visible]) {
+                    *weight = exp(*weight - normaliser);
+                    *d_score = *weight * (*d_score - mean);
+                }
             }
-        }
-    });
+        },
+    );
     let (weights, d_scores) = (Matrix::new(weights, n_queries, n_keys), Matrix::new(d_scores, n_queries, n_keys));
     let q = packed.q(head).rows(block.queries.clone());
     let scale = packed.scale();
@@ -339,13 +350,14 @@ mod tests {
     #[test]
     fn runs_see_the_first_segment_and_their_own() {
         let found = runs(&[-1, 0, 0, 1, 1, 2, 0, 1, -1]);
-        let run = |tokens, seen: &[Range<usize>]| Run { tokens, seen: seen.to_vec(), causal: true };
+        let found: Vec<_> = found.into_iter().map(|run| (run.tokens, run.seen, run.causal)).collect();
+        let prompt = vec![Range { start: 1, end: 3 }];
         let expected = [
-            run(1..3, &[]),
-            run(3..5, &[1..3]),
-            run(5..6, &[1..3]),
-            run(6..7, &[1..3]),
-            run(7..8, &[1..5, 6..7]),
+            (1..3, vec![], true),
+            (3..5, prompt.clone(), true),
+            (5..6, prompt.clone(), true),
+            (6..7, prompt, true),
+            (7..8, vec![1..5, 6..7], true),
         ];
         assert_eq!(found, expected);
         assert!(runs(&[-1, -1]).is_empty() && runs(&[]).is_empty());

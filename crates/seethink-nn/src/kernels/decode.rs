@@ -147,7 +147,8 @@ fn attend(
     let groups = n_heads / n_kv_heads;
     let scale = (d as f32).sqrt().recip();
     let of_heads = |kv_head: usize| {
-        let shared: Vec<[Matrix<'_>; 2]> = rows[0].shared.iter().map(|section| section.of(layer, kv_head, heads)).collect();
+        let shared: Vec<[Matrix<'_>; 2]> =
+            rows[0].shared.iter().map(|section| section.of(layer, kv_head, heads)).collect();
         let own: Vec<[Matrix<'_>; 2]> = rows.iter().map(|row| row.own.of(layer, kv_head, heads)).collect();
         (shared, own)
     };
@@ -166,7 +167,8 @@ fn attend(
         }
         // The prompt, for all rows at once.
         let all = Matrix::new(queries, n_queries, d);
-        let parts = MatrixMut::new(scores, n_queries, n_keys).split_columns(&[&widths[..], &[n_keys - n_shared]].concat());
+        let parts =
+            MatrixMut::new(scores, n_queries, n_keys).split_columns(&[&widths[..], &[n_keys - n_shared]].concat());
         for ([keys, _], part) in shared.iter().zip(parts) {
             matmul(part, all, keys.t(), 1.0, Onto::Nothing, Threads::One);
         }

@@ -62,23 +62,27 @@ pub(crate) struct Turns<'a> {
 pub(crate) fn turn(x: &[f32], shape: HeadShape, norms: Option<HeadNorms<'_>>, turns: Turns<'_>, y: &mut [f32]) {
     let (width, d) = (shape.width(), shape.d);
     for_rows(y, width, |first, y| {
-        simd(#[inline(always)] || {
-            let x = &x[first * width..][..y.len()];
-            for (row, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
-                let (cos, sin) = turns.at(first + row, d);
-                for (head, (x, y)) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).enumerate() {
-                    if head >= shape.n_turning() {
-                        y.copy_from_slice(x);
-                        continue;
+        simd(
+            #[inline(always)]
+            || {
+                let x = &x[first * width..][..y.len()];
+                for (row, (x, y)) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).enumerate() {
+                    let (cos, sin) = turns.at(first + row, d);
+                    for (head, (x, y)) in x.chunks_exact(d).zip(y.chunks_exact_mut(d)).enumerate() {
+                        if head >= shape.n_turning() {
+                            y.copy_from_slice(x);
+                            continue;
+                        }
+                        if let Some(norms) = norms {
+                            let scale = inverse_rms(x, norms.epsilon);
+                            turn_head(x, Some((norms.of(head, shape), scale)), cos, sin, y);
+                        } else {
+                            turn_head(x, None, cos, sin, y);
+                        }
                     }
-                    let norm = match norms {
-                        Some(norms) => Some((norms.of(head, shape), inverse_rms(x, norms.epsilon))),
-                        None => None,
-                    };
-                    turn_head(x, norm, cos, sin, y);
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -118,27 +122,30 @@ pub(crate) fn turn_backward(
     let (width, d) = (shape.width(), shape.d);
     let n_sums = if norms.is_some() { 2 * d } else { 0 };
     for_rows_with_sums(dx, width, n_sums, |first, dx, sums| {
-        simd(#[inline(always)] || {
-            let (dq, dk) = sums.split_at_mut(n_sums / 2);
-            let mut turned = vec![0.0; d];
-            let (x, dy) = (&x[first * width..][..dx.len()], &dy[first * width..][..dx.len()]);
-            let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
-            for (row, ((x, dy), dx)) in rows.enumerate() {
-                let (cos, sin) = turns.at(first + row, d);
-                let heads = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
-                for (head, ((x, dy), dx)) in heads.enumerate() {
-                    if head >= shape.n_turning() {
-                        dx.copy_from_slice(dy);
-                    } else if let Some(norms) = norms {
-                        turn_back(dy, cos, sin, &mut turned);
-                        let dw = if head < shape.n_heads { &mut *dq } else { &mut *dk };
-                        pull_row(x, norms.of(head, shape), norms.epsilon, &turned, dx, dw);
-                    } else {
-                        turn_back(dy, cos, sin, dx);
+        simd(
+            #[inline(always)]
+            || {
+                let (dq, dk) = sums.split_at_mut(n_sums / 2);
+                let mut turned = vec![0.0; d];
+                let (x, dy) = (&x[first * width..][..dx.len()], &dy[first * width..][..dx.len()]);
+                let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+                for (row, ((x, dy), dx)) in rows.enumerate() {
+                    let (cos, sin) = turns.at(first + row, d);
+                    let heads = x.chunks_exact(d).zip(dy.chunks_exact(d)).zip(dx.chunks_exact_mut(d));
+                    for (head, ((x, dy), dx)) in heads.enumerate() {
+                        if head >= shape.n_turning() {
+                            dx.copy_from_slice(dy);
+                        } else if let Some(norms) = norms {
+                            turn_back(dy, cos, sin, &mut turned);
+                            let dw = if head < shape.n_heads { &mut *dq } else { &mut *dk };
+                            pull_row(x, norms.of(head, shape), norms.epsilon, &turned, dx, dw);
+                        } else {
+                            turn_back(dy, cos, sin, dx);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     })
 }
 

@@ -14,18 +14,21 @@ pub(crate) fn log_probs(logits: &[f32], bias: &[f32], scale: f32, ids: &[i64]) -
         .map_init(
             || vec![0.0; vocab],
             |scaled, (&id, logits)| {
-                simd(#[inline(always)] || {
-                    for (z, (l, b)) in scaled.iter_mut().zip(logits.iter().zip(bias)) {
-                        *z = l * scale + b;
-                    }
-                    let max = largest(scaled);
-                    let chosen = scaled[id as usize];
-                    for z in scaled.iter_mut() {
-                        *z = exp(*z - max);
-                    }
-                    let normaliser = max + total(scaled).ln();
-                    (chosen - normaliser, normaliser)
-                })
+                simd(
+                    #[inline(always)]
+                    || {
+                        for (z, (l, b)) in scaled.iter_mut().zip(logits.iter().zip(bias)) {
+                            *z = l * scale + b;
+                        }
+                        let max = largest(scaled);
+                        let chosen = scaled[id as usize];
+                        for z in scaled.iter_mut() {
+                            *z = exp(*z - max);
+                        }
+                        let normaliser = max + total(scaled).ln();
+                        (chosen - normaliser, normaliser)
+                    },
+                )
             },
         )
         .unzip()
@@ -48,11 +51,14 @@ pub(crate) fn log_probs_backward(
         .with_min_len(rows_of_a_task(vocab))
         .for_each(|((d, logits), ((&id, &normaliser), &dy))| {
             let weight = -dy * scale;
-            simd(#[inline(always)] || {
-                for (d, (l, b)) in d.iter_mut().zip(logits.iter().zip(bias)) {
-                    *d = weight * exp(l * scale + b - normaliser);
-                }
-            });
+            simd(
+                #[inline(always)]
+                || {
+                    for (d, (l, b)) in d.iter_mut().zip(logits.iter().zip(bias)) {
+                        *d = weight * exp(l * scale + b - normaliser);
+                    }
+                },
+            );
             d[id as usize] -= weight;
         });
 }

@@ -13,12 +13,12 @@ const LEAST_FOR_THREADS: usize = 1 << 18;
 /// Products of a single row with fewer multiplications are left to one thread.
 const LEAST_FOR_THREADS_OF_A_ROW: usize = 1 << 16;
 
-/// Elements to be overwritten, whatever they are; NaN where assertions are on, so that tests see
-/// one that was not.
+/// Elements to be overwritten, whatever they are; NaN in tests, which so see one that
+/// was not.
 ///
 /// Writing zeros first would take a twentieth of a training step, on one thread.
 pub(crate) fn unwritten(n: usize) -> Vec<f32> {
-    if cfg!(debug_assertions) {
+    if cfg!(any(test, debug_assertions)) {
         return vec![f32::NAN; n];
     }
     let mut values: Vec<f32> = Vec::with_capacity(n);
@@ -54,7 +54,11 @@ impl<'a> Matrix<'a> {
         let [row_stride, column_stride] = strides;
         if rows > 0 && columns > 0 {
             let last = (rows - 1) * row_stride + (columns - 1) * column_stride;
-            assert!(last < data.len(), "a matrix of {rows}x{columns} elements reaches {last} in {} elements", data.len());
+            assert!(
+                last < data.len(),
+                "a matrix of {rows}x{columns} elements reaches {last} in {} elements",
+                data.len()
+            );
         }
         Self { data, rows, columns, row_stride, column_stride }
     }
@@ -236,16 +240,19 @@ fn row_times_matrix(out: &mut [f32], a: &[f32], b: Matrix<'_>, scale: f32, onto:
         if onto == Onto::Nothing {
             out.fill(0.0);
         }
-        simd(#[inline(always)] || {
-            if b.column_stride == 1 {
-                add_rows(out, a, b, scale);
-            } else {
-                let b = b.t();
-                for (j, out) in out.iter_mut().enumerate() {
-                    *out += scale * dot(a, b.row(j));
+        simd(
+            #[inline(always)]
+            || {
+                if b.column_stride == 1 {
+                    add_rows(out, a, b, scale);
+                } else {
+                    let b = b.t();
+                    for (j, out) in out.iter_mut().enumerate() {
+                        *out += scale * dot(a, b.row(j));
+                    }
                 }
-            }
-        });
+            },
+        );
     };
     if tasks == 1 {
         task((0, out));
@@ -286,7 +293,9 @@ mod tests {
 
     #[test]
     fn products_of_all_strides_are_sums_of_products() {
-        for [m, k, n] in [[1, 7, 5], [1, 64, 40], [1, 300, 500], [3, 4, 2], [17, 33, 20], [90, 60, 70], [4, 1, 4], [2, 0, 3]] {
+        for [m, k, n] in
+            [[1, 7, 5], [1, 64, 40], [1, 300, 500], [3, 4, 2], [17, 33, 20], [90, 60, 70], [4, 1, 4], [2, 0, 3]]
+        {
             let (a, b, before) = (numbers(m * k, 1), numbers(k * n, 2), numbers(m * n, 3));
             let (at, bt) = (numbers(m * k, 1), numbers(k * n, 2));
             for (left, right) in [(false, false), (true, false), (false, true), (true, true)] {
@@ -296,7 +305,9 @@ mod tests {
                     let mut out = before.clone();
                     matmul(MatrixMut::new(&mut out, m, n), a, b, 0.5, onto, threads);
                     for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
-                        let at = |x: Matrix<'_>, i: usize, j: usize| f64::from(x.data[i * x.row_stride + j * x.column_stride]);
+                        let at = |x: Matrix<'_>, i: usize, j: usize| {
+                            f64::from(x.data[i * x.row_stride + j * x.column_stride])
+                        };
                         let sum: f64 = (0..k).map(|l| at(a, i, l) * at(b, l, j)).sum();
                         let old = if onto == Onto::Before { f64::from(before[i * n + j]) } else { 0.0 };
                         let found = f64::from(out[i * n + j]);
@@ -326,6 +337,13 @@ mod tests {
     #[should_panic(expected = "shapes of a product")]
     fn shapes_must_fit() {
         let (a, b) = (vec![0.0; 6], vec![0.0; 6]);
-        matmul(MatrixMut::new(&mut [0.0; 4], 2, 2), Matrix::new(&a, 2, 3), Matrix::new(&b, 2, 3), 1.0, Onto::Nothing, Threads::One);
+        matmul(
+            MatrixMut::new(&mut [0.0; 4], 2, 2),
+            Matrix::new(&a, 2, 3),
+            Matrix::new(&b, 2, 3),
+            1.0,
+            Onto::Nothing,
+            Threads::One,
+        );
     }
 }

@@ -8,6 +8,7 @@
 //! processor has. Loops that are closures are not always compiled there, and then cost a
 //! function call per multiplication: write them out.
 
+pub(crate) mod adamw;
 pub(crate) mod attention;
 pub(crate) mod decode;
 pub(crate) mod heads;
@@ -154,7 +155,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let shifted = x.clamp(-86.6, 88.7).mul_add(std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_375, x.clamp(-86.6, 88.7)));
+    let r = n.mul_add(2.121_944_4e-4, n.mul_add(-0.693_359_4, x.clamp(-86.6, 88.7)));
     let mut p = 1.987_569_1e-4f32;
     for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p.mul_add(r, c);

@@ -6,15 +6,18 @@ use super::{dot, for_rows, for_rows_with_sums, simd};
 pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32, y: &mut [f32]) {
     let width = w.len();
     for_rows(y, width, |first, y| {
-        simd(#[inline(always)] || {
-            let x = &x[first * width..][..y.len()];
-            for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-                let scale = inverse_rms(x, epsilon);
-                for (y, (x, w)) in y.iter_mut().zip(x.iter().zip(w)) {
-                    *y = x * scale * w;
+        simd(
+            #[inline(always)]
+            || {
+                let x = &x[first * width..][..y.len()];
+                for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+                    let scale = inverse_rms(x, epsilon);
+                    for (y, (x, w)) in y.iter_mut().zip(x.iter().zip(w)) {
+                        *y = x * scale * w;
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -22,13 +25,16 @@ pub(crate) fn rms_norm(x: &[f32], w: &[f32], epsilon: f32, y: &mut [f32]) {
 pub(crate) fn rms_norm_backward(x: &[f32], w: &[f32], epsilon: f32, dy: &[f32], dx: &mut [f32]) -> Vec<f32> {
     let width = w.len();
     for_rows_with_sums(dx, width, width, |first, dx, dw| {
-        simd(#[inline(always)] || {
-            let (x, dy) = (&x[first * width..][..dx.len()], &dy[first * width..][..dx.len()]);
-            let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
-            for ((x, dy), dx) in rows {
-                pull_row(x, w, epsilon, dy, dx, dw);
-            }
-        });
+        simd(
+            #[inline(always)]
+            || {
+                let (x, dy) = (&x[first * width..][..dx.len()], &dy[first * width..][..dx.len()]);
+                let rows = x.chunks_exact(width).zip(dy.chunks_exact(width)).zip(dx.chunks_exact_mut(width));
+                for ((x, dy), dx) in rows {
+                    pull_row(x, w, epsilon, dy, dx, dw);
+                }
+            },
+        );
     })
 }
 
