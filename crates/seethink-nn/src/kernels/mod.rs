@@ -60,14 +60,16 @@ fn for_rows_with_sums(
     f: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
 ) -> Vec<f32> {
     let blocks = (out.len() / width.max(1)).div_ceil(ROWS_OF_A_SUM).max(1);
-    let mut sums = vec![0.0; blocks * n];
+    // A block has room for its sums even if there are none, so that none is left out.
+    let room = n.max(1);
+    let mut sums = vec![0.0; blocks * room];
     let block = ROWS_OF_A_SUM * width;
     out.par_chunks_mut(block.max(1))
-        .zip(sums.par_chunks_mut(n.max(1)))
+        .zip(sums.par_chunks_mut(room))
         .enumerate()
-        .for_each(|(block, (out, sums))| f(block * ROWS_OF_A_SUM, out, sums));
-    let (total, others) = sums.split_at_mut(n);
-    for sums in others.chunks_exact(n.max(1)) {
+        .for_each(|(block, (out, sums))| f(block * ROWS_OF_A_SUM, out, &mut sums[..n]));
+    let (total, others) = sums.split_at_mut(room);
+    for sums in others.chunks_exact(room) {
         total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
     }
     sums.truncate(n);
