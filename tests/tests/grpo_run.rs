@@ -745,14 +745,14 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
 fn what_is_rewarded_becomes_more_frequent() {
     let mut job = Job::new();
     job.plan.stages.truncate(1);
-    job.plan.epochs = Epochs::AsNeeded { steps: 16 };
+    job.plan.epochs = Epochs::AsNeeded { steps: 48 };
     job.config.group_size = 8;
-    job.config.optimizer.learning_rate = 1e-2;
+    job.config.optimizer.learning_rate = 5e-3;
     let folder = tempfile::tempdir().unwrap();
     job.run(folder.path()).unwrap();
     let rewards: Vec<f64> = records(folder.path())[1..].iter().map(|record| record.metrics["reward/mean"]).collect();
     let mean = |rewards: &[f64]| rewards.iter().sum::<f64>() / rewards.len() as f64;
-    let (first, last) = (mean(&rewards[..4]), mean(&rewards[12..]));
+    let (first, last) = (mean(&rewards[..4]), mean(&rewards[40..]));
     println!("reward {first:.3}, later {last:.3}");
-    assert!(last > first + 0.1, "{rewards:?}");
+    assert!(last > first + 0.15, "{rewards:?}");
 }

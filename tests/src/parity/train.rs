@@ -24,11 +24,15 @@ pub(super) fn compare(reference: &Reference, model: &AnyBackbone, table: &mut Ta
         (loss, grads)
     };
     let (loss, grads) = step(&model, Activations::Recomputed);
-    // What is kept instead of computed again is the same to the bit.
+    // What is kept instead of computed again differs by its rounding alone: burn normalises layers
+    // by another operator where gradients are tracked.
     let kept = saved(&gradients_as_model(&model, &step(&model, Activations::Kept).1))?;
     let recomputed = saved(&gradients_as_model(&model, &grads))?;
     for name in recomputed.names() {
-        ensure!(kept.floats(name)? == recomputed.floats(name)?, "the gradient of {name} differs with kept activations");
+        let (kept, recomputed) = (kept.floats(name)?, recomputed.floats(name)?);
+        let off = kept.iter().zip(recomputed).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let scale = recomputed.iter().fold(0.0f32, |max, x| max.max(x.abs()));
+        ensure!(off <= 1e-4 * scale + 1e-6, "the gradient of {name} is off by {off} of {scale} with kept activations");
     }
     let expected: f64 = get(facts, "loss")?;
     let noise = |key: &str, expected: f64| facts[key].as_f64().map_or(0.0, |exact| (exact - expected).abs());
