@@ -241,7 +241,7 @@ impl Worker {
                 advantages: if n == 1 { vec![advantages[at % advantages.len()]] } else { advantages.clone() },
             })
             .collect();
-        MicroBatch::pack(&inputs, std::env::var("MB").ok().and_then(|x| x.parse().ok()).unwrap_or(4096))
+        MicroBatch::pack(&inputs, 4096)
     }
 
     fn log_probs(&self, micro_batches: &[MicroBatch]) -> Vec<Vec<f32>> {
