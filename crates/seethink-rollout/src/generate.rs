@@ -46,7 +46,7 @@ pub struct Rollouts {
     pub groups: Vec<Group>,
     /// Number of tokens that the row of each completion has read while it was in the batch,
     /// `[prompt][completion]`: all of the completion but its last, and then that one as often as
-    /// the row was waiting to leave.
+    /// the row was waiting to leave (never in the memory of the processor).
     pub n_read: Vec<Vec<u32>>,
     /// Image features of each prompt that has images, as the policy that generated saw them.
     pub features: Vec<Option<VisualFeatures>>,
@@ -93,8 +93,9 @@ pub struct Generator<'a, M> {
     pub processor: &'a dyn Processor,
     /// Sampling settings.
     pub sampling: Sampling,
-    /// Most sequences that decode together, except that all completions of a prompt do. Memory
-    /// grows with it; results do not depend on it beyond the rounding of log-probabilities.
+    /// Most sequences that decode together, except that all completions of a prompt begin
+    /// together. Memory grows with it; results do not depend on it beyond the rounding of
+    /// log-probabilities.
     pub max_batch: usize,
 }
 
