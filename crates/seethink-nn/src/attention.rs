@@ -3,7 +3,7 @@
 use crate::HeadShape;
 use crate::fused::{self, Sight};
 use burn::tensor::activation::softmax;
-use burn::tensor::{Bool, DType, Int, Tensor};
+use burn::tensor::{Bool, DType, Device, Int, Tensor};
 use std::sync::{Arc, OnceLock};
 
 /// Bias added to the scores of keys that a query must not see.
@@ -11,6 +11,9 @@ use std::sync::{Arc, OnceLock};
 /// Infinite, because `exp` of it is zero at once: C libraries take a slow path for finite numbers
 /// below −104. No row of scores may then be hidden altogether, so every query sees itself.
 const HIDDEN: f64 = f64::NEG_INFINITY;
+
+/// Most scores that are computed at a time, elements: 256 MiB in `f32`.
+const MOST_SCORES: usize = 1 << 26;
 
 /// Attention mask: which keys each query sees. Made once per forward pass and used by every layer.
 #[derive(Debug, Clone)]
@@ -22,6 +25,8 @@ struct Mask {
     segments: Tensor<2, Int>,
     /// Visibility bias of cached tokens, `[batch, n_cached]`.
     cached: Option<Tensor<2>>,
+    /// Columns after the new tokens, which nobody sees.
+    n_hidden: usize,
     /// Query heads per key-value head.
     groups: usize,
     /// See [`AttentionMask::bias`]; made when first needed.
@@ -40,27 +45,32 @@ impl AttentionMask {
     /// - segments: `[batch, seq]`
     pub fn causal(segments: Tensor<2, Int>, groups: usize) -> Self {
         let (bias, sight) = Default::default();
-        Self(Arc::new(Mask { segments, cached: None, groups, bias, sight }))
+        Self(Arc::new(Mask { segments, cached: None, n_hidden: 0, groups, bias, sight }))
     }
 
     /// Mask of new tokens after cached ones: causal among the new ones, and every cached token
-    /// whose bias is zero is seen.
+    /// whose bias is zero is seen. `n_hidden` columns follow that were not written yet.
     ///
     /// # Shapes
     /// - cached: `[batch, n_cached]`, see [`visibility_bias`]
     /// - segments: `[batch, seq]`
-    pub(crate) fn after_cache(cached: Tensor<2>, segments: Tensor<2, Int>, groups: usize) -> Self {
+    pub(crate) fn after_cache(
+        cached: Option<Tensor<2>>,
+        segments: Tensor<2, Int>,
+        n_hidden: usize,
+        groups: usize,
+    ) -> Self {
         let (bias, sight) = Default::default();
-        Self(Arc::new(Mask { segments, cached: Some(cached), groups, bias, sight }))
+        Self(Arc::new(Mask { segments, cached, n_hidden, groups, bias, sight }))
     }
 
     /// Bias added to the scores, in `f32`: `[batch, 1, groups · queries, keys]`, or
     /// `[batch, 1, 1, keys]` where all queries of a row see the same keys.
-    fn bias(&self) -> Tensor<4> {
+    pub(crate) fn bias(&self) -> Tensor<4> {
         self.0.bias.get_or_init(|| self.0.bias()).clone()
     }
 
-    /// Who sees whom, for the fused operators. Only without cache.
+    /// Visible tokens of each token, for the fused operators. Only without cache.
     fn sight(&self) -> Sight {
         let segments = &self.0.segments;
         let of_segments = || {
@@ -74,20 +84,22 @@ impl AttentionMask {
 impl Mask {
     fn bias(&self) -> Tensor<4> {
         let segments = self.segments.clone();
-        let [batch, seq] = segments.dims();
-        let bias = match &self.cached {
-            None => causal_bias(segments),
-            Some(cached) if seq == 1 => {
-                let new = Tensor::zeros([batch, 1], (&segments.device(), DType::F32));
-                let n_keys = cached.dims()[1] + 1;
-                return Tensor::cat(vec![cached.clone(), new], 1).reshape([batch, 1, 1, n_keys]);
-            }
-            Some(cached) => {
-                let n_cached = cached.dims()[1];
-                let cached = cached.clone().reshape([batch, 1, 1, n_cached]).expand([batch, 1, seq, n_cached]);
-                Tensor::cat(vec![cached, causal_bias(segments)], 3)
-            }
+        let (device, [batch, seq]) = (segments.device(), segments.dims());
+        let of_all = |columns: Tensor<2>| {
+            let n = columns.dims()[1];
+            columns.reshape([batch, 1, 1, n]).expand([batch, 1, seq, n])
         };
+        let new = match seq {
+            // A token sees itself.
+            1 => Tensor::zeros([batch, 1, 1, 1], (&device, DType::F32)),
+            _ => causal_bias(segments),
+        };
+        let hidden = || Tensor::full([batch, 1, seq, self.n_hidden], HIDDEN, (&device, DType::F32));
+        let parts = self.cached.clone().map(of_all).into_iter().chain([new]).chain((self.n_hidden > 0).then(hidden));
+        let bias = Tensor::cat(parts.collect(), 3);
+        if seq == 1 {
+            return bias;
+        }
         bias.repeat_dim(2, self.groups)
     }
 }
@@ -116,6 +128,11 @@ pub(crate) fn visibility_bias(segments: Tensor<2, Int>) -> Tensor<2> {
     zeros.mask_fill(segments.lower_scalar(0), HIDDEN)
 }
 
+/// Visibility bias of columns that nobody sees.
+pub(crate) fn hidden(shape: [usize; 2], device: &Device) -> Tensor<2> {
+    Tensor::full(shape, HIDDEN, (device, DType::F32))
+}
+
 /// Causal mask with segments, as a bias.
 ///
 /// # Shapes
@@ -140,39 +157,170 @@ fn causal_bias(segments: Tensor<2, Int>) -> Tensor<4> {
 ///
 /// The query heads of a key-value head are laid out as more query rows, so keys and values are
 /// never repeated. Without a mask every query sees every key. The softmax is taken in `f32`
-/// whatever the dtype.
+/// whatever the dtype, over [`MOST_SCORES`] at a time.
 ///
 /// # Shapes
 /// - q: `[batch, queries, n_heads, d]`
 /// - k, v: `[batch, n_kv_heads, keys, d]`
 /// - output: `[batch, queries, n_heads · d]`
 pub(crate) fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, mask: Option<&AttentionMask>) -> Tensor<3> {
-    let [batch, queries, n_heads, d] = q.dims();
-    let n_kv_heads = k.dims()[1];
-    let rows = n_heads / n_kv_heads * queries;
-    let q = q.swap_dims(1, 2).reshape([batch, n_kv_heads, rows, d]);
-    let bias = mask.map(AttentionMask::bias);
-    let dtype = q.dtype();
-    // The fused operator has no backward pass and copies strided keys and values, which costs more
-    // than it saves on the one row of a decode step.
-    let out = if q.is_autodiff() || queries == 1 {
-        let scores = q.mul_scalar((d as f64).powf(-0.5)).matmul(k.swap_dims(2, 3)).cast(DType::F32);
-        let scores = match bias {
-            Some(bias) => scores + bias,
+    let [batch, n_kv_heads, keys, _] = k.dims();
+    let (dims, q, dtype) = (q.dims(), scaled_rows(q, n_kv_heads), k.dtype());
+    let (bias, n_rows) = (mask.map(AttentionMask::bias), q.dims()[2]);
+    let block = (MOST_SCORES / (batch * n_kv_heads * keys).max(1)).max(1);
+    let k = k.swap_dims(2, 3);
+    let outputs = (0..n_rows).step_by(block).map(|start| {
+        let n = block.min(n_rows - start);
+        let scores = q.clone().narrow(2, start, n).matmul(k.clone()).cast(DType::F32);
+        let scores = match &bias {
+            Some(bias) if bias.dims()[2] == 1 => scores + bias.clone(),
+            Some(bias) => scores + bias.clone().narrow(2, start, n),
             None => scores,
         };
-        softmax(scores, 3).cast(dtype).matmul(v)
-    } else {
-        let bias = bias.map(|bias| bias.cast(dtype));
-        burn::tensor::module::attention(q, k, v, None, bias, Default::default())
-    };
+        softmax(scores, 3).cast(dtype).matmul(v.clone())
+    });
+    heads_side_by_side(Tensor::cat(outputs.collect(), 2), dims)
+}
+
+/// Queries times `1/√d`, those of the heads that share a key-value head as rows of one matrix.
+///
+/// # Shapes
+/// - q: `[batch, queries, n_heads, d]`
+/// - output: `[batch, n_kv_heads, n_heads / n_kv_heads · queries, d]`
+fn scaled_rows(q: Tensor<4>, n_kv_heads: usize) -> Tensor<4> {
+    let [batch, queries, n_heads, d] = q.dims();
+    let rows = q.swap_dims(1, 2).reshape([batch, n_kv_heads, n_heads / n_kv_heads * queries, d]);
+    rows.mul_scalar((d as f64).powf(-0.5))
+}
+
+/// Inverse of the layout of [`scaled_rows`], `dims` being those of its input; heads side by side.
+fn heads_side_by_side(out: Tensor<4>, [batch, queries, n_heads, d]: [usize; 4]) -> Tensor<3> {
     out.reshape([batch, n_heads, queries, d]).swap_dims(1, 2).reshape([batch, queries, n_heads * d])
+}
+
+/// Attention to a part of the keys, in `f32` and not normalised, so that parts can be
+/// [merged](Self::merge).
+#[derive(Debug, Clone)]
+pub(crate) struct PartialAttention {
+    /// Values times `exp(score − max)`, `[batch, n_kv_heads, rows, d]`.
+    out: Tensor<4>,
+    /// Largest score of each row, `[batch, n_kv_heads, rows, 1]`.
+    max: Tensor<4>,
+    /// Sums of `exp(score − max)`, of the same shape.
+    total: Tensor<4>,
+}
+
+impl PartialAttention {
+    /// Attention of scaled queries to some keys.
+    ///
+    /// # Shapes
+    /// - q: `[batch, n_kv_heads, rows, d]`
+    /// - k, v: `[batch, n_kv_heads, keys, d]`
+    /// - bias: `[batch, 1, rows, keys]`, or with dimensions of one
+    fn of(q: Tensor<4>, [k, v]: [Tensor<4>; 2], bias: Tensor<4>) -> Self {
+        let dtype = q.dtype();
+        let scores = q.matmul(k.swap_dims(2, 3)).cast(DType::F32) + bias;
+        // Finite where a row sees none of these keys: their weights are then zero, not NaN.
+        let max = scores.clone().max_dim(3).clamp_min(f64::from(f32::MIN));
+        let weights = (scores - max.clone()).exp();
+        let total = weights.clone().sum_dim(3);
+        Self { out: weights.cast(dtype).matmul(v).cast(DType::F32), max, total }
+    }
+
+    /// Attention to the keys of both.
+    fn merge(self, other: Self) -> Self {
+        let max = self.max.clone().max_pair(other.max.clone());
+        let (a, b) = ((self.max - max.clone()).exp(), (other.max - max.clone()).exp());
+        Self { out: self.out * a.clone() + other.out * b.clone(), max, total: self.total * a + other.total * b }
+    }
+
+    fn map(self, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
+        Self { out: f(self.out), max: f(self.max), total: f(self.total) }
+    }
+}
+
+/// Rows of a batch that continue the same prompts: row `r` of prompt `p` stands at `p · n + i`, `i`
+/// below `n`, in a grid that has room for the most rows that any prompt has.
+#[derive(Debug, Clone)]
+pub(crate) struct PromptGrid {
+    n_prompts: usize,
+    n: usize,
+    /// The row at each place of the grid, and the place of each row; `None` where they are the same.
+    reordered: Option<[Tensor<1, Int>; 2]>,
+}
+
+impl PromptGrid {
+    /// Grid of rows by the prompt of each.
+    pub(crate) fn new(prompt_of_row: &[usize], device: &Device) -> Self {
+        let n_prompts = prompt_of_row.iter().max().map_or(0, |last| last + 1);
+        let mut rows_of_prompt = vec![Vec::new(); n_prompts];
+        for (row, &prompt) in prompt_of_row.iter().enumerate() {
+            rows_of_prompt[prompt].push(row);
+        }
+        let n = rows_of_prompt.iter().map(Vec::len).max().unwrap_or(0);
+        let mut place_of_row = vec![0i64; prompt_of_row.len()];
+        // The first row stands in for those that are missing.
+        let mut row_of_place = vec![0i64; n_prompts * n];
+        for (prompt, rows) in rows_of_prompt.iter().enumerate() {
+            for (i, &row) in rows.iter().enumerate() {
+                place_of_row[row] = (prompt * n + i) as i64;
+                row_of_place[prompt * n + i] = row as i64;
+            }
+        }
+        let same = row_of_place.iter().copied().eq(0..prompt_of_row.len() as i64);
+        let tensor = |indices: Vec<i64>| Tensor::from_ints(indices.as_slice(), device);
+        let reordered = (!same).then(|| [row_of_place, place_of_row].map(tensor));
+        Self { n_prompts, n, reordered }
+    }
+
+    /// Attention to the prompts, each read once for all rows that continue it.
+    ///
+    /// # Shapes
+    /// - q: `[batch, n_kv_heads, rows, d]`
+    /// - keys and values: `[n_prompts, n_kv_heads, keys, d]`
+    /// - bias: `[n_prompts, 1, 1, keys]`
+    fn attend(&self, q: Tensor<4>, prompts: [Tensor<4>; 2], bias: Tensor<4>) -> PartialAttention {
+        let (p, n, [_, heads, rows, d]) = (self.n_prompts, self.n, q.dims());
+        let q = match &self.reordered {
+            Some([row_of_place, _]) => q.select(0, row_of_place.clone()),
+            None => q,
+        };
+        let q = q.reshape([p, n, heads, rows, d]).swap_dims(1, 2).reshape([p, heads, n * rows, d]);
+        PartialAttention::of(q, prompts, bias).map(|x| {
+            let last = x.dims()[3];
+            let x = x.reshape([p, heads, n, rows, last]).swap_dims(1, 2).reshape([p * n, heads, rows, last]);
+            match &self.reordered {
+                Some([_, place_of_row]) => x.select(0, place_of_row.clone()),
+                None => x,
+            }
+        })
+    }
+}
+
+/// Attention to the tokens of a prompt that several rows continue, and to those that each row has
+/// read since; computes what [`attention`] does of both together.
+///
+/// # Shapes
+/// - q: `[batch, queries, n_heads, d]`
+/// - prompts: keys and values, `[n_prompts, n_kv_heads, keys, d]`, and bias, `[n_prompts, 1, 1, keys]`
+/// - own: keys and values, `[batch, n_kv_heads, keys, d]`
+/// - output: `[batch, queries, n_heads · d]`
+pub(crate) fn attention_with_prompts(
+    q: Tensor<4>,
+    (grid, prompts, prompt_bias): (&PromptGrid, [Tensor<4>; 2], Tensor<4>),
+    (own, mask): ([Tensor<4>; 2], &AttentionMask),
+) -> Tensor<3> {
+    let (dims, dtype) = (q.dims(), q.dtype());
+    let q = scaled_rows(q, own[0].dims()[1]);
+    let to_prompts = grid.attend(q.clone(), prompts, prompt_bias);
+    let merged = to_prompts.merge(PartialAttention::of(q, own, mask.bias()));
+    heads_side_by_side((merged.out / merged.total).cast(dtype), dims)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, Distribution};
+    use burn::tensor::Distribution;
 
     fn visible(segments: &[i64]) -> Vec<Vec<bool>> {
         let n = segments.len();
@@ -256,7 +404,7 @@ mod tests {
         }
         // A single new token of padding after nothing but padding.
         let ids = Tensor::<2, Int>::from_ints([[-1]], &device);
-        let mask = AttentionMask::after_cache(visibility_bias(ids.clone()), ids, 1);
+        let mask = AttentionMask::after_cache(Some(visibility_bias(ids.clone())), ids, 0, 1);
         let kv = Tensor::<4>::from_floats([[[[3.0, 3.0], [5.0, 7.0]]]], &device);
         let out = attention(Tensor::ones([1, 1, 1, 2], &device), kv.clone(), kv, Some(&mask));
         assert_eq!(out.try_into_vec_as::<f32>().expect("f32"), [5.0, 7.0]);

@@ -1,8 +1,8 @@
 //! Batched generation with a key-value cache.
 
-use crate::{CapacityError, Load, Sampling, TokenSampler};
+use crate::sampler::{Draw, Sampler};
+use crate::{CapacityError, Load, Sampling};
 use burn::tensor::{Int, Tensor, TensorData};
-use rayon::prelude::*;
 use seethink_core::{Completion, FinishReason, Group, ProblemId, Purpose, Rng, SettingError};
 use seethink_models::{
     Pixels, Processor, ProcessorError, PromptInput, Side, TokenRow, VisionLanguageModel, VisualFeatures, VlmInput,
@@ -190,10 +190,11 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         progress: &mut dyn FnMut(&[Sequence]) -> bool,
     ) -> Result<(Vec<Sequence>, Vec<Option<VisualFeatures>>), RolloutError> {
         let device = self.model.device();
-        let sampler = TokenSampler::new(self.sampling, self.processor.forbidden_token_ids());
+        let sampler =
+            Sampler::new(self.sampling, self.processor.forbidden_token_ids(), self.model.vocab_size(), &device);
         let mut sequences: Vec<Sequence> =
             prompts.iter().flat_map(|prompt| (0..n).map(|c| Sequence::new(prompt, c))).collect();
-        if sampler.penalises() {
+        if self.sampling.penalises() {
             sequences.iter_mut().enumerate().for_each(|(s, sequence)| sequence.remember(&prompts[s / n].input.tokens));
         }
         let (mut features, mut waiting) = (Vec::new(), prompts);
@@ -249,7 +250,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         n: usize,
         first: usize,
         features: &mut Vec<Option<VisualFeatures>>,
-    ) -> (Batch, Vec<f32>) {
+    ) -> (Batch, Tensor<2>) {
         let of_images = self.encode_images(prompts);
         let rows: Vec<TokenRow> = prompts.iter().map(|prompt| TokenRow::prompt(prompt.input)).collect();
         let longest = rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0);
@@ -265,7 +266,7 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     }
 
     /// Reads the last token of each sequence of a batch; returns the logits of the next.
-    fn step(&self, batch: &mut Batch, sequences: &mut [Sequence]) -> Vec<f32> {
+    fn step(&self, batch: &mut Batch, sequences: &mut [Sequence]) -> Tensor<2> {
         batch.rows.iter().for_each(|&s| sequences[s].n_read += 1);
         let input = self.next_tokens(batch.rows.iter().map(|&s| &sequences[s]), batch.rows.len());
         self.logits(self.model.hidden_states_cached(input, &mut batch.cache))
@@ -274,27 +275,23 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     /// Samples a token for each of the sequences `rows`; `n` of them share a row of logits.
     fn sample(
         &self,
-        sampler: &TokenSampler,
-        logits: Vec<f32>,
+        sampler: &Sampler,
+        logits: Tensor<2>,
         n: usize,
         rows: &[usize],
         sequences: &mut [Sequence],
         key: DrawKey,
     ) {
-        let vocab = self.model.vocab_size();
-        let all: &[Sequence] = sequences;
-        let draw = |logits: &mut [f32], s: usize| sampler.sample(logits, &all[s].seen, all[s].uniform(key));
-        let draws: Vec<(u32, f32)> = if n == 1 {
-            let mut logits = logits;
-            logits.par_chunks_mut(vocab).zip(rows).map(|(logits, &s)| draw(logits, s)).collect()
-        } else {
-            let of_row = |row: usize| logits[row / n * vocab..][..vocab].to_vec();
-            rows.par_iter().enumerate().map(|(row, &s)| draw(&mut of_row(row), s)).collect()
-        };
+        let of_rows: Vec<Draw<'_>> = rows
+            .iter()
+            .enumerate()
+            .map(|(row, &s)| Draw { row: row / n, seen: &sequences[s].seen, uniform: sequences[s].uniform(key) })
+            .collect();
+        let draws = sampler.sample(logits, &of_rows);
         for (&s, (token, log_prob)) in rows.iter().zip(draws) {
             let stop = self.processor.eos_token_ids().contains(&token);
             sequences[s].push(token, log_prob, stop, self.sampling.max_tokens);
-            if sampler.penalises() {
+            if self.sampling.penalises() {
                 sequences[s].remember(&[token]);
             }
         }
@@ -313,9 +310,9 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
         }
     }
 
-    /// Logits on the host, `[batch * vocab]`, from hidden states `[batch, 1, hidden]`.
-    fn logits(&self, hidden: Tensor<3>) -> Vec<f32> {
-        self.model.lm_head(hidden.squeeze_dim::<2>(1)).into_data().iter::<f32>().collect()
+    /// Logits, `[batch, vocab]`, from hidden states `[batch, 1, hidden]`.
+    fn logits(&self, hidden: Tensor<3>) -> Tensor<2> {
+        self.model.lm_head(hidden.squeeze_dim::<2>(1))
     }
 
     fn completion(&self, problem: ProblemId, sequence: &Sequence) -> Result<Completion, RolloutError> {

@@ -6,9 +6,11 @@
 //! counter-based, so a completion depends on its key alone and not on what else is in the batch.
 
 mod capacity;
+mod device_sampler;
 mod generate;
 mod problems;
 mod prompt;
+mod sampler;
 mod sampling;
 
 pub use capacity::{Capacity, CapacityError, Load};

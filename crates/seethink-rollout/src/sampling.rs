@@ -57,6 +57,11 @@ impl Sampling {
         if self.temperature > 0.0 { self.temperature } else { 1.0 }
     }
 
+    /// Returns whether a repetition penalty applies, so that sampling needs the tokens that occurred.
+    pub fn penalises(&self) -> bool {
+        self.repetition_penalty != 1.0
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -79,7 +84,7 @@ impl Sampling {
     }
 }
 
-/// Sampler: chooses tokens from rows of logits.
+/// Sampler of tokens from rows of logits in the memory of the processor.
 #[derive(Debug, Clone)]
 pub struct TokenSampler {
     sampling: Sampling,
@@ -90,12 +95,6 @@ impl TokenSampler {
     /// Creates a sampler that never chooses a forbidden token.
     pub fn new(sampling: Sampling, forbidden: &[u32]) -> Self {
         Self { sampling, forbidden: forbidden.iter().map(|&id| id as usize).collect() }
-    }
-
-    /// Returns whether a repetition penalty applies, so that [`sample`](Self::sample) needs the
-    /// tokens that occurred.
-    pub fn penalises(&self) -> bool {
-        self.sampling.repetition_penalty != 1.0
     }
 
     /// Samples a token and returns its id and log-probability.
@@ -119,7 +118,7 @@ impl TokenSampler {
         let weights = SoftmaxWeights::of(logits, temperature);
         let log_prob =
             |logit: f32| (f64::from(logit - weights.max) / f64::from(temperature) - weights.total().ln()) as f32;
-        if !self.penalises() {
+        if !self.sampling.penalises() {
             let token = self.choose(logits, &weights, uniform);
             return (token as u32, log_prob(logits[token]));
         }
@@ -142,7 +141,9 @@ impl TokenSampler {
             weights.inverse_cdf(uniform)
         } else {
             let weight = |id: usize| f64::from(weights.weights[id]);
-            let kept = self.nucleus(logits, weights.total(), &weight);
+            let mut kept = self.nucleus(logits, weights.total(), &weight);
+            // In the order of their ids, as on any device.
+            kept.sort_unstable();
             let kept_total: f64 = kept.iter().map(|&id| weight(id)).sum();
             inverse_cdf(kept.iter().map(|&id| (id, weight(id))), uniform * kept_total)
         }

@@ -2,142 +2,227 @@
 
 use super::CacheShape;
 use crate::HeadShape;
-use crate::attention::{AttentionMask, attention, self_attention, visibility_bias};
+use crate::attention::{
+    AttentionMask, PromptGrid, attention, attention_with_prompts, hidden, self_attention, visibility_bias,
+};
 use burn::tensor::{DType, Device, Int, Tensor};
+
+/// Columns by which a store is read: a part of a tensor is read where it lies only if it ends at an
+/// aligned address, and fewer shapes mean fewer kernels to tune.
+const STEP: usize = 64;
 
 /// Cache in tensors of one length for all rows: a shorter prompt is padded on the left, and the cache
 /// remembers which columns are padding.
+///
+/// The tokens that were read first are a prompt, which is stored once for all rows that continue it.
 #[derive(Debug)]
 pub(super) struct DeviceCache {
     shape: CacheShape,
+    dtype: DType,
+    device: Device,
     len: usize,
-    /// Keys and values per layer, `[batch, n_kv_heads, max_seq, head_dim]`. `None` only while being
-    /// written: a tensor with a single owner is written in place.
-    layers: Vec<Option<[Tensor<4>; 2]>>,
-    /// Visibility bias, `[batch, max_seq]`: zero where a column may be seen.
-    visibility: Option<Tensor<2>>,
+    /// First tokens of each row; `None` before they are read, and where each row has its own with the
+    /// others.
+    prompts: Option<Prompts>,
+    /// Tokens read after them.
+    own: Option<Columns>,
+}
+
+#[derive(Debug)]
+struct Prompts {
+    columns: Columns,
+    /// Prompt that each row continues.
+    of_row: Vec<usize>,
+    grid: PromptGrid,
 }
 
 impl DeviceCache {
     /// Creates an empty cache.
     pub(super) fn new(shape: CacheShape, dtype: DType, device: &Device) -> Self {
-        let CacheShape { n_layers, batch, heads: HeadShape { n_kv_heads, d: head_dim, .. }, max_seq } = shape;
-        let zeros = || Tensor::zeros([batch, n_kv_heads, max_seq, head_dim], (device, dtype));
-        Self {
-            shape,
-            len: 0,
-            layers: (0..n_layers).map(|_| Some([zeros(), zeros()])).collect(),
-            visibility: Some(Tensor::zeros([batch, max_seq], (device, DType::F32))),
-        }
+        Self { shape, dtype, device: device.clone(), len: 0, prompts: None, own: None }
     }
 
-    /// Number of columns read so far, padding included.
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
-    /// Number of rows.
     pub(super) fn batch(&self) -> usize {
         self.shape.batch
     }
 
-    /// Makes room for new tokens and returns their attention mask: causal among themselves, and all
-    /// columns read before but padding.
-    ///
-    /// # Shapes
-    /// - segments: `[batch, seq]`, 0 for a token and −1 for padding
-    ///
-    /// # Panics
-    /// If the batch differs or `seq` columns do not fit.
-    pub(super) fn extend(&mut self, segments: Tensor<2, Int>) -> AttentionMask {
-        let [batch, seq] = segments.dims();
-        let CacheShape { max_seq, heads: HeadShape { n_heads, n_kv_heads, .. }, .. } = self.shape;
-        assert_eq!(batch, self.batch(), "the cache holds {} rows, but {batch} were given", self.batch());
-        assert!(self.len + seq <= max_seq, "{} + {seq} columns do not fit a cache of {max_seq}", self.len);
-        let visibility = self.visibility.take().expect("set outside of this function");
-        let groups = n_heads / n_kv_heads;
-        let mask = if self.len == 0 {
-            AttentionMask::causal(segments.clone(), groups)
-        } else {
-            AttentionMask::after_cache(visibility.clone().narrow(1, 0, self.len), segments.clone(), groups)
-        };
-        let new = visibility_bias(segments);
-        self.visibility = Some(visibility.slice_assign([0..batch, self.len..self.len + seq], new));
-        self.len += seq;
-        mask
+    fn columns(&self, capacity: usize) -> Columns {
+        Columns::new(CacheShape { max_seq: capacity, ..self.shape }, self.dtype, &self.device)
     }
 
-    /// Attention of a layer's newest tokens to one another and to those before, all of which it
-    /// stores.
-    ///
-    /// `mask`: what [`extend`](Self::extend) returned for these tokens.
-    ///
-    /// # Shapes
-    /// - qkv: `[batch, seq, width]` of [`HeadShape`]
-    /// - output: `[batch, seq, n_heads · d]`
+    pub(super) fn extend(&mut self, segments: Tensor<2, Int>) -> AttentionMask {
+        let [batch, seq] = segments.dims();
+        let HeadShape { n_heads, n_kv_heads, .. } = self.shape.heads;
+        let (first, room) = (self.len == 0, self.shape.max_seq - self.len);
+        self.len += seq;
+        if first {
+            let mut columns = self.columns(seq);
+            columns.extend(segments.clone());
+            let of_row: Vec<usize> = (0..batch).collect();
+            let grid = PromptGrid::new(&of_row, &self.device);
+            self.prompts = Some(Prompts { columns, of_row, grid });
+            return AttentionMask::causal(segments, n_heads / n_kv_heads);
+        }
+        if self.own.is_none() {
+            let mut own = self.columns(if self.continues_apart() { self.shape.max_seq } else { room });
+            if self.continues_apart() {
+                own.begin_with(self.prompts.take().expect("what was read first").columns);
+            }
+            self.own = Some(own);
+        }
+        let own = self.own.as_mut().expect("just made");
+        let cached = own.visibility();
+        own.extend(segments.clone());
+        AttentionMask::after_cache(cached, segments, own.n_read() - own.len, n_heads / n_kv_heads)
+    }
+
+    /// Returns whether no prompt is shared, so that each row can have its own with the other columns.
+    fn continues_apart(&self) -> bool {
+        self.prompts.as_ref().is_some_and(|prompts| prompts.of_row.iter().copied().eq(0..prompts.columns.batch))
+    }
+
     pub(super) fn attend(&mut self, layer: usize, qkv: Tensor<3>, mask: &AttentionMask) -> Tensor<3> {
         let shape = self.shape.heads;
         let [q, k, v] = shape.split(qkv.clone());
-        let first = self.len == qkv.dims()[1];
-        let [k, v] = self.append(layer, k, v);
-        if first { self_attention(qkv, shape, Some(mask)) } else { attention(q, k, v, Some(mask)) }
+        match (&mut self.prompts, &mut self.own) {
+            (Some(prompts), None) => {
+                prompts.columns.write(layer, k, v);
+                self_attention(qkv, shape, Some(mask))
+            }
+            (None, Some(own)) => {
+                own.write(layer, k, v);
+                let [k, v] = own.read(layer);
+                attention(q, k, v, Some(mask))
+            }
+            (Some(prompts), Some(own)) => {
+                own.write(layer, k, v);
+                let columns = &prompts.columns;
+                let prompts = (&prompts.grid, columns.read(layer), columns.bias());
+                attention_with_prompts(q, prompts, (own.read(layer), mask))
+            }
+            (None, None) => panic!("a cache is extended before it is read"),
+        }
     }
 
-    /// Stores the keys and values of a layer's newest tokens; returns those of all its tokens.
-    ///
-    /// # Shapes
-    /// - k, v: `[batch, n_kv_heads, seq, head_dim]`, `seq` as in the [`extend`](Self::extend)
-    ///   before
-    /// - output: `[batch, n_kv_heads, len, head_dim]`
-    ///
-    /// # Panics
-    /// If `k` holds more tokens than the cache has been extended by.
-    fn append(&mut self, layer: usize, k: Tensor<4>, v: Tensor<4>) -> [Tensor<4>; 2] {
+    pub(super) fn select(&mut self, rows: &[usize]) {
+        self.shape.batch = rows.len();
+        if let Some(prompts) = &mut self.prompts {
+            prompts.select(rows, &self.device);
+        }
+        if let Some(own) = &mut self.own {
+            own.select(rows);
+        }
+    }
+}
+
+impl Prompts {
+    /// Keeps the prompts of the given rows.
+    fn select(&mut self, rows: &[usize], device: &Device) {
+        let of_row: Vec<usize> = rows.iter().map(|&row| self.of_row[row]).collect();
+        let used: Vec<usize> = (0..self.columns.batch).filter(|prompt| of_row.contains(prompt)).collect();
+        if used.len() < self.columns.batch {
+            self.columns.select(&used);
+        }
+        let place = |prompt: &usize| used.binary_search(prompt).expect("used by a row");
+        self.of_row = of_row.iter().map(place).collect();
+        self.grid = PromptGrid::new(&self.of_row, device);
+    }
+}
+
+/// Keys and values of all layers, with room for more.
+#[derive(Debug)]
+struct Columns {
+    batch: usize,
+    /// Number of columns written.
+    len: usize,
+    /// Keys and values per layer, `[batch, n_kv_heads, capacity, d]`. `None` only while being
+    /// written: a tensor with a single owner is written in place.
+    layers: Vec<Option<[Tensor<4>; 2]>>,
+    /// Visibility bias, `[batch, capacity]`: zero where a column may be seen.
+    visibility: Option<Tensor<2>>,
+}
+
+impl Columns {
+    fn new(shape: CacheShape, dtype: DType, device: &Device) -> Self {
+        let CacheShape { n_layers, batch, heads: HeadShape { n_kv_heads, d, .. }, max_seq } = shape;
+        let capacity = max_seq.next_multiple_of(STEP);
+        let zeros = || Tensor::zeros([batch, n_kv_heads, capacity, d], (device, dtype));
+        let layers = (0..n_layers).map(|_| Some([zeros(), zeros()])).collect();
+        Self { batch, len: 0, layers, visibility: Some(hidden([batch, capacity], device)) }
+    }
+
+    /// Number of columns that are read: those written, and hidden ones up to a multiple of [`STEP`].
+    fn n_read(&self) -> usize {
+        self.len.next_multiple_of(STEP)
+    }
+
+    /// Visibility bias of the columns written, `[batch, len]`; `None` if there are none.
+    fn visibility(&self) -> Option<Tensor<2>> {
+        (self.len > 0).then(|| self.visibility.clone().expect("set by every function").narrow(1, 0, self.len))
+    }
+
+    /// Visibility bias of the columns that are read, `[batch, 1, 1, n_read]`.
+    fn bias(&self) -> Tensor<4> {
+        let visibility = self.visibility.clone().expect("set by every function").narrow(1, 0, self.n_read());
+        visibility.reshape([self.batch, 1, 1, self.n_read()])
+    }
+
+    /// Counts new columns, which [`write`](Self::write) stores.
+    fn extend(&mut self, segments: Tensor<2, Int>) {
+        let [batch, seq] = segments.dims();
+        let visibility = self.visibility.take().expect("set by every function");
+        let new = visibility_bias(segments);
+        self.visibility = Some(visibility.slice_assign([0..batch, self.len..self.len + seq], new));
+        self.len += seq;
+    }
+
+    /// Stores the keys and values of a layer's newest columns, `[batch, n_kv_heads, seq, d]`.
+    fn write(&mut self, layer: usize, k: Tensor<4>, v: Tensor<4>) {
         let [batch, heads, seq, d] = k.dims();
-        let columns = self.len - seq..self.len;
-        let stored = self.layers[layer].take().expect("set outside of this function");
-        let [keys, values] = stored;
-        let place = [0..batch, 0..heads, columns.clone(), 0..d];
-        let keys = keys.slice_assign(place.clone(), k.clone());
-        let values = values.slice_assign(place, v.clone());
-        // A first chunk is the whole content: no need to read it back from the strided store.
-        let all = if columns.start == 0 {
-            [k, v]
-        } else {
-            [keys.clone().narrow(2, 0, self.len), values.clone().narrow(2, 0, self.len)]
-        };
-        self.layers[layer] = Some([keys, values]);
-        all
+        let place = [0..batch, 0..heads, self.len - seq..self.len, 0..d];
+        let [keys, values] = self.layers[layer].take().expect("set by every function");
+        self.layers[layer] = Some([keys.slice_assign(place.clone(), k), values.slice_assign(place, v)]);
+    }
+
+    /// Keys and values of a layer, `[batch, n_kv_heads, n_read, d]`.
+    fn read(&self, layer: usize) -> [Tensor<4>; 2] {
+        let all = self.layers[layer].clone().expect("set by every function");
+        all.map(|stored| stored.narrow(2, 0, self.n_read()))
+    }
+
+    /// Takes the columns of another store as the first of this empty one.
+    fn begin_with(&mut self, other: Self) {
+        self.len = other.len;
+        let visibility = self.visibility.take().expect("set by every function");
+        let range = [0..self.batch, 0..self.len];
+        self.visibility = Some(visibility.slice_assign(range, other.visibility().expect("at least one column")));
+        for (layer, stored) in other.layers.into_iter().enumerate() {
+            let [k, v] = stored.expect("set by every function").map(|stored| stored.narrow(2, 0, other.len));
+            self.write(layer, k, v);
+        }
     }
 
     /// Keeps the given rows, in the order given; a row may be taken more than once.
-    ///
-    /// # Panics
-    /// If a row does not exist or none is given.
-    pub(super) fn select(&mut self, rows: &[usize]) {
-        assert!(!rows.is_empty(), "a cache has at least one row");
-        assert!(rows.iter().all(|&row| row < self.batch()), "rows {rows:?} of a cache with {} rows", self.batch());
-        if rows.iter().copied().eq(0..self.batch()) {
-            return;
-        }
+    fn select(&mut self, rows: &[usize]) {
         let visibility = self.visibility.take().expect("set by every function");
         let indices = rows.iter().map(|&row| row as i64).collect::<Vec<_>>();
         let indices = Tensor::<1, Int>::from_ints(indices.as_slice(), &visibility.device());
-        let CacheShape { heads: HeadShape { n_kv_heads, d: head_dim, .. }, max_seq, .. } = self.shape;
-        let (n, len) = (rows.len(), self.len);
-        // Columns that were not read yet are not copied.
+        let (n, n_read) = (rows.len(), self.n_read());
+        // Columns that were not written yet are not copied.
         let pick = |stored: Tensor<4>| {
-            let empty = Tensor::zeros([n, n_kv_heads, max_seq, head_dim], (&stored.device(), stored.dtype()));
-            if len == 0 {
-                return empty;
-            }
-            let read = stored.narrow(2, 0, len).select(0, indices.clone());
-            empty.slice_assign([0..n, 0..n_kv_heads, 0..len, 0..head_dim], read)
+            let [_, heads, capacity, d] = stored.dims();
+            let empty = Tensor::zeros([n, heads, capacity, d], (&stored.device(), stored.dtype()));
+            let read = stored.narrow(2, 0, n_read).select(0, indices.clone());
+            empty.slice_assign([0..n, 0..heads, 0..n_read, 0..d], read)
         };
         for layer in &mut self.layers {
             *layer = layer.take().map(|stored| stored.map(pick));
         }
         self.visibility = Some(visibility.select(0, indices.clone()));
-        self.shape.batch = n;
+        self.batch = n;
     }
 }

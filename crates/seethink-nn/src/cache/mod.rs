@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn rows_can_be_repeated_and_dropped() {
         let device = Device::default();
-        let (prompts, first, second) = (random(2, 3), random(4, 1), random(3, 1));
+        let (prompts, first, second, third) = (random(2, 3), random(4, 1), random(3, 1), random(2, 1));
         for mut cache in caches() {
             let mask = cache.extend(Tensor::from_ints([[-1, 0, 0], [0, 0, 0]], &device));
             cache.attend(0, prompts.clone(), &mask);
@@ -226,12 +226,20 @@ mod tests {
             assert_eq!((cache.batch(), cache.len()), (3, 4));
             let mask = cache.extend(Tensor::zeros([3, 1], &device));
             let out = cache.attend(0, second.clone(), &mask);
+            let part = |x: &Tensor<3>, row| x.clone().narrow(0, row, 1);
             for (row, (prompt, padding, branch)) in [(1, 0, 3), (0, 1, 0), (1, 0, 3)].into_iter().enumerate() {
-                let part = |x: &Tensor<3>, row| x.clone().narrow(0, row, 1);
                 let prompt = part(&prompts, prompt).narrow(1, padding, 3 - padding);
                 let all = Tensor::cat(vec![prompt, part(&first, branch), part(&second, row)], 1);
                 let expected = whole(all).narrow(1, 4 - padding, 1);
                 close(&values(part(&out, row)), &values(expected));
+            }
+            // The rows of the first prompt have gone.
+            cache.select(&[2, 0]);
+            let mask = cache.extend(Tensor::zeros([2, 1], &device));
+            let out = cache.attend(0, third.clone(), &mask);
+            for (row, before) in [2, 0].into_iter().enumerate() {
+                let read = vec![part(&prompts, 1), part(&first, 3), part(&second, before), part(&third, row)];
+                close(&values(part(&out, row)), &values(whole(Tensor::cat(read, 1)).narrow(1, 5, 1)));
             }
         }
     }
