@@ -30,7 +30,7 @@ pub(crate) fn applies<const D: usize>(x: &Tensor<D>) -> bool {
     exist(&x.device(), x.dtype())
 }
 
-/// Who sees whom in the rows of a batch.
+/// Visible tokens of each token in the rows of a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Sight {
     runs: Arc<Vec<Vec<Run>>>,

@@ -1,4 +1,4 @@
-//! What optimisers do with tensors in the memory of the processor, in place and on all threads.
+//! Updates of parameters in the memory of the processor, in place and on all threads.
 
 use crate::fused;
 use crate::kernels::adamw;

@@ -6,12 +6,15 @@ use burn::tensor::Tensor;
 
 /// Outputs of linear layers that read the same input, side by side, plus a residual.
 ///
-/// Either all layers have a bias or none has.
-///
 /// # Shapes
 /// - x: `[…, in]`
 /// - residual, output: `[…, out + …]`
+///
+/// # Panics
+/// If some layers have a bias and others have none.
 pub fn linear<const D: usize>(x: Tensor<D>, layers: &[&Linear], residual: Option<Tensor<D>>) -> Tensor<D> {
+    let n_biases = layers.iter().filter(|layer| layer.bias.is_some()).count();
+    assert!(n_biases == 0 || n_biases == layers.len(), "{n_biases} of {} layers have a bias", layers.len());
     if fused::applies(&x) && layers.len() <= fused::MOST_WEIGHTS {
         let mut dims = x.dims();
         let weights = layers.iter().map(|layer| layer.weight.val());

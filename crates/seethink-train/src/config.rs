@@ -66,7 +66,7 @@ pub enum ActivationMemory {
 }
 
 impl ActivationMemory {
-    /// Whether a micro-batch of `n_tokens` keeps the activations of a model.
+    /// Treatment of the activations of a micro-batch of `n_tokens`: kept if they fit.
     pub(crate) fn of<M: VisionLanguageModel>(self, model: &M, n_tokens: usize) -> Activations {
         let mebibytes = match self {
             Self::Auto if model.device().inner() == Device::flex() => 1024,

@@ -14,7 +14,7 @@ pub(super) struct HostCache {
     heads: HeadShape,
     n_layers: usize,
     rows: Vec<Row>,
-    /// Tokens that are being read: 1 for a token, 0 for padding, `[batch, seq]`.
+    /// Tokens that are being read: true for a token, false for padding, `[batch, seq]`.
     new: Vec<bool>,
 }
 

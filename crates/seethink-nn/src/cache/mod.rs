@@ -27,9 +27,9 @@ pub struct CacheShape {
 /// A step is one [`extend`](Self::extend), which gives the mask, and then one
 /// [`attend`](Self::attend) per layer.
 ///
-/// In the memory of the processor a prompt is stored once for all rows that continue it, rows have
-/// lengths of their own, and a row comes and goes without a copy of the others. Elsewhere rows are
-/// padded to one length, and each has a copy of its prompt.
+/// A prompt is stored once for all rows that continue it. In the memory of the processor rows have
+/// lengths of their own, and a row comes and goes without a copy of the others; elsewhere they are
+/// padded to one length.
 #[derive(Debug)]
 pub struct KvCache {
     shape: CacheShape,

@@ -221,7 +221,7 @@ fn products(a: Matrix<'_>, b: Matrix<'_>, scale: f32, block: &Block<'_>, out: &m
     }
 }
 
-/// What [`attention`] returned, and the gradient of its output.
+/// Results of [`attention`], and the gradient of its output.
 #[derive(Clone, Copy)]
 pub(crate) struct Attended<'a> {
     /// `[batch, seq, n_heads · d]`

@@ -12,9 +12,9 @@ const ROWS: usize = 16;
 /// Sequence of a cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    /// What other rows have read too.
+    /// Tokens that other rows have read too.
     shared: Vec<Arc<Section>>,
-    /// What this row alone has read.
+    /// Tokens that this row alone has read.
     own: Section,
     /// Number of tokens read.
     len: usize,

@@ -166,7 +166,7 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// What a product does with the matrix that it is written to.
+/// Treatment of the matrix that a product is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Onto {
     /// Overwrites it.
