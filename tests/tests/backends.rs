@@ -1,4 +1,5 @@
-//! The parity tests on backends other than `flex`, which all other tests run on.
+//! The parity tests, and the operators of the layers, on backends other than `flex`, which all other
+//! tests run on.
 //!
 //! `cargo test --release -p seethink-tests --features remote,webgpu --test backends`
 //!
@@ -10,8 +11,13 @@
 //!   wide. Without any driver there is nothing to test, which fails only where the environment has
 //!   `SEETHINK_WEBGPU=required`, as CI does.
 
+/// Shared with the tests of the layers themselves, which compare formats.
+#[path = "../../crates/seethink-nn/src/properties/cases.rs"]
+mod cases;
+
 use seethink::burn::server::{RemoteServer, WebSocketTransport};
 use seethink::burn::tensor::{Device, DeviceType};
+use seethink::nn as layers;
 use seethink_tests::parity::{Settings, assert_parity};
 use std::io::Write;
 use std::net::TcpListener;
@@ -75,3 +81,80 @@ macro_rules! families {
 }
 
 families! { qwen2_5_vl qwen3_vl internvl3 internvl3_5 }
+
+/// The operators of the layers against those of `flex`, which are fused.
+mod operators {
+    use super::cases::{Sizes, cases};
+    use super::{Settings, layers, remote, say_that_nothing_ran, webgpu};
+    use layers::{CacheShape, HeadShape, KvCache};
+    use seethink::burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+    #[test]
+    fn over_a_connection() {
+        assert_same(&remote());
+    }
+
+    #[test]
+    fn in_wgsl() {
+        match webgpu() {
+            Some(settings) => assert_same(&settings),
+            None => say_that_nothing_ran("operators::in_wgsl"),
+        }
+    }
+
+    fn assert_same(settings: &Settings) {
+        for case in cases(Sizes { batch: 2, seq: 5, d: 4 }) {
+            let run = |device: &Device| {
+                let device = device.clone().autodiff();
+                let x: Vec<Tensor<2>> = case.shapes.iter().map(|&shape| wave(shape, &device).require_grad()).collect();
+                let y = case.run(&x);
+                let gradients = (y.clone() * wave(y.dims(), &device)).sum().backward();
+                let gradients = x.iter().map(|x| values(x.grad(&gradients).expect("every argument has a gradient")));
+                [vec![values(y)], gradients.collect()].concat()
+            };
+            let outputs = run(&settings.device).into_iter().zip(run(&Device::flex()));
+            for (index, (found, expected)) in outputs.enumerate() {
+                close(&format!("output or gradient {index} of {}", case.name), &found, &expected, settings);
+            }
+        }
+        close("cached attention", &cached(&settings.device), &cached(&Device::flex()), settings);
+    }
+
+    /// What the tokens of a prompt and of two branches see by a cache.
+    fn cached(device: &Device) -> Vec<f32> {
+        let heads = HeadShape { n_heads: 4, n_kv_heads: 2, d: 4 };
+        let shape = CacheShape { n_layers: 1, batch: 2, heads, max_seq: 8 };
+        let mut cache = KvCache::new(shape, DType::F32, device);
+        let read = |cache: &mut KvCache, segments: Tensor<2, Int>| {
+            let [batch, seq] = segments.dims();
+            let mask = cache.extend(segments);
+            values(cache.attend(0, wave([batch, seq, heads.width()], device), &mask))
+        };
+        let mut seen = read(&mut cache, Tensor::from_ints([[-1, 0, 0], [0, 0, 0]], device));
+        // What padding sees is undefined.
+        seen.drain(..heads.n_heads * heads.d);
+        cache.select(&[1, 0, 1]);
+        [seen, read(&mut cache, Tensor::zeros([3, 2], device)), read(&mut cache, Tensor::zeros([3, 1], device))]
+            .concat()
+    }
+
+    /// Numbers between −2 and 2.
+    fn wave<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
+        let numbers: Vec<f32> =
+            (0..shape.iter().product()).map(|i: usize| 2.0 * (i as f32 * 1.7 + 0.3).sin()).collect();
+        Tensor::from_data(TensorData::new(numbers, shape), (device, DType::F32))
+    }
+
+    fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+        x.try_into_vec_as().expect("in f32")
+    }
+
+    fn close(what: &str, found: &[f32], expected: &[f32], settings: &Settings) {
+        assert_eq!(found.len(), expected.len(), "{what}");
+        let scale = expected.iter().fold(1.0f32, |max, x| max.max(x.abs()));
+        let tolerance = 1e-5 * settings.slack as f32 * scale;
+        for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+            assert!((found - expected).abs() <= tolerance, "{what} at {at}: {found} instead of {expected}");
+        }
+    }
+}

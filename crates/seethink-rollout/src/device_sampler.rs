@@ -236,7 +236,8 @@ mod tests {
         let rows = Tensor::<1>::from_data(TensorData::new(logits, [600]), (&device, DType::F32));
         let rows = rows.unsqueeze::<2>().repeat_dim(0, uniforms.len());
         let sampler = DeviceSampler::new(Sampling::plain(1), &[], 600, &device);
-        let draws: Vec<u32> = sampler.sample(rows, &[&[] as &[u32]; 4], &uniforms).into_iter().map(|(token, _)| token).collect();
+        let draws: Vec<u32> =
+            sampler.sample(rows, &[&[] as &[u32]; 4], &uniforms).into_iter().map(|(token, _)| token).collect();
         assert_eq!(draws, [3, 3, 301, 301]);
     }
 }

@@ -10,7 +10,7 @@ pub(crate) enum Sampler {
     /// In the memory of the processor, where logits need no copy.
     Host(TokenSampler),
     /// Elsewhere, so that only tokens and their log-probabilities leave the device.
-    Device(DeviceSampler),
+    Device(Box<DeviceSampler>),
 }
 
 /// Draw of a token.
@@ -30,7 +30,7 @@ impl Sampler {
         if *device == Device::flex() {
             Self::Host(TokenSampler::new(sampling, forbidden))
         } else {
-            Self::Device(DeviceSampler::new(sampling, forbidden, vocab, device))
+            Self::Device(Box::new(DeviceSampler::new(sampling, forbidden, vocab, device)))
         }
     }
 

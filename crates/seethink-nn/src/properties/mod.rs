@@ -1,6 +1,13 @@
 //! The fused operators of the processor against the composed ones, which compute in `f64` here:
-//! values and gradients, over random shapes, strides and segments.
+//! values and gradients, over random shapes, strides and segments; what is empty, padding or not
+//! finite; gradients against finite differences.
 
+mod cached;
+mod cases;
+mod differences;
+mod edges;
+
+use crate as layers;
 use crate::{AttentionMask, HeadShape, RmsNorm, Rotary, SwiGlu, linear, matmul, self_attention, token_log_probs};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
@@ -18,10 +25,19 @@ fn numbers(n: usize, seed: u64) -> Vec<f64> {
     (0..n).map(|_| (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()).collect()
 }
 
+/// Random numbers in a shape.
+fn random<const D: usize>(shape: [usize; D], seed: u64) -> TensorData {
+    TensorData::new(numbers(shape.iter().product(), seed), shape)
+}
+
 /// A random tensor that tracks its gradient; the same numbers in both formats.
 fn tensor<const D: usize>(shape: [usize; D], seed: u64, dtype: DType) -> Tensor<D> {
-    let data = TensorData::new(numbers(shape.iter().product(), seed), shape);
-    Tensor::from_data(data, (&Device::default().autodiff(), dtype)).require_grad()
+    tracked(&random(shape, seed), dtype)
+}
+
+/// A tensor that tracks its gradient.
+fn tracked<const D: usize>(data: &TensorData, dtype: DType) -> Tensor<D> {
+    Tensor::from_data(data.clone(), (&Device::default().autodiff(), dtype)).require_grad()
 }
 
 fn values<const D: usize>(x: Tensor<D>) -> Vec<f64> {
@@ -37,15 +53,19 @@ impl ModuleMapper for Cast {
     }
 }
 
-/// Output and gradients of a function of tensors.
+/// Random arguments of the given shapes.
+fn arguments<const D: usize>(shapes: &[[usize; D]], seed: u64) -> Vec<TensorData> {
+    (seed..).zip(shapes).map(|(seed, &shape)| random(shape, seed)).collect()
+}
+
+/// Output and gradients of a function of tensors, for a random gradient of the output.
 fn run<const D: usize, const O: usize>(
     f: &impl Fn(Vec<Tensor<D>>, DType) -> Tensor<O>,
-    shapes: &[[usize; D]],
+    arguments: &[TensorData],
     seed: u64,
     dtype: DType,
 ) -> (Vec<f64>, Vec<Vec<f64>>) {
-    let inputs: Vec<Tensor<D>> =
-        shapes.iter().enumerate().map(|(i, &shape)| tensor(shape, seed + i as u64, dtype)).collect();
+    let inputs: Vec<Tensor<D>> = arguments.iter().map(|data| tracked(data, dtype)).collect();
     let y = f(inputs.clone(), dtype);
     let dy = tensor(y.dims(), seed + 100, dtype).detach();
     let gradients = (y.clone() * dy).sum().backward();
@@ -59,19 +79,39 @@ fn compare<const D: usize, const O: usize>(
     shapes: &[[usize; D]],
     seed: u64,
 ) {
-    let (y, gradients) = run(&f, shapes, seed, DType::F32);
-    let (expected_y, expected) = run(&f, shapes, seed, DType::F64);
-    close("output", &y, &expected_y);
+    compare_at("", f, &arguments(shapes, seed), seed);
+}
+
+/// See [`compare`]; `name`: that of the function.
+fn compare_at<const D: usize, const O: usize>(
+    name: &str,
+    f: impl Fn(Vec<Tensor<D>>, DType) -> Tensor<O>,
+    arguments: &[TensorData],
+    seed: u64,
+) {
+    let (y, gradients) = run(&f, arguments, seed, DType::F32);
+    let (expected_y, expected) = run(&f, arguments, seed, DType::F64);
+    close(&format!("output of {name}"), &y, &expected_y);
+    // In which order gradients are added up decides whether they are infinite or not a number.
+    let or_nan = |all: &[f64]| all.iter().map(|&x| if x.is_finite() { x } else { f64::NAN }).collect::<Vec<_>>();
     for (index, (found, expected)) in gradients.iter().zip(&expected).enumerate() {
-        close(&format!("gradient of input {index}"), found, expected);
+        close(&format!("gradient of input {index} of {name}"), &or_nan(found), &or_nan(expected));
     }
 }
 
+/// See [`close_within`]; the tolerance of an operator in `f32`.
 fn close(what: &str, found: &[f64], expected: &[f64]) {
+    close_within(3e-5, what, found, expected);
+}
+
+/// Compares numbers: NaN with NaN, infinities with the same, and all others within a tolerance of
+/// the largest.
+fn close_within(tolerance: f64, what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
-    let scale = expected.iter().fold(1.0f64, |max, x| max.max(x.abs()));
-    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert!((found - expected).abs() < 3e-5 * scale, "{what} at {at}: {found} instead of {expected}");
+    let scale = expected.iter().filter(|x| x.is_finite()).fold(1.0f64, |max, x| max.max(x.abs()));
+    for (at, (&found, &expected)) in found.iter().zip(expected).enumerate() {
+        let same = found == expected || found.is_nan() && expected.is_nan();
+        assert!(same || (found - expected).abs() < tolerance * scale, "{what} at {at}: {found} instead of {expected}");
     }
 }
 
