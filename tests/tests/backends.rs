@@ -1,5 +1,5 @@
-//! The parity tests, and the operators of the layers, on backends other than `flex`, which all other
-//! tests run on.
+//! The parity tests, the operators of the layers and sampling on backends other than `flex`, which
+//! all other tests run on.
 //!
 //! `cargo test --release -p seethink-tests --features remote,webgpu --test backends`
 //!
@@ -81,6 +81,57 @@ macro_rules! families {
 }
 
 families! { qwen2_5_vl qwen3_vl internvl3 internvl3_5 }
+
+/// Completions that are sampled on the device against those that `flex` samples on the host.
+mod rollouts {
+    use super::{Settings, remote, say_that_nothing_ran, webgpu};
+    use seethink::burn::tensor::Device;
+    use seethink::core::Purpose;
+    use seethink::rollout::{Completion, DrawKey, Generator, Prompt, PromptFormat, Sampling};
+    use seethink_tests::tiny;
+
+    #[test]
+    fn over_a_connection() {
+        assert_same(&remote());
+    }
+
+    #[test]
+    fn in_wgsl() {
+        match webgpu() {
+            Some(settings) => assert_same(&settings),
+            None => say_that_nothing_ran("rollouts::in_wgsl"),
+        }
+    }
+
+    fn assert_same(settings: &Settings) {
+        let plain = Sampling::plain(12);
+        let of_few = Sampling { temperature: 0.7, top_p: 0.8, top_k: 20, ..plain };
+        for sampling in [plain, of_few, Sampling { repetition_penalty: 1.3, ..of_few }] {
+            let (found, expected) = (completions(sampling, &settings.device), completions(sampling, &Device::flex()));
+            assert!(expected.iter().any(|completion| completion.tokens != expected[0].tokens), "nothing was drawn");
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(found.tokens, expected.tokens, "{sampling:?}");
+                for (found, expected) in found.log_probs.iter().zip(&expected.log_probs) {
+                    assert!((found - expected).abs() <= 1e-5 * settings.slack as f32, "{found}, not {expected}");
+                }
+            }
+        }
+    }
+
+    /// Three completions each of a problem of every capability.
+    fn completions(sampling: Sampling, device: &Device) -> Vec<Completion> {
+        let (model, processor) = (tiny::config(1072, 32).init_seeded(1, device), tiny::processor());
+        let format = PromptFormat { system: None, suffix: String::new() };
+        let problems = tiny::problems(1);
+        let inputs = format.encode_all(&processor, &problems.iter().collect::<Vec<_>>()).unwrap();
+        let prompts: Vec<_> =
+            problems.iter().zip(&inputs).map(|(problem, input)| Prompt::new(problem.id, input)).collect();
+        let generator = Generator { model: &model, processor: &processor, sampling, max_batch: 64 };
+        let key = DrawKey { seed: 1, purpose: Purpose::Rollout, step: 0 };
+        let groups = generator.generate(&prompts, 3, key, &mut |_, _| true).unwrap().groups;
+        groups.into_iter().flat_map(|group| group.completions).collect()
+    }
+}
 
 /// The operators of the layers against those of `flex`, which are fused.
 mod operators {

@@ -96,7 +96,7 @@ impl<M: VisionLanguageModel> Policy<M> {
         let device = self.model.device().inner();
         let model = self.model.clone().set_trainable(batch.trainable);
         let mut gradients = GradientsAccumulator::new();
-        let mut sums = Metrics::new();
+        let mut sums = Sums::default();
         for micro_batch in batch.micro_batches.iter().filter(|micro_batch| micro_batch.n_targets() > 0) {
             let (input, pixels) = model_input(micro_batch, batch.pad_token, &device);
             let mut head = |hidden: Tensor<3>| {
@@ -127,7 +127,8 @@ impl<M: VisionLanguageModel> Policy<M> {
             let activations = batch.activations.of(&model, n_tokens);
             gradients.accumulate(&model, model.backward(input, pixels, activations, &mut head));
         }
-        let mut metrics: Metrics = sums.into_iter().map(|(key, sum)| (key, sum / n_tokens.max(1) as f64)).collect();
+        let mut metrics = sums.read();
+        metrics.values_mut().for_each(|sum| *sum /= n_tokens.max(1) as f64);
         let mut grads = gradients.grads();
         let norm = clip_global_norm(&model, &mut grads, batch.max_grad_norm);
         if !norm.is_finite() {
@@ -156,6 +157,25 @@ impl<M: VisionLanguageModel> InferenceStep for Policy<M> {
     }
 }
 
+/// Sums of metrics over some of the tokens each, left on the device until all are read at once.
+#[derive(Default)]
+struct Sums(Vec<(&'static str, Tensor<1>)>);
+
+impl Sums {
+    /// Total of each metric.
+    fn read(self) -> Metrics {
+        let mut totals = Metrics::new();
+        if self.0.is_empty() {
+            return totals;
+        }
+        let (keys, sums): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
+        for (key, sum) in keys.into_iter().zip(Tensor::cat(sums, 0).into_data().iter::<f64>()) {
+            *totals.entry(key.into()).or_default() += sum;
+        }
+        totals
+    }
+}
+
 /// Derivative of the summed loss with respect to the log-probabilities of some of the targets; adds
 /// the sums of the metrics.
 ///
@@ -166,12 +186,10 @@ fn token_gradients(
     targets: &Targets,
     tokens: Range<usize>,
     log_probs: Tensor<1>,
-    sums: &mut Metrics,
+    sums: &mut Sums,
 ) -> Tensor<1> {
     let device = log_probs.device();
-    let mut add = |key: &str, tensor: Tensor<1>| {
-        *sums.entry(key.into()).or_default() += f64::from(tensor.sum().into_scalar::<f32>());
-    };
+    let mut add = |key, values: Tensor<1>| sums.0.push((key, values.sum()));
     add("update/nll", log_probs.clone().neg());
     match objective {
         Objective::SupervisedFineTuning => {

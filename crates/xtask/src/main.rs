@@ -2,6 +2,7 @@
 //! alone.
 
 mod book;
+mod gpu_kit;
 mod markdown;
 mod tidy;
 mod validate;
@@ -33,7 +34,7 @@ enum Task {
     /// docs/parity.md; given options (`--fixtures DIR`, `--model DIR --reference FILE`, `--device`,
     /// `--dtype`), only prints the table.
     Parity {
-        /// Options of the program `parity` of the tests.
+        /// Options of `kit parity` of the tests.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
@@ -58,6 +59,16 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
+    /// Builds what a machine with a GPU and no network is given: the program on CUDA and Vulkan, the
+    /// script that measures, and what they read (docs/gpu.md). Takes half an hour the first time.
+    GpuKit {
+        /// Folder of the kit, which is replaced.
+        #[arg(long, value_name = "DIR", default_value = "target/gpu-kit")]
+        out: PathBuf,
+        /// Links the main job with CUDA, Vulkan and wgpu instead, unoptimised, as a check.
+        #[arg(long, conflicts_with = "out")]
+        link: bool,
+    },
     /// Checks the structure: crate edges, publishing, file access, clocks, module docs, links, table
     /// of contents, leftovers.
     Tidy,
@@ -72,6 +83,8 @@ fn main() -> Result<ExitCode> {
         Task::Parity { options } => parity(&root, options)?,
         Task::Conformance { suite: _, cases } => conformance(cases)?,
         Task::Compare { python, options } => compare(&root, python, options)?,
+        Task::GpuKit { link: true, .. } => gpu_kit::link(&root)?,
+        Task::GpuKit { out, link: false } => gpu_kit::kit(&root, &out)?,
         Task::Tidy => tidy::run(&root)?,
         Task::Book => book::run(&root)?,
     };
@@ -93,7 +106,7 @@ fn parity(root: &Path, options: Vec<String>) -> Result<bool> {
     let page = [String::from("--write"), root.join("docs/parity.md").display().to_string()];
     let options = if options.is_empty() { page.to_vec() } else { options };
     let status = Command::new("cargo")
-        .args(["run", "--release", "--package", "seethink-tests", "--bin", "parity", "--"])
+        .args(["run", "--release", "--package", "seethink-tests", "--example", "kit", "--", "parity"])
         .args(options)
         .status()
         .context("cannot start cargo")?;
@@ -107,7 +120,7 @@ fn compare(root: &Path, python: Option<PathBuf>, options: Vec<String>) -> Result
         let status = Command::new(program).args(arguments).current_dir(root).status();
         Ok(status.with_context(|| format!("cannot start {}", program.display()))?.success())
     };
-    if !run(Path::new("cargo"), &["build", "--release", "--package", "seethink-tests", "--example", "perf"])? {
+    if !run(Path::new("cargo"), &["build", "--release", "--package", "seethink-tests", "--example", "kit"])? {
         return Ok(false);
     }
     let python = match python {

@@ -1,8 +1,8 @@
 //! CI checks, as a table of steps.
 //!
 //! All steps share one profile and so one build (release: numerics are too slow without
-//! optimisation), but for the one step whose features leave nothing to share, which is built
-//! without optimisation.
+//! optimisation), but for the two steps whose features or flags leave nothing to share, which are
+//! built without optimisation.
 
 use crate::tidy;
 use anyhow::{Context, Result};
@@ -25,8 +25,14 @@ enum Action {
     /// A command that is skipped with a report if it is not installed; the last field says how to
     /// install it.
     RunIfInstalled { command: &'static [&'static str], install: &'static str },
-    /// A command that runs a notebook, skipped with a report if Jupyter has no kernel of this name.
-    RunIfKernel { kernel: &'static str, command: &'static [&'static str], install: &'static str },
+    /// A command, with environment variables, that is skipped with a report where it cannot run;
+    /// the last field says why it cannot.
+    RunIf {
+        possible: fn() -> bool,
+        command: &'static [&'static str],
+        variables: &'static [(&'static str, &'static str)],
+        otherwise: &'static str,
+    },
 }
 
 enum Outcome {
@@ -59,10 +65,11 @@ const STEPS: &[Step] = &[
     Step {
         name: "evcxr",
         what: "the notebook in Rust runs and its assertions hold",
-        action: Action::RunIfKernel {
-            kernel: "rust",
+        action: Action::RunIf {
+            possible: || has_kernel("rust"),
             command: &["jupyter-execute", "notebooks/03_write_a_curriculum.ipynb"],
-            install: "cargo install evcxr_jupyter --locked && evcxr_jupyter --install",
+            variables: &[],
+            otherwise: "Jupyter has no kernel `rust` (cargo install evcxr_jupyter --locked && evcxr_jupyter --install)",
         },
     },
     Step {
@@ -114,6 +121,11 @@ const STEPS: &[Step] = &[
         action: Action::Run { command: &["cargo", "test", "--release", "--workspace"], variables: &[] },
     },
     Step {
+        name: "kit",
+        what: "the script that measures on a GPU has a figure for every part, with what the tests have built",
+        action: Action::Run { command: &["tests/gpu/run.sh", "--device", "flex", "--tiny"], variables: &[] },
+    },
+    Step {
         name: "backends",
         what: "parity of every family over a connection on loopback, and in WGSL where there is a graphics driver",
         action: Action::Run {
@@ -133,13 +145,34 @@ const STEPS: &[Step] = &[
         },
     },
     Step {
+        name: "sanitizer",
+        what: "the unsafe code of the kernels, and of the crate that multiplies for them, stays in its memory",
+        // AddressSanitizer, not Miri, which has no vector instructions. Stable compilers have it too, behind a
+        // flag that they accept when told so.
+        action: Action::RunIf {
+            possible: has_sanitizer,
+            command: &[
+                "cargo",
+                "test",
+                "--profile",
+                "quick",
+                "--target",
+                "host-tuple",
+                "--package",
+                "seethink-nn",
+                "--lib",
+            ],
+            variables: &[("RUSTC_BOOTSTRAP", "1"), ("RUSTFLAGS", "-Zsanitizer=address")],
+            otherwise: "the compiler comes without AddressSanitizer's runtime",
+        },
+    },
+    Step {
         name: "gpu",
-        what: "the main job compiles for CUDA, Vulkan and wgpu",
-        // The CUDA backend's build script downloads a compiler, except in builds of the
-        // documentation.
+        what: "the main job links with CUDA, Vulkan and wgpu",
+        // The CUDA backend's build script downloads a compiler; a stand-in takes its place.
         action: Action::Run {
-            command: &["cargo", "check", "--release", "--example", "staged_qwen3", "--features", "cuda,vulkan,wgpu"],
-            variables: &[("DOCS_RS", "1")],
+            command: &["cargo", "run", "--quiet", "--release", "--package", "xtask", "--", "gpu-kit", "--link"],
+            variables: &[],
         },
     },
 ];
@@ -182,8 +215,8 @@ impl Action {
     fn shown(&self) -> String {
         match self {
             Self::Tidy => "cargo xtask tidy".to_owned(),
-            Self::RunIfInstalled { command, .. } | Self::RunIfKernel { command, .. } => command.join(" "),
-            Self::Run { command, variables } => {
+            Self::RunIfInstalled { command, .. } => command.join(" "),
+            Self::Run { command, variables } | Self::RunIf { command, variables, .. } => {
                 let quoted = |(name, value): &(&str, &str)| format!("{name}='{value}' ");
                 variables.iter().map(quoted).collect::<String>() + &command.join(" ")
             }
@@ -193,13 +226,10 @@ impl Action {
     fn perform(&self, root: &Path) -> Result<Outcome> {
         let (command, variables, install) = match *self {
             Self::Tidy => return Ok(if tidy::run(root)? { Outcome::Passed } else { Outcome::Failed }),
+            Self::RunIf { possible, otherwise, .. } if !possible() => return Ok(skipped(otherwise.to_owned())),
             Self::Run { command, variables } => (command, variables, None),
-            Self::RunIfKernel { kernel, install, .. } if !has_kernel(kernel) => {
-                return Ok(skipped(format!("Jupyter has no kernel `{kernel}` ({install})")));
-            }
-            Self::RunIfInstalled { command, install } | Self::RunIfKernel { command, install, .. } => {
-                (command, &[][..], Some(install))
-            }
+            Self::RunIf { command, variables, otherwise, .. } => (command, variables, Some(otherwise)),
+            Self::RunIfInstalled { command, install } => (command, &[][..], Some(install)),
         };
         let status =
             Command::new(command[0]).args(&command[1..]).envs(variables.iter().copied()).current_dir(root).status();
@@ -223,6 +253,14 @@ fn skipped(reason: String) -> Outcome {
 fn has_kernel(name: &str) -> bool {
     let listed = Command::new("jupyter-kernelspec").arg("list").output();
     listed.is_ok_and(|output| lists_kernel(&String::from_utf8_lossy(&output.stdout), name))
+}
+
+/// Returns whether the compiler comes with the runtime of AddressSanitizer.
+fn has_sanitizer() -> bool {
+    let folder = Command::new("rustc").args(["--print", "target-libdir"]).output();
+    let folder = folder.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let files = folder.and_then(std::fs::read_dir).into_iter().flatten().flatten();
+    files.filter_map(|file| file.file_name().into_string().ok()).any(|name| name.contains("_rt.asan"))
 }
 
 /// Returns whether the output of `jupyter-kernelspec list` names this kernel: under a heading, the
@@ -264,16 +302,21 @@ mod tests {
     }
 
     #[test]
-    fn a_notebook_without_its_kernel_is_skipped() {
+    fn a_kernel_is_found_by_its_name() {
         let listed =
             "Available kernels:\n  python3    /usr/share/jupyter/kernels/python3\n  rust       /kernels/rust\n";
         assert!(lists_kernel(listed, "rust") && lists_kernel(listed, "python3"));
         assert!(!lists_kernel(listed, "rus") && !lists_kernel(listed, "Available") && !lists_kernel("", "rust"));
-        let action = Action::RunIfKernel { kernel: "no-such", command: &["cargo", "--version"], install: "install it" };
-        match action.perform(Path::new(".")).unwrap() {
-            Outcome::Skipped(reason) => assert!(reason.contains("`no-such` (install it)"), "{reason}"),
-            Outcome::Passed | Outcome::Failed => panic!("it cannot have run"),
-        }
+    }
+
+    #[test]
+    fn what_is_not_possible_is_skipped() {
+        let run_if = |possible| {
+            let action = Action::RunIf { possible, command: &["cargo", "--version"], variables: &[], otherwise: "why" };
+            action.perform(Path::new(".")).unwrap()
+        };
+        assert!(matches!(run_if(|| true), Outcome::Passed));
+        assert!(matches!(run_if(|| false), Outcome::Skipped(reason) if reason == "why"));
     }
 
     fn run_if_installed(command: &'static [&'static str]) -> Outcome {

@@ -9,6 +9,7 @@ mod checkpoint;
 mod forward;
 mod generate;
 mod pictures;
+mod program;
 mod prompts;
 mod reference;
 mod table;
@@ -17,6 +18,7 @@ mod weights;
 
 pub use case::Case;
 pub use checkpoint::compare_checkpoint;
+pub use program::{Options, run};
 pub use reference::{Reference, Tensors};
 pub use table::{Row, Table};
 pub use train::{cross_entropy, gradients_as_model, next_token_loss, saved};
@@ -73,7 +75,7 @@ pub fn compare(dir: &Path, settings: &Settings) -> Result<Table> {
 }
 
 /// Quantities that every folder must have; a family may have more.
-const QUANTITIES: [&str; 28] = [
+const QUANTITIES: [&str; 29] = [
     "resized pictures, 8 bits",
     "image token counts",
     "image grids",
@@ -98,6 +100,7 @@ const QUANTITIES: [&str; 28] = [
     "greedy tokens",
     "log-probabilities of greedy tokens",
     "cached decoding against one pass",
+    "gradients with kept activations",
     "loss",
     "gradients",
     "parameter norms after AdamW",

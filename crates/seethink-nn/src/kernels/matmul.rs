@@ -1,7 +1,9 @@
 //! Products of matrices of any strides, with the `gemm` crate.
 //!
-//! The only unsafe code of the kernels: memory that is not written twice, views whose elements are checked to lie in their slice when
-//! they are made, and disjoint parts of one matrix for several threads.
+//! The only unsafe code of the kernels: memory that is not written twice, views whose elements are
+//! checked to lie in their slice when they are made, and disjoint parts of one matrix for several
+//! threads. `cargo xtask validate --only sanitizer` runs the tests of this crate with every access
+//! watched.
 
 use super::{dot, simd};
 use rayon::prelude::*;

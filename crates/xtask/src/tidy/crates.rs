@@ -159,7 +159,8 @@ pub(super) fn edges(tree: &Tree) -> Vec<Finding> {
 /// Checks that every crate of the workspace inherits its lints.
 pub(super) fn lints(tree: &Tree) -> Vec<Finding> {
     let is_crate = |file: &File| file.path.ends_with("/Cargo.toml") && !file.path.starts_with("tests/fixtures/");
-    let manifests = tree.with_extension("toml").filter(|(file, _)| is_crate(file));
+    let is_member = |text: &str| !text.lines().any(|line| line == "[workspace]");
+    let manifests = tree.with_extension("toml").filter(|(file, text)| is_crate(file) && is_member(text));
     let inherits =
         |text: &str| text.split("[lints]").nth(1).is_some_and(|rest| rest.trim_start().starts_with("workspace = true"));
     manifests
@@ -264,6 +265,7 @@ mod tests {
             ("crates/b/Cargo.toml", "[package]\n"),
             ("Cargo.toml", "[workspace]\n"),
             ("tests/fixtures/c/Cargo.toml", "[package]\n"),
+            ("tests/stand-in/Cargo.toml", "[package]\n\n[workspace]\n"),
         ];
         assert_eq!(places(lints, &files), [("crates/b/Cargo.toml".to_owned(), None)]);
     }

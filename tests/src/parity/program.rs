@@ -1,14 +1,13 @@
 //! Prints the differences of every family from the reference; `cargo xtask parity` runs it.
 
+use super::{Settings, compare, compare_checkpoint, folders, write_between_marks};
 use anyhow::{Result, ensure};
-use clap::Parser;
 use seethink::models::WeightDtype;
-use seethink_tests::parity::{self, Settings};
 use std::path::{Path, PathBuf};
 
-/// Compares models with the results of the reference implementation.
-#[derive(Parser)]
-struct Args {
+/// Options of the comparison with the results of the reference implementation.
+#[derive(Debug, clap::Args)]
+pub struct Options {
     /// A folder of fixtures, or one that holds several (see tests/fixtures/models/README.md).
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
@@ -38,8 +37,12 @@ struct Args {
 
 const HEADER: &str = "| family | quantity | values | largest error | relative | tolerance | within |\n|---|---|---:|---:|---:|---:|---|\n";
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+/// Prints the tables of a comparison.
+///
+/// # Errors
+/// If there is no such device, a folder cannot be compared, or a quantity is not within its
+/// tolerance.
+pub fn run(args: &Options) -> Result<()> {
     let settings = Settings {
         device: seethink::run::device(&args.device)?,
         dtype: args.dtype,
@@ -48,18 +51,18 @@ fn main() -> Result<()> {
     };
     let tables = match (&args.model, &args.reference) {
         (Some(model), Some(reference)) => {
-            vec![parity::compare_checkpoint(&seethink::hub::fetch(model)?, reference, &settings)?]
+            vec![compare_checkpoint(&seethink::hub::fetch(model)?, reference, &settings)?]
         }
         _ => {
             let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/models");
-            let folders = parity::folders(args.fixtures.as_deref().unwrap_or(&own))?;
-            folders.iter().map(|(_, dir)| parity::compare(dir, &settings)).collect::<Result<Vec<_>>>()?
+            let folders = folders(args.fixtures.as_deref().unwrap_or(&own))?;
+            folders.iter().map(|(_, dir)| compare(dir, &settings)).collect::<Result<Vec<_>>>()?
         }
     };
     let text: String = std::iter::once(HEADER.to_owned()).chain(tables.iter().map(ToString::to_string)).collect();
     print!("{text}");
     if let Some(path) = &args.write {
-        parity::write_between_marks(path, &text)?;
+        write_between_marks(path, &text)?;
     }
     let failed = tables.iter().flat_map(|table| &table.rows).filter(|row| !row.pass).count();
     ensure!(failed == 0, "{failed} quantities are not within their tolerances");

@@ -1,124 +1,40 @@
-//! Worker of the comparison with PyTorch (`tests/perf/compare.py`): does one piece of work at a
-//! time and prints how long it took.
+//! Worker of the comparisons with PyTorch (`tests/perf/compare.py`, `tests/gpu/run.sh`): does one
+//! piece of work at a time and says how long it took.
 //!
-//! `perf WORK FOLDER` makes the model of W1, W2 or W3 with random weights, writes it with its
-//! prompts into the folder, and then does what the lines of its input say: `rollout`, `decode 32`,
-//! `log_probs`, `update`, `step`, `matmul`, the first, third, fourth and fifth also with
-//! `unshared`, which repeats the prompt for every completion, as PyTorch does. Each answer is a
-//! line of JSON.
+//! `kit perf WORK FOLDER` makes a model with random weights, writes it with its prompts into the
+//! folder, loads it, and then does what the lines of its input say: `load`, `rollout`, `prefill`,
+//! `decode 32`, `log_probs`, `gradients`, `update`, `step`, `matmul`; `rollout`, `log_probs`,
+//! `update` and `step` also with `unshared`, which repeats the prompt for every completion, as
+//! PyTorch does. Each answer is a line of JSON.
 
 // A measurement fails as tests do.
 #![allow(clippy::unwrap_used)]
 
-use burn::tensor::{Distribution, Tensor};
+mod weights;
+mod works;
+
+use crate::ending::Ending;
+use crate::learner::learner;
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor};
 use burn::train::Learner;
 use seethink::core::ProblemId;
-use seethink::data::digits::{DigitsConfig, DigitsWorld};
 use seethink::data::png_base64;
-use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
-use seethink::models::{ForwardCost, Pixels, Processor, PromptInput, VlmProcessor};
+use seethink::models::qwen3_vl::Qwen3Vl;
+use seethink::models::{ForwardCost, Pixels, Processor, PromptInput, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
 use seethink::train::{
     ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, Schedule, TrainBatch, group_advantages,
 };
-use seethink_tests::ending::Ending;
-use seethink_tests::learner::learner;
 use serde_json::{Value, json};
 use std::io::{BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
-
-/// The allocator of the programs, so that the figures are theirs.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+use works::Work;
 
 /// Seed of weights, prompts and draws.
 const SEED: u64 = 1;
-/// Side of the square matrices whose product is the peak that shares are of.
-const MATMUL: usize = 2048;
-
-/// Work to be compared.
-struct Work {
-    config: Value,
-    n_prompts: usize,
-    group_size: usize,
-    /// Tokens of a prompt; `None` for problems with pictures.
-    prompt: Option<usize>,
-    /// Tokens of a completion.
-    completion: usize,
-    /// Tokens decoded in the measurements of decoding alone.
-    decoded: usize,
-    /// Sequences that PyTorch handles at a time.
-    torch_rows: usize,
-}
-
-impl Work {
-    fn named(name: &str) -> Self {
-        let base: Value = serde_json::from_str(&std::fs::read_to_string(base().join("config.json")).unwrap()).unwrap();
-        let with = |text: Value| {
-            let mut config = base.clone();
-            let hidden = text["hidden_size"].clone();
-            config["text_config"].as_object_mut().unwrap().extend(text.as_object().unwrap().clone());
-            config["vision_config"]["out_hidden_size"] = hidden;
-            config
-        };
-        match name {
-            "W1" => Self {
-                config: base.clone(),
-                n_prompts: 32,
-                group_size: 8,
-                prompt: None,
-                completion: 64,
-                decoded: 64,
-                torch_rows: 64,
-            },
-            "W2" => Self {
-                config: with(json!({
-                    "vocab_size": 8192, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6,
-                    "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
-                })),
-                n_prompts: 1,
-                group_size: 8,
-                prompt: Some(64),
-                completion: 192,
-                decoded: 64,
-                torch_rows: 8,
-            },
-            "W3" => Self {
-                config: with(json!({
-                    "vocab_size": 49_152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-                    "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64, "initializer_range": 0.02,
-                    "rope_scaling": {"rope_type": "default", "mrope_section": [12, 10, 10], "mrope_interleaved": true},
-                })),
-                n_prompts: 1,
-                group_size: 4,
-                prompt: Some(64),
-                completion: 192,
-                decoded: 16,
-                torch_rows: 4,
-            },
-            other => panic!("the work is `{other}`, expected W1, W2 or W3"),
-        }
-    }
-
-    /// Prompts of the groups.
-    fn prompts(&self, processor: &VlmProcessor) -> Vec<Asked> {
-        let Some(length) = self.prompt else {
-            let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
-            let problems: Vec<Problem> =
-                world.problems(Split::Train, &Capability::VISUAL_REASONING, SEED).take(self.n_prompts).collect();
-            let format = PromptFormat { system: None, suffix: String::new() };
-            let inputs = format.encode_all(processor, &problems.iter().collect::<Vec<_>>()).unwrap();
-            return problems.iter().zip(inputs).map(|(problem, input)| Asked::of(problem, input)).collect();
-        };
-        // The question of the same length is for TRL, which takes no tokens.
-        let question = "a ".repeat(length / 2);
-        (0..self.n_prompts)
-            .map(|prompt| Asked { input: text(prompt, length), question: question.clone(), images: Vec::new() })
-            .collect()
-    }
-}
 
 /// Prompt of a group, and what it was made of.
 struct Asked {
@@ -139,11 +55,6 @@ impl Asked {
     }
 }
 
-/// Folder of the embedded Qwen3-VL.
-fn base() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/assets/digits-base/qwen3_vl")
-}
-
 /// Prompt of ordinary tokens.
 fn text(prompt: usize, length: usize) -> PromptInput {
     let mut rng = Rng::new(SEED, Purpose::World, &[prompt as u64]);
@@ -159,20 +70,25 @@ fn text(prompt: usize, length: usize) -> PromptInput {
 /// Model and inputs of the measurements.
 struct Worker {
     work: Work,
-    model: Qwen3Vl,
+    device: Device,
+    dtype: WeightDtype,
     processor: Ending,
     prompts: Vec<Asked>,
     learner: Learner<Policy<Qwen3Vl>>,
+    /// Measurement of loading the checkpoint.
+    load: Value,
 }
 
 impl Worker {
-    fn new(name: &str, folder: &Path) -> Self {
-        let work = Work::named(name);
-        let inner = VlmProcessor::from_pretrained(&base()).unwrap();
-        let config = Qwen3VlConfig::from_json(work.config.clone()).unwrap();
-        let model = config.init_seeded(SEED, &device("auto").unwrap());
-        model.save_pretrained(folder).unwrap();
-        inner.save_pretrained(folder).unwrap();
+    /// Loads the model of a work; `folder` holds the embedded Qwen3-VL, which becomes that model.
+    fn new(name: &str, folder: &Path, device: Device, dtype: WeightDtype) -> Self {
+        let inner = VlmProcessor::from_pretrained(folder).unwrap();
+        let base = serde_json::from_str(&std::fs::read_to_string(folder.join("config.json")).unwrap()).unwrap();
+        let work = Work::named(name, base);
+        weights::write(&work.config, dtype, folder);
+        let mut loaded = None;
+        let load = timed(&device, 0, || loaded = Some(Qwen3Vl::from_pretrained_as(folder, dtype, &device).unwrap()));
+        let model = loaded.unwrap();
         let prompts = work.prompts(&inner);
         let described = json!({
             "work": name,
@@ -180,7 +96,7 @@ impl Worker {
             "completion": work.completion,
             "decoded": work.decoded,
             "torch_rows": work.torch_rows,
-            "matmul": MATMUL,
+            "matmul": work.matmul,
             "pad": inner.pad_token_id(),
             "forbidden": inner.forbidden_token_ids(),
             "prompts": prompts.iter().map(|Asked { input, question, images }| json!({
@@ -193,8 +109,13 @@ impl Worker {
         std::fs::write(folder.join("work.json"), described.to_string()).unwrap();
         let forbidden = inner.forbidden_token_ids().to_vec();
         let processor = Ending { inner, eos: Vec::new(), forbidden };
-        let learner = learner(model.clone(), &optimizer());
-        Self { work, model, processor, prompts, learner }
+        let learner = learner(model, &optimizer());
+        Self { work, device, dtype, processor, prompts, learner, load }
+    }
+
+    /// The model as it is now.
+    fn policy(&self) -> Policy<Qwen3Vl> {
+        self.learner.model().valid()
     }
 
     /// Groups of prompts and numbers of their completions; each completion with a prompt of its own
@@ -207,9 +128,9 @@ impl Worker {
         }
     }
 
-    fn generate(&self, prompts: &[&PromptInput], n: usize, max_tokens: usize) -> Vec<Group> {
+    fn generate(&self, policy: &Policy<Qwen3Vl>, prompts: &[&PromptInput], n: usize, max_tokens: usize) -> Vec<Group> {
         let generator = Generator {
-            model: &self.model,
+            model: &policy.model,
             processor: &self.processor,
             sampling: Sampling::plain(max_tokens),
             max_batch: 256,
@@ -244,17 +165,24 @@ impl Worker {
         MicroBatch::pack(&inputs, 4096)
     }
 
-    fn log_probs(&self, micro_batches: &[MicroBatch]) -> Vec<Vec<f32>> {
-        let (policy, settings) = (Policy { model: self.model.clone() }, self.log_prob_settings());
+    fn log_probs(&self, policy: &Policy<Qwen3Vl>, micro_batches: &[MicroBatch]) -> Vec<Vec<f32>> {
+        let settings = self.log_prob_settings();
         let pad = self.processor.pad_token_id();
         micro_batches.iter().map(|micro_batch| policy.log_probs(micro_batch, &settings, pad)).collect()
     }
 
-    fn update(&mut self, mut micro_batches: Vec<MicroBatch>, reference: Vec<Vec<f32>>) {
+    /// Completions of all prompts, ready for an update. No copy of the model is left, so that its
+    /// parameters can be updated in place.
+    fn batch(&self, unshared: bool) -> TrainBatch {
+        let policy = self.policy();
+        let (prompts, n) = self.groups(unshared);
+        let groups = self.generate(&policy, &prompts, n, self.work.completion);
+        let mut micro_batches = self.micro_batches(&groups, unshared);
+        let reference = self.log_probs(&policy, &micro_batches);
         for (micro_batch, reference) in micro_batches.iter_mut().zip(reference) {
             micro_batch.targets.reference_log_probs = reference;
         }
-        let batch = TrainBatch {
+        TrainBatch {
             micro_batches,
             objective: Objective::Policy(PolicyLoss { kl_coef: 0.01, ..PolicyLoss::default() }),
             trainable: Trainable::ALL,
@@ -262,49 +190,64 @@ impl Worker {
             pad_token: self.processor.pad_token_id(),
             max_grad_norm: 1.0,
             activations: ActivationMemory::Auto,
-        };
+        }
+    }
+
+    fn update(&mut self, batch: TrainBatch) {
         let output = self.learner.train_step(batch);
         self.learner.optimizer_step(output.grads);
     }
 
-    /// Does a piece of work and returns its seconds, CPU seconds, completion tokens and peak of memory
-    /// in MB.
+    /// Does a piece of work and returns its seconds, CPU seconds, tokens and peak of memory in MB.
     fn measure(&mut self, what: &str) -> Value {
         let (name, argument) = what.split_once(' ').unwrap_or((what, ""));
         let unshared = argument == "unshared";
         let (prompts, n) = self.groups(unshared);
-        let (wanted, completion) = (prompts.len() * n, self.work.completion);
+        let completion = self.work.completion;
+        let wanted = prompts.len() * n * completion;
+        let device = self.device.clone();
         match name {
-            "rollout" => timed(wanted * completion, || drop(self.generate(&prompts, n, completion))),
+            "load" => self.load.clone(),
+            "rollout" => {
+                let policy = self.policy();
+                timed(&device, wanted, || self.generate(&policy, &prompts, n, completion))
+            }
+            "prefill" => {
+                let policy = self.policy();
+                timed(&device, prompts[0].tokens.len(), || self.generate(&policy, &prompts[..1], 1, 1))
+            }
             "decode" => {
                 let rows: usize = argument.parse().expect("a number of sequences");
                 let prompts: Vec<PromptInput> = (0..rows).map(|prompt| text(prompt, 16)).collect();
-                let decoded = self.work.decoded;
-                timed(rows * decoded, || drop(self.generate(&prompts.iter().collect::<Vec<_>>(), 1, decoded)))
+                let prompts: Vec<&PromptInput> = prompts.iter().collect();
+                let (policy, decoded) = (self.policy(), self.work.decoded);
+                timed(&device, rows * decoded, || self.generate(&policy, &prompts, 1, decoded))
             }
             "log_probs" => {
-                let groups = self.generate(&prompts, n, completion);
+                let policy = self.policy();
+                let groups = self.generate(&policy, &prompts, n, completion);
                 let micro_batches = self.micro_batches(&groups, unshared);
-                timed(wanted * completion, || drop(self.log_probs(&micro_batches)))
+                timed(&device, wanted, || self.log_probs(&policy, &micro_batches))
+            }
+            "gradients" => {
+                let batch = self.batch(unshared);
+                timed(&device, wanted, || self.learner.train_step(batch))
             }
             "update" => {
-                let groups = self.generate(&prompts, n, completion);
-                let micro_batches = self.micro_batches(&groups, unshared);
-                let reference = self.log_probs(&micro_batches);
-                timed(wanted * completion, || self.update(micro_batches, reference))
+                let batch = self.batch(unshared);
+                timed(&device, wanted, || self.update(batch))
             }
-            "step" => timed(wanted * completion, || {
-                let (prompts, n) = self.groups(unshared);
-                let groups = self.generate(&prompts, n, completion);
-                let micro_batches = self.micro_batches(&groups, unshared);
-                let reference = self.log_probs(&micro_batches);
-                self.update(micro_batches, reference);
+            "step" => timed(&device, wanted, || {
+                let batch = self.batch(unshared);
+                self.update(batch);
             }),
             "matmul" => {
-                let device = self.model.text.embed.weight.device();
-                let matrix = || Tensor::<2>::random([MATMUL; 2], Distribution::Normal(0.0, 1.0), &device);
+                let side = [self.work.matmul; 2];
+                let matrix = || {
+                    Tensor::<2>::random(side, Distribution::Normal(0.0, 1.0), &device).cast(self.dtype.tensor_dtype())
+                };
                 let (left, right) = (matrix(), matrix());
-                timed(1, || drop(left.matmul(right).into_data()))
+                timed(&device, 1, || left.matmul(right))
             }
             other => panic!("no work is called `{other}`"),
         }
@@ -340,14 +283,18 @@ fn optimizer() -> OptimizerConfig {
     }
 }
 
-/// Times a piece of work: seconds, CPU seconds, and the peak of memory in MB.
-fn timed(tokens: usize, work: impl FnOnce()) -> Value {
+/// Times a piece of work to its end on the device: seconds, CPU seconds, and the peak of memory in
+/// MB.
+fn timed<T>(device: &Device, tokens: usize, work: impl FnOnce() -> T) -> Value {
+    device.sync().unwrap();
     // The kernel's peak is counted from here on.
     let _ = std::fs::write("/proc/self/clear_refs", "5");
     let (start, cpu) = (Instant::now(), cpu_seconds());
-    work();
-    let seconds = start.elapsed().as_secs_f64();
-    json!({ "seconds": seconds, "cpu": cpu_seconds() - cpu, "tokens": tokens, "peak_mb": peak_mb() })
+    let result = work();
+    device.sync().unwrap();
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    drop(result);
+    json!({ "seconds": seconds, "cpu": cpu, "tokens": tokens, "peak_mb": peak_mb() })
 }
 
 /// CPU time of this process, from `/proc`, in ticks of a hundredth of a second.
@@ -364,15 +311,19 @@ fn peak_mb() -> f64 {
     line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1000.0
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [name, folder] = arguments.as_slice() else { panic!("expected: perf W1|W2|W3 FOLDER") };
-    let folder = Path::new(folder);
-    std::fs::create_dir_all(folder).unwrap();
-    let mut worker = Worker::new(name, folder);
+/// Answers the requests of standard input, one a line; `folder` holds the embedded Qwen3-VL, and
+/// afterwards the model of the work and its prompts.
+///
+/// # Panics
+/// If the work or a request has another name, or a measurement fails, for example for want of memory.
+pub fn serve(name: &str, folder: &Path, device: Device, dtype: WeightDtype) {
+    let mut worker = Worker::new(name, folder, device, dtype);
     println!("ready");
     for line in std::io::stdin().lock().lines() {
-        println!("{}", worker.measure(line.unwrap().trim()));
+        let what = line.unwrap();
+        let mut answer = worker.measure(what.trim());
+        answer["what"] = what.trim().into();
+        println!("{answer}");
         std::io::stdout().flush().unwrap();
     }
 }
