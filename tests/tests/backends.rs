@@ -86,8 +86,8 @@ families! { qwen2_5_vl qwen3_vl internvl3 internvl3_5 }
 mod rollouts {
     use super::{Settings, remote, say_that_nothing_ran, webgpu};
     use seethink::burn::tensor::Device;
-    use seethink::core::Purpose;
-    use seethink::rollout::{Completion, DrawKey, Generator, Prompt, PromptFormat, Sampling};
+    use seethink::core::{Completion, Purpose};
+    use seethink::rollout::{DrawKey, Generator, Prompt, PromptFormat, Sampling};
     use seethink_tests::tiny;
 
     #[test]
