@@ -88,6 +88,7 @@ fn throughput(criterion: &mut Criterion) {
         micro_batch.targets.reference_log_probs = score(micro_batch);
     }
     let batch = TrainBatch {
+        n_left_out: 0,
         micro_batches,
         objective: Objective::Policy(grpo.loss),
         trainable: Trainable::ALL,

@@ -1,6 +1,7 @@
 //! Code that tests of several files share; the tests themselves are in `tests/`.
 
 pub mod ending;
+pub mod gradients;
 pub mod kit;
 pub mod learner;
 pub mod others;

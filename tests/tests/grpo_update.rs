@@ -4,7 +4,7 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -17,6 +17,7 @@ use seethink::train::{
     ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, PolicyLoss, StepOutput, TrainBatch, k3,
 };
 use seethink_tests::ending::Ending;
+use seethink_tests::gradients::flat;
 use seethink_tests::tiny;
 
 /// Tolerance relative to the norm of all gradients: two orders of summation in `f32`.
@@ -96,21 +97,22 @@ impl World {
         for (batch, seen) in micro_batches.iter_mut().zip(pack(false)) {
             batch.targets.reference_log_probs = self.reference.log_probs(&seen, &self.log_probs(chunk), pad_token);
         }
-        let objective = Objective::Policy(LOSS);
-        let log_probs = self.log_probs(chunk);
-        let output = TrainStep::step(
-            policy,
-            TrainBatch {
-                micro_batches,
-                objective,
-                trainable,
-                log_probs,
-                pad_token,
-                max_grad_norm,
-                activations: ActivationMemory::Auto,
-            },
-        );
+        let batch = TrainBatch { trainable, max_grad_norm, ..self.batch(micro_batches, LOSS, chunk) };
+        let output = TrainStep::step(policy, batch);
         (output.grads, output.item)
+    }
+
+    fn batch(&self, micro_batches: Vec<MicroBatch>, loss: PolicyLoss, chunk: usize) -> TrainBatch {
+        TrainBatch {
+            micro_batches,
+            n_left_out: 0,
+            objective: Objective::Policy(loss),
+            trainable: Trainable::ALL,
+            log_probs: self.log_probs(chunk),
+            pad_token: self.processor.pad_token_id(),
+            max_grad_norm: f64::INFINITY,
+            activations: ActivationMemory::Auto,
+        }
     }
 
     /// Mean loss over tokens as one graph, each completion in a row of its own.
@@ -148,20 +150,6 @@ impl World {
     }
 }
 
-/// All gradients in the order of the parameters; `None` where there is none.
-fn flat(model: &impl Module, gradients: &GradientsParams) -> Vec<Option<Vec<f32>>> {
-    struct Collect<'a>(&'a GradientsParams, Vec<Option<Vec<f32>>>);
-    impl ModuleVisitor for Collect<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let gradient = self.0.get::<D>(param.id);
-            self.1.push(gradient.map(|gradient| gradient.into_data().iter::<f32>().collect()));
-        }
-    }
-    let mut collect = Collect(gradients, Vec::new());
-    model.visit(&mut collect);
-    collect.1
-}
-
 fn norm<'a>(values: impl IntoIterator<Item = &'a f32>) -> f64 {
     values.into_iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()
 }
@@ -194,6 +182,45 @@ fn an_update_has_the_gradients_of_the_loss_however_it_is_cut() {
         assert!(output.metrics["grpo/kl"] > 0.1 && output.metrics["grpo/clip_fraction_high"] > 0.05, "{output:?}");
         let total = norm(expected.iter().flatten().flatten());
         assert!((output.metrics["update/grad_norm"] / total - 1.0).abs() < 1e-5, "{output:?} for {total}");
+    }
+}
+
+#[test]
+fn groups_without_advantage_can_be_left_out_where_nothing_else_moves_them() {
+    let mut world = World::new();
+    // The last group, which has a picture, and two others.
+    let flat_groups = [1, 3, world.groups.len() - 1];
+    flat_groups.iter().for_each(|&group| world.advantages[group].fill(0.0));
+    let step = |left_out: &[usize]| {
+        let kept = (0..world.groups.len()).filter(|group| !left_out.contains(group));
+        let inputs = kept.map(|group| {
+            let (completions, advantages) = (&world.groups[group].completions, world.advantages[group].clone());
+            GroupInput::of_completions(&world.prompts[group], None, completions, advantages)
+        });
+        let micro_batches = MicroBatch::pack(&inputs.collect::<Vec<_>>(), 700);
+        let of_group =
+            |&group: &usize| world.groups[group].completions.iter().map(|one| one.tokens.len()).sum::<usize>();
+        let n_left_out = left_out.iter().map(of_group).sum();
+        let loss = PolicyLoss { kl_coef: 0.0, ..LOSS };
+        let output = TrainStep::step(&world.policy, TrainBatch { n_left_out, ..world.batch(micro_batches, loss, 64) });
+        (flat(&world.policy.model, &output.grads), output.item.metrics["update/loss"])
+    };
+    let ((all, loss), (fewer, loss_of_fewer)) = (step(&[]), step(&flat_groups));
+    assert_same("without the groups that move nothing", &fewer, &all);
+    assert!(loss.abs() > 0.01 && (loss - loss_of_fewer).abs() < 1e-6, "{loss_of_fewer} instead of {loss}");
+}
+
+#[test]
+fn an_update_does_not_depend_on_the_number_of_threads() {
+    let world = World::new();
+    let with_threads = |n: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap();
+        let step = || world.step(&world.policy, Trainable::ALL, 700, 64, 1.0);
+        pool.install(|| flat(&world.policy.model, &step().0))
+    };
+    let expected = with_threads(1);
+    for n in [2, 3] {
+        assert!(with_threads(n) == expected, "gradients differ between one thread and {n}");
     }
 }
 

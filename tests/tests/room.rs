@@ -97,9 +97,9 @@ fn a_cache_larger_than_memory_does_not_start() {
     let error = refused(config, plan(), tiny::model(3));
     // Keys and values of two layers with one head of 32 channels, four bytes each.
     let bytes_per_token = 2 * 2 * 32 * 4;
-    let bytes = 1_000_000 * (200_000 + prompt) * bytes_per_token;
+    let bytes = (prompt + 1_000_000 * 200_000) * bytes_per_token;
     for part in [
-        format!("1000000 sequences of up to {prompt} + 200000 tokens"),
+        format!("1 prompts of up to {prompt} tokens and 1000000 completions of up to 200000"),
         format!("takes {:.1} GiB at {bytes_per_token} bytes a token", bytes as f64 / f64::from(1 << 30)),
         "GiB of memory are available".into(),
     ] {

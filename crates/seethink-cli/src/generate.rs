@@ -114,7 +114,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let left = model.max_positions().saturating_sub(input.tokens.len());
         sampling.max_tokens = MAX_TOKENS.min(left.max(1));
     }
-    let load = Load { rows: 1, prompt: input.tokens.len(), max_tokens: sampling.max_tokens };
+    let load = Load { prompts: 1, prompt: input.tokens.len(), rows: 1, max_tokens: sampling.max_tokens };
     Capacity::of(&model).check(load)?;
     let generator = Generator { model: &model, processor: &processor, sampling, max_batch: 1 };
     let key = DrawKey { seed: args.seed, purpose: Purpose::Evaluation, step: 0 };

@@ -65,7 +65,8 @@ impl Benchmark {
         decode_batch: usize,
     ) -> Result<(), EvaluationError> {
         let prompt = self.prompts.iter().map(|prompt| prompt.tokens.len()).max().unwrap_or(0);
-        let load = Load { rows: decode_batch.clamp(1, self.prompts.len().max(1)), prompt, max_tokens };
+        let rows = decode_batch.clamp(1, self.prompts.len().max(1));
+        let load = Load { prompts: rows, prompt, rows, max_tokens };
         Capacity::of(model).check(load).map_err(|source| EvaluationError::Capacity { benchmark: self.name, source })
     }
 }

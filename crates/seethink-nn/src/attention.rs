@@ -1,7 +1,7 @@
 //! Softmax attention with grouped key-value heads, and its masks.
 
-use crate::HeadShape;
 use crate::fused::{self, Sight};
+use crate::{FastPath, HeadShape};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, DType, Device, Int, Tensor};
 use std::sync::{Arc, OnceLock};
@@ -111,7 +111,7 @@ impl Mask {
 /// - output: `[batch, seq, n_heads · d]`
 pub fn self_attention(qkv: Tensor<3>, shape: HeadShape, mask: Option<&AttentionMask>) -> Tensor<3> {
     let [batch, seq, _] = qkv.dims();
-    if fused::applies(&qkv) {
+    if fused::applies(FastPath::Attention, &qkv) {
         let sight = mask.map_or_else(|| Sight::whole(seq), AttentionMask::sight);
         return fused::attended(fused::rows(qkv), shape, sight).reshape([batch, seq, shape.n_heads * shape.d]);
     }

@@ -1,9 +1,10 @@
 //! Fused operators: those that the composed ones of burn are slow at on the processor, as an
 //! extension of [`Flex`] with backward passes of their own.
 //!
-//! [`exist`] says where there are any. Everywhere else the layers of this crate are composed of
+//! [`exists`] says where there are any. Everywhere else the layers of this crate are composed of
 //! burn's operators, and compute the same.
 
+use crate::FastPath;
 use crate::kernels::attention::{Attended, Run, attention, attention_backward, runs, whole};
 use crate::kernels::heads::{HeadNorms, HeadShape, Turns, turn, turn_backward};
 use crate::kernels::log_prob::{log_probs, log_probs_backward};
@@ -20,14 +21,14 @@ use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, Flex, backend_ex
 use burn::tensor::{DType, Device, Int, Shape, Tensor};
 use std::sync::Arc;
 
-/// Returns whether the fused operators exist: for `f32` on the processor.
-pub(crate) fn exist(device: &Device, dtype: DType) -> bool {
-    dtype == DType::F32 && device.clone().inner() == Device::flex()
+/// Returns whether a fast path may be taken: it is on, and exists, for `f32` on the processor.
+pub(crate) fn exists(path: FastPath, device: &Device, dtype: DType) -> bool {
+    dtype == DType::F32 && device.clone().inner() == Device::flex() && path.is_on()
 }
 
-/// Returns whether the fused operators [`exist`] for a tensor.
-pub(crate) fn applies<const D: usize>(x: &Tensor<D>) -> bool {
-    exist(&x.device(), x.dtype())
+/// Returns whether a fast path [`exists`] for a tensor.
+pub(crate) fn applies<const D: usize>(path: FastPath, x: &Tensor<D>) -> bool {
+    exists(path, &x.device(), x.dtype())
 }
 
 /// Visible tokens of each token in the rows of a batch.

@@ -1,14 +1,14 @@
 //! Updates of parameters in the memory of the processor, in place and on all threads.
 
-use crate::fused;
 use crate::kernels::adamw;
+use crate::{FastPath, fused};
 use burn::tensor::{Tensor, TensorData};
 
 pub use crate::kernels::adamw::AdamWStep;
 
 /// Returns whether the functions of this module take a tensor: `f32` in the memory of the processor.
 pub fn is_on_host<const D: usize>(x: &Tensor<D>) -> bool {
-    fused::applies(x)
+    fused::applies(FastPath::Optimizer, x)
 }
 
 /// Updates a parameter by AdamW. Returns the parameter and both moments, in the memory of those

@@ -6,6 +6,7 @@
 
 mod attention;
 mod cache;
+mod fast_path;
 mod fused;
 pub mod host;
 mod kernels;
@@ -21,6 +22,7 @@ mod rotary;
 
 pub use attention::{AttentionMask, self_attention};
 pub use cache::{CacheShape, KvCache};
+pub use fast_path::FastPath;
 pub use kernels::heads::HeadShape;
 pub use kernels::softmax::SoftmaxWeights;
 pub use linear::{linear, matmul};

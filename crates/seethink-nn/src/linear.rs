@@ -1,6 +1,6 @@
 //! Linear layers side by side.
 
-use crate::fused;
+use crate::{FastPath, fused};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
 
@@ -15,7 +15,7 @@ use burn::tensor::Tensor;
 pub fn linear<const D: usize>(x: Tensor<D>, layers: &[&Linear], residual: Option<Tensor<D>>) -> Tensor<D> {
     let n_biases = layers.iter().filter(|layer| layer.bias.is_some()).count();
     assert!(n_biases == 0 || n_biases == layers.len(), "{n_biases} of {} layers have a bias", layers.len());
-    if fused::applies(&x) && layers.len() <= fused::MOST_WEIGHTS {
+    if fused::applies(FastPath::Linear, &x) && layers.len() <= fused::MOST_WEIGHTS {
         let mut dims = x.dims();
         let weights = layers.iter().map(|layer| layer.weight.val());
         let biases = layers.iter().filter_map(|layer| Some(layer.bias.as_ref()?.val()));
@@ -38,7 +38,7 @@ pub fn linear<const D: usize>(x: Tensor<D>, layers: &[&Linear], residual: Option
 /// - weight: `[in, out]`, of any strides
 /// - output: `[n, out]`
 pub fn matmul(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    if fused::applies(&x) {
+    if fused::applies(FastPath::Linear, &x) {
         return fused::linear(x, std::iter::once(weight), std::iter::empty(), None);
     }
     x.matmul(weight)

@@ -1,6 +1,6 @@
 //! Log-probabilities of given tokens.
 
-use crate::fused;
+use crate::{FastPath, fused};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{DType, Int, Tensor};
 
@@ -12,7 +12,7 @@ use burn::tensor::{DType, Int, Tensor};
 /// - ids: `[n]`
 /// - output: `[n]`, nats
 pub fn token_log_probs(logits: Tensor<2>, bias: Tensor<1>, ids: Tensor<1, Int>, temperature: f32) -> Tensor<1> {
-    if fused::applies(&logits) {
+    if fused::applies(FastPath::LogProbs, &logits) {
         return fused::chosen_log_probs(logits, bias, ids, f64::from(temperature).recip());
     }
     let logits = logits.cast(DType::F32) / temperature + bias.unsqueeze();

@@ -1,6 +1,6 @@
 //! The gated MLP of the text decoders.
 
-use crate::{fused, linear};
+use crate::{FastPath, fused, linear};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::silu;
@@ -42,7 +42,7 @@ impl SwiGlu {
 fn gated<const D: usize>(gate_up: Tensor<D>) -> Tensor<D> {
     let mut dims = gate_up.dims();
     dims[D - 1] /= 2;
-    if fused::applies(&gate_up) {
+    if fused::applies(FastPath::SwiGlu, &gate_up) {
         return fused::gated(fused::rows(gate_up)).reshape(dims);
     }
     let inner = dims[D - 1];

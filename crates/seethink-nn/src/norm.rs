@@ -1,6 +1,6 @@
 //! Root-mean-square normalisation.
 
-use crate::fused;
+use crate::{FastPath, fused};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor};
 
@@ -24,7 +24,7 @@ impl RmsNorm {
     /// # Shapes
     /// - x, output: `[…, channels]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        if fused::applies(&x) {
+        if fused::applies(FastPath::RmsNorm, &x) {
             let dims = x.dims();
             return fused::normalised(fused::rows(x), self.weight.val(), self.epsilon).reshape(dims);
         }

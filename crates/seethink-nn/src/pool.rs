@@ -1,5 +1,6 @@
 //! The threads that compute.
 
+use crate::FastPath;
 use burn::tensor::Device;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +18,8 @@ static KEPT_AWAKE: AtomicBool = AtomicBool::new(false);
 /// its threads would fall asleep; both take longer than a small operator. So `f` runs on one of its
 /// threads, and the others look for work until `f` returns, at the price of their idle time.
 pub fn in_pool<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
-    if device.clone().inner() != Device::flex() || rayon::current_thread_index().is_some() {
+    let awake = device.clone().inner() == Device::flex() && FastPath::AwakeThreads.is_on();
+    if !awake || rayon::current_thread_index().is_some() {
         return f();
     }
     let watch = Watch::default();

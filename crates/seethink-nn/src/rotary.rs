@@ -1,6 +1,6 @@
 //! Rotary position embedding over one or three position axes.
 
-use crate::{HeadShape, RmsNorm, fused};
+use crate::{FastPath, HeadShape, RmsNorm, fused};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 
 /// Rotation frequencies, each of which reads one of the three position axes (time, height, width).
@@ -149,7 +149,7 @@ impl Rotary {
     /// - qkv, output: `[batch, seq, width]` of [`HeadShape`]
     pub fn apply(&self, qkv: Tensor<3>, shape: HeadShape, norms: Option<[&RmsNorm; 2]>) -> Tensor<3> {
         let [batch, seq, width] = qkv.dims();
-        if fused::applies(&qkv) {
+        if fused::applies(FastPath::Rotary, &qkv) {
             let tables = [&self.cos, &self.sin].map(|table| fused::rows(table.clone()));
             let norms = norms.map(|norms| (norms.map(|norm| norm.weight.val()), norms[0].epsilon));
             return fused::turned(fused::rows(qkv), tables, norms, shape).reshape([batch, seq, width]);

@@ -15,9 +15,10 @@ const LARGEST_ACCELERATOR: u64 = 288 << 30;
 ///
 /// let capacity =
 ///     Capacity { max_positions: 4096, cache_bytes_per_token: 1 << 20, memory: 8 << 30 };
-/// assert!(capacity.check(Load { rows: 4, prompt: 1000, max_tokens: 1000 }).is_ok());
-/// assert!(capacity.check(Load { rows: 4, prompt: 1000, max_tokens: 4000 }).is_err());
-/// assert!(capacity.check(Load { rows: 8, prompt: 1000, max_tokens: 1000 }).is_err());
+/// let load = Load { prompts: 1, prompt: 1000, rows: 7, max_tokens: 1000 };
+/// assert!(capacity.check(load).is_ok());
+/// assert!(capacity.check(Load { max_tokens: 4000, ..load }).is_err());
+/// assert!(capacity.check(Load { prompts: 7, ..load }).is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capacity {
@@ -32,10 +33,12 @@ pub struct Capacity {
 /// Sequences that decode together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Number of sequences.
-    pub rows: usize,
+    /// Number of prompts, each of which is stored once for all of its completions.
+    pub prompts: usize,
     /// Longest prompt, images included. Tokens.
     pub prompt: usize,
+    /// Number of completions.
+    pub rows: usize,
     /// Longest completion, tokens.
     pub max_tokens: usize,
 }
@@ -57,9 +60,10 @@ pub enum CapacityError {
     },
     /// The key-value cache is larger than memory.
     #[error(
-        "the key-value cache of {} sequences of up to {} + {} tokens takes {} at {bytes_per_token} bytes a token, but {} of memory \
-         are available; expected shorter completions, or fewer that decode together",
-        load.rows, load.prompt, load.max_tokens, gibibytes(load.numbers(*bytes_per_token)), gibibytes(u128::from(*memory))
+        "the key-value cache of {} prompts of up to {} tokens and {} completions of up to {} takes {} at {bytes_per_token} bytes a \
+         token, but {} of memory are available; expected shorter completions, or fewer that decode together",
+        load.prompts, load.prompt, load.rows, load.max_tokens, gibibytes(load.numbers(*bytes_per_token)),
+        gibibytes(u128::from(*memory))
     )]
     Memory {
         /// Load that was asked for.
@@ -115,9 +119,10 @@ impl Load {
         self.prompt as u128 + self.max_tokens as u128
     }
 
-    /// Total over all sequences of a number given per token.
+    /// Total of a number given per token, over all tokens that are stored.
     fn numbers(self, per_token: usize) -> u128 {
-        self.rows as u128 * self.length() * per_token as u128
+        let tokens = |n: usize, length: usize| n as u128 * length as u128;
+        (tokens(self.prompts, self.prompt) + tokens(self.rows, self.max_tokens)).saturating_mul(per_token as u128)
     }
 }
 
@@ -162,9 +167,9 @@ mod tests {
 
     #[test]
     fn the_last_position_and_the_last_byte_may_be_used() {
-        let load = Load { rows: 4, prompt: 300, max_tokens: 700 };
+        let load = Load { prompts: 2, prompt: 300, rows: 4, max_tokens: 700 };
         assert_eq!(CAPACITY.check(load), Ok(()));
-        let exact = Capacity { memory: (4 * 1000) << 20, ..CAPACITY };
+        let exact = Capacity { memory: (2 * 300 + 4 * 700) << 20, ..CAPACITY };
         assert_eq!(exact.check(load), Ok(()));
         assert!(Capacity { memory: exact.memory - 1, ..exact }.check(load).is_err());
         assert!(CAPACITY.check(Load { max_tokens: 701, ..load }).is_err());
@@ -173,15 +178,16 @@ mod tests {
     #[test]
     fn errors_have_the_numbers() {
         let message = |load| CAPACITY.check(load).unwrap_err().to_string();
-        let long = message(Load { rows: 1, prompt: 300, max_tokens: 100_000_000 });
+        let long = message(Load { prompts: 1, prompt: 300, rows: 1, max_tokens: 100_000_000 });
         assert!(long.contains("300 tokens and completions of up to 100000000 make sequences of 100000300"), "{long}");
         assert!(long.contains("1000 positions") && long.ends_with("completions of at most 700"), "{long}");
-        let prompt = message(Load { rows: 1, prompt: 1000, max_tokens: 1 });
+        let prompt = message(Load { prompts: 1, prompt: 1000, rows: 1, max_tokens: 1 });
         assert!(prompt.ends_with("prompts of fewer than 1000"), "{prompt}");
-        let many = message(Load { rows: 64, prompt: 300, max_tokens: 700 });
-        assert!(many.contains("64 sequences of up to 300 + 700 tokens takes 62.5 GiB at 1048576 bytes"), "{many}");
+        let many = message(Load { prompts: 8, prompt: 300, rows: 64, max_tokens: 700 });
+        let stored = "8 prompts of up to 300 tokens and 64 completions of up to 700 takes 46.1 GiB at 1048576 bytes";
+        assert!(many.contains(stored), "{many}");
         assert!(many.contains("4.0 GiB of memory"), "{many}");
-        message(Load { rows: usize::MAX, prompt: usize::MAX, max_tokens: usize::MAX });
+        message(Load { prompts: usize::MAX, prompt: usize::MAX, rows: usize::MAX, max_tokens: usize::MAX });
     }
 
     #[test]

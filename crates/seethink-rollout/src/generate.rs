@@ -154,26 +154,28 @@ impl<M: VisionLanguageModel> Generator<'_, M> {
     fn check(&self, prompts: &[Prompt<'_>]) -> Result<(), RolloutError> {
         self.sampling.check()?;
         let prompt = prompts.iter().map(|prompt| prompt.input.tokens.len()).max().unwrap_or(0);
-        let load = Load { rows: prompts.len(), prompt, max_tokens: self.sampling.max_tokens };
+        let load = Load { prompts: prompts.len(), prompt, rows: prompts.len(), max_tokens: self.sampling.max_tokens };
         Ok(load.check_positions(self.model.max_positions())?)
     }
 
     /// Encodes the images of all prompts in one pass; `None` for prompts without images.
     pub fn encode_images(&self, prompts: &[Prompt<'_>]) -> Vec<Option<VisualFeatures>> {
-        let pixels = Pixels::concat(prompts.iter().map(|prompt| &prompt.input.pixels));
+        // Images of one size are encoded together where they follow one another.
+        let mut by_size: Vec<usize> = (0..prompts.len()).collect();
+        by_size.sort_by_key(|&p| &prompts[p].input.pixels.grids);
+        let pixels = Pixels::concat(by_size.iter().map(|&p| &prompts[p].input.pixels));
+        let mut features = vec![None; prompts.len()];
         if pixels.grids.is_empty() {
-            return vec![None; prompts.len()];
+            return features;
         }
         let all = self.model.encode_images(pixels.to_tensor(&self.model.device()));
         let mut start = 0;
-        prompts
-            .iter()
-            .map(|prompt| {
-                let rows = start..start + prompt.input.image_tokens.len();
-                start = rows.end;
-                (!rows.is_empty()).then(|| all.rows(rows))
-            })
-            .collect()
+        for p in by_size {
+            let rows = start..start + prompts[p].input.image_tokens.len();
+            start = rows.end;
+            features[p] = (!rows.is_empty()).then(|| all.rows(rows));
+        }
+        features
     }
 
     /// Decodes `n` sequences of each prompt; sequence `p * n + c` is completion `c` of prompt `p`.

@@ -2,6 +2,7 @@
 
 use seethink_core::Completion;
 use seethink_models::{Pixels, PromptInput, TokenRow, VisualFeatures};
+use std::cmp::Reverse;
 
 /// The images of a micro-batch.
 #[derive(Debug, Clone, Default)]
@@ -73,35 +74,42 @@ impl<'a> GroupInput<'a> {
         Self { prompt, features, completions, advantages }
     }
 
+    /// Returns whether the policy gradient of every completion is zero.
+    pub(crate) fn has_no_advantage(&self) -> bool {
+        self.advantages.iter().all(|&advantage| advantage == 0.0)
+    }
+
+    /// Number of trained tokens.
+    pub(crate) fn n_targets(&self) -> usize {
+        self.completions.iter().map(|(tokens, _)| tokens.len()).sum()
+    }
+
     /// Length of the row, tokens.
     fn len(&self) -> usize {
-        self.prompt.tokens.len() + self.completions.iter().map(|(tokens, _)| tokens.len()).sum::<usize>()
+        self.prompt.tokens.len() + self.n_targets()
     }
 }
 
 impl MicroBatch {
-    /// Packs groups, in order, into micro-batches of at most `max_tokens` tokens, padding included
-    /// (at least one group each).
+    /// Packs groups into micro-batches of at most `max_tokens` tokens, padding included (at least
+    /// one group each): the longest first, so that rows of similar lengths share one.
     pub fn pack(groups: &[GroupInput<'_>], max_tokens: usize) -> Vec<Self> {
+        let mut by_length: Vec<&GroupInput<'_>> = groups.iter().collect();
+        by_length.sort_by_key(|group| Reverse(group.len()));
+        let mut rest = by_length.as_mut_slice();
         let mut batches = Vec::new();
-        let mut start = 0;
-        while start < groups.len() {
-            let mut longest = groups[start].len();
-            let mut end = start + 1;
-            while end < groups.len() {
-                longest = longest.max(groups[end].len());
-                if longest * (end + 1 - start) > max_tokens {
-                    break;
-                }
-                end += 1;
-            }
-            batches.push(Self::of_groups(&groups[start..end]));
-            start = end;
+        while let Some(longest) = rest.first() {
+            let n = (max_tokens / longest.len().max(1)).clamp(1, rest.len());
+            let (batch, others) = rest.split_at_mut(n);
+            // Images of one size are encoded together where they follow one another.
+            batch.sort_by_key(|group| &group.prompt.pixels.grids);
+            batches.push(Self::of_groups(batch));
+            rest = others;
         }
         batches
     }
 
-    fn of_groups(groups: &[GroupInput<'_>]) -> Self {
+    fn of_groups(groups: &[&GroupInput<'_>]) -> Self {
         let mut batch = Self::default();
         for (row_idx, group) in groups.iter().enumerate() {
             let mut row = TokenRow::prompt(group.prompt);
@@ -173,15 +181,37 @@ mod tests {
     }
 
     #[test]
-    fn packing_respects_the_budget_and_keeps_order() {
-        let prompts: Vec<_> = [3, 5, 2, 2].into_iter().map(prompt).collect();
+    fn packing_respects_the_budget_and_puts_rows_of_similar_lengths_together() {
+        let prompts: Vec<_> = [3, 5, 2, 5].into_iter().map(prompt).collect();
         let groups: Vec<_> = prompts
             .iter()
             .map(|prompt| GroupInput { prompt, features: None, completions: vec![(&[1], &[])], advantages: vec![] })
             .collect();
-        let sizes: Vec<_> = MicroBatch::pack(&groups, 12).iter().map(|batch| batch.rows.len()).collect();
-        assert_eq!(sizes, [2, 2]);
-        let sizes: Vec<_> = MicroBatch::pack(&groups, 1).iter().map(|batch| batch.rows.len()).collect();
-        assert_eq!(sizes, [1, 1, 1, 1], "a group that is too large still goes alone");
+        let lengths = |max_tokens| {
+            let of_batch = |batch: &MicroBatch| batch.rows.iter().map(|row| row.tokens.len()).collect::<Vec<_>>();
+            MicroBatch::pack(&groups, max_tokens).iter().map(of_batch).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(12), [vec![6, 6], vec![4, 3]]);
+        assert_eq!(lengths(1), [[6], [6], [4], [3]], "a group that is too large still goes alone");
+    }
+
+    #[test]
+    fn pictures_of_one_size_follow_one_another() {
+        let picture = |rows| PromptInput {
+            image_tokens: vec![1],
+            pixels: Pixels { values: vec![rows as f32; rows], grids: vec![[1, rows, 1]] },
+            ..prompt(3)
+        };
+        let prompts = [4, 2, 4, 2].map(picture);
+        let groups = prompts.each_ref().map(|prompt| GroupInput {
+            prompt,
+            features: None,
+            completions: vec![(&[1], &[])],
+            advantages: vec![prompt.pixels.values[0]],
+        });
+        let [batch] = &MicroBatch::pack(&groups, 100)[..] else { panic!("one batch") };
+        let Vision::Pixels(pixels) = &batch.vision else { panic!("pictures") };
+        assert_eq!(pixels.grids, [[1, 2, 1], [1, 2, 1], [1, 4, 1], [1, 4, 1]]);
+        assert_eq!(batch.targets.advantages, [2.0, 2.0, 4.0, 4.0], "rows go with their pictures");
     }
 }

@@ -18,6 +18,10 @@ use seethink_nn::in_pool;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Key of the loss, a mean over all tokens of a mini-batch; other metrics are means over those that
+/// went through the model.
+const LOSS: &str = "update/loss";
+
 /// Training objective, averaged over all trained tokens of the mini-batch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Objective {
@@ -35,6 +39,9 @@ pub enum Objective {
 pub struct TrainBatch {
     /// Micro-batches, each a forward and backward pass.
     pub micro_batches: Vec<MicroBatch>,
+    /// Number of tokens of groups that are left out, because they would move nothing: the loss is a
+    /// mean over them too.
+    pub n_left_out: usize,
     /// Training objective.
     pub objective: Objective,
     /// Parts of the model that learn.
@@ -92,7 +99,8 @@ impl<M: VisionLanguageModel> TrainStep for Policy<M> {
 impl<M: VisionLanguageModel> Policy<M> {
     /// Gradients and metrics of a mini-batch.
     fn gradients(&self, batch: TrainBatch) -> TrainOutput<StepOutput> {
-        let n_tokens = batch.micro_batches.iter().map(MicroBatch::n_targets).sum::<usize>();
+        let n_seen = batch.micro_batches.iter().map(MicroBatch::n_targets).sum::<usize>();
+        let n_tokens = n_seen + batch.n_left_out;
         let device = self.model.device().inner();
         let model = self.model.clone().set_trainable(batch.trainable);
         let mut gradients = GradientsAccumulator::new();
@@ -128,7 +136,9 @@ impl<M: VisionLanguageModel> Policy<M> {
             gradients.accumulate(&model, model.backward(input, pixels, activations, &mut head));
         }
         let mut metrics = sums.read();
-        metrics.values_mut().for_each(|sum| *sum /= n_tokens.max(1) as f64);
+        for (key, sum) in &mut metrics {
+            *sum /= if key == LOSS { n_tokens } else { n_seen }.max(1) as f64;
+        }
         let mut grads = gradients.grads();
         let norm = clip_global_norm(&model, &mut grads, batch.max_grad_norm);
         if !norm.is_finite() {
@@ -153,7 +163,7 @@ impl<M: VisionLanguageModel> InferenceStep for Policy<M> {
             sum -= log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>();
             n += log_probs.len();
         }
-        StepOutput { metrics: Metrics::from([("update/loss".into(), sum / n.max(1) as f64)]) }
+        StepOutput { metrics: Metrics::from([(LOSS.into(), sum / n.max(1) as f64)]) }
     }
 }
 
@@ -193,7 +203,7 @@ fn token_gradients(
     add("update/nll", log_probs.clone().neg());
     match objective {
         Objective::SupervisedFineTuning => {
-            add("update/loss", log_probs.clone().neg());
+            add(LOSS, log_probs.clone().neg());
             log_probs.ones_like().neg()
         }
         Objective::Policy(loss) => {
@@ -215,7 +225,7 @@ fn token_gradients(
                 add("grpo/kl", kl.clone().inner());
                 policy + kl * loss.kl_coef
             };
-            add("update/loss", total.clone().inner());
+            add(LOSS, total.clone().inner());
             let mut gradients = total.sum().backward();
             log_probs.grad_remove(&mut gradients).expect("the loss depends on every log-probability")
         }

@@ -47,7 +47,8 @@ impl GrpoConfig {
                 }
             };
             let groups = (memory.decode_batch / group_size).clamp(1, rollout_batch);
-            let load = Load { rows: groups * group_size, prompt, max_tokens: sampling.max_tokens };
+            let rows = groups * group_size;
+            let load = Load { prompts: groups, prompt, rows, max_tokens: sampling.max_tokens };
             capacity.check(load).map_err(|source| TrainError::Capacity { stage: stage.name.clone(), source })
         })
     }

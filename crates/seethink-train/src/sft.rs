@@ -130,6 +130,7 @@ impl Examples {
         }
         Ok(TrainBatch {
             micro_batches,
+            n_left_out: 0,
             objective: Objective::SupervisedFineTuning,
             trainable: Trainable::ALL,
             log_probs: LogProbs {

@@ -5,7 +5,9 @@
 //! folder, loads it, and then does what the lines of its input say: `load`, `rollout`, `prefill`,
 //! `decode 32`, `log_probs`, `gradients`, `update`, `step`, `matmul`; `rollout`, `log_probs`,
 //! `update` and `step` also with `unshared`, which repeats the prompt for every completion, as
-//! PyTorch does. Each answer is a line of JSON.
+//! PyTorch does. `without NAME …` turns these fast paths off, and all others on, for what follows;
+//! `KeptActivations` among them has blocks run again in the backward pass. Each answer is a line of
+//! JSON.
 
 // A measurement fails as tests do.
 #![allow(clippy::unwrap_used)]
@@ -22,6 +24,7 @@ use seethink::core::ProblemId;
 use seethink::data::png_base64;
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{ForwardCost, Pixels, Processor, PromptInput, VlmProcessor, WeightDtype};
+use seethink::nn::FastPath;
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
 use seethink::train::{
@@ -75,6 +78,7 @@ struct Worker {
     processor: Ending,
     prompts: Vec<Asked>,
     learner: Learner<Policy<Qwen3Vl>>,
+    activations: ActivationMemory,
     /// Measurement of loading the checkpoint.
     load: Value,
 }
@@ -110,7 +114,7 @@ impl Worker {
         let forbidden = inner.forbidden_token_ids().to_vec();
         let processor = Ending { inner, eos: Vec::new(), forbidden };
         let learner = learner(model, &optimizer());
-        Self { work, device, dtype, processor, prompts, learner, load }
+        Self { work, device, dtype, processor, prompts, learner, activations: ActivationMemory::Auto, load }
     }
 
     /// The model as it is now.
@@ -184,12 +188,13 @@ impl Worker {
         }
         TrainBatch {
             micro_batches,
+            n_left_out: 0,
             objective: Objective::Policy(PolicyLoss { kl_coef: 0.01, ..PolicyLoss::default() }),
             trainable: Trainable::ALL,
             log_probs: self.log_prob_settings(),
             pad_token: self.processor.pad_token_id(),
             max_grad_norm: 1.0,
-            activations: ActivationMemory::Auto,
+            activations: self.activations,
         }
     }
 
@@ -198,10 +203,23 @@ impl Worker {
         self.learner.optimizer_step(output.grads);
     }
 
+    /// Does without the fast paths of these names, in what follows.
+    fn do_without(&mut self, names: &str) {
+        const KEPT_ACTIVATIONS: &str = "KeptActivations";
+        let (kept, paths): (Vec<&str>, Vec<&str>) =
+            names.split_whitespace().partition(|&name| name == KEPT_ACTIVATIONS);
+        self.activations = if kept.is_empty() { ActivationMemory::Auto } else { ActivationMemory::Mebibytes(0) };
+        FastPath::keep_off(&paths.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>());
+    }
+
     /// Does a piece of work and returns its seconds, CPU seconds, tokens and peak of memory in MB.
     fn measure(&mut self, what: &str) -> Value {
         let (name, argument) = what.split_once(' ').unwrap_or((what, ""));
         let unshared = argument == "unshared";
+        if name == "without" {
+            self.do_without(argument);
+            return json!({});
+        }
         let (prompts, n) = self.groups(unshared);
         let completion = self.work.completion;
         let wanted = prompts.len() * n * completion;

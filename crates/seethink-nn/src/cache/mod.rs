@@ -4,7 +4,7 @@ mod device;
 mod host;
 
 use crate::attention::AttentionMask;
-use crate::{HeadShape, fused};
+use crate::{FastPath, HeadShape, fused};
 use burn::tensor::{DType, Device, Int, Tensor};
 use device::DeviceCache;
 use host::HostCache;
@@ -55,7 +55,7 @@ macro_rules! each {
 impl KvCache {
     /// Creates an empty cache.
     pub fn new(shape: CacheShape, dtype: DType, device: &Device) -> Self {
-        let store = if fused::exist(device, dtype) {
+        let store = if fused::exists(FastPath::Cache, device, dtype) {
             Store::Host(HostCache::new(shape))
         } else {
             Store::Device(Box::new(DeviceCache::new(shape, dtype, device)))

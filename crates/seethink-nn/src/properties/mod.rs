@@ -1,11 +1,12 @@
 //! The fused operators of the processor against the composed ones, which compute in `f64` here:
 //! values and gradients, over random shapes, strides and segments; what is empty, padding or not
-//! finite; gradients against finite differences.
+//! finite; gradients against finite differences; one thread against several.
 
 mod cached;
 mod cases;
 mod differences;
 mod edges;
+mod threads;
 
 use crate as layers;
 use crate::{AttentionMask, HeadShape, RmsNorm, Rotary, SwiGlu, linear, matmul, self_attention, token_log_probs};

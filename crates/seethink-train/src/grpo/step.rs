@@ -40,6 +40,26 @@ pub(super) struct Step {
     pub(super) replayed: Vec<Sampled>,
 }
 
+/// Division of the groups of a step for its updates.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    /// Groups of a mini-batch.
+    pub(super) mini_batch: usize,
+    /// Most tokens of a micro-batch.
+    pub(super) max_tokens: usize,
+    /// True if the image features of the rollouts are used, instead of encoding the pixels again.
+    pub(super) keep_features: bool,
+    /// True if nothing but advantages moves the policy, so that groups without any are left out.
+    pub(super) advantages_only: bool,
+}
+
+/// Groups of one optimiser step.
+pub(super) struct MiniBatch {
+    pub(super) micro_batches: Vec<MicroBatch>,
+    /// Number of tokens of groups that are left out.
+    pub(super) n_left_out: usize,
+}
+
 impl Sampled {
     /// Creates a prompt without completions.
     pub(super) fn new(problem: ProblemId, step: usize, prompt: PromptInput) -> Self {
@@ -88,27 +108,26 @@ impl Step {
         admitted.map(|(group, _)| group).chain(&self.replayed)
     }
 
-    /// Micro-batches of each mini-batch, in order; advantages are weighted here and only here.
-    ///
-    /// `keep_features`: use the image features of the rollouts, instead of encoding the pixels
-    /// again.
-    pub(super) fn mini_batches(
-        &self,
-        mini_batch: usize,
-        max_tokens: usize,
-        keep_features: bool,
-        weight: impl Fn(&GroupOutcome) -> f64,
-    ) -> Vec<Vec<MicroBatch>> {
-        let groups: Vec<GroupInput<'_>> = self
+    /// Mini-batches, in order; advantages are weighted here and only here.
+    pub(super) fn mini_batches(&self, cut: Cut, weight: impl Fn(&GroupOutcome) -> f64) -> Vec<MiniBatch> {
+        let mut groups: Vec<GroupInput<'_>> = self
             .trained()
             .map(|group| {
                 let weight = weight(&group.outcome) as f32;
                 let advantages = group.outcome.advantages.iter().map(|advantage| weight * advantage).collect();
-                let features = group.features.as_ref().filter(|_| keep_features);
+                let features = group.features.as_ref().filter(|_| cut.keep_features);
                 GroupInput::of_completions(&group.prompt, features, &group.completions, advantages)
             })
             .collect();
-        groups.chunks(mini_batch).map(|groups| MicroBatch::pack(groups, max_tokens)).collect()
+        let cut_one = |groups: &mut [GroupInput<'_>]| {
+            let n_kept = if cut.advantages_only { move_to_the_end_what_moves_nothing(groups) } else { groups.len() };
+            let (kept, left_out) = groups.split_at(n_kept);
+            MiniBatch {
+                micro_batches: MicroBatch::pack(kept, cut.max_tokens),
+                n_left_out: left_out.iter().map(GroupInput::n_targets).sum(),
+            }
+        };
+        groups.chunks_mut(cut.mini_batch).map(cut_one).collect()
     }
 
     /// Outcomes that the curriculum receives.
@@ -165,6 +184,20 @@ impl Step {
         }
         metrics
     }
+}
+
+/// Sorts groups without advantages behind the others; returns the number of those that are kept.
+///
+/// One of them is kept if otherwise a part of the model would have no gradient, where it has one of
+/// zero: the optimiser lets moments decay, and moves parameters, by a gradient of zero too.
+fn move_to_the_end_what_moves_nothing(groups: &mut [GroupInput<'_>]) -> usize {
+    let has_images = |group: &GroupInput<'_>| !group.prompt.image_tokens.is_empty();
+    groups.sort_by_key(|group| (group.has_no_advantage(), !has_images(group), group.n_targets()));
+    let n_moving = groups.iter().take_while(|group| !group.has_no_advantage()).count();
+    let (moving, others) = groups.split_at(n_moving);
+    // The first of the others is the shortest with images, if any has some.
+    let is_needed = |first: &GroupInput<'_>| moving.is_empty() || has_images(first) && !moving.iter().any(has_images);
+    n_moving + usize::from(others.first().is_some_and(is_needed))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
@@ -280,20 +313,50 @@ mod tests {
         assert_eq!(step.outcomes().iter().map(|one| one.problem().0).collect::<Vec<_>>(), [1, 2]);
         let weight = |group: &GroupOutcome| group.problem().0 as f64;
         let advantage = group_advantages(&[1.0, 0.0])[0];
+        let cut = Cut { mini_batch: 1, max_tokens: 100, keep_features: true, advantages_only: false };
         for (mini_batch, sizes) in [(1, vec![1, 1]), (2, vec![2]), (5, vec![2])] {
-            let batches = step.mini_batches(mini_batch, 100, true, weight);
-            assert_eq!(
-                batches.iter().map(|batch| batch.iter().map(|one| one.rows.len()).sum()).collect::<Vec<usize>>(),
-                sizes
-            );
+            let batches = step.mini_batches(Cut { mini_batch, ..cut }, weight);
+            assert_eq!(batches.iter().map(n_rows).collect::<Vec<usize>>(), sizes);
         }
-        let batches = step.mini_batches(1, 100, true, weight);
-        let advantages = |batch: &[MicroBatch]| batch[0].targets.advantages.clone();
+        let batches = step.mini_batches(cut, weight);
+        let advantages = |batch: &MiniBatch| batch.micro_batches[0].targets.advantages.clone();
         let once = [advantage, -advantage, -advantage, -advantage, -advantage, -advantage];
         assert_eq!(advantages(&batches[0]), once);
         assert_eq!(advantages(&batches[1]), [-3.0 * advantage, -3.0 * advantage, 3.0 * advantage, 3.0 * advantage]);
-        let sees = |keep| step.mini_batches(1, 100, keep, weight).remove(1).remove(0).vision;
+        let sees = |keep_features| {
+            step.mini_batches(Cut { keep_features, ..cut }, weight).remove(1).micro_batches.remove(0).vision
+        };
         assert!(matches!(sees(true), Vision::Features(_)) && matches!(sees(false), Vision::Pixels(_)));
+    }
+
+    fn n_rows(batch: &MiniBatch) -> usize {
+        batch.micro_batches.iter().map(|one| one.rows.len()).sum()
+    }
+
+    #[test]
+    fn groups_without_advantage_are_left_out_but_counted() {
+        let flat = |id, n| group(id, &[("a", n), ("a", n)]);
+        let text_only = |mut group: Sampled| {
+            (group.prompt.image_tokens, group.prompt.pixels) = Default::default();
+            group
+        };
+        let varied = || group(9, &[("a", 1), ("b", 1)]);
+        let cut = Cut { mini_batch: 9, max_tokens: 100, keep_features: false, advantages_only: true };
+        let of = |groups: Vec<Sampled>| {
+            let step = Step { admitted: vec![true; groups.len()], sampled: groups, ..Step::default() };
+            let [one] = &step.mini_batches(cut, |_| 1.0)[..] else { panic!("one mini-batch") };
+            let n_targets: usize = one.micro_batches.iter().map(MicroBatch::n_targets).sum();
+            let all = &step.mini_batches(Cut { advantages_only: false, ..cut }, |_| 1.0)[0];
+            let n_of_all: usize = all.micro_batches.iter().map(MicroBatch::n_targets).sum();
+            assert_eq!((n_targets + one.n_left_out, all.n_left_out), (n_of_all, 0));
+            (n_rows(one), one.n_left_out)
+        };
+        assert_eq!(of(vec![flat(1, 3), varied(), flat(2, 2), text_only(flat(3, 1))]), (1, 12));
+        // The shortest with a picture stays where the vision side would have no gradient, and one
+        // stays where nothing would.
+        assert_eq!(of(vec![flat(1, 3), text_only(varied()), flat(2, 2), text_only(flat(3, 1))]), (2, 8));
+        assert_eq!(of(vec![flat(1, 3), flat(2, 2)]), (1, 6));
+        assert_eq!(of(vec![text_only(flat(1, 3))]), (1, 0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Grpo;
 use super::run::{Run, StageSettings};
-use super::step::Step;
+use super::step::{Cut, MiniBatch, Step};
 use crate::log_prob::LogProbs;
 use crate::metrics::Metrics;
 use crate::observe::Event;
@@ -49,14 +49,17 @@ impl<M: VisionLanguageModel> Run<M> {
         let vision_learns = trainable.sees_gradients_in_vision();
         let weight = |group: &GroupOutcome| curriculum.curriculum().weight(group);
         let cut = |keep_features| {
-            step.mini_batches(config.mini_batch, config.memory.micro_batch_tokens, keep_features, weight)
+            let (mini_batch, max_tokens) = (config.mini_batch, config.memory.micro_batch_tokens);
+            let advantages_only = loss.kl_coef == 0.0;
+            step.mini_batches(Cut { mini_batch, max_tokens, keep_features, advantages_only }, weight)
         };
         let mut batches = cut(!vision_learns);
         if let Some(reference) = self.reference.as_ref().filter(|_| loss.kl_coef > 0.0) {
             // Same rows, same order; the reference encodes images itself where its vision side
             // differs.
             let seen = cut(!self.state.vision_changed);
-            for (micro_batch, seen) in batches.iter_mut().flatten().zip(seen.iter().flatten()) {
+            let micro_batches = batches.iter_mut().flat_map(|batch| &mut batch.micro_batches);
+            for (micro_batch, seen) in micro_batches.zip(seen.iter().flat_map(|batch| &batch.micro_batches)) {
                 micro_batch.targets.reference_log_probs = reference.log_probs(seen, &log_probs, pad_token);
                 self.state.ledger.add_forward(&self.cost, seen);
             }
@@ -69,11 +72,12 @@ impl<M: VisionLanguageModel> Run<M> {
         learner.lr_step();
         let n_updates = batches.len() as f64;
         let mut metrics = Metrics::new();
-        for micro_batches in batches {
+        for MiniBatch { micro_batches, n_left_out } in batches {
             micro_batches.iter().for_each(|batch| self.state.ledger.add_update(&self.cost, batch, trainable));
             self.state.ledger.updates += 1;
             let output = learner.train_step(TrainBatch {
                 micro_batches,
+                n_left_out,
                 objective: Objective::Policy(loss),
                 trainable,
                 log_probs: log_probs.clone(),
