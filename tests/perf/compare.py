@@ -1,6 +1,7 @@
 """Times the same work in seethink and in PyTorch, transformers and TRL, in turns, and writes docs/performance.md.
 
-    cargo xtask compare [--work W1 W2 W3] [--rounds 5] [--skip step] [--ablate W1 W2] [--out docs/performance.md]
+    cargo xtask compare [--work W1 W2 W3] [--rounds 5] [--skip step] [--out docs/performance.md]
+    cargo xtask compare --ablate W1 W2 [--rounds 5] [--out docs/fast-paths.md]
 
 Two workers stay alive for a work: `kit perf` (Rust), which writes the model with its prompts into a folder, and this file
 with `--torch FOLDER`, which reads them. In each round every measurement is taken once by either, the first to go
@@ -11,7 +12,8 @@ over right-padded rows of a prompt and a completion each, `torch_rows` at a time
 Attention is SDPA or eager, matrix products are `highest` or `high`: each measurement takes the combination that is fastest
 when warming up. A GRPO step is TRL's `GRPOTrainer`, whose first step is not counted.
 
-`--ablate` adds a table of what each fast path brings: the same measurements without it, in turns with those that have all.
+With `--ablate`, instead: what each fast path brings. Each measurement is taken with all of them and right after it without one,
+and the table has the ratios of the two.
 
 `tests/gpu/run.sh` starts the worker in PyTorch for another device or number format (`--device`, `--dtype`): attention is
 then SDPA, and every measurement ends when the device has.
@@ -19,7 +21,6 @@ then SDPA, and every measurement ends when the device has.
 
 import argparse
 import copy
-import itertools
 import json
 import os
 import resource
@@ -316,7 +317,6 @@ class Worker:
 
     def __init__(self, name, command):
         self.name = name
-        self.results = {}
         environment = {**os.environ, "RAYON_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "TOKENIZERS_PARALLELISM": "false"}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -330,12 +330,10 @@ class Worker:
             raise SystemExit(f"{self.name} ended with {self.process.wait()}")
         return line.strip()
 
-    def measure(self, what, counts):
+    def measure(self, what):
         self.process.stdin.write(what + "\n")
         self.process.stdin.flush()
-        result = json.loads(self.answer())
-        if counts:
-            self.results.setdefault(what, []).append(result)
+        return json.loads(self.answer())
 
     def close(self):
         self.process.stdin.close()
@@ -360,6 +358,13 @@ def compare(work, options):
         rust = Worker("seethink", [*RUST, work, folder])
         torch = Worker("PyTorch", [sys.executable, __file__, "--torch", folder])
         described = json.loads((Path(folder) / "work.json").read_text())
+        results = {worker.name: {} for worker in [rust, torch]}
+
+        def measure(worker, what, round):
+            result = worker.measure(what)
+            if round > 0:
+                results[worker.name].setdefault(what, []).append(result)
+
         skipped = set(options.skip) | LEFT_OUT.get(work, set())
         for round in range(options.rounds + 1):
             for what in MEASUREMENTS:
@@ -367,44 +372,42 @@ def compare(work, options):
                     continue
                 pair = [rust, torch] if round % 2 else [torch, rust]
                 for worker in pair:
-                    worker.measure(what, round > 0)
+                    measure(worker, what, round)
                 if what in UNSHARED:
-                    rust.measure(f"{what} unshared", round > 0)
+                    measure(rust, f"{what} unshared", round)
             print(f"{work}: round {round} of {options.rounds}", file=sys.stderr)
         rust.close()
         torch.close()
-    return table(work, described, rust.results, torch.results)
+    return table(work, described, results["seethink"], results["PyTorch"])
 
 
 def ablate(work, rounds):
-    """Measures a work without each of the fast paths in turns; returns a table of times relative to those with all."""
+    """Measures a work without each of the fast paths, each time beside the work with all; returns a table of the ratios."""
     with tempfile.TemporaryDirectory() as folder:
         rust = Worker("seethink", [*RUST, work, folder])
-        left_out = ["", *FAST_PATHS, " ".join(FAST_PATHS)]
-        results = {}
+        left_out = [*FAST_PATHS, " ".join(FAST_PATHS)]
+        ratios = {}
         for round in range(rounds + 1):
-            for paths in left_out:
-                rust.results = results.setdefault(paths, {})
-                rust.measure(f"without {paths}", False)
+            for paths in ["", *left_out]:
                 for what in ABLATED:
-                    rust.measure(what, round > 0)
-            print(f"{work}: round {round} of {rounds} without each fast path", file=sys.stderr)
+                    seconds = []
+                    for without in ["", paths]:
+                        rust.measure(f"without {without}")
+                        seconds.append(rust.measure(what)["seconds"])
+                    if round > 0:
+                        ratios.setdefault((paths, what), []).append(seconds[1] / seconds[0])
+            print(f"{work}: round {round} of {rounds}", file=sys.stderr)
         rust.close()
-    seconds = lambda paths, what: median(results[paths][what], lambda result: result["seconds"])
-    spread = lambda what: "%.1f %%" % (100 * (max(all := [r["seconds"] for r in results[""][what]]) / min(all) - 1))
+    spread = lambda paths, what: f"{statistics.median(ratios[paths, what]):.2f} [{min(ratios[paths, what]):.2f}, {max(ratios[paths, what]):.2f}]"
     lines = [
-        f"## What each fast path brings: {work}",
-        "",
-        "Time without it over time with all, medians; with all, the slowest round took "
-        + ", ".join(f"{spread(what)} ({NAMES[what]})" for what in ABLATED)
-        + " longer than the fastest.",
+        f"## {TITLES[work]}",
         "",
         "| without | " + " | ".join(NAMES[what] for what in ABLATED) + " |",
         "|---|" + "---:|" * len(ABLATED),
     ]
-    for paths in left_out[1:]:
-        name = f"`{paths}`: {FAST_PATHS[paths]}" if paths in FAST_PATHS else "all of them"
-        lines.append(f"| {name} | " + " | ".join(f"{seconds(paths, w) / seconds('', w):.2f}" for w in ABLATED) + " |")
+    for paths in ["", *left_out]:
+        name = {"": "nothing", left_out[-1]: "all of them"}.get(paths) or f"`{paths}`: {FAST_PATHS[paths]}"
+        lines.append(f"| {name} | " + " | ".join(spread(paths, what) for what in ABLATED) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -447,8 +450,16 @@ def page(tables, options):
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), ""
     )
     versions = ", ".join(f"{name} {version(name)}" for name in ["torch", "transformers", "trl"])
-    ablate = f" --ablate {' '.join(options.ablate)}" if options.ablate else ""
-    command = f"cargo xtask compare --work {' '.join(options.work)} --rounds {options.rounds}{ablate} --out docs/performance.md"
+    command = f"cargo xtask compare --work {' '.join(options.work)} --rounds {options.rounds} --out docs/performance.md"
+    if options.ablate:
+        command = f"cargo xtask compare --ablate {' '.join(options.ablate)} --rounds {options.rounds} --out docs/fast-paths.md"
+        head = f"""# What each fast path brings
+
+This page is made by `{command}`: works of [performance](performance.md) without each of the [fused operators](decisions/0011-fused-operators.md) and other fast paths of the processor.
+Time without it over time with all of them, measured one right after the other; medians of {options.rounds} rounds with the smallest and the largest, two threads, f32, on {processor}.
+*Nothing* is the same measurement twice: what differs there is noise.
+"""
+        return "\n".join([head, *tables])
     head = f"""# Performance
 
 This page is made by `{command}`: the same work in seethink and in {versions}, in turns, in one run.
@@ -467,7 +478,7 @@ def main():
     parser.add_argument("--torch", type=Path, help="be the worker in PyTorch of this folder")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="device of the worker in PyTorch")
     parser.add_argument("--dtype", default="f32", choices=["f32", "f16", "bf16"], help="its number format")
-    parser.add_argument("--work", nargs="*", default=WORKS, choices=WORKS)
+    parser.add_argument("--work", nargs="+", default=WORKS, choices=WORKS)
     parser.add_argument("--skip", nargs="*", default=[], choices=MEASUREMENTS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--ablate", nargs="*", default=[], choices=WORKS)
@@ -483,8 +494,8 @@ def main():
             print(json.dumps({"what": what, **worker.measure(what)}), file=answers, flush=True)
         return
     tables = []
-    compared = (compare(work, options) for work in options.work)
-    for text in itertools.chain(compared, (ablate(work, options.rounds) for work in options.ablate)):
+    measure = (lambda work: ablate(work, options.rounds)) if options.ablate else lambda work: compare(work, options)
+    for text in map(measure, options.ablate or options.work):
         print(text, flush=True)
         tables.append(text)
     if options.out:

@@ -55,7 +55,7 @@ enum Task {
         /// Python that has the libraries of tests/perf/requirements.txt already.
         #[arg(long, value_name = "FILE")]
         python: Option<PathBuf>,
-        /// Options of tests/perf/compare.py: `--work W1 W2 W3`, `--rounds N`, `--skip NAME …`, `--ablate W1 W2`.
+        /// Options of tests/perf/compare.py: `--work W1 W2 W3`, `--rounds N`, `--skip NAME …`; `--ablate W1 W2`.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         options: Vec<String>,
     },
