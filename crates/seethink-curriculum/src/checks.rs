@@ -250,6 +250,7 @@ fn every_policy() -> Vec<CurriculumConfig> {
         ),
         format!("WarmStart(steps: 3, first: Review(mastered: 1.0, first: 1, share: 0.5), then: {MERGED})"),
         format!("WarmStart(steps: 9, first: {MERGED}, then: {})", staged("PerStage(1)", "Keep")),
+        format!("Sections(stages: [(name: \"a\", length: Some(Steps(5))), (name: \"b\")], policy: {MERGED})"),
         format!("Repeat(times: 3, policy: {})", staged("PerStage(1)", "Keep")),
         format!("Band(axis: PassRate, at_most: 2.0, policy: {MERGED})"),
         format!("Replay(share: 0.5, capacity: 20, policy: {MERGED})"),

@@ -3,7 +3,7 @@
 use crate::policy_config::PolicyConfig;
 use crate::{
     AdaRft, Band, Corpus, Course, Curriculum, CurriculumError, Dump, E2h, FgExpo, Ladder, Merged, Mix, Overrides,
-    Pools, Repeat, Replay, Review, Sec, Stage, Staged, Vas, WarmStart, With,
+    Pools, Repeat, Replay, Review, Sec, Sections, Stage, Staged, Vas, WarmStart, With,
 };
 use seethink_core::{Purpose, Rng, Trainable};
 use serde::{Deserialize, Serialize};
@@ -79,6 +79,8 @@ policies! {
     Mix,
     /// One policy, then another (warm start).
     WarmStart,
+    /// One policy cut into stages: resets without an order.
+    Sections,
     /// Curriculum several times over.
     Repeat,
     /// Policy over the problems in a range of an axis.

@@ -68,6 +68,7 @@ pub use compose::band::Band;
 pub use compose::mix::Mix;
 pub use compose::repeat::Repeat;
 pub use compose::replay::Replay;
+pub use compose::sections::Sections;
 pub use compose::warm_start::WarmStart;
 pub use compose::with::{Ruled, With};
 pub use config::CurriculumConfig;

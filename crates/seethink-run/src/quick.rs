@@ -1,7 +1,9 @@
 //! Overrides that shorten a run to a first result (`--quick`).
 
 use crate::config::{DataConfig, RunConfig};
-use seethink_curriculum::{CurriculumConfig, E2h, Epochs, Length, Merged, Mix, Repeat, Stage, Staged, WarmStart, With};
+use seethink_curriculum::{
+    CurriculumConfig, E2h, Epochs, Length, Merged, Mix, Repeat, Sections, Stage, Staged, WarmStart, With,
+};
 
 /// Steps of a stage.
 const STEPS: u32 = 5;
@@ -22,8 +24,13 @@ pub(crate) fn overrides(config: &RunConfig) -> Vec<String> {
     shorter.curriculum(&config.curriculum, "curriculum");
     shorter.at_most("grpo.rollout_batch", config.grpo.rollout_batch, BATCH);
     shorter.at_most("grpo.mini_batch", config.grpo.mini_batch, BATCH);
-    if let DataConfig::Digits { problems_per_capability, .. } = config.data {
-        shorter.at_most("data.Digits.problems_per_capability", problems_per_capability, PROBLEMS);
+    let data = match &config.data {
+        DataConfig::Digits(of) => Some(("data.Digits.problems_per_capability", of.problems_per_capability)),
+        DataConfig::DigitsV1(of) => Some(("data.DigitsV1.problems_per_capability", of.problems_per_capability)),
+        DataConfig::Folder { .. } | DataConfig::Files(_) => None,
+    };
+    if let Some((key, n)) = data {
+        shorter.at_most(key, n, PROBLEMS);
     }
     if let Some(captions) = &config.captions {
         shorter.at_most("captions.pictures", captions.pictures, PROBLEMS);
@@ -71,6 +78,13 @@ impl Shorter {
             C::WarmStart(WarmStart { steps, then, .. }) => {
                 self.at_most(&format!("{path}.WarmStart.steps"), *steps, STEPS);
                 self.curriculum(then, &format!("{path}.WarmStart.then"));
+            }
+            C::Sections(Sections { stages, .. }) => {
+                for (i, stage) in stages.iter().enumerate() {
+                    if !matches!(stage.length, Some(Length::Steps(steps)) if steps <= STEPS) {
+                        self.0.push(format!("{path}.Sections.stages.{i}.length=Steps({STEPS})"));
+                    }
+                }
             }
             C::Repeat(Repeat { times, policy }) => {
                 self.at_most(&format!("{path}.Repeat.times"), *times, 1);

@@ -13,6 +13,7 @@ fn around(policy: &str) -> Vec<CurriculumConfig> {
         format!("Mix(parts: [(1.0, {policy})])"),
         format!("WarmStart(steps: 9, first: {policy}, then: {MERGED})"),
         format!("WarmStart(steps: 0, first: {MERGED}, then: {policy})"),
+        format!("Sections(stages: [(name: \"only\")], policy: {policy})"),
         format!("Repeat(times: 2, policy: {policy})"),
         format!("Band(axis: PassRate, at_most: 2.0, policy: {policy})"),
         format!("Replay(share: 0.0, capacity: 0, policy: {policy})"),
@@ -163,7 +164,7 @@ fn stages_are_those_of_the_policy_inside() {
     let stage = "stage: (name: \"inside\"), order: Shuffled, epochs: PerStage(1), last_batch: Keep";
     for config in around(&format!("Merged({stage})")) {
         let expected = match &config {
-            CurriculumConfig::Staged(_) => "only",
+            CurriculumConfig::Staged(_) | CurriculumConfig::Sections(_) => "only",
             CurriculumConfig::WarmStart(warm) if warm.steps > 0 => "merged",
             // The parts of a mix form one stage together.
             CurriculumConfig::Mix(_) => {
@@ -218,6 +219,7 @@ fn steps_are_planned_where_no_outcome_decides_them() {
         "Staged(stages: [(name: \"a\"), (name: \"b\", length: {until})], order: Shuffled, epochs: PerStage(1), last_batch: Keep)"
     );
     let rules = "rules: [ZeroVariance()]";
+    let sections = "[(name: \"a\", length: Steps(4)), (name: \"b\", length: Steps(6)), (name: \"c\")]";
     let steps = |steps: &[usize]| Some(steps.to_vec());
     // Steps in each stage for batches of eight, and for batches of unknown size.
     let cases = [
@@ -237,6 +239,11 @@ fn steps_are_planned_where_no_outcome_decides_them() {
         (format!("WarmStart(steps: 3, first: Vas(), then: {staged})"), [steps(&[8, 5, 5]), steps(&[8, 5, 5])]),
         (format!("WarmStart(steps: 3, first: {merged}, then: {staged})"), [steps(&[8, 5, 5]), None]),
         (format!("WarmStart(steps: 99, first: {merged}, then: {staged})"), [steps(&[20, 5, 5]), None]),
+        (format!("Sections(stages: {sections}, policy: {merged})"), [steps(&[4, 6, 5]), None]),
+        (
+            format!("Sections(stages: {sections}, policy: With(policy: Vas(), steps: 7))"),
+            [steps(&[4, 3, 0]), steps(&[4, 3, 0])],
+        ),
         (format!("Mix(parts: [(1.0, {merged})])"), [None, None]),
         ("E2h(by: (axes: [Capability]), schedule: Cosine, steps: 9)".into(), [steps(&[9]), steps(&[9])]),
     ];
