@@ -67,9 +67,39 @@ pub struct AnswerReward {
     /// Rule that judges the answer.
     #[serde(skip_serializing_if = "is_usual")]
     pub rule: Rule,
+    /// Credit for an answer that lists several values.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub lists: Lists,
     /// Penalties for length and repetition, each with its weight.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub penalties: Vec<(f32, Penalty)>,
+}
+
+/// Credit for an answer that lists several values, separated by blanks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Lists {
+    /// A list is judged as any other answer: right or not.
+    #[default]
+    Whole,
+    /// A list as long as the right one has the share of its values that are right as its accuracy; its
+    /// verdict is that of the whole.
+    Share,
+}
+
+impl Lists {
+    /// Accuracy of an answer whose verdict is known.
+    fn accuracy(self, rule: &Rule, expected: &str, answer: Option<&str>, verdict: &Verdict) -> f32 {
+        let whole = f32::from(u8::from(*verdict == Verdict::Right));
+        let (Self::Share, Some(answer)) = (self, answer) else { return whole };
+        let (expected, answer) = (expected.split_whitespace(), answer.split_whitespace());
+        let n = expected.clone().count();
+        if n < 2 || answer.clone().count() != n || whole == 1.0 {
+            return whole;
+        }
+        let right =
+            expected.zip(answer).filter(|(expected, answer)| rule.judge(expected, answer).verdict == Verdict::Right);
+        right.count() as f32 / n as f32
+    }
 }
 
 /// Returns whether a setting has its default, and is left out when written.
@@ -86,6 +116,7 @@ impl Default for AnswerReward {
             answer: Extractor::default(),
             otherwise: Vec::new(),
             rule: Rule::default(),
+            lists: Lists::default(),
             penalties: Vec::new(),
         }
     }
@@ -117,8 +148,8 @@ impl AnswerReward {
             Some(answer) => self.rule.judge(&problem.answer, answer.text).verdict,
             None => Verdict::Unscorable(Unscorable::NoAnswer),
         };
-        let part = |holds: bool| f32::from(u8::from(holds));
-        let (accuracy, format) = (part(verdict == Verdict::Right), part(self.format.holds(response.text)));
+        let accuracy = self.lists.accuracy(&self.rule, &problem.answer, found.map(|answer| answer.text), &verdict);
+        let format = f32::from(u8::from(self.format.holds(response.text)));
         Score {
             value: self.accuracy_weight * accuracy + self.format_weight * format,
             parts: vec![("accuracy", accuracy), ("format", format)],
@@ -167,6 +198,24 @@ mod tests {
             let score = reward.score(&problem(), text.into());
             assert_eq!((score.found, score.verdict), (found, Some(verdict)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_earns_the_share_of_its_values_where_that_is_asked_for() {
+        let list = Problem { answer: "3 5 9".into(), ..problem() };
+        let accuracy = |lists, problem: &Problem, answer: &str| {
+            let reward = AnswerReward { lists, ..AnswerReward::default() };
+            let score = reward.score(problem, format!("<think>.</think> \\boxed{{{answer}}}").as_str().into());
+            assert_eq!(score.verdict == Some(Verdict::Right), score.part("accuracy") == Some(1.0));
+            score.part("accuracy").unwrap()
+        };
+        for (answer, whole, share) in
+            [("3 5 9", 1.0, 1.0), ("3 4 9", 0.0, 2.0 / 3.0), ("1 1 1", 0.0, 0.0), ("3 5", 0.0, 0.0), ("", 0.0, 0.0)]
+        {
+            assert_eq!((accuracy(Lists::Whole, &list, answer), accuracy(Lists::Share, &list, answer)), (whole, share));
+        }
+        assert_eq!(accuracy(Lists::Share, &problem(), "7"), 1.0);
+        assert_eq!(accuracy(Lists::Share, &problem(), "8"), 0.0);
     }
 
     #[test]

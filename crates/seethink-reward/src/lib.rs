@@ -19,7 +19,7 @@ mod rule;
 mod score;
 
 pub use answer::{choice_letter, is_correct};
-pub use answer_reward::AnswerReward;
+pub use answer_reward::{AnswerReward, Lists};
 pub use boxed::last_boxed;
 pub use choice::stated_choice;
 pub use extract::{Extracted, Extractor};
