@@ -11,7 +11,7 @@ use seethink::burn::module::Module;
 use seethink::burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
 use seethink::burn::tensor::activation::log_softmax;
 use seethink::burn::tensor::{Int, Tensor, TensorData};
-use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::data::digits_v1::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{PromptInput, Side, TokenRow, VlmInput, VlmProcessor};
 use seethink::prelude::*;

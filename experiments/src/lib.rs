@@ -3,5 +3,6 @@
 pub mod base;
 pub mod experiment;
 pub mod findings;
+pub mod gates;
 pub mod program;
 pub mod tables;

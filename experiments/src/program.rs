@@ -106,7 +106,7 @@ pub fn configuration(args: &ProgramArgs) -> Result<RunConfig> {
     })?;
     let mut config = args.train.configure(|set| RunConfig::parse(text, format!("{name}.ron"), set))?;
     if args.train.model.is_none() {
-        config.model = ModelSource::DigitsBase(args.family);
+        config.model = ModelSource::DigitsV1Base(args.family);
     }
     Ok(config)
 }

@@ -18,11 +18,12 @@
 
 use burn::tensor::{Distribution, Tensor};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use seethink::data::digits::DigitsWorld;
+use seethink::data::digits_v1::DigitsWorld;
 use seethink::models::VlmProcessor;
 use seethink::models::qwen3_vl::Qwen3VlConfig;
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
+use seethink::run::config::Generated;
 use seethink::train::{
     ActivationMemory, GroupInput, LogProbs, MicroBatch, Objective, Policy, TrainBatch, group_advantages,
 };
@@ -38,11 +39,13 @@ fn throughput(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let config = RunConfig::load(root.join("configs/micro/qwen3_vl/staged.ron"), &[]).unwrap();
     let grpo = config.grpo;
-    let base = root.join("experiments/assets/digits-base/qwen3_vl");
+    let base = root.join("experiments/assets/digits-v1-base/qwen3_vl");
     let processor = VlmProcessor::from_pretrained(&base).unwrap();
     let model = Qwen3VlConfig::read(&base).unwrap().init_seeded(config.seed, &device("auto").unwrap());
 
-    let DataConfig::Digits { world, seed, .. } = config.data else { panic!("the configuration has the digits world") };
+    let DataConfig::DigitsV1(Generated { world, seed, .. }) = config.data else {
+        panic!("the configuration has the digits world")
+    };
     let world = DigitsWorld::new(world).unwrap();
     let problems: Vec<Problem> =
         world.problems(Split::Train, &Capability::VISUAL_REASONING, seed).take(grpo.rollout_batch).collect();

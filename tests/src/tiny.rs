@@ -5,7 +5,7 @@ use seethink::burn::module::{Module, ModuleVisitor, Param};
 use seethink::burn::tensor::{Device, Tensor};
 use seethink::core::{Capability, Problem};
 use seethink::data::Split;
-use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::data::digits_v1::{DigitsConfig, DigitsWorld};
 use seethink::models::qwen3_vl::{Qwen3Vl, Qwen3VlConfig};
 use seethink::models::{Processor, VlmProcessor};
 use seethink::reward::{Response, Reward, Score};

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 use seethink::core::{Capability, Image, Problem};
 use seethink::data::Split;
-use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::data::digits_v1::{DigitsConfig, DigitsWorld};
 use seethink::models::{
     Content, Message, Pixels, Processor, ProcessorError, Role, Span, TemplateOptions, Tokenizer, VlmProcessor,
 };

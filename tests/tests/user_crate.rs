@@ -56,7 +56,7 @@ fn a_crate_with_its_own_curriculum_reward_and_problems_trains_to_a_report_in_und
     }
     let status = cargo
         .args(["run", "--offline", "--release", "--"])
-        .arg(repository.join("experiments/assets/digits-base/qwen3_vl"))
+        .arg(repository.join("experiments/assets/digits-v1-base/qwen3_vl"))
         .arg("run")
         .current_dir(&package)
         .env("CARGO_TARGET_DIR", temporary.parent().unwrap())

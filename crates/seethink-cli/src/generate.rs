@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn answers_longer_than_the_model_has_positions_for_are_refused() {
-        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-base/qwen3_vl");
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-v1-base/qwen3_vl");
         let line = |max_tokens: &[&str]| {
             let words = ["generate", model, "--prompt", "What is 1 + 1?", "--device", "flex", "--json"];
             run(&parse(words.iter().chain(max_tokens)).unwrap())

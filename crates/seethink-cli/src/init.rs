@@ -51,7 +51,7 @@ impl Case {
             Self::Files => (include_str!("templates/files.ron"), PUBLISHED, Some(r#"path: "data/*.jsonl""#)),
             Self::Folder => (include_str!("templates/folder.ron"), PUBLISHED, Some(r#"path: "data""#)),
             Self::Hub => (include_str!("templates/hub.ron"), PUBLISHED, None),
-            Self::Digits => (include_str!("templates/digits.ron"), "DigitsBase(Qwen3Vl)", None),
+            Self::Digits => (include_str!("templates/digits.ron"), "DigitsV1Base(Qwen3Vl)", None),
         };
         Template { text, model, data }
     }
@@ -102,7 +102,7 @@ mod tests {
     use std::path::Path;
 
     const CASES: [&str; 4] = ["files", "folder", "hub", "digits"];
-    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-base/qwen3_vl");
+    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-v1-base/qwen3_vl");
     const PICTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/models/images/gray.png");
 
     fn init(words: &[&str], out: &Path) -> Result<()> {
@@ -121,7 +121,7 @@ mod tests {
         for case in CASES {
             let plain = written(&["--for", case]);
             let expected = match case {
-                "digits" => ModelSource::DigitsBase(BaseFamily::Qwen3Vl),
+                "digits" => ModelSource::DigitsV1Base(BaseFamily::Qwen3Vl),
                 _ => ModelSource::Pretrained("Qwen/Qwen3-VL-2B-Instruct".into()),
             };
             assert_eq!(plain.model, expected);
@@ -273,7 +273,7 @@ mod tests {
         crate::train::run(&parse(words).unwrap()).unwrap();
         assert!(out.join("report.html").exists());
         let config = RunConfig::load(out.join("config.ron"), &[]).unwrap();
-        let DataConfig::Digits { problems_per_capability, .. } = config.data else { panic!() };
+        let problems_per_capability = config.data.problems_per_capability().unwrap();
         assert_eq!((config.grpo.rollout_batch, problems_per_capability), (2, 256));
     }
 }

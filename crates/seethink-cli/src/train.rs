@@ -36,7 +36,7 @@ mod tests {
     use std::path::Path;
 
     const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/micro/qwen3_vl/staged.ron");
-    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-base/qwen3_vl");
+    const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-v1-base/qwen3_vl");
 
     #[test]
     fn a_configuration_becomes_a_run_with_a_report() {
@@ -44,7 +44,7 @@ mod tests {
         let out = folder.path().join("run");
         let set = [
             "curriculum.Staged.epochs=AsNeeded(steps: 1)",
-            "data.Digits.problems_per_capability=16",
+            "data.DigitsV1.problems_per_capability=16",
             "evaluation.problems_per_capability=4",
             "grpo.rollout_batch=2",
             "grpo.mini_batch=2",

@@ -1,10 +1,12 @@
-//! Problems: data sets on disk, question synthesis from captions, and the built-in digits world.
+//! Problems: data sets on disk, question synthesis from captions, and the built-in digits
+//! world.
 //!
 //! Rows of JSON lines (`jsonl.rs`) and parquet (`table.rs`) become problems in one place
 //! (`source.rs`); a [`Dataset`] checks the rows once.
 
 mod dataset;
 pub mod digits;
+pub mod digits_v1;
 mod error;
 mod id;
 mod image;

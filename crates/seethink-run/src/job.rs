@@ -209,8 +209,8 @@ impl<'a> Job<'a> {
         let folder = match &self.config.model {
             ModelSource::Pretrained(folder) => folder,
             // The copy in the run folder, made by the program that began the run.
-            ModelSource::DigitsBase(_) if self.resume => &self.folder.join(BASE),
-            ModelSource::DigitsBase(family) => {
+            ModelSource::DigitsV1Base(_) if self.resume => &self.folder.join(BASE),
+            ModelSource::DigitsV1Base(family) => {
                 temporary = tempfile::tempdir().map_err(RunError::io("create a folder in", std::env::temp_dir()))?;
                 self.base_models.unpack(*family, temporary.path())?;
                 temporary.path()
@@ -239,7 +239,7 @@ impl<'a> Job<'a> {
         let config = self.folder.join("config.ron");
         seethink_files::write(&config, self.config.to_ron().as_bytes()).map_err(RunError::io("write", &config))?;
         match self.config.model {
-            ModelSource::DigitsBase(family) => self.base_models.unpack(family, &self.folder.join(BASE)),
+            ModelSource::DigitsV1Base(family) => self.base_models.unpack(family, &self.folder.join(BASE)),
             ModelSource::Pretrained(_) => Ok(()),
         }
     }

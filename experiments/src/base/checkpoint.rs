@@ -1,9 +1,8 @@
 //! Checkpoint without weights: tokenizer, template, image settings and configuration of a family at
 //! a small size.
 
-use super::tokenizer;
+use super::tokenizer::{self, Vocabulary};
 use anyhow::{Context, Result};
-use seethink::data::digits::DigitsWorld;
 use seethink::run::config::BaseFamily;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -56,7 +55,7 @@ fn chat_template(image: &str) -> String {
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_blank(family: BaseFamily, world: &DigitsWorld, seed: u64, dir: &Path) -> Result<()> {
+pub fn write_blank(family: BaseFamily, vocabulary: &Vocabulary, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let write = |name: &str, content: &str| {
         let path = dir.join(name);
@@ -65,7 +64,7 @@ pub fn write_blank(family: BaseFamily, world: &DigitsWorld, seed: u64, dir: &Pat
     let write_json = |name: &str, value: &Value| write(name, &(serde_json::to_string_pretty(value)? + "\n"));
     let qwen = matches!(family, BaseFamily::Qwen2_5Vl | BaseFamily::Qwen3Vl);
     let special: &[&str] = if qwen { &QWEN_TOKENS } else { &INTERN_TOKENS };
-    let tokenizer = tokenizer::train(world, special, seed)?;
+    let tokenizer = tokenizer::train(vocabulary, special)?;
     tokenizer.save(dir.join("tokenizer.json"), true).map_err(anyhow::Error::from_boxed)?;
     let id = |token: &str| tokenizer.token_to_id(token).with_context(|| format!("the tokenizer lacks {token}"));
     let mut tokenizer_config = json!({

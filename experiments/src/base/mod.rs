@@ -1,16 +1,18 @@
 //! Small base models: their training, and the copies that ship with the programs.
 //!
 //! One model of each family, of about a million parameters, with a byte-level BPE of its own,
-//! fine-tuned on solutions of the digits world and deliberately under-trained: it has learned the
-//! format and is mediocre at all three capabilities, which leaves room for improvement by
-//! reinforcement learning. `cargo run --release --example make_base` trains a model again.
+//! fine-tuned on solutions of the first digits world, `digits-v1`, and deliberately under-trained: it
+//! has learned the format and is mediocre at all three capabilities, which leaves room for improvement
+//! by reinforcement learning. `cargo run --release --example make_base_v1` trains a model again;
+//! `make_base` trains one for the digits world in which sight has to be learnt.
 
 mod checkpoint;
-mod lessons;
+mod lessons_v1;
 mod tokenizer;
 
 pub use checkpoint::write_blank;
-pub use lessons::{cells, lookups, of_mixed_habits};
+pub use lessons_v1::{cells, lookups, of_mixed_habits};
+pub use tokenizer::Vocabulary;
 
 use seethink::data::digest;
 use seethink::run::config::BaseFamily;
@@ -22,7 +24,7 @@ macro_rules! embedded {
     ($family:literal $(, $more:literal)*) => {
         const {
             &[
-                $(($more, include_bytes!(concat!("../../assets/digits-base/", $family, "/", $more)).as_slice()),)*
+                $(($more, include_bytes!(concat!("../../assets/digits-v1-base/", $family, "/", $more)).as_slice()),)*
                 embedded!(@file $family, "chat_template.jinja"),
                 embedded!(@file $family, "config.json"),
                 embedded!(@file $family, "generation_config.json"),
@@ -34,7 +36,7 @@ macro_rules! embedded {
         }
     };
     (@file $family:literal, $name:literal) => {
-        ($name, include_bytes!(concat!("../../assets/digits-base/", $family, "/", $name)).as_slice())
+        ($name, include_bytes!(concat!("../../assets/digits-v1-base/", $family, "/", $name)).as_slice())
     };
 }
 

@@ -1,9 +1,7 @@
 //! Tokenizer of the small models, of the same kind as in the published models.
 
 use anyhow::{Result, ensure};
-use seethink::core::{Capability, Problem};
-use seethink::data::digits::DigitsWorld;
-use seethink::data::{Split, THINK_PROMPT};
+use seethink::core::Problem;
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::normalizers::NFC;
@@ -18,28 +16,43 @@ use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior, Tokeni
 const WORDS: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Vocabulary size before the added tokens: the 256 bytes, single digits, frequent words and parts
-/// of words.
-const VOCABULARY: usize = 768;
+/// What a tokenizer is trained on.
+pub struct Vocabulary {
+    /// Size before the added tokens: the 256 bytes, frequent words and parts of words.
+    pub size: usize,
+    /// Texts in which words are counted.
+    pub texts: Vec<String>,
+    /// Texts that are tokens of their own, after the special tokens of turns and images.
+    pub added: &'static [&'static str],
+}
 
-/// Trains a byte-level BPE on questions and solutions of the training split.
+impl Vocabulary {
+    /// Vocabulary of questions and solutions; `after`: what follows each in a prompt.
+    pub fn of(
+        problems: impl Iterator<Item = Problem>,
+        after: &str,
+        size: usize,
+        added: &'static [&'static str],
+    ) -> Self {
+        let texts = problems.flat_map(|problem| {
+            [problem.prompt.replace(Problem::IMAGE_PLACEHOLDER, ""), problem.solution.unwrap_or_default()]
+        });
+        // Words are not counted across what is a token of its own.
+        let counted = |text: String| {
+            added.iter().fold(format!("{text}{after}\nuser\nassistant\n"), |text, added| text.replace(added, "\n"))
+        };
+        Self { size, texts: texts.map(counted).collect(), added }
+    }
+}
+
+/// Trains a byte-level BPE.
 ///
-/// `special` are the tokens of turns and images, in the order of their ids; `<think>` and
-/// `</think>` follow.
+/// `special` are the tokens of turns and images, in the order of their ids; those that the
+/// vocabulary adds follow.
 ///
 /// # Errors
-/// If a special token is a word of the vocabulary.
-pub(super) fn train(world: &DigitsWorld, special: &[&str], seed: u64) -> Result<tokenizers::Tokenizer> {
-    let texts = Capability::ALL.iter().flat_map(|capability| {
-        world.problems(Split::Train, capability, seed).take(2000).flat_map(|problem| {
-            [problem.prompt.replace(Problem::IMAGE_PLACEHOLDER, ""), problem.solution.unwrap_or_default()]
-        })
-    });
-    // The instruction is part of every prompt; its tags are tokens of their own, excluded from the
-    // merges.
-    let texts = texts.map(|text| {
-        format!("{text}\n{THINK_PROMPT}\nuser\nassistant\n").replace("<think>", "\n").replace("</think>", "\n")
-    });
+/// If a special or an added token is a word of the vocabulary.
+pub(super) fn train(vocabulary: &Vocabulary, special: &[&str]) -> Result<tokenizers::Tokenizer> {
     let split = SplitAt::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Isolated, false)
         .map_err(anyhow::Error::from_boxed)?;
     let bytes = ByteLevel::new(false, false, false);
@@ -56,13 +69,13 @@ pub(super) fn train(world: &DigitsWorld, special: &[&str], seed: u64) -> Result<
         .map_err(anyhow::Error::from_boxed)?;
     let mut trainer = BpeTrainerBuilder::new()
         .show_progress(false)
-        .vocab_size(VOCABULARY)
+        .vocab_size(vocabulary.size)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
-    tokenizer.train(&mut trainer, texts).map_err(anyhow::Error::from_boxed)?;
+    tokenizer.train(&mut trainer, vocabulary.texts.iter()).map_err(anyhow::Error::from_boxed)?;
     let mut tokenizer: tokenizers::Tokenizer = tokenizer.into();
     let special = special.iter().map(|token| (*token, true));
-    for (token, special) in special.chain([("<think>", false), ("</think>", false)]) {
+    for (token, special) in special.chain(vocabulary.added.iter().map(|token| (*token, false))) {
         let added = AddedToken::from(token, special).normalized(false);
         let n_added = if special { tokenizer.add_special_tokens(&[added]) } else { tokenizer.add_tokens(&[added]) };
         ensure!(n_added == 1, "the token {token} is in the vocabulary already");

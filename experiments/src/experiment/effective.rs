@@ -29,7 +29,7 @@ pub(super) fn resolved(config: &RunConfig) -> String {
 /// # Errors
 /// If the plan cannot be made over its problems.
 fn effective(config: &RunConfig, corpora: &mut BTreeMap<String, Corpus>) -> Result<String> {
-    let (Some(stages), DataConfig::Digits { .. }) = (plan(&config.curriculum), &config.data) else {
+    let (Some(stages), Some(_)) = (plan(&config.curriculum), config.data.problems_per_capability()) else {
         return Ok(resolved(config));
     };
     let data = format!("{:?}", config.data);
@@ -136,7 +136,7 @@ mod tests {
         // At full scale, and where an epoch is longer than the controlled arms, the arms differ.
         let full = Setting { scale: Scale::Full, backbone: BaseFamily::Qwen3Vl };
         assert_eq!(Aliases::of(full, &[]).unwrap().run_of(&MERGED_AS_RELEASED).id, "merged_as_released");
-        let longer = ["data.Digits.problems_per_capability=400".to_owned()];
+        let longer = ["data.DigitsV1.problems_per_capability=400".to_owned()];
         let setting = Setting { scale: Scale::Micro, backbone: BaseFamily::Qwen3Vl };
         assert_eq!(Aliases::of(setting, &longer).unwrap().run_of(&MERGED_AS_RELEASED).id, "merged_as_released");
     }

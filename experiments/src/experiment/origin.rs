@@ -35,7 +35,7 @@ impl Origin {
     /// If the base model cannot be read.
     pub fn of(config: &RunConfig) -> Result<Self> {
         let model = match &config.model {
-            ModelSource::DigitsBase(family) => base::fingerprint(*family),
+            ModelSource::DigitsV1Base(family) => base::fingerprint(*family),
             ModelSource::Pretrained(folder) => folder_fingerprint(folder)?,
         };
         Ok(Self { model, code: CODE.into() })

@@ -212,7 +212,7 @@ impl Task {
         }
         let (folder, commit) = (self.folder(out), commit());
         let mut config = self.config()?;
-        if let (true, DataConfig::Digits { pass_rates, .. }) = (sorts(&config.curriculum), &mut config.data) {
+        if let (true, Some(pass_rates)) = (sorts(&config.curriculum), config.data.pass_rates_mut()) {
             *pass_rates = Some(fs::canonicalize(pass_rate_file(self.setting, out)).context("no pass rates yet")?);
         }
         let begun = folder.join("config.ron");
@@ -328,7 +328,7 @@ pub fn prepare(tasks: &[Task], out: &Path, device: &str, interrupter: &Interrupt
     let mut done: Vec<Setting> = Vec::new();
     for task in tasks {
         let config = task.config()?;
-        let needed = sorts(&config.curriculum) && matches!(config.data, DataConfig::Digits { .. });
+        let needed = sorts(&config.curriculum) && config.data.problems_per_capability().is_some();
         if needed && !done.contains(&task.setting) && task.result(out)?.is_none() {
             measure_pass_rates(task.setting, &config, out, device, interrupter)?;
             done.push(task.setting);

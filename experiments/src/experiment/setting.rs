@@ -57,7 +57,7 @@ impl Setting {
         };
         let mut config = RunConfig::parse(text, path, &[])?;
         config.model = match self.scale {
-            Scale::Micro => ModelSource::DigitsBase(self.backbone),
+            Scale::Micro => ModelSource::DigitsV1Base(self.backbone),
             Scale::Full => ModelSource::Pretrained(PathBuf::from("checkpoints").join(self.published().2)),
         };
         if self.scale == Scale::Full && self.is_internvl() {

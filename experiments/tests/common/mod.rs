@@ -15,5 +15,5 @@ pub(crate) const SMALL: [&str; 14] = [
     "--set",
     "evaluation.problems_per_capability=4",
     "--set",
-    "data.Digits.problems_per_capability=160",
+    "data.DigitsV1.problems_per_capability=160",
 ];

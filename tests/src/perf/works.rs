@@ -1,7 +1,7 @@
 //! Works of the comparisons: shapes of models, prompts and completions.
 
 use super::{Asked, SEED, text};
-use seethink::data::digits::{DigitsConfig, DigitsWorld};
+use seethink::data::digits_v1::{DigitsConfig, DigitsWorld};
 use seethink::models::VlmProcessor;
 use seethink::prelude::*;
 use serde_json::{Value, json};

@@ -7,13 +7,15 @@ use std::io::Read;
 use std::sync::LazyLock;
 
 /// Side length of a digit, pixels.
-pub(super) const SIDE: usize = 8;
+pub(crate) const SIDE: usize = 8;
 /// Grey level of full ink.
-pub(super) const FULL_INK: u8 = 16;
+pub(crate) const FULL_INK: u8 = 16;
 /// Number of images of each label in the validation and in the test split; the rest (114 to 123 a
 /// label) is for training.
 const N_VALIDATION: usize = 20;
 const N_TEST: usize = 40;
+/// Number of images of each label of the training split that base models are trained on.
+const N_BASE: usize = 20;
 
 static CSV: &[u8] = include_bytes!("../../assets/digits.csv.gz");
 static DIGITS: LazyLock<Digits> = LazyLock::new(|| Digits::parse(CSV).expect("the embedded digits are intact"));
@@ -71,6 +73,20 @@ impl Digits {
         &self.members[split as usize][usize::from(label)]
     }
 
+    /// Indices of the images of one digit in one set.
+    ///
+    /// # Panics
+    /// If `label` is above 9.
+    pub fn glyphs(&self, set: GlyphSet, label: u8) -> &[usize] {
+        let train = || self.images(Split::Train, label);
+        match set {
+            GlyphSet::Base => &train()[..N_BASE],
+            GlyphSet::Train => &train()[N_BASE..],
+            GlyphSet::Validation => self.images(Split::Validation, label),
+            GlyphSet::Test => self.images(Split::Test, label),
+        }
+    }
+
     /// Parses the compressed table; `None` where it is not 1,797 lines of 64 grey levels and a
     /// label.
     fn parse(csv: &[u8]) -> Option<Self> {
@@ -88,6 +104,29 @@ impl Digits {
         }
         let members = split_by_label(&labels);
         (labels.len() == 1797).then_some(Self { pixels, labels, members })
+    }
+}
+
+/// Set of digits, without an image in common with the others: 200 / 997 / 200 / 400.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GlyphSet {
+    /// For the supervised training of base models.
+    Base,
+    /// For training by rewards.
+    Train,
+    /// For validation.
+    Validation,
+    /// For tests.
+    Test,
+}
+
+impl From<Split> for GlyphSet {
+    fn from(split: Split) -> Self {
+        match split {
+            Split::Train => Self::Train,
+            Split::Validation => Self::Validation,
+            Split::Test => Self::Test,
+        }
     }
 }
 
@@ -125,6 +164,20 @@ mod tests {
             assert_eq!(images.len(), expected, "{split:?}");
             seen.extend(images);
             assert!((0..10).all(|label| digits.images(split, label).iter().all(|&i| digits.label(i) == label)));
+        }
+        assert_eq!(seen.len(), digits.n_images());
+    }
+
+    #[test]
+    fn sets_of_glyphs_are_disjoint_and_have_every_digit() {
+        let digits = Digits::get();
+        let sets = [GlyphSet::Base, GlyphSet::Train, GlyphSet::Validation, GlyphSet::Test];
+        let mut seen = BTreeSet::new();
+        for (set, expected) in sets.into_iter().zip([200, 997, 200, 400]) {
+            assert!((0..10).all(|label| digits.glyphs(set, label).len() >= 20));
+            let images: Vec<usize> = (0..10).flat_map(|label| digits.glyphs(set, label)).copied().collect();
+            assert_eq!(images.len(), expected, "{set:?}");
+            seen.extend(images);
         }
         assert_eq!(seen.len(), digits.n_images());
     }

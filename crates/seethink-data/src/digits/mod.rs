@@ -1,36 +1,42 @@
-//! Digits world: built-in problems about pictures of real handwritten digits, with known answers.
+//! Digits world: built-in problems about pictures of real handwritten digits, in which reading is
+//! what has to be learnt.
 //!
-//! The digits world has the paper's three capabilities at a size that a model of a few million
-//! parameters learns in minutes:
+//! It has the paper's three capabilities at a size that a model of a million parameters learns in
+//! minutes:
 //!
-//! - **perception**: four-way multiple choice about a fine detail or a spatial relation of a
-//!   picture;
-//! - **textual reasoning**: one to four operations on small integers, in words and symbols;
-//! - **visual reasoning**: the same operations on digits that have to be read from a picture.
+//! - **perception**: reads one digit or several at named places, compares two, names a colour,
+//!   counts one; the answer is written out, or the letter of one of four options
+//!   ([`Questions`]);
+//! - **textual reasoning**: adds and subtracts three to five digits that the question states;
+//! - **visual reasoning**: the same, with digits that have to be read at named places.
 //!
-//! A problem is a pure function of split, capability, index, seed and configuration. Its difficulty
-//! level is in its tags: `cells` (digits in the picture), `operations` (arithmetic operations),
-//! `family` (kind of question) and `noise` (standard deviation, fraction of full scale); a number
-//! that does not apply is 0. The tag `scene` describes the content of the picture, so that an
-//! answer that misread it can be told apart ([`Sight`]).
+//! The digits are of four sets without a common image ([`GlyphSet`]): supervised training of a base
+//! model sees one in narrow pictures, reinforcement learning another in wide pictures, validation
+//! and test the others. So rewards can teach to see, and the tests notice it.
+//!
+//! A problem is a pure function of set, capability, index, seed and configuration. Its difficulty
+//! is in its tags: `cells` (digits in the picture), `operations` (additions and subtractions) and
+//! `family` (kind of question); a number that does not apply is 0. The tag `reads` has the digits
+//! that are asked for, so that an answer that misread them can be told apart ([`Sight`]), and
+//! `scene` describes the picture.
 
-mod arithmetic;
-mod config;
+pub(crate) mod config;
 mod dataset;
 mod perception;
-mod scene;
+mod reasoning;
+mod render;
+pub(crate) mod scene;
 mod sight;
 #[cfg(test)]
 mod tests;
-mod textual;
-mod visual;
 
-pub use config::DigitsConfig;
-pub use dataset::Digits;
+pub use config::{DigitsConfig, Pictures, Questions};
+pub use dataset::{Digits, GlyphSet};
+pub(crate) use dataset::{FULL_INK, SIDE};
 pub use scene::{CELL_SIDE, Cell, Ink, Scene};
 pub use sight::Sight;
 
-use crate::{DataError, Split, content_id};
+use crate::{DataError, content_id};
 use seethink_core::{Capability, ImageSource, Problem, Purpose, Rng};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,12 +45,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// # Examples
 /// ```
 /// use seethink_core::Capability;
-/// use seethink_data::{Split, digits::{DigitsConfig, DigitsWorld}};
+/// use seethink_data::digits::{DigitsConfig, DigitsWorld, GlyphSet};
 ///
 /// let world = DigitsWorld::new(DigitsConfig::default())?;
-/// let problem = world.problem(Split::Train, &Capability::PERCEPTION, 0, 7);
+/// let problem = world.problem(GlyphSet::Train, &Capability::PERCEPTION, 0, 7);
 /// assert!(problem.prompt.starts_with("<image>") && problem.images.len() == 1);
-/// assert_eq!(problem, world.problem(Split::Train, &Capability::PERCEPTION, 0, 7));
+/// assert_eq!(problem, world.problem(GlyphSet::Train, &Capability::PERCEPTION, 0, 7));
 /// # Ok::<(), seethink_data::DataError>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -52,30 +58,31 @@ pub struct DigitsWorld {
     config: DigitsConfig,
 }
 
-/// Draft of a problem: question, answer, reasoning and scene.
+/// Draft of a problem.
 struct Item {
     question: String,
     answer: String,
     thought: String,
     family: &'static str,
     operations: usize,
-    scene: Option<Scene>,
+    /// Picture, and the cells whose digits are asked for, in the order of the question.
+    seen: Option<(Scene, Vec<usize>)>,
 }
 
 impl DigitsWorld {
     /// Value of `source` in every problem of this world.
     pub const SOURCE: &'static str = "digits";
 
-    /// Creates a digits world of this difficulty.
+    /// Creates a digits world of these settings.
     ///
     /// # Errors
-    /// If a difficulty setting is out of its range.
+    /// If a setting is out of its range.
     pub fn new(config: DigitsConfig) -> Result<Self, DataError> {
         config.validate().map_err(|error| error.within("world"))?;
         Ok(Self { config })
     }
 
-    /// Difficulty settings.
+    /// Settings of the world.
     pub fn config(&self) -> &DigitsConfig {
         &self.config
     }
@@ -83,25 +90,101 @@ impl DigitsWorld {
     /// Creates the problem of an index.
     ///
     /// The prompt is the bare question, without [`THINK_PROMPT`](crate::THINK_PROMPT). Different
-    /// indices may give the same problem in a small world; [`Self::problems`] leaves repetitions
-    /// out.
+    /// indices may give the same problem; [`Self::problems`] leaves repetitions out.
     ///
     /// # Panics
     /// If `capability` is not one of [`Capability::ALL`].
-    pub fn problem(&self, split: Split, capability: &Capability, index: u64, seed: u64) -> Problem {
-        let Item { question, answer, thought, family, operations, scene } = self.item(split, capability, index, seed);
-        let mut tags = BTreeMap::from([("family", family.to_string()), ("operations", operations.to_string())]);
-        let mut noise = 0.0;
-        let mut images = Vec::new();
-        if let Some(scene) = &scene {
-            let (image, sigma) =
-                scene.render(&mut self.rng(split, capability, index, seed, Draw::Pixels), &self.config);
-            images.push(ImageSource::Pixels(image));
-            tags.insert(sight::SCENE, sight::tag(scene));
-            noise = sigma;
+    pub fn problem(&self, set: impl Into<GlyphSet>, capability: &Capability, index: u64, seed: u64) -> Problem {
+        let set = set.into();
+        let item = self.item(set, capability, index, seed);
+        self.finish(item, capability, &mut rng(set, capability, index, seed, Draw::Pixels))
+    }
+
+    /// Problem of visual reasoning in words: the question of an index with the digits in the places
+    /// of their places, and no picture. A model that solves it and not the original lacks sight.
+    pub fn read_out(&self, set: impl Into<GlyphSet>, index: u64, seed: u64) -> Problem {
+        let (set, capability) = (set.into(), &Capability::VISUAL_REASONING);
+        let item = reasoning::draw_read_out(&mut rng(set, capability, index, seed, Draw::Content), set, &self.config);
+        self.finish(item, capability, &mut rng(set, capability, index, seed, Draw::Pixels))
+    }
+
+    /// Picture of a single digit, with the question which: the shapes of digits apart from places,
+    /// from which they are learnt sooner.
+    pub fn single(&self, set: impl Into<GlyphSet>, index: u64, seed: u64) -> Problem {
+        let (set, capability) = (set.into(), &Capability::PERCEPTION);
+        let item = perception::draw_single(&mut rng(set, capability, index, seed, Draw::Single), set);
+        self.finish(item, capability, &mut rng(set, capability, index, seed, Draw::Pixels))
+    }
+
+    /// List of options with the question which letter stands for one of them, without a picture:
+    /// what multiple choice takes beside reading.
+    pub fn binding(&self, index: u64, seed: u64) -> Problem {
+        let (set, capability) = (GlyphSet::Base, &Capability::PERCEPTION);
+        let mut rng = rng(set, capability, index, seed, Draw::Binding);
+        self.finish(perception::draw_binding(&mut rng), capability, &mut rng.clone())
+    }
+
+    /// Problems of indices 0, 1, 2, … without repetitions: no two have the same id.
+    ///
+    /// Ends when 10,000 indices in a row brought nothing new.
+    ///
+    /// # Panics
+    /// If `capability` is not one of [`Capability::ALL`].
+    pub fn problems(
+        &self,
+        set: impl Into<GlyphSet>,
+        capability: &Capability,
+        seed: u64,
+    ) -> impl Iterator<Item = Problem> {
+        let set = set.into();
+        let mut seen = BTreeSet::new();
+        let mut index = 0;
+        std::iter::from_fn(move || {
+            (0..10_000).find_map(|_| {
+                let problem = self.problem(set, capability, index, seed);
+                index += 1;
+                seen.insert(problem.id).then_some(problem)
+            })
+        })
+    }
+
+    /// Captioned pictures of the perception problems of indices 0, 1, 2, …; the prompt asks for a
+    /// description, and the solution names place, colour and digit of every cell.
+    pub fn captions(&self, set: impl Into<GlyphSet>, seed: u64) -> impl Iterator<Item = Problem> {
+        let set = set.into();
+        let picture = move |index| {
+            let (scene, _) = self.item(set, &Capability::PERCEPTION, index, seed).seen?;
+            let cells = scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)));
+            Some(Problem {
+                prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
+                solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
+                ..self.problem(set, &Capability::PERCEPTION, index, seed)
+            })
+        };
+        (0..).map_while(picture)
+    }
+
+    fn item(&self, set: GlyphSet, capability: &Capability, index: u64, seed: u64) -> Item {
+        let mut rng = rng(set, capability, index, seed, Draw::Content);
+        match capability_index(capability) {
+            0 => perception::draw(&mut rng, set, &self.config),
+            1 => reasoning::draw_textual(&mut rng, set, &self.config),
+            _ => reasoning::draw_visual(&mut rng, set, &self.config),
         }
-        tags.insert("cells", scene.map_or(0, |scene| scene.cells.len()).to_string());
-        tags.insert("noise", format!("{noise:.3}"));
+    }
+
+    fn finish(&self, item: Item, capability: &Capability, pixels: &mut Rng) -> Problem {
+        let Item { question, answer, thought, family, operations, seen } = item;
+        let mut tags = BTreeMap::from([("family", family.to_string()), ("operations", operations.to_string())]);
+        tags.insert("cells", seen.as_ref().map_or(0, |(scene, _)| scene.cells.len()).to_string());
+        let mut images = Vec::new();
+        if let Some((scene, asked)) = &seen {
+            images.push(ImageSource::Pixels(render::render(scene, pixels, &self.config.pictures)));
+            tags.insert("scene", scene.to_string());
+            if !asked.is_empty() {
+                tags.insert(sight::READS, list(asked.iter().map(|&cell| scene.cells[cell].digit)));
+            }
+        }
         let placeholder = if images.is_empty() { "" } else { Problem::IMAGE_PLACEHOLDER };
         let prompt = format!("{placeholder}{question}");
         Problem {
@@ -116,69 +199,20 @@ impl DigitsWorld {
             tags: tags.into_iter().map(|(key, value)| (key.to_string(), value)).collect(),
         }
     }
-
-    /// Scene of a problem: the content of its picture; `None` where the problem has no picture.
-    ///
-    /// # Panics
-    /// If `capability` is not one of [`Capability::ALL`].
-    pub fn scene(&self, split: Split, capability: &Capability, index: u64, seed: u64) -> Option<Scene> {
-        self.item(split, capability, index, seed).scene
-    }
-
-    /// Problems of indices 0, 1, 2, … without repetitions: no two have the same id.
-    ///
-    /// Ends when 10,000 indices in a row brought nothing new.
-    ///
-    /// # Panics
-    /// If `capability` is not one of [`Capability::ALL`].
-    pub fn problems(&self, split: Split, capability: &Capability, seed: u64) -> impl Iterator<Item = Problem> {
-        let mut seen = BTreeSet::new();
-        let mut index = 0;
-        std::iter::from_fn(move || {
-            (0..10_000).find_map(|_| {
-                let problem = self.problem(split, capability, index, seed);
-                index += 1;
-                seen.insert(problem.id).then_some(problem)
-            })
-        })
-    }
-
-    /// Captioned pictures of the perception problems of indices 0, 1, 2, …; the prompt asks for a
-    /// description, and the solution names place, ink and digit of every cell.
-    pub fn captions(&self, split: Split, seed: u64) -> impl Iterator<Item = Problem> {
-        let picture = move |index| {
-            let Item { scene, .. } = self.item(split, &Capability::PERCEPTION, index, seed);
-            let scene = scene?;
-            let cells = scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)));
-            Some(Problem {
-                prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
-                solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
-                ..self.problem(split, &Capability::PERCEPTION, index, seed)
-            })
-        };
-        (0..).map_while(picture)
-    }
-
-    fn item(&self, split: Split, capability: &Capability, index: u64, seed: u64) -> Item {
-        let mut rng = self.rng(split, capability, index, seed, Draw::Content);
-        match capability_index(capability) {
-            0 => perception::draw(&mut rng, split, &self.config),
-            1 => textual::draw(&mut rng, split, &self.config),
-            _ => visual::draw(&mut rng, split, &self.config),
-        }
-    }
-
-    fn rng(&self, split: Split, capability: &Capability, index: u64, seed: u64, draw: Draw) -> Rng {
-        Rng::new(seed, Purpose::World, &[split as u64, capability_index(capability), index, draw as u64])
-    }
 }
 
-/// Random stream of a problem; pixels have their own, so that picture settings leave the question
-/// unchanged.
+/// Random stream of a problem; pixels have their own, so that settings of pictures leave the
+/// question unchanged.
 #[derive(Clone, Copy)]
 enum Draw {
     Content,
     Pixels,
+    Binding,
+    Single,
+}
+
+fn rng(set: GlyphSet, capability: &Capability, index: u64, seed: u64, draw: Draw) -> Rng {
+    Rng::new(seed, Purpose::World, &[set as u64, capability_index(capability), index, draw as u64])
 }
 
 /// Position of a capability in [`Capability::ALL`].
@@ -188,11 +222,7 @@ fn capability_index(capability: &Capability) -> u64 {
         as u64
 }
 
-/// Draws a wording that asks for the value of an expression.
-fn ask_value(rng: &mut Rng, expression: &str) -> String {
-    match rng.below(3) {
-        0 => format!("What is {expression}?"),
-        1 => format!("Compute {expression}."),
-        _ => format!("Find {expression}."),
-    }
+/// Joins numbers, as in "3 5 9".
+fn list(numbers: impl Iterator<Item = u8>) -> String {
+    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
 }

@@ -1,208 +1,131 @@
-//! Perception problems: four-way multiple choice about fine details and spatial relations of a
-//! picture.
+//! Perception problems: what stands where in a picture.
 
-use super::Item;
-use super::config::DigitsConfig;
+use super::config::{DigitsConfig, Questions};
 use super::scene::{Ink, Palette, Scene};
-use crate::Split;
+use super::{Digits, GlyphSet, Item, list};
 use seethink_core::Rng;
 
-/// Kinds of question, equally frequent.
-const FAMILIES: [&str; 8] =
-    ["digit_at", "color_at", "count_digit", "count_color", "neighbor_digit", "neighbor_color", "place", "relation"];
-const DIGITS: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+/// Kinds of question, each as often as it stands here of twenty.
+const FAMILIES: [(&str, usize); 5] = [("list", 9), ("digit", 6), ("compare", 3), ("color", 1), ("count", 1)];
+const COMPARISONS: [&str; 3] = ["smaller", "equal", "larger"];
+const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 
-/// Question with its right option, three wrong ones, and the readings of the picture that answer
-/// it.
-struct Question {
-    text: String,
-    right: String,
-    wrong: Vec<String>,
-    thought: String,
-}
-
-/// Draws a question; scenes that do not allow one of the drawn family are drawn again.
-pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
-    let family = *rng.choose(&FAMILIES);
+/// Draws a question about a random picture.
+pub(super) fn draw(rng: &mut Rng, set: GlyphSet, config: &DigitsConfig) -> Item {
+    let family = draw_family(rng);
     let grid = Scene::draw_grid(rng, &config.cells);
-    loop {
-        // Counts vary only where digits repeat.
-        let pool: Vec<u8> = (0..3).map(|_| rng.below(10) as u8).collect();
-        let digits: &[u8] = if family == "count_digit" { &pool } else { &DIGITS };
-        let scene = Scene::draw(rng, split, grid, &Palette { digits, inks: &Ink::ALL });
-        if let Some(question) = ask(rng, family, &scene) {
-            return finish(rng, family, question, scene);
-        }
-    }
-}
-
-/// Asks a question of this family about this scene, if it has exactly one right answer.
-fn ask(rng: &mut Rng, family: &str, scene: &Scene) -> Option<Question> {
-    let cell = rng.below(scene.cells.len());
-    let shown = scene.cells[cell];
-    let place = scene.place(cell);
-    match family {
-        "digit_at" => {
-            let text = match rng.below(3) {
-                0 => format!("Which digit is at the {place}?"),
-                1 => format!("What is the {place} digit?"),
-                _ => format!("Read the {place} digit."),
+    let scene = Scene::draw(rng, |digit| Digits::get().glyphs(set, digit), grid, &Palette::FULL);
+    let mut cells: Vec<usize> = (0..scene.cells.len()).collect();
+    rng.shuffle(&mut cells);
+    let place = |cell: usize| scene.place(cell);
+    let digit = |cell: usize| scene.cells[cell].digit;
+    let (question, answer, asked) = match family {
+        "digit" => {
+            let question = match rng.below(2) {
+                0 => format!("Read the {} digit.", place(cells[0])),
+                _ => format!("Which digit is {}?", place(cells[0])),
             };
-            let thought = format!("{place} {}.", shown.digit);
-            Some(Question {
-                text,
-                right: shown.digit.to_string(),
-                wrong: other_digits(rng, scene, shown.digit),
-                thought,
-            })
+            (question, digit(cells[0]).to_string(), vec![cells[0]])
         }
-        "color_at" => {
-            let text = match rng.below(2) {
-                0 => format!("What color is the {place} digit?"),
-                _ => format!("Name the color of the {place} digit."),
-            };
-            let thought = format!("{place} {}.", shown.ink.name());
-            Some(Question { text, right: shown.ink.name().into(), wrong: other_inks(shown.ink), thought })
+        "list" => {
+            let asked = cells[..2 + rng.below(2)].to_vec();
+            let places: Vec<String> = asked.iter().map(|&cell| place(cell)).collect();
+            let (last, others) = places.split_last().expect("at least two");
+            let question = format!("Read the digits {} and {last}.", others.join(", "));
+            (question, list(asked.iter().map(|&cell| digit(cell))), asked)
         }
-        "count_digit" => {
-            // The digit is mostly one in the picture, at times one that is not.
-            let digit = if rng.below(8) == 0 { rng.below(10) as u8 } else { shown.digit };
-            let text = match rng.below(3) {
-                0 => format!("How many digits are {digit}?"),
-                1 => format!("How often does {digit} appear?"),
-                _ => format!("Count the digit {digit}."),
-            };
-            let cells: Vec<usize> = (0..scene.cells.len()).filter(|&i| scene.cells[i].digit == digit).collect();
-            Some(count(rng, scene, text, &digit.to_string(), &cells))
+        "compare" => {
+            let asked = [cells[0], cells[1]];
+            let [a, b] = asked.map(place);
+            let order = digit(asked[0]).cmp(&digit(asked[1])) as i8;
+            let question = format!("Is {a} smaller, equal or larger than {b}?");
+            (question, COMPARISONS[(order + 1) as usize].to_string(), asked.to_vec())
         }
-        "count_color" => {
-            let ink = if rng.below(8) == 0 { *rng.choose(&Ink::ALL) } else { shown.ink };
-            let name = ink.name();
-            let text = match rng.below(2) {
-                0 => format!("How many digits are {name}?"),
-                _ => format!("Count the {name} digits."),
-            };
-            let cells: Vec<usize> = (0..scene.cells.len()).filter(|&i| scene.cells[i].ink == ink).collect();
-            Some(count(rng, scene, text, name, &cells))
+        "color" => {
+            (format!("What color is {}?", place(cells[0])), scene.cells[cells[0]].ink.name().to_string(), Vec::new())
         }
-        "neighbor_digit" | "neighbor_color" => {
-            scene.unique(shown.digit, shown.ink)?;
-            let (direction, neighbor) = *rng.choose(&neighbors(scene, cell));
-            let found = scene.cells[neighbor];
-            let next = scene.place(neighbor);
-            let by_digit = family == "neighbor_digit";
-            let text = match (by_digit, rng.below(2)) {
-                (true, 0) => format!("Which digit is {direction} the {shown}?"),
-                (true, _) => format!("Read the digit {direction} the {shown}."),
-                (false, 0) => format!("What color is the digit {direction} the {shown}?"),
-                (false, _) => format!("Name the color of the digit {direction} the {shown}."),
-            };
-            let (right, wrong) = if by_digit {
-                (found.digit.to_string(), other_digits(rng, scene, found.digit))
-            } else {
-                (found.ink.name().to_string(), other_inks(found.ink))
-            };
-            let thought = format!("{shown} at {place}. {direction} it {next}. {next} {right}.");
-            Some(Question { text, right, wrong, thought })
+        _ => {
+            let ink = scene.cells[cells[0]].ink;
+            let n = scene.cells.iter().filter(|cell| cell.ink == ink).count();
+            (format!("How many are {}?", ink.name()), n.to_string(), Vec::new())
         }
-        "place" => {
-            scene.unique(shown.digit, shown.ink)?;
-            let text = match rng.below(2) {
-                0 => format!("Where is the {shown}?"),
-                _ => format!("Find the {shown}."),
-            };
-            let mut others: Vec<usize> = (0..scene.cells.len()).filter(|&other| other != cell).collect();
-            rng.shuffle(&mut others);
-            let wrong = others[..3].iter().map(|&other| scene.place(other)).collect();
-            Some(Question { text, thought: format!("{shown} at {place}."), right: place, wrong })
-        }
-        _ => relation(rng, scene, cell),
-    }
-}
-
-/// Asks on which side of one digit another one lies, for two that share a row or a column.
-fn relation(rng: &mut Rng, scene: &Scene, cell: usize) -> Option<Question> {
-    let other = rng.below(scene.cells.len());
-    let at = |i: usize| (i / scene.n_columns, i % scene.n_columns);
-    let ((row, column), (other_row, other_column)) = (at(cell), at(other));
-    let right = match (row == other_row, column == other_column) {
-        (true, false) if column < other_column => "left",
-        (true, false) => "right",
-        (false, true) if row < other_row => "above",
-        (false, true) => "below",
-        _ => return None,
     };
-    let (a, b) = (scene.cells[cell], scene.cells[other]);
-    scene.unique(a.digit, a.ink).and(scene.unique(b.digit, b.ink))?;
-    let text = match rng.below(2) {
-        0 => format!("Where is the {a} relative to the {b}?"),
-        _ => format!("On which side of the {b} is the {a}?"),
-    };
-    let wrong = ["left", "right", "above", "below"].into_iter().filter(|side| *side != right).map(Into::into).collect();
-    let thought = format!("{a} at {}. {b} at {}. {right}.", scene.place(cell), scene.place(other));
-    Some(Question { text, right: right.into(), wrong, thought })
-}
-
-/// Asks a counting question whose options are four consecutive numbers around the right one.
-fn count(rng: &mut Rng, scene: &Scene, text: String, what: &str, cells: &[usize]) -> Question {
-    let n = cells.len();
-    let lowest = n.saturating_sub(3);
-    let first = lowest + rng.below(n.min(scene.cells.len() - 3) - lowest + 1);
-    let wrong = (first..first + 4).filter(|&other| other != n).map(|other| other.to_string()).collect();
-    let places: Vec<String> = cells.iter().map(|&cell| scene.place(cell)).collect();
-    let places = if places.is_empty() { "none".into() } else { places.join(", ") };
-    Question { text, right: n.to_string(), wrong, thought: format!("{what} at {places}. count {n}.") }
-}
-
-/// Neighbouring cells of a cell, with the words for their direction.
-fn neighbors(scene: &Scene, cell: usize) -> Vec<(&'static str, usize)> {
-    let (row, column) = (cell / scene.n_columns, cell % scene.n_columns);
-    let mut found = Vec::new();
-    if column > 0 {
-        found.push(("left of", cell - 1));
+    // Reading is the reasoning; where the answer is no reading, it is what is read.
+    let thought = if asked.is_empty() { answer.clone() } else { list(asked.iter().map(|&cell| digit(cell))) };
+    let item = Item { question, answer, thought, family, operations: 0, seen: Some((scene, asked)) };
+    match config.questions {
+        Questions::Open => item,
+        Questions::MultipleChoice => with_options(rng, item),
     }
-    if column + 1 < scene.n_columns {
-        found.push(("right of", cell + 1));
-    }
-    if row > 0 {
-        found.push(("above", cell - scene.n_columns));
-    }
-    if row + 1 < scene.n_rows {
-        found.push(("below", cell + scene.n_columns));
-    }
-    found
 }
 
-/// Draws three wrong digits, those of the picture first, as they are the likely misreadings.
-fn other_digits(rng: &mut Rng, scene: &Scene, right: u8) -> Vec<String> {
-    let mut others: Vec<u8> = DIGITS.into_iter().filter(|&digit| digit != right).collect();
-    rng.shuffle(&mut others);
-    others.sort_by_key(|&digit| !scene.cells.iter().any(|cell| cell.digit == digit));
-    others[..3].iter().map(u8::to_string).collect()
+fn draw_family(rng: &mut Rng) -> &'static str {
+    let mut at = rng.below(FAMILIES.iter().map(|(_, weight)| weight).sum());
+    let mut chosen = FAMILIES.iter().skip_while(|(_, weight)| {
+        let is_past = at >= *weight;
+        at = at.saturating_sub(*weight);
+        is_past
+    });
+    chosen.next().expect("below the sum of the weights").0
 }
 
-fn other_inks(right: Ink) -> Vec<String> {
-    Ink::ALL.into_iter().filter(|&ink| ink != right).map(|ink| ink.name().into()).collect()
-}
-
-/// Shuffles the options, so that each letter is equally likely to be the right one.
-///
-/// The letter follows its option: a model of a million parameters soon learns to continue a copied
-/// option with what came after it, and does not learn in as many examples to look back for what
-/// stood before.
-fn finish(rng: &mut Rng, family: &'static str, question: Question, scene: Scene) -> Item {
-    let Question { text, right, wrong, thought } = question;
-    let mut options = wrong;
-    options.push(right.clone());
+/// Turns an open question into one with four options.
+fn with_options(rng: &mut Rng, item: Item) -> Item {
+    let mut options = vec![item.answer.clone()];
+    while options.len() < LETTERS.len() {
+        let other = other_answer(rng, &item);
+        if !options.contains(&other) {
+            options.push(other);
+        }
+    }
     rng.shuffle(&mut options);
-    let mut prompt = format!("{text}\nOptions:");
-    let mut answer = String::new();
-    for (letter, option) in ["A", "B", "C", "D"].into_iter().zip(&options) {
-        prompt.push_str(&format!("\n{option}({letter})"));
-        if *option == right {
-            answer = letter.into();
-        }
+    let letter = letter_of(&options, &item.answer);
+    let thought = format!("{}. {letter} {}", item.thought, item.answer);
+    Item { question: format!("{}\n{}", item.question, written(&options)), answer: letter.into(), thought, ..item }
+}
+
+/// Draws an answer that a question of the same kind could have.
+fn other_answer(rng: &mut Rng, item: &Item) -> String {
+    match item.family {
+        "color" => rng.choose(&Ink::ALL).name().into(),
+        "count" => (1 + rng.below(6)).to_string(),
+        // Three comparisons and one that says nothing.
+        "compare" => ["smaller", "equal", "larger", "none"][rng.below(4)].into(),
+        _ => list(item.answer.split(' ').map(|_| rng.below(10) as u8)),
     }
-    let thought = format!("{thought} {right}({answer}).");
-    Item { question: prompt, answer, thought, family, operations: 0, scene: Some(scene) }
+}
+
+/// Draws a question about a picture of a single digit.
+pub(super) fn draw_single(rng: &mut Rng, set: GlyphSet) -> Item {
+    let scene = Scene::draw(rng, |digit| Digits::get().glyphs(set, digit), (1, 1), &Palette::FULL);
+    let answer = scene.cells[0].digit.to_string();
+    let (question, thought, asked) = ("Read the digit.".into(), answer.clone(), vec![0]);
+    Item { question, answer, thought, family: "single", operations: 0, seen: Some((scene, asked)) }
+}
+
+/// Draws a list of options and the question which letter stands for one of them.
+pub(super) fn draw_binding(rng: &mut Rng) -> Item {
+    let mut options: Vec<String> = (0..10u8).map(|digit| digit.to_string()).collect();
+    rng.shuffle(&mut options);
+    options.truncate(LETTERS.len());
+    let wanted = rng.choose(&options).clone();
+    let letter = letter_of(&options, &wanted);
+    Item {
+        question: format!("Which letter is {wanted}?\n{}", written(&options)),
+        answer: letter.into(),
+        thought: format!("{letter} {wanted}"),
+        family: "binding",
+        operations: 0,
+        seen: None,
+    }
+}
+
+fn letter_of(options: &[String], wanted: &str) -> &'static str {
+    options.iter().zip(LETTERS).find(|(option, _)| *option == wanted).expect("it is one of the options").1
+}
+
+/// Writes options, as in "A 3, B 7".
+fn written(options: &[String]) -> String {
+    let all: Vec<String> = options.iter().zip(LETTERS).map(|(option, letter)| format!("{letter} {option}")).collect();
+    all.join(", ")
 }

@@ -1,16 +1,14 @@
-//! Scenes: pictures of digits in a grid, the names of their cells, and their rendering.
+//! Scenes: what a picture of digits shows, and the names of its cells.
 
-use super::config::{DigitsConfig, GRIDS};
-use super::dataset::{Digits, FULL_INK, SIDE};
-use crate::Split;
-use seethink_core::{Image, Rng};
+use super::dataset::SIDE;
+use seethink_core::Rng;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// Side length of a cell, pixels: each pixel of a digit becomes two by two.
+/// Side length of a cell, pixels: twice that of a digit in the dataset.
 pub const CELL_SIDE: usize = 2 * SIDE;
-/// Background colour, RGB.
-const BACKGROUND: [f32; 3] = [16.0, 16.0, 24.0];
+/// Numbers of rows and columns that a picture may have.
+pub(crate) const GRIDS: [(usize, usize); 4] = [(2, 2), (2, 3), (3, 2), (3, 3)];
 
 /// Ink colour of a digit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,7 +37,7 @@ impl Ink {
         }
     }
 
-    fn rgb(self) -> [f32; 3] {
+    pub(crate) fn rgb(self) -> [f32; 3] {
         match self {
             Self::Red => [235.0, 50.0, 50.0],
             Self::Green => [50.0, 210.0, 80.0],
@@ -56,7 +54,7 @@ pub struct Cell {
     pub digit: u8,
     /// Ink colour.
     pub ink: Ink,
-    /// Index of the image in [`Digits`] that is drawn.
+    /// Index of the image in [`Digits`](super::Digits) that is drawn.
     pub image: usize,
 }
 
@@ -78,35 +76,52 @@ pub struct Scene {
     pub cells: Vec<Cell>,
 }
 
+impl fmt::Display for Scene {
+    /// Formats a scene, as in "red 3, blue 5 / green 1, red 0", rows from the top.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, cell) in self.cells.iter().enumerate() {
+            let before = if i == 0 {
+                ""
+            } else if i % self.n_columns == 0 {
+                " / "
+            } else {
+                ", "
+            };
+            write!(f, "{before}{cell}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Digits and inks that cells may have.
-pub(super) struct Palette<'a> {
-    pub(super) digits: &'a [u8],
-    pub(super) inks: &'a [Ink],
+pub(crate) struct Palette<'a> {
+    pub(crate) digits: &'a [u8],
+    pub(crate) inks: &'a [Ink],
 }
 
 impl Palette<'_> {
     /// All digits in all inks.
-    pub(super) const FULL: Palette<'static> = Palette { digits: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], inks: &Ink::ALL };
+    pub(crate) const FULL: Palette<'static> = Palette { digits: &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], inks: &Ink::ALL };
 }
 
 impl Scene {
-    /// Draws a random scene of `n_rows` by `n_columns`, made of images of `split`.
-    pub(super) fn draw(
+    /// Draws a random scene of `n_rows` by `n_columns`; `images` lists those that show a digit.
+    pub(crate) fn draw<'a>(
         rng: &mut Rng,
-        split: Split,
+        images: impl Fn(u8) -> &'a [usize],
         (n_rows, n_columns): (usize, usize),
         palette: &Palette<'_>,
     ) -> Self {
         let cells = (0..n_rows * n_columns).map(|_| {
             let digit = *rng.choose(palette.digits);
-            Cell { digit, ink: *rng.choose(palette.inks), image: *rng.choose(Digits::get().images(split, digit)) }
+            Cell { digit, ink: *rng.choose(palette.inks), image: *rng.choose(images(digit)) }
         });
         let cells = cells.collect();
         Self { n_rows, n_columns, cells }
     }
 
     /// Draws the grid of a random picture with a number of cells in this range.
-    pub(super) fn draw_grid(rng: &mut Rng, cells: &RangeInclusive<usize>) -> (usize, usize) {
+    pub(crate) fn draw_grid(rng: &mut Rng, cells: &RangeInclusive<usize>) -> (usize, usize) {
         let allowed: Vec<_> = GRIDS.into_iter().filter(|(rows, columns)| cells.contains(&(rows * columns))).collect();
         *rng.choose(&allowed)
     }
@@ -126,60 +141,16 @@ impl Scene {
         let first = matches.next()?;
         matches.next().is_none().then_some(first)
     }
-
-    /// Renders the picture with a brightness for each digit and one noise level.
-    ///
-    /// Returns the picture and its noise level. Uses no function whose last bit differs between
-    /// platforms.
-    pub(super) fn render(&self, rng: &mut Rng, config: &DigitsConfig) -> (Image, f32) {
-        let between = |range: &RangeInclusive<f32>, u: f64| range.start() + (range.end() - range.start()) * u as f32;
-        let (width, height) = (self.n_columns * CELL_SIDE, self.n_rows * CELL_SIDE);
-        let mut canvas = vec![BACKGROUND; width * height];
-        for (i, cell) in self.cells.iter().enumerate() {
-            let brightness = between(&config.brightness, rng.uniform());
-            let (top, left) = (i / self.n_columns * CELL_SIDE, i % self.n_columns * CELL_SIDE);
-            let pixels = Digits::get().pixels(cell.image);
-            for y in 0..CELL_SIDE {
-                for x in 0..CELL_SIDE {
-                    let ink = brightness * doubled(pixels, y, x);
-                    let pixel = &mut canvas[(top + y) * width + left + x];
-                    for (channel, full) in pixel.iter_mut().zip(cell.ink.rgb()) {
-                        *channel += ink * (full - *channel);
-                    }
-                }
-            }
-        }
-        let sigma = between(&config.noise, rng.uniform());
-        let rgb: Vec<u8> = canvas
-            .into_iter()
-            .flatten()
-            .map(|channel| (channel + 255.0 * sigma * bell(rng.next_u64()) + 0.5).clamp(0.0, 255.0) as u8)
-            .collect();
-        let image = Image::new(width as u32, height as u32, rgb).expect("the canvas has three bytes a pixel");
-        (image, sigma)
-    }
 }
 
 /// Name of a row: "top", "middle" or "bottom".
-pub(super) fn row_name(n_rows: usize, row: usize) -> &'static str {
+pub(crate) fn row_name(n_rows: usize, row: usize) -> &'static str {
     ["top", "middle", "bottom"][if row > 0 && row + 1 == n_rows { 2 } else { row }]
 }
 
 /// Name of a column: "left", "middle" or "right".
-pub(super) fn column_name(n_columns: usize, column: usize) -> &'static str {
+pub(crate) fn column_name(n_columns: usize, column: usize) -> &'static str {
     ["left", "middle", "right"][if column > 0 && column + 1 == n_columns { 2 } else { column }]
-}
-
-/// Ink in `[0, 1]` at a pixel of a digit scaled up to twice its side, bilinear between pixel
-/// centres.
-fn doubled(pixels: &[u8; SIDE * SIDE], y: usize, x: usize) -> f32 {
-    // An even pixel lies a quarter before the centre of its source pixel, an odd one a quarter
-    // after it.
-    let neighbour =
-        |i: usize| (if i.is_multiple_of(2) { (i / 2).saturating_sub(1) } else { (i / 2 + 1).min(SIDE - 1) }, i / 2);
-    let ((far_y, near_y), (far_x, near_x)) = (neighbour(y), neighbour(x));
-    let row = |y: usize| 0.75 * f32::from(pixels[y * SIDE + near_x]) + 0.25 * f32::from(pixels[y * SIDE + far_x]);
-    (0.75 * row(near_y) + 0.25 * row(far_y)) / f32::from(FULL_INK)
 }
 
 /// Draws a nearly normal number of mean 0 and variance 1 from 64 random bits: the scaled sum of
@@ -187,7 +158,7 @@ fn doubled(pixels: &[u8; SIDE * SIDE], y: usize, x: usize) -> f32 {
 ///
 /// Sums are the same on every platform, logarithms and cosines are not; pictures, and so problem
 /// ids, must be.
-fn bell(bits: u64) -> f32 {
+pub(crate) fn bell(bits: u64) -> f32 {
     let sum: u64 = (0..4).map(|i| (bits >> (16 * i)) & 0xffff).sum();
     // Each of the four has variance 1/12.
     (sum as f32 / 65536.0 - 2.0 + 2.0 / 65536.0) * 3f32.sqrt()
@@ -196,22 +167,24 @@ fn bell(bits: u64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Split;
+    use crate::digits::Digits;
     use seethink_core::Purpose;
-
-    fn scene(grid: (usize, usize)) -> Scene {
-        Scene::draw(&mut Rng::new(1, Purpose::World, &[]), Split::Train, grid, &Palette::FULL)
-    }
 
     #[test]
     fn places_are_distinct() {
         for grid in GRIDS {
-            let scene = scene(grid);
+            let images = |digit| Digits::get().images(Split::Train, digit);
+            let scene = Scene::draw(&mut Rng::new(1, Purpose::World, &[]), images, grid, &Palette::FULL);
             let names: std::collections::BTreeSet<_> = (0..scene.cells.len()).map(|i| scene.place(i)).collect();
             assert_eq!(names.len(), scene.cells.len());
+            match grid {
+                (3, 3) => assert_eq!(scene.place(4), "center"),
+                (3, 2) => assert_eq!(scene.place(3), "middle right"),
+                (2, 3) => assert_eq!(scene.place(4), "bottom middle"),
+                _ => {}
+            }
         }
-        assert_eq!(scene((3, 3)).place(4), "center");
-        assert_eq!(scene((3, 2)).place(3), "middle right");
-        assert_eq!(scene((2, 3)).place(4), "bottom middle");
     }
 
     #[test]
@@ -221,25 +194,5 @@ mod tests {
         let mean = draws.iter().sum::<f32>() / draws.len() as f32;
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / draws.len() as f32;
         assert!(mean.abs() < 0.01 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
-    }
-
-    #[test]
-    fn a_clean_picture_shows_its_digits_in_their_inks() {
-        let scene = scene((2, 3));
-        let config = DigitsConfig { noise: 0.0..=0.0, brightness: 1.0..=1.0, ..DigitsConfig::default() };
-        let (image, _) = scene.render(&mut Rng::new(0, Purpose::World, &[]), &config);
-        assert_eq!((image.width(), image.height()), (48, 32));
-        for (i, cell) in scene.cells.iter().enumerate() {
-            let (top, left) = (i / 3 * CELL_SIDE, i % 3 * CELL_SIDE);
-            let pixels = Digits::get().pixels(cell.image);
-            let (source, _) = pixels.iter().enumerate().max_by_key(|(_, level)| **level).expect("64 pixels");
-            let (y, x) = (top + source / SIDE * 2, left + source % SIDE * 2);
-            let at = 3 * (y * 48 + x);
-            let rgb = &image.rgb()[at..at + 3];
-            let nearest = Ink::ALL.into_iter().min_by_key(|ink| {
-                ink.rgb().iter().zip(rgb).map(|(a, b)| (*a as i32 - i32::from(*b)).pow(2)).sum::<i32>()
-            });
-            assert_eq!(nearest, Some(cell.ink), "cell {i}: {rgb:?}");
-        }
     }
 }

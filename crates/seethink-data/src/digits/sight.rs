@@ -1,11 +1,11 @@
-//! Reading errors of answers: comparison of the digits named in the reasoning with the picture; no
-//! judge is needed where the content of pictures is known.
+//! Reading errors of answers: comparison of the digits that an answer says it reads with the
+//! picture; no judge is needed where the content of pictures is known.
 
-use super::scene::{Ink, Scene, column_name, row_name};
+use crate::digits_v1;
 use seethink_core::Problem;
 
-/// Tag that describes the content of a picture.
-pub(super) const SCENE: &str = "scene";
+/// Tag with the digits that a question asks for, in its order, as in `3 5 9`.
+pub(super) const READS: &str = "reads";
 
 /// Verdict on the readings of a picture in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,157 +14,81 @@ pub enum Sight {
     Right,
     /// Some reading disagrees with the picture.
     Wrong,
-    /// The reasoning has no reading.
+    /// The reasoning has no reading, or not of as many digits as were asked for.
     Unstated,
 }
 
 impl Sight {
-    /// Compares the readings in the reasoning of a completion ("top row 3 5 2.", "red 4 7.",
-    /// "center 8.") with the picture.
+    /// Compares the digits that the reasoning of a completion begins with ("3 5 9", "3+5-9. 8. -1")
+    /// with those that the question asks for.
     ///
-    /// A reading is a sentence that names cells and lists digits, as the solutions of this world
-    /// do; everything else is ignored. A reading of cells that the picture does not have is wrong.
-    /// The cells need not be those that the question asks for. `None` if the problem is not about a
-    /// picture of this world.
+    /// `None` if the problem asks for no digits of a picture of the digits world.
     pub fn of(problem: &Problem, completion: &str) -> Option<Self> {
-        let grid = Grid::parse(problem.tags.get(SCENE)?)?;
-        let thought =
-            completion.split("</think>").next().unwrap_or_default().trim_start().trim_start_matches("<think>");
-        let sentences = thought.split('.').map(str::trim);
-        let readings: Vec<bool> = sentences.filter_map(|sentence| grid.check(sentence)).collect();
-        Some(match readings[..] {
-            [] => Self::Unstated,
-            _ if readings.iter().all(|&right| right) => Self::Right,
-            _ => Self::Wrong,
+        if problem.source == digits_v1::DigitsWorld::SOURCE {
+            return digits_v1::sight_of(problem, completion);
+        }
+        let n_misread = Self::n_misread(problem, completion)?;
+        Some(match n_misread {
+            None => Self::Unstated,
+            Some(0) => Self::Right,
+            Some(_) => Self::Wrong,
         })
     }
-}
 
-/// Digits and inks of a picture, parsed from its tag.
-struct Grid {
-    n_columns: usize,
-    /// Ink and digit of the cells, `[row, column]`, row-major.
-    cells: Vec<(String, u8)>,
-}
-
-/// Tag of a scene: "red 3, blue 5 / green 1, red 0", rows from the top.
-pub(super) fn tag(scene: &Scene) -> String {
-    let row = |cells: &[super::Cell]| cells.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    scene.cells.chunks(scene.n_columns).map(row).collect::<Vec<_>>().join(" / ")
-}
-
-impl Grid {
-    fn parse(tag: &str) -> Option<Self> {
-        let rows: Vec<Vec<(String, u8)>> = tag
-            .split(" / ")
-            .map(|row| {
-                let cell = |cell: &str| {
-                    let (ink, digit) = cell.split_once(' ')?;
-                    Some((ink.to_owned(), digit.parse().ok()?))
-                };
-                row.split(", ").map(cell).collect()
-            })
-            .collect::<Option<_>>()?;
-        Some(Self { n_columns: rows.first()?.len(), cells: rows.into_iter().flatten().collect() })
-    }
-
-    /// Returns whether a reading is right; `None` if the sentence is not a reading.
-    fn check(&self, sentence: &str) -> Option<bool> {
-        let words: Vec<&str> = sentence.split_whitespace().collect();
-        let n_digits = words.iter().rev().take_while(|word| word.len() == 1 && word.parse::<u8>().is_ok()).count();
-        let (name, digits) = words.split_at(words.len() - n_digits);
-        if digits.is_empty() || !is_name(name) {
-            return None;
-        }
-        let shown = (0..self.cells.len()).filter(|&cell| self.is_named(cell, name)).map(|cell| self.cells[cell].1);
-        Some(shown.eq(digits.iter().filter_map(|digit| digit.parse::<u8>().ok())))
-    }
-
-    fn is_named(&self, cell: usize, name: &[&str]) -> bool {
-        let (n_rows, n_columns) = (self.cells.len() / self.n_columns, self.n_columns);
-        let row = row_name(n_rows, cell / n_columns);
-        let column = column_name(n_columns, cell % n_columns);
-        match *name {
-            ["all"] => true,
-            ["center"] => (row, column) == ("middle", "middle"),
-            [ink] => self.cells[cell].0 == ink,
-            [one, "row"] => row == one,
-            [one, "column"] => column == one,
-            [one, other] => (row, column) == (one, other) && (row, column) != ("middle", "middle"),
-            _ => false,
-        }
-    }
-}
-
-/// Returns whether this is a name of cells in some picture.
-fn is_name(name: &[&str]) -> bool {
-    let is_row = |name: &str| ["top", "middle", "bottom"].contains(&name);
-    let is_column = |name: &str| ["left", "middle", "right"].contains(&name);
-    match *name {
-        [name] => name == "all" || name == "center" || Ink::ALL.iter().any(|ink| ink.name() == name),
-        [name, "row"] => is_row(name),
-        [name, "column"] => is_column(name),
-        [row, column] => is_row(row) && is_column(column),
-        _ => false,
+    /// Number of digits that the reasoning of a completion misreads, where it reads as many as were
+    /// asked for; the outer `None` if the problem asks for no digits of a picture.
+    pub fn n_misread(problem: &Problem, completion: &str) -> Option<Option<usize>> {
+        let asked: Vec<&str> = problem.tags.get(READS)?.split(' ').collect();
+        let (_, thought) = completion.split_once("<think>").unwrap_or_default();
+        let reading = thought.split("</think>").next().unwrap_or_default().split('.').next().unwrap_or_default();
+        let read: Vec<&str> = reading.split(|c: char| !c.is_ascii_digit()).filter(|digit| !digit.is_empty()).collect();
+        let misread = || asked.iter().zip(&read).filter(|(asked, read)| asked != read).count();
+        Some((read.len() == asked.len()).then(misread))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Split;
-    use crate::digits::{DigitsConfig, DigitsWorld};
+    use crate::digits::{DigitsConfig, DigitsWorld, GlyphSet};
     use seethink_core::Capability;
 
-    fn picture() -> Problem {
-        let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
-        let mut problem = world.problem(Split::Train, &Capability::VISUAL_REASONING, 0, 1);
-        problem.tags.insert(SCENE.into(), "red 3, blue 5, red 0 / green 1, red 9, blue 5".into());
-        problem
-    }
-
     #[test]
-    fn readings_are_compared_with_the_picture() {
-        let problem = picture();
+    fn readings_are_compared_with_what_was_asked_for() {
+        let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
+        let mut problem = world.problem(GlyphSet::Train, &Capability::VISUAL_REASONING, 0, 1);
+        problem.tags.insert(READS.into(), "3 5 9".into());
         for (thought, expected) in [
-            ("top row 3 5 0. 3 + 5 = 8. 8 + 0 = 8.", Sight::Right),
-            ("top row 3 5 6. 3 + 5 = 8.", Sight::Wrong),
-            ("top row 3 5.", Sight::Wrong),
-            ("red 3 0 9. bottom middle 9. left column 3 1.", Sight::Right),
-            ("red 3 0 9. bottom middle 8.", Sight::Wrong),
-            ("all 3 5 0 1 9 5. largest 9. smallest 0. 9 - 0 = 9.", Sight::Right),
-            ("yellow 4.", Sight::Wrong),
-            ("middle row 1 2 3.", Sight::Wrong),
-            ("center 4.", Sight::Wrong),
-            ("15.", Sight::Unstated),
-            ("3 + 5 = 8.", Sight::Unstated),
+            ("3+5-9. 8. -1", Sight::Right),
+            ("3 5 9", Sight::Right),
+            ("3+5-8. 8. 0", Sight::Wrong),
+            ("3+5-19. 8. 0", Sight::Wrong),
+            ("3+5. 8", Sight::Unstated),
+            ("8. -1", Sight::Unstated),
             ("", Sight::Unstated),
         ] {
             let completion = format!("<think>{thought}</think> \\boxed{{8}}");
             assert_eq!(Sight::of(&problem, &completion), Some(expected), "{thought}");
         }
+        assert_eq!(Sight::of(&problem, "3 5 9"), Some(Sight::Unstated), "without tags there is no reasoning");
+        assert_eq!(Sight::n_misread(&problem, "<think>1+5-1. 6. 5</think>"), Some(Some(2)));
+        problem.tags.remove(READS);
+        assert_eq!(Sight::of(&problem, "<think>3 5 9</think>"), None);
     }
 
     #[test]
     fn every_solution_sees_right_and_another_picture_is_noticed() {
         let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
-        let problem = |index| world.problem(Split::Train, &Capability::VISUAL_REASONING, index, 1);
-        let mut n_wrong = 0;
+        let problem = |index| world.problem(GlyphSet::Train, &Capability::VISUAL_REASONING, index, 1);
+        let mut n_noticed = 0;
         for index in 0..300 {
             let mut problem = problem(index);
             let solution = problem.solution.clone().unwrap();
             assert_eq!(Sight::of(&problem, &solution), Some(Sight::Right), "{solution} {:?}", problem.tags);
-            let other = world.problem(Split::Train, &Capability::VISUAL_REASONING, index + 1, 1);
-            problem.tags.insert(SCENE.into(), other.tags[SCENE].clone());
-            n_wrong += usize::from(Sight::of(&problem, &solution) == Some(Sight::Wrong));
+            let other = world.problem(GlyphSet::Train, &Capability::VISUAL_REASONING, index + 1, 1);
+            problem.tags.insert(READS.into(), other.tags[READS].clone());
+            n_noticed += usize::from(Sight::of(&problem, &solution) != Some(Sight::Right));
         }
-        assert!(n_wrong > 280, "{n_wrong}");
-    }
-
-    #[test]
-    fn text_shows_nothing() {
-        let world = DigitsWorld::new(DigitsConfig::default()).unwrap();
-        let problem = world.problem(Split::Train, &Capability::TEXTUAL_REASONING, 0, 1);
-        assert_eq!(Sight::of(&problem, "<think>top row 3.</think>"), None);
+        assert!(n_noticed > 280, "{n_noticed}");
     }
 }

@@ -1,7 +1,7 @@
 //! Tests of writing and reading back, and of every error.
 
 use super::*;
-use crate::digits::{DigitsConfig, DigitsWorld};
+use crate::digits_v1::{DigitsConfig, DigitsWorld};
 use crate::{Split, content_id, write_problems};
 use proptest::prelude::*;
 use seethink_core::{PassRate, ProblemId};

@@ -3,9 +3,9 @@
 use super::{ModelSource, RunConfig, no_problems};
 use seethink_core::{Capability, Problem, SettingError};
 use seethink_curriculum::CorpusEntry;
-use seethink_data::digits::{DigitsConfig, DigitsWorld};
 use seethink_data::{
-    DataError, DataSource, Dataset, DatasetConfig, Overlong, PassRateTable, ProblemReader, Split, TokenCounter,
+    DataError, DataSource, Dataset, DatasetConfig, Overlong, PassRateTable, ProblemReader, Split, TokenCounter, digits,
+    digits_v1,
 };
 use seethink_models::{ImageLimits, Processor, VlmProcessor};
 use seethink_rollout::{Problems, PromptFormat};
@@ -19,19 +19,10 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum DataConfig {
-    /// The built-in digits world.
-    Digits {
-        /// Difficulty settings.
-        world: DigitsConfig,
-        /// Number of training problems of each capability.
-        problems_per_capability: usize,
-        /// Seed of the problems; separate from the run's, so that runs of several seeds share their
-        /// problems.
-        seed: u64,
-        /// Table of pass rates written by `seethink data pass-rate`.
-        #[serde(default)]
-        pass_rates: Option<PathBuf>,
-    },
+    /// The built-in digits world, in which sight has to be learnt.
+    Digits(Generated<digits::DigitsConfig>),
+    /// The first digits world, `digits-v1`, in which base models read as well as they ever will.
+    DigitsV1(Generated<digits_v1::DigitsConfig>),
     /// A folder with a subfolder of JSON-lines or parquet files, and their images, for each split,
     /// as [`write_problems`](seethink_data::write_problems) makes them.
     Folder {
@@ -48,8 +39,41 @@ pub enum DataConfig {
     Files(DatasetConfig),
 }
 
+/// Problems of a built-in world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generated<W> {
+    /// Settings of the world.
+    pub world: W,
+    /// Number of training problems of each capability.
+    pub problems_per_capability: usize,
+    /// Seed of the problems; separate from the run's, so that runs of several seeds share their
+    /// problems.
+    pub seed: u64,
+    /// Table of pass rates written by `seethink data pass-rate`.
+    #[serde(default)]
+    pub pass_rates: Option<PathBuf>,
+}
+
+impl<W> Generated<W> {
+    /// Problems that `draw` makes of each capability, so many at most, ordered by capability, with
+    /// their pass rates.
+    fn problems(
+        &self,
+        limit: Option<usize>,
+        draw: impl Fn(&Capability, usize) -> Vec<Problem>,
+    ) -> Result<Vec<Problem>, DataError> {
+        let n = limit.unwrap_or(self.problems_per_capability);
+        let mut problems: Vec<Problem> = Capability::ALL.iter().flat_map(|capability| draw(capability, n)).collect();
+        if let Some(path) = &self.pass_rates {
+            PassRateTable::read(path)?.apply(&mut problems);
+        }
+        Ok(problems)
+    }
+}
+
 impl DataConfig {
-    /// Loads the problems of a split; those of the digits world are ordered by capability; `limit`
+    /// Loads the problems of a split; those of a digits world are ordered by capability; `limit`
     /// is per capability.
     ///
     /// All problems are held in memory, with the encoded images of parquet files and JSON lines;
@@ -64,6 +88,25 @@ impl DataConfig {
         self.counted(split, limit, None)
     }
 
+    /// Number of training problems of each capability, where a built-in world makes them.
+    pub fn problems_per_capability(&self) -> Option<usize> {
+        match self {
+            Self::Digits(of) => Some(of.problems_per_capability),
+            Self::DigitsV1(of) => Some(of.problems_per_capability),
+            Self::Folder { .. } | Self::Files(_) => None,
+        }
+    }
+
+    /// Table of pass rates of the problems that a built-in world makes; `None` for problems in files,
+    /// which have their own.
+    pub fn pass_rates_mut(&mut self) -> Option<&mut Option<PathBuf>> {
+        match self {
+            Self::Digits(of) => Some(&mut of.pass_rates),
+            Self::DigitsV1(of) => Some(&mut of.pass_rates),
+            Self::Folder { .. } | Self::Files(_) => None,
+        }
+    }
+
     fn counted(
         &self,
         split: Split,
@@ -71,15 +114,13 @@ impl DataConfig {
         counter: Option<&TokenCounter<'_>>,
     ) -> Result<Vec<Problem>, DataError> {
         match self {
-            Self::Digits { world, problems_per_capability, seed, pass_rates } => {
-                let world = DigitsWorld::new(world.clone())?;
-                let n = limit.unwrap_or(*problems_per_capability);
-                let of = |capability| world.problems(split, capability, *seed).take(n);
-                let mut problems: Vec<Problem> = Capability::ALL.iter().flat_map(of).collect();
-                if let Some(path) = pass_rates {
-                    PassRateTable::read(path)?.apply(&mut problems);
-                }
-                Ok(problems)
+            Self::Digits(of) => {
+                let world = digits::DigitsWorld::new(of.world.clone())?;
+                of.problems(limit, |capability, n| world.problems(split, capability, of.seed).take(n).collect())
+            }
+            Self::DigitsV1(of) => {
+                let world = digits_v1::DigitsWorld::new(of.world.clone())?;
+                of.problems(limit, |capability, n| world.problems(split, capability, of.seed).take(n).collect())
             }
             Self::Folder { .. } | Self::Files(_) => {
                 let dataset = self.open(split, counter)?;
@@ -97,7 +138,7 @@ impl DataConfig {
     /// problems.
     pub fn files(&self, split: Option<Split>) -> Option<DatasetConfig> {
         match self {
-            Self::Digits { .. } => None,
+            Self::Digits(_) | Self::DigitsV1(_) => None,
             Self::Folder { path, overlong, index } => {
                 let path = split.map_or_else(|| path.clone(), |split| path.join(split.as_str()));
                 let (overlong, index) = (*overlong, index.clone());
@@ -128,8 +169,13 @@ impl DataConfig {
     /// As [`problems`](Self::problems), and if the data are `Files`.
     pub fn captions(&self, limit: usize) -> Result<Vec<Problem>, DataError> {
         match self {
-            Self::Digits { world, seed, .. } => {
-                Ok(DigitsWorld::new(world.clone())?.captions(Split::Train, *seed).take(limit).collect())
+            Self::Digits(Generated { world, seed, .. }) => {
+                let world = digits::DigitsWorld::new(world.clone())?;
+                Ok(world.captions(Split::Train, *seed).take(limit).collect())
+            }
+            Self::DigitsV1(Generated { world, seed, .. }) => {
+                let world = digits_v1::DigitsWorld::new(world.clone())?;
+                Ok(world.captions(Split::Train, *seed).take(limit).collect())
             }
             Self::Folder { path, .. } => ProblemReader::open(path.join("captions"))?.take(limit).collect(),
             Self::Files(_) => {
@@ -145,8 +191,10 @@ impl DataConfig {
     /// If a value is out of range; the error names it.
     pub(super) fn check(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         match self {
-            Self::Digits { problems_per_capability: 0, .. } => Err(no_problems().into()),
-            Self::Digits { world, .. } => Ok(DigitsWorld::new(world.clone()).map(drop)?),
+            Self::Digits(Generated { problems_per_capability: 0, .. })
+            | Self::DigitsV1(Generated { problems_per_capability: 0, .. }) => Err(no_problems().into()),
+            Self::Digits(of) => Ok(digits::DigitsWorld::new(of.world.clone()).map(drop)?),
+            Self::DigitsV1(of) => Ok(digits_v1::DigitsWorld::new(of.world.clone()).map(drop)?),
             Self::Folder { overlong: Some(Overlong { max_tokens: 0, .. }), .. }
             | Self::Files(DatasetConfig { overlong: Some(Overlong { max_tokens: 0, .. }), .. }) => {
                 Err(SettingError::new("overlong.max_tokens", 0, "at least 1").into())
@@ -183,7 +231,7 @@ impl RunConfig {
         limit: Option<usize>,
         processor: Option<&VlmProcessor>,
     ) -> Result<(Vec<CorpusEntry>, Problems), DataError> {
-        if let DataConfig::Digits { .. } = &self.data {
+        if self.data.problems_per_capability().is_some() {
             let problems = self.data.problems(Split::Train, limit)?;
             return Ok((problems.iter().map(CorpusEntry::from).collect(), problems.into_iter().collect()));
         }

@@ -24,7 +24,7 @@ mod data;
 mod error;
 mod overrides;
 
-pub use data::{DataConfig, TokenCount, count_prompts, counter_name};
+pub use data::{DataConfig, Generated, TokenCount, count_prompts, counter_name};
 pub use error::ConfigError;
 
 use ron::extensions::Extensions;
@@ -83,7 +83,7 @@ pub struct RunConfig {
 pub enum ModelSource {
     /// Small model of a family that ships with the programs, deliberately under-trained on the
     /// digits world.
-    DigitsBase(BaseFamily),
+    DigitsV1Base(BaseFamily),
     /// A Hugging Face folder, or a name on its hub.
     Pretrained(PathBuf),
 }
@@ -310,7 +310,7 @@ impl<'de> DeserializeSeed<'de> for Tracked<'_> {
 mod tests {
     use super::*;
     use seethink_curriculum::{Length, Order};
-    use seethink_data::digits::DigitsConfig;
+    use seethink_data::digits_v1::DigitsConfig;
 
     const FILE: &str = include_str!("../../../../configs/micro/qwen3_vl/staged.ron");
 
@@ -338,10 +338,10 @@ mod tests {
             ("Shuffled", "Sideways", "order: unknown variant `Sideways`; expected one of `Shuffled`, `EasyToHard`"),
             ("Staged(", "Stagd(", "in curriculum: unknown variant `Stagd`; expected one of `Merged`, `Staged`, "),
             ("kl_coef: 0.01", "kl_coef: low", "in grpo.loss.kl_coef: expected float"),
-            ("4..=6", "4..6", "in data.Digits.world.cells: expected `..=`"),
+            ("4..=6", "4..6", "in data.DigitsV1.world.cells: expected `..=`"),
             ("(steps: 40)", "(step: 40)", "epochs.AsNeeded: unknown key `step`; expected `steps`"),
             ("seed: 1,", "seed: 1, seed: 1,", "key `seed` stands here twice"),
-            ("DigitsBase(Qwen3Vl)", "Pretrained(7)", "in model.Pretrained: expected string"),
+            ("DigitsV1Base(Qwen3Vl)", "Pretrained(7)", "in model.Pretrained: expected string"),
         ];
         for (what, by, expected) in cases {
             let message = spoil(what, by);
@@ -380,7 +380,7 @@ mod tests {
         let config = set(&[
             "seed=18446744073709551615",
             "model=Pretrained(runs/my base)",
-            "data.Digits.world.cells=4..=9",
+            "data.DigitsV1.world.cells=4..=9",
             "curriculum.Staged.order=EasyToHard",
             "curriculum.Staged.epochs=PerStage(3)",
             "curriculum.Staged.stages.0.length=Steps(40)",
@@ -395,7 +395,7 @@ mod tests {
         let config = config.unwrap();
         assert_eq!((config.seed, config.grpo.sampling.top_p), (u64::MAX, 0.95));
         assert_eq!(config.model, ModelSource::Pretrained("runs/my base".into()));
-        let DataConfig::Digits { world, .. } = &config.data else { panic!("{:?}", config.data) };
+        let DataConfig::DigitsV1(Generated { world, .. }) = &config.data else { panic!("{:?}", config.data) };
         assert_eq!(*world, DigitsConfig { cells: 4..=9, operations: 1..=3, ..DigitsConfig::default() });
         let CurriculumConfig::Staged(staged) = &config.curriculum else { panic!("{:?}", config.curriculum) };
         assert_eq!(staged.order, Order::EasyToHard);
@@ -425,7 +425,7 @@ mod tests {
         let CurriculumConfig::Staged(staged) = &mut config.curriculum else { panic!() };
         staged.stages[0].overrides.set("kl_coef", 0.1);
         staged.stages[1].length = Some(Length::Epochs(2));
-        for same in ["grpo.group_size=8", "model=DigitsBase(Qwen3Vl)", "curriculum.Staged.stages.2.length=None"] {
+        for same in ["grpo.group_size=8", "model=DigitsV1Base(Qwen3Vl)", "curriculum.Staged.stages.2.length=None"] {
             assert_eq!(overrides::apply(&config, same).unwrap(), config);
         }
         assert_eq!(read(&config.to_ron()).unwrap(), config, "{}", config.to_ron());
@@ -470,8 +470,8 @@ mod tests {
             ("grpo.optimizer.betas=(1.0, 0.9)", "`grpo.optimizer` is "),
             ("evaluation.sampling.top_p=0", "top_p"),
             ("evaluation.problems_per_capability=0", "problems_per_capability"),
-            ("data.Digits.problems_per_capability=0", "problems_per_capability"),
-            ("data.Digits.world.cells=1..=9", "`world.cells` is 1..=9"),
+            ("data.DigitsV1.problems_per_capability=0", "problems_per_capability"),
+            ("data.DigitsV1.world.cells=1..=9", "`world.cells` is 1..=9"),
             ("reward.rule=Numeric(absolute: -1.0, relative: 0.0)", "`rule.absolute` is -1"),
             ("reward.penalties=[(1.0, Repetition(ngram: 0))]", "`repetition.ngram` is 0"),
             ("images.max_pixels=0", "`max_pixels` is 0"),

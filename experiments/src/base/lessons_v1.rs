@@ -1,9 +1,10 @@
-//! Training data of the base models: captions, lists of options, and solutions with and without
+//! Training data of the base models of `digits-v1`: captions, lists of options, and solutions with and without
 //! working.
 
 use seethink::core::{Capability, Image, ImageSource, Problem, Purpose, Rng};
 use seethink::data::Split;
-use seethink::data::digits::{CELL_SIDE, DigitsWorld};
+use seethink::data::digits::CELL_SIDE;
+use seethink::data::digits_v1::DigitsWorld;
 
 /// Captions of single cells of the pictures, without the place of the cell.
 ///
@@ -87,7 +88,7 @@ fn at_a_glance(problem: Problem) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use seethink::data::digits::DigitsConfig;
+    use seethink::data::digits_v1::DigitsConfig;
     use seethink::prelude::*;
 
     #[test]

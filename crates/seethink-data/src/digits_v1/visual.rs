@@ -3,8 +3,9 @@
 use super::Item;
 use super::arithmetic::{Operator, Working};
 use super::config::DigitsConfig;
-use super::scene::{Ink, Palette, Scene, column_name, row_name};
 use crate::Split;
+use crate::digits::scene::{Palette, column_name, row_name};
+use crate::digits::{Digits, Ink, Scene};
 use seethink_core::Rng;
 
 /// Group of digits that a question names together.
@@ -73,7 +74,8 @@ pub(super) fn draw(rng: &mut Rng, split: Split, config: &DigitsConfig) -> Item {
         let mut inks = Ink::ALL;
         rng.shuffle(&mut inks);
         let n_inks = 2 + rng.below(3);
-        let scene = Scene::draw(rng, split, grid, &Palette { inks: &inks[..n_inks], ..Palette::FULL });
+        let palette = Palette { inks: &inks[..n_inks], ..Palette::FULL };
+        let scene = Scene::draw(rng, |digit| Digits::get().images(split, digit), grid, &palette);
         let mut working = Working::default();
         if let Some((question, answer)) = ask(rng, family, &scene, n_operations, &mut working) {
             let thought = working.finish();
