@@ -27,7 +27,7 @@ mod textual;
 mod visual;
 
 pub use config::DigitsConfig;
-pub(crate) use sight::sight_of;
+pub(crate) use sight::readings;
 
 use crate::digits::Scene;
 use crate::{DataError, Split, content_id};

@@ -1,30 +1,24 @@
 //! Reading errors of answers: comparison of the digits named in the reasoning with the picture; no
 //! judge is needed where the content of pictures is known.
 
+use crate::digits::Ink;
 use crate::digits::scene::{column_name, row_name};
-use crate::digits::{Ink, Sight};
 use seethink_core::Problem;
 
 /// Tag that describes the content of a picture.
 pub(super) const SCENE: &str = "scene";
 
 /// Compares the readings in the reasoning of a completion ("top row 3 5 2.", "red 4 7.",
-/// "center 8.") with the picture.
+/// "center 8.") with the picture: whether each agrees with it.
 ///
 /// A reading is a sentence that names cells and lists digits, as the solutions of this world do;
 /// everything else is ignored. A reading of cells that the picture does not have is wrong. The cells
 /// need not be those that the question asks for. `None` if the problem is not about a picture of
 /// this world.
-pub(crate) fn sight_of(problem: &Problem, completion: &str) -> Option<Sight> {
+pub(crate) fn readings(problem: &Problem, completion: &str) -> Option<Vec<bool>> {
     let grid = Grid::parse(problem.tags.get(SCENE)?)?;
     let thought = completion.split("</think>").next().unwrap_or_default().trim_start().trim_start_matches("<think>");
-    let sentences = thought.split('.').map(str::trim);
-    let readings: Vec<bool> = sentences.filter_map(|sentence| grid.check(sentence)).collect();
-    Some(match readings[..] {
-        [] => Sight::Unstated,
-        _ if readings.iter().all(|&right| right) => Sight::Right,
-        _ => Sight::Wrong,
-    })
+    Some(thought.split('.').map(str::trim).filter_map(|sentence| grid.check(sentence)).collect())
 }
 
 /// Digits and inks of a picture, parsed from its tag.
@@ -94,6 +88,7 @@ fn is_name(name: &[&str]) -> bool {
 mod tests {
     use super::*;
     use crate::Split;
+    use crate::digits::Sight;
     use crate::digits_v1::{DigitsConfig, DigitsWorld};
     use seethink_core::Capability;
 
