@@ -1,9 +1,10 @@
 //! Training of a small base model of the digits world: tokenizer, random weights, supervised
-//! fine-tuning on narrow pictures until the model reads the digits that it was shown, then briefly
-//! on wide ones, which sets how well it sees.
+//! fine-tuning on single digits and on narrow pictures until the model reads the digits that it was
+//! shown, then briefly on wide ones, which sets how well it sees.
 //!
-//! `cargo run --release --example make_base -- --family FAMILY --out DIR` without other options
-//! makes the committed model.
+//! `cargo run --release --example make_base -- --family FAMILY --out DIR` trains one and prints its
+//! levels. No model of this world ships with the programs; those that do are of `digits-v1`
+//! (`make_base_v1`).
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;

@@ -1,4 +1,5 @@
-//! Gates of the digits world: what a base model must be like before arms are compared on it.
+//! Levels of models in the digits world: what has to be known of a base model before arms are
+//! compared on it.
 
 mod levels;
 
