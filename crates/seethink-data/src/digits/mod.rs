@@ -12,7 +12,8 @@
 //!
 //! The digits are of four sets without a common image ([`GlyphSet`]): supervised training of a base
 //! model sees one in narrow pictures, reinforcement learning another in wide pictures, validation
-//! and test the others. So rewards can teach to see, and the tests notice it.
+//! and test the others. What rewards teach about reading is thus told apart from what a base model
+//! knew, and measured on digits that nobody was trained on.
 //!
 //! A problem is a pure function of set, capability, index, seed and configuration. Its difficulty
 //! is in its tags: `cells` (digits in the picture), `operations` (additions and subtractions) and
@@ -108,8 +109,7 @@ impl DigitsWorld {
         self.finish(item, capability, &mut rng(set, capability, index, seed, Draw::Pixels))
     }
 
-    /// Picture of a single digit, with the question which: the shapes of digits apart from places,
-    /// from which they are learnt sooner.
+    /// Picture of a single digit, with the question which: the shapes of digits apart from places.
     pub fn single(&self, set: impl Into<GlyphSet>, index: u64, seed: u64) -> Problem {
         let (set, capability) = (set.into(), &Capability::PERCEPTION);
         let item = perception::draw_single(&mut rng(set, capability, index, seed, Draw::Single), set);

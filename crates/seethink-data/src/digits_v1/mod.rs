@@ -1,8 +1,9 @@
 //! First digits world, `digits-v1`: built-in problems about pictures of real handwritten digits,
 //! with known answers.
 //!
-//! Base models read its digits as well as they will ever read them, so rewards teach no sight here;
-//! [`digits`](crate::digits) is the world for questions about that. This one has the paper's three
+//! Base models are trained on the digits that rewards draw from, and no arm of the paper's tables
+//! changed how many of them are misread; [`digits`](crate::digits) is made for questions about sight.
+//! This one has the paper's three
 //! capabilities at a size that a model of a few million parameters learns in minutes:
 //!
 //! - **perception**: four-way multiple choice about a fine detail or a spatial relation of a

@@ -19,9 +19,9 @@ use std::sync::Arc;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum DataConfig {
-    /// The built-in digits world, in which sight has to be learnt.
+    /// The built-in digits world, with digits of their own for base models, rewards and tests.
     Digits(Generated<digits::DigitsConfig>),
-    /// The first digits world, `digits-v1`, in which base models read as well as they ever will.
+    /// The first digits world, `digits-v1`, whose base models know the digits of training.
     DigitsV1(Generated<digits_v1::DigitsConfig>),
     /// A folder with a subfolder of JSON-lines or parquet files, and their images, for each split,
     /// as [`write_problems`](seethink_data::write_problems) makes them.
