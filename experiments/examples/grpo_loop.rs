@@ -16,7 +16,7 @@ use seethink::models::qwen3_vl::Qwen3Vl;
 use seethink::models::{PromptInput, Side, TokenRow, VlmInput, VlmProcessor};
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
-use seethink::run::config::BaseFamily;
+use seethink::run::config::{BaseFamily, ModelSource};
 use std::error::Error;
 
 /// Problems of a step.
@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 pub(crate) fn embedded_model() -> Result<(Qwen3Vl, VlmProcessor), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    base::unpack(BaseFamily::Qwen3Vl, folder.path())?;
+    base::unpack(&ModelSource::DigitsV1Base(BaseFamily::Qwen3Vl), folder.path())?;
     let model = Qwen3Vl::from_pretrained(folder.path(), &device("auto")?)?;
     Ok((model, VlmProcessor::from_pretrained(folder.path())?))
 }

@@ -1,6 +1,6 @@
 //! Training of a small base model of the digits world: tokenizer, random weights, supervised
-//! fine-tuning on single digits and on narrow pictures until the model reads the digits that it was
-//! shown, then briefly on wide ones, which sets how well it sees.
+//! fine-tuning on narrow pictures until the model reads the digits that it was shown, then briefly
+//! on wide ones, which sets how well it sees. The phases are those of a recipe.
 //!
 //! `cargo run --release --example make_base -- --family FAMILY --out DIR` trains one and prints its
 //! levels. No model of this world ships with the programs; those that do are of `digits-v1`
@@ -9,7 +9,7 @@
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use experiments::base;
-use experiments::gates::{Levels, Tests};
+use experiments::gates::Tests;
 use seethink::burn::module::Module;
 use seethink::core::{Capability, Problem, Purpose, Rng};
 use seethink::data::Split;
@@ -18,6 +18,8 @@ use seethink::models::{AnyBackbone, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::run::config::BaseFamily;
 use seethink::train::{ActivationMemory, Decay, Interrupter, MemoryConfig, Schedule, Sft, SftData};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,34 +39,12 @@ struct Args {
     /// Seed of weights, problems and order.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder of a model that has gone through the first phase, instead of the first phase.
+    /// File of the recipe, instead of that of the models that ship.
+    #[arg(long)]
+    recipe: Option<PathBuf>,
+    /// Folder of a model to begin with, instead of random weights.
     #[arg(long)]
     from: Option<PathBuf>,
-    /// Number of single digits, in narrow pictures, in a phase before the first.
-    #[arg(long, default_value_t = 16_000)]
-    single: usize,
-    /// Number of captions of narrow pictures among the examples of the first phase.
-    #[arg(long, default_value_t = 16_000)]
-    captions: usize,
-    /// Number of examples of the first phase: textual, visual reasoning and perception in narrow
-    /// pictures, in these shares.
-    #[arg(long, default_value_t = 160_000)]
-    narrow: usize,
-    /// Shares of the first phase, in percent.
-    #[arg(long, value_delimiter = ',', default_value = "45,15,40")]
-    shares: Vec<usize>,
-    /// Number of examples of the second phase: mostly perception in wide pictures.
-    #[arg(long, default_value_t = 4_500)]
-    wide: usize,
-    /// Number of single digits, in wide pictures, among the examples of the second phase.
-    #[arg(long, default_value_t = 3_000)]
-    wide_single: usize,
-    /// Peak learning rate of the first phase, after a short warm-up and before a cosine decay.
-    #[arg(long, default_value_t = 2e-3)]
-    learning_rate: f64,
-    /// Peak learning rate of the second phase.
-    #[arg(long, default_value_t = 1e-3)]
-    wide_learning_rate: f64,
     /// Number of examples per update.
     #[arg(long, default_value_t = 128)]
     batch: usize,
@@ -76,12 +56,82 @@ struct Args {
     device: String,
 }
 
+/// Phase of supervised fine-tuning: pictures, rate and numbers of examples.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Phase {
+    /// Whether pictures are wide; else they are narrow.
+    #[serde(default)]
+    wide: bool,
+    /// Peak learning rate, after a short warm-up and before a cosine decay.
+    learning_rate: f64,
+    /// Number of pictures of single digits.
+    #[serde(default)]
+    single: u64,
+    /// Number of captioned pictures.
+    #[serde(default)]
+    captions: u64,
+    /// Number of perception problems.
+    #[serde(default)]
+    perception: u64,
+    /// Number of problems of textual reasoning.
+    #[serde(default)]
+    textual: u64,
+    /// Number of problems of visual reasoning.
+    #[serde(default)]
+    visual: u64,
+    /// Number of narrow pictures of perception and of visual reasoning each, among wide ones.
+    #[serde(default)]
+    replay: u64,
+    /// Accuracies on validation digits in wide pictures at which the phase is over, all of them; else
+    /// it is repeated with other examples.
+    #[serde(default)]
+    until: BTreeMap<Capability, f64>,
+    /// Largest number of repetitions.
+    #[serde(default = "once")]
+    at_most: usize,
+}
+
+fn once() -> usize {
+    1
+}
+
+impl Phase {
+    /// Draws the examples of the phase in a random order; every number gives others.
+    fn examples(&self, number: usize, seed: u64) -> Result<Vec<Problem>> {
+        let world = world(if self.wide { Pictures::WIDE } else { Pictures::NARROW })?;
+        let narrow = self::world(Pictures::NARROW)?;
+        let first = 1_000_000 * number as u64;
+        let draw = |n: u64, problem: &dyn Fn(u64) -> Problem| (first..first + n).map(problem).collect::<Vec<_>>();
+        let of = |n, capability: &Capability| draw(n, &|index| world.problem(GlyphSet::Base, capability, index, seed));
+        let mut all = draw(self.single, &|index| world.single(GlyphSet::Base, index, seed));
+        all.extend(draw(self.captions, &|index| world.caption(GlyphSet::Base, index, seed)));
+        all.extend(of(self.perception, &Capability::PERCEPTION));
+        all.extend(of(self.textual, &Capability::TEXTUAL_REASONING));
+        all.extend(of(self.visual, &Capability::VISUAL_REASONING));
+        for capability in [Capability::PERCEPTION, Capability::VISUAL_REASONING] {
+            let replayed = first + 500_000..first + 500_000 + self.replay;
+            all.extend(replayed.map(|index| narrow.problem(GlyphSet::Base, &capability, index, seed)));
+        }
+        Rng::new(seed, Purpose::FineTuning, &[number as u64, all.len() as u64]).shuffle(&mut all);
+        Ok(all)
+    }
+}
+
+fn world(pictures: Pictures) -> Result<DigitsWorld> {
+    Ok(DigitsWorld::new(DigitsConfig { pictures, ..experiments::gates::world()? })?)
+}
+
 fn main() -> Result<()> {
     let args = Args::parse();
     ensure!(!args.out.exists(), "{} exists; nothing is overwritten", args.out.display());
+    let recipe = match &args.recipe {
+        Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
+        None => include_str!("../assets/digits-base/recipe.ron").to_owned(),
+    };
+    let recipe: Vec<Phase> = ron::from_str(&recipe).context("the recipe is a list of phases")?;
     let device = device(&args.device)?;
-    let wide = DigitsWorld::new(DigitsConfig::default())?;
-    let narrow = DigitsWorld::new(DigitsConfig { pictures: Pictures::NARROW, ..DigitsConfig::default() })?;
+    let (narrow, wide) = (world(Pictures::NARROW)?, world(Pictures::WIDE)?);
 
     let words = Capability::ALL.iter().flat_map(|of| wide.problems(GlyphSet::Base, of, args.seed).take(1000));
     let vocabulary = base::Vocabulary::of(words, "", 384, &["<think>", "</think>", " \\boxed{"]);
@@ -97,62 +147,28 @@ fn main() -> Result<()> {
     println!("{} parameters", model.num_params());
     let tests = Tests::new(&wide, Split::Validation, args.test, &*processor)?;
     let own = Tests::new(&narrow, GlyphSet::Base, args.test, &*processor)?;
-    let evaluate = |model: &AnyBackbone| -> Result<Levels> { tests.levels(model, processor.clone()) };
-
-    if args.from.is_none() {
-        let shares = [Capability::TEXTUAL_REASONING, Capability::VISUAL_REASONING, Capability::PERCEPTION];
-        if args.single > 0 {
-            let singles =
-                (0..args.single as u64).map(|index| narrow.single(GlyphSet::Base, index, args.seed)).collect();
-            model = fine_tune(model, &processor, &args, args.learning_rate, singles)?;
+    let mut number = 0;
+    for phase in &recipe {
+        println!("{phase:?}");
+        for _ in 0..phase.at_most {
+            model = fine_tune(model, &processor, &args, phase.learning_rate, phase.examples(number, args.seed)?)?;
+            number += 1;
+            if phase.until.is_empty() {
+                continue;
+            }
+            let reached: BTreeMap<Capability, f64> =
+                Capability::ALL.into_iter().zip(tests.accuracy(&model, processor.clone())?).collect();
+            println!("{reached:?}");
+            if phase.until.iter().all(|(capability, level)| reached.get(capability) >= Some(level)) {
+                break;
+            }
         }
-        let captions = narrow.captions(GlyphSet::Base, args.seed).take(args.captions).collect();
-        let lesson = mix(
-            shares
-                .iter()
-                .zip(&args.shares)
-                .map(|(capability, share)| {
-                    let n = args.narrow * share / 100;
-                    (0..n as u64).map(|index| narrow.problem(GlyphSet::Base, capability, index, args.seed)).collect()
-                })
-                .chain([captions]),
-            args.seed,
-        );
-        model = fine_tune(model, &processor, &args, args.learning_rate, lesson)?;
-        println!("narrow pictures of its own digits: {}", own.levels(&model, processor.clone())?);
-        println!("wide pictures of other digits: {}", evaluate(&model)?);
         model.save_pretrained_with(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
+        let model = AnyBackbone::from_pretrained(&args.out, &device)?;
+        println!("narrow pictures of its own digits: {}", own.levels(&model, processor.clone())?);
+        println!("wide pictures of other digits: {}", tests.levels(&model, processor.clone())?);
     }
-    let of = |world: &DigitsWorld, capability: &Capability, percent: usize| -> Vec<Problem> {
-        let first = 1_000_000;
-        let range = first..first + (args.wide * percent / 100) as u64;
-        range.map(|index| world.problem(GlyphSet::Base, capability, index, args.seed)).collect()
-    };
-    let lesson = mix(
-        [
-            of(&wide, &Capability::PERCEPTION, 58),
-            of(&wide, &Capability::VISUAL_REASONING, 14),
-            of(&wide, &Capability::TEXTUAL_REASONING, 14),
-            of(&narrow, &Capability::PERCEPTION, 14),
-            (0..args.wide_single as u64).map(|index| wide.single(GlyphSet::Base, index, args.seed)).collect(),
-        ],
-        args.seed,
-    );
-    if !lesson.is_empty() {
-        model = fine_tune(model, &processor, &args, args.wide_learning_rate, lesson)?;
-    }
-    model.save_pretrained_with(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;
-    let model = AnyBackbone::from_pretrained(&args.out, &device)?;
-    println!("narrow pictures of its own digits: {}", own.levels(&model, processor.clone())?);
-    println!("wide pictures of other digits: {}", evaluate(&model)?);
     Ok(())
-}
-
-/// Joins the examples of several kinds in a random order.
-fn mix(kinds: impl IntoIterator<Item = Vec<Problem>>, seed: u64) -> Vec<Problem> {
-    let mut all: Vec<Problem> = kinds.into_iter().flatten().collect();
-    Rng::new(seed, Purpose::FineTuning, &[all.len() as u64]).shuffle(&mut all);
-    all
 }
 
 /// Runs one phase of supervised fine-tuning, with a line of progress every few seconds.

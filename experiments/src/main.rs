@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use experiments::experiment::run::{self, Task};
 use experiments::experiment::{Arm, Experiment, Rendered, Results, Scale, Setting, backbone, docs, render, slurm};
-use experiments::tables;
+use experiments::{gates, tables};
 use seethink::run::config::BaseFamily;
 use seethink::run::interrupter;
 use std::path::{Path, PathBuf};
@@ -46,6 +46,25 @@ enum Command {
         #[arg(long, value_name = "PATH=VALUE")]
         set: Vec<String>,
         /// Folder of runs and tables.
+        #[arg(long, default_value = "runs/tables", value_name = "DIR")]
+        out: PathBuf,
+        /// Device to compute on, for example flex, cuda:1 or auto.
+        #[arg(long, default_value = "auto")]
+        device: String,
+    },
+    /// Measures what has to hold of the digits world before arms are compared on it: makes the missing
+    /// runs, of merged training and of single stages, and prints the gates.
+    Gates {
+        /// Backbone, instead of all; may be given several times.
+        #[arg(long)]
+        backbone: Vec<String>,
+        /// Overrides of every configuration, such as grpo.loss.kl_coef=0.02; may be given several times.
+        #[arg(long, value_name = "PATH=VALUE")]
+        set: Vec<String>,
+        /// Number of runs in parallel; the number of cores if not given.
+        #[arg(long)]
+        jobs: Option<usize>,
+        /// Folder of runs and gates.
         #[arg(long, default_value = "runs/tables", value_name = "DIR")]
         out: PathBuf,
         /// Device to compute on, for example flex, cuda:1 or auto.
@@ -163,6 +182,16 @@ fn main() -> Result<()> {
             let setting = Setting { scale, backbone: backbone(&name)? };
             Task { setting, arm, seed, set }.run(&out, &device, &interrupter())
         }
+        Command::Gates { backbone: names, set, jobs, out, device } => {
+            let named: Vec<BaseFamily> = names.iter().map(|name| backbone(name)).collect::<Result<_>>()?;
+            let chosen = BaseFamily::ALL.into_iter().map(|(_, one)| one);
+            for backbone in chosen.filter(|one| named.is_empty() || named.contains(one)) {
+                let setting = Setting { scale: Scale::Micro, backbone };
+                let gates = gates::measure(setting, &set, &out, n_jobs(jobs)?, &device, &interrupter())?;
+                println!("## {}\n\n{gates}", setting.title());
+            }
+            Ok(())
+        }
         Command::Collect { which, from, to } => {
             let tasks = which.tasks()?;
             println!("{} of {} results", run::collect(&tasks, &from, &to)?, tasks.len());
@@ -173,13 +202,17 @@ fn main() -> Result<()> {
     }
 }
 
+/// Number of runs in parallel: as asked for, or that of the cores.
+fn n_jobs(asked: Option<usize>) -> Result<usize> {
+    Ok(asked.map_or_else(|| std::thread::available_parallelism().map(Into::into), Ok)?)
+}
+
 fn table(args: &TableArgs) -> Result<()> {
     let tasks = args.which.tasks()?;
     let interrupter = interrupter();
     match args.launcher {
         Launcher::Local => {
-            let jobs = args.jobs.map_or_else(|| std::thread::available_parallelism().map(Into::into), Ok)?;
-            run::local(&tasks, &args.out, jobs, &args.device, &interrupter)?;
+            run::local(&tasks, &args.out, n_jobs(args.jobs)?, &args.device, &interrupter)?;
         }
         Launcher::Slurm => {
             run::prepare(&tasks, &args.out, &args.device, &interrupter)?;

@@ -10,7 +10,7 @@ use seethink::data::{Split, write_problems};
 use seethink::models::{AnyBackbone, VisionLanguageModel, VlmProcessor, WeightDtype};
 use seethink::prelude::*;
 use seethink::rollout::Problems;
-use seethink::run::config::BaseFamily;
+use seethink::run::config::{BaseFamily, ModelSource};
 use seethink::train::Interrupter;
 use std::path::Path;
 
@@ -264,7 +264,7 @@ fn long_prompts_are_left_out_of_a_folder_and_counted() {
         Capability::ALL.iter().flat_map(|one| world.problems(Split::Train, one, 1).take(12)).collect();
     write_problems(dir.path().join("train"), &problems).unwrap();
     let base = dir.path().join("base");
-    base::unpack(BaseFamily::Qwen3Vl, &base).unwrap();
+    base::unpack(&ModelSource::DigitsV1Base(BaseFamily::Qwen3Vl), &base).unwrap();
     let folder = dir.path().display();
     let config = |set: &[String]| RunConfig::parse(BUILT_IN[0].1, "staged.ron", set).unwrap();
     let usual = config(&[]);

@@ -5,14 +5,15 @@
 mod common;
 
 use common::SMALL;
+use experiments::base::{FILTER, n_bases};
 use experiments::experiment::run::{self, Task};
 use experiments::experiment::{
-    Arm, BASE, Experiment, MERGED, MERGED_AS_RELEASED, MERGED_FROZEN, Origin, RESULT, Results, Row, RunResult, STAGED,
-    Scale, Setting, docs, render,
+    Arm, BASE, Experiment, Gate, Gates, MERGED, MERGED_AS_RELEASED, MERGED_FROZEN, Origin, RESULT, Results, Row,
+    RunResult, STAGED, Scale, Setting, docs, render,
 };
 use experiments::{findings, tables};
 use seethink::prelude::*;
-use seethink::run::config::BaseFamily;
+use seethink::run::config::{BaseFamily, ModelSource};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -20,7 +21,7 @@ use std::sync::LazyLock;
 
 fn settings() -> impl Iterator<Item = Setting> {
     let of = |scale| BaseFamily::ALL.into_iter().map(move |(_, backbone)| Setting { scale, backbone });
-    [Scale::Micro, Scale::Full].into_iter().flat_map(of)
+    Scale::ALL.into_iter().flat_map(of)
 }
 
 fn all_tasks(scale: Scale) -> Vec<Task> {
@@ -72,11 +73,17 @@ fn controlled_arms_take_equally_many_steps() {
             })
         }))
         .unwrap();
-        for arm in Arm::ALL.into_iter().filter(|arm| !arm.id.ends_with("as_released") && arm.id != "captions_first") {
+        for arm in Arm::ALL.into_iter().filter(|arm| !arm.is_as_released() && !arm.id.ends_with("s_first")) {
             let config = arm.config(setting, 1).unwrap();
             let course = config.curriculum.build(&corpus, 1).unwrap();
             let steps = course.curriculum().planned_steps(Some(config.grpo.rollout_batch)).unwrap();
-            assert_eq!(steps.iter().sum::<usize>(), setting.total_steps() as usize, "{} {steps:?}", arm.id);
+            let expected = match arm.id {
+                "perception_alone" => setting.steps(&Capability::PERCEPTION),
+                "textual_alone" => setting.steps(&Capability::TEXTUAL_REASONING),
+                "visual_alone" => setting.steps(&Capability::VISUAL_REASONING),
+                _ => setting.total_steps(),
+            };
+            assert_eq!(steps.iter().sum::<usize>(), expected as usize, "{} {steps:?}", arm.id);
         }
     }
 }
@@ -86,8 +93,8 @@ fn runs_are_shared_by_tables_and_seeds_go_first() {
     let tasks = all_tasks(Scale::Micro);
     let names: BTreeSet<String> = tasks.iter().map(Task::name).collect();
     assert_eq!(names.len(), tasks.len());
-    // Seventeen arms on one backbone, of which two are one run, and two arms on the three others.
-    assert_eq!(tasks.len(), 3 * (16 + 2 * 3));
+    // Twenty-two arms on one backbone, of which two are the runs of others, and eight on the three others.
+    assert_eq!(tasks.len(), 3 * (20 + 8 * 3));
     assert!(tasks.iter().all(|task| task.arm.id != MERGED_AS_RELEASED.id));
     assert!(tasks.windows(2).all(|pair| pair[0].seed <= pair[1].seed));
 }
@@ -124,7 +131,7 @@ static COMMITTED: LazyLock<Results> = LazyLock::new(|| docs::read(&committed()).
 
 /// Task and committed result of its arm.
 fn task_and_result() -> (Task, RunResult) {
-    let setting = Setting { scale: Scale::Micro, backbone: BaseFamily::Qwen3Vl };
+    let setting = Setting { scale: Scale::DigitsV1, backbone: BaseFamily::Qwen3Vl };
     let task = Task { setting, arm: &STAGED, seed: 1, set: Vec::new() };
     let result = RunResult::read(&task.folder(&committed()).join(RESULT)).unwrap().unwrap();
     (task, result)
@@ -195,7 +202,7 @@ fn results_of_a_changed_tree_are_not_collected() {
 #[test]
 fn committed_results_name_a_clean_commit_or_are_marked() {
     let mut n_unrecorded = 0;
-    for task in all_tasks(Scale::Micro) {
+    for task in all_tasks(Scale::DigitsV1) {
         let path = task.folder(&committed()).join(RESULT);
         let Some(result) = RunResult::read(&path).unwrap() else { continue };
         if result.origin.is_some() {
@@ -210,7 +217,7 @@ fn committed_results_name_a_clean_commit_or_are_marked() {
     assert!(n_unrecorded <= 66, "{n_unrecorded}");
     // The folder holds no other entries.
     let seeds = |folder: &Path| std::fs::read_dir(folder).map(|entries| entries.count()).unwrap_or(0);
-    assert_eq!(seeds(&committed().join("micro/qwen3_vl")), 16);
+    assert_eq!(seeds(&committed().join("digits-v1/qwen3_vl")), 16);
 }
 
 #[test]
@@ -239,7 +246,7 @@ fn files_made_of_the_tables_are_up_to_date() {
 #[test]
 fn findings_ask_for_nothing_that_was_not_run() {
     let folder = tempfile::tempdir().unwrap();
-    let nothing = Results::read(Scale::Micro, &[], 1, &[], folder.path()).unwrap();
+    let nothing = Results::read(Scale::DigitsV1, &[], 1, &[], folder.path()).unwrap();
     let error = format!("{:#}", findings::page(&nothing).unwrap_err());
     assert!(error.contains("the findings ask for {{") && error.contains("not run"), "{error}");
 }
@@ -247,7 +254,7 @@ fn findings_ask_for_nothing_that_was_not_run() {
 #[test]
 fn committed_tables_are_what_the_committed_results_say() {
     let again = "run `cargo run --release -p experiments -- collect all`";
-    let folder = committed().join("micro");
+    let folder = committed().join("digits-v1");
     let results = &*COMMITTED;
     let mut expected: BTreeSet<String> = BTreeSet::new();
     for experiment in tables::ALL {
@@ -318,7 +325,7 @@ fn a_table_is_made_from_runs_and_made_again_from_results() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().display().to_string();
     let arguments = |out: &str| -> Vec<String> {
-        let table = ["table", "perception_errors", "--seeds", "1", "--out", out, "--jobs", "2"];
+        let table = ["table", "perception_errors", "--scale", "digits-v1", "--seeds", "1", "--out", out, "--jobs", "2"];
         table.into_iter().chain(SMALL).map(str::to_owned).collect()
     };
     let run = |out: &str| program(&arguments(out).iter().map(String::as_str).collect::<Vec<_>>());
@@ -330,7 +337,7 @@ fn a_table_is_made_from_runs_and_made_again_from_results() {
     {
         assert!(text.contains(expected), "{expected}: {text}");
     }
-    let micro = folder.path().join("micro");
+    let micro = folder.path().join("digits-v1");
     for name in ["perception_errors.md", "perception_errors-qwen3_vl.svg", "perception_errors-qwen3_vl.png"] {
         assert!(micro.join(name).exists(), "{name}");
     }
@@ -347,9 +354,68 @@ fn a_table_is_made_from_runs_and_made_again_from_results() {
     assert_eq!(std::fs::metadata(&metrics).unwrap().modified().unwrap(), before);
 
     // Other settings are refused in the same folder.
-    let other = program(&["table", "perception_errors", "--seeds", "1", "--out", &out]);
+    let other = program(&["table", "perception_errors", "--scale", "digits-v1", "--seeds", "1", "--out", &out]);
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(!other.status.success() && error.contains("run with other settings"), "{error}");
+}
+
+#[test]
+fn runs_begin_with_several_base_models_and_none_with_that_of_the_filter() {
+    for (_, backbone) in BaseFamily::ALL {
+        let setting = Setting { scale: Scale::Micro, backbone };
+        let model = |seed| MERGED.config(setting, seed).unwrap().model;
+        let n = n_bases(backbone);
+        let all: Vec<ModelSource> = (1..=n).map(model).collect();
+        assert!(n > 1 && all.windows(2).all(|pair| pair[0] != pair[1]), "{all:?}");
+        assert_eq!((1..=n).map(|seed| model(seed + n)).collect::<Vec<_>>(), all);
+        assert!(!all.contains(&FILTER), "{all:?}");
+    }
+}
+
+#[test]
+fn a_table_gives_no_verdict_where_a_gate_does_not_hold() {
+    let gate = |id: &str, value: f64| Gate {
+        id: id.into(),
+        about: "what is measured".into(),
+        value,
+        interval: (value - 0.1, value + 0.1),
+        at_least: 0.3,
+        at_most: 0.7,
+    };
+    let of = |values: &[(&str, f64)]| Gates {
+        backbone: "qwen3_vl".into(),
+        commit: String::new(),
+        bases: Vec::new(),
+        gates: values.iter().map(|(id, value)| gate(id, *value)).collect(),
+    };
+    assert_eq!(Gates::objection(None).unwrap(), "the gates were not measured");
+    assert_eq!(Gates::objection(Some(&of(&[("G1", 0.3), ("G2", 0.7)]))), None);
+    let failed = of(&[("G1", 0.3), ("G3", 0.29), ("G3", 0.1), ("G5", f64::NAN)]);
+    assert_eq!(Gates::objection(Some(&failed)).unwrap(), "G3, G5 do not hold");
+    assert_eq!(Gates::objection(Some(&of(&[("G4", 0.71)]))).unwrap(), "G4 does not hold");
+    let text = failed.to_string();
+    assert!(text.contains("| G1 | what is measured | 30.0 | 20.0 to 40.0 | 30.0 to 70.0 | holds |"), "{text}");
+    assert!(text.contains("| G3 | what is measured | 29.0 | 19.0 to 39.0 | 30.0 to 70.0 | **fails** |"), "{text}");
+
+    // A page without gates has differences and no verdict.
+    let folder = tempfile::tempdir().unwrap();
+    let (task, found) = task_and_result();
+    let setting = Setting { scale: Scale::Micro, ..task.setting };
+    for arm in [&STAGED, &MERGED] {
+        let task = Task { setting, arm, seed: 1, set: Vec::new() };
+        RunResult { arm: arm.id.into(), ..found.clone() }.write(&task.folder(folder.path()).join(RESULT)).unwrap();
+    }
+    let page = || {
+        let results = Results::read(Scale::Micro, &[BaseFamily::Qwen3Vl], 1, &[], folder.path()).unwrap();
+        render(tables::find("main_comparison").unwrap(), &results).unwrap().markdown
+    };
+    assert!(page().contains("No verdict on this backbone: the gates were not measured."), "{}", page());
+    let holds = of(&[("G1", 0.5)]);
+    let path = Gates::path(setting, folder.path());
+    std::fs::write(&path, serde_json::to_vec(&holds).unwrap()).unwrap();
+    assert!(page().contains("- staged − merged: the same within two points."), "{}", page());
+    std::fs::write(&path, serde_json::to_vec(&of(&[("G1", 0.0)])).unwrap()).unwrap();
+    assert!(page().contains("No verdict on this backbone: G1 does not hold."), "{}", page());
 }
 
 #[test]
@@ -360,10 +426,13 @@ fn what_does_not_exist_is_named_with_what_does() {
         assert!(!output.status.success() && expected.iter().all(|text| error.contains(text)), "{error}");
     };
     refused(&["table", "table_7"], &["table_7", "capability_x_difficulty"]);
-    refused(&["table", "stage_order", "--scale", "tiny"], &["tiny", "micro or full"]);
+    refused(&["table", "stage_order", "--scale", "tiny"], &["tiny", "micro, digits-v1 or full"]);
     refused(&["table", "stage_order", "--backbone", "gpt"], &["gpt", "qwen3_vl"]);
     refused(&["run", "--arm", "sideways"], &["sideways", "text_first"]);
     // A run under two names is made under one of them.
-    refused(&["run", "--arm", "merged_as_released"], &["merged_frozen", "same effective settings"]);
+    refused(
+        &["run", "--scale", "digits-v1", "--arm", "merged_as_released"],
+        &["merged_frozen", "same effective settings"],
+    );
     refused(&["table", "stage_order", "--set", "grpo.groupsize=4"], &["groupsize", "group_size"]);
 }

@@ -5,7 +5,7 @@ use clap::Parser;
 use experiments::base;
 use experiments::program::{self, ProgramArgs};
 use seethink::models::WeightDtype;
-use seethink::run::config::BaseFamily;
+use seethink::run::config::{BaseFamily, ModelSource};
 use seethink::run::{device, interrupter};
 use seethink_tests::{kit, parity, perf};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ fn main() -> anyhow::Result<()> {
         Program::Parity(options) => parity::run(&options),
         Program::Perf { work, folder, device: name, dtype } => {
             let device = device(&name)?;
-            base::unpack(BaseFamily::Qwen3Vl, &folder)?;
+            base::unpack(&ModelSource::DigitsV1Base(BaseFamily::Qwen3Vl), &folder)?;
             perf::serve(&work, &folder, device, dtype);
             Ok(())
         }

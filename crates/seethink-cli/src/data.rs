@@ -181,7 +181,7 @@ fn pass_rate(args: &PassRate) -> Result<()> {
     let model = match (&args.model, &config.model) {
         (Some(model), _) => model.clone(),
         (None, ModelSource::Pretrained(dir)) => dir.display().to_string(),
-        (None, ModelSource::DigitsV1Base(_)) => {
+        (None, _) => {
             bail!(
                 "the small base model is in the programs that train it: give --model, such as the folder `base` of a run"
             )

@@ -1,6 +1,6 @@
 //! Errors of a run.
 
-use crate::config::{BaseFamily, ConfigError};
+use crate::config::{ConfigError, ModelSource};
 use crate::device::DeviceError;
 use crate::report::ReportError;
 use seethink_curriculum::CurriculumError;
@@ -61,11 +61,11 @@ pub enum RunError {
     /// The report cannot be made.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// The program does not ship a base model of this family.
+    /// The program does not ship this base model.
     #[error(
-        "this program ships no small model of {0:?}: expected a folder or a name on the hub (`--model`, or `model: Pretrained(…)`)"
+        "this program ships no small model {0:?}: expected a folder or a name on the hub (`--model`, or `model: Pretrained(…)`)"
     )]
-    NoBaseModel(BaseFamily),
+    NoBaseModel(ModelSource),
     /// A file or a folder cannot be read or written.
     #[error("cannot {doing} {}", path.display())]
     Io {

@@ -22,7 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Folder of the shipped base model, in a run folder.
 const BASE: &str = "base";
-/// File of the outcomes of every test problem, in a run folder.
+/// File of the outcomes of every problem of test and validation, in a run folder.
 pub const OUTCOMES: &str = "outcomes.jsonl";
 
 /// Function that builds a curriculum over a corpus, with a seed.
@@ -145,6 +145,7 @@ impl<'a> Job<'a> {
             validation,
             samples: StepFile::open(&self.folder.join("samples.jsonl"), resumed_step)?,
             n_samples: config.evaluation.samples,
+            draws_curve: config.grpo.validate_every > 0,
             outcomes: StepFile::open(&self.folder.join(OUTCOMES), resumed_step)?,
         };
         println!("{}", ProgressLine::headline(config, corpus.len(), &self.folder));
@@ -209,10 +210,10 @@ impl<'a> Job<'a> {
         let folder = match &self.config.model {
             ModelSource::Pretrained(folder) => folder,
             // The copy in the run folder, made by the program that began the run.
-            ModelSource::DigitsV1Base(_) if self.resume => &self.folder.join(BASE),
-            ModelSource::DigitsV1Base(family) => {
+            _ if self.resume => &self.folder.join(BASE),
+            shipped => {
                 temporary = tempfile::tempdir().map_err(RunError::io("create a folder in", std::env::temp_dir()))?;
-                self.base_models.unpack(*family, temporary.path())?;
+                self.base_models.unpack(shipped, temporary.path())?;
                 temporary.path()
             }
         };
@@ -229,7 +230,8 @@ impl<'a> Job<'a> {
             Ok::<_, RunError>(Benchmark::new(name, problems, &config.grpo.prompt, processor)?)
         };
         let n_test = config.evaluation.problems_per_capability;
-        Ok((benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_test.div_ceil(4))?))
+        let n_validation = config.evaluation.validation_problems.unwrap_or(n_test.div_ceil(4));
+        Ok((benchmark("test", Split::Test, n_test)?, benchmark("validation", Split::Validation, n_validation)?))
     }
 
     /// Creates the folder of a new run, and writes the resolved configuration and the shipped base
@@ -238,9 +240,9 @@ impl<'a> Job<'a> {
         std::fs::create_dir_all(&self.folder).map_err(RunError::io("create the run folder", &self.folder))?;
         let config = self.folder.join("config.ron");
         seethink_files::write(&config, self.config.to_ron().as_bytes()).map_err(RunError::io("write", &config))?;
-        match self.config.model {
-            ModelSource::DigitsV1Base(family) => self.base_models.unpack(family, &self.folder.join(BASE)),
+        match &self.config.model {
             ModelSource::Pretrained(_) => Ok(()),
+            shipped => self.base_models.unpack(shipped, &self.folder.join(BASE)),
         }
     }
 }

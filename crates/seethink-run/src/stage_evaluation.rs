@@ -26,31 +26,50 @@ pub(crate) struct StageEvaluation {
     pub(crate) samples: StepFile<Sample>,
     /// Number of samples per capability.
     pub(crate) n_samples: usize,
-    /// File of the outcomes of every test problem.
+    /// Whether validation is measured before training and at the end of stages, too.
+    pub(crate) draws_curve: bool,
+    /// File of the outcomes of every problem.
     pub(crate) outcomes: StepFile<Outcomes>,
 }
 
 impl<M: VisionLanguageModel> Validate<M> for StageEvaluation {
     fn validate(&mut self, model: &M, moment: Moment<'_>) -> Result<Metrics, Box<dyn Error + Send + Sync>> {
         let at_boundary = moment.end_of_stage || moment.stage.is_none();
-        let benchmark = if at_boundary { &self.test } else { &self.validation };
-        let answers = self.evaluator.answer(model, benchmark, &mut |_, _| !self.interrupter.should_stop())?;
+        let go_on = &mut |_, _| !self.interrupter.should_stop();
+        let mut measured = Metrics::new();
         if at_boundary {
+            let answers = self.evaluator.answer(model, &self.test, go_on)?;
             for capability in capabilities(&answers) {
                 let answers = answers.iter().filter(|answer| answer.problem.capability == capability);
-                let samples = answers.clone().take(self.n_samples).map(|answer| sample(answer, moment));
+                let samples = answers.take(self.n_samples).map(|answer| sample(answer, moment));
                 self.samples.push(&samples.collect::<Result<Vec<_>, _>>()?)?;
-                self.outcomes.push(&[Outcomes {
-                    step: moment.step,
-                    stage: moment.stage.unwrap_or(BASE).to_owned(),
-                    capability: capability.to_string(),
-                    problems: digest(answers.clone().map(|answer| answer.problem.id.to_string())),
-                    outcomes: answers.map(|answer| answer.outcome().letter()).collect(),
-                }])?;
             }
+            self.outcomes.push(&outcomes("test", &answers, moment))?;
+            measured.extend(metrics(&self.test, &answers));
         }
-        Ok(metrics(benchmark, &answers))
+        if !at_boundary || self.draws_curve {
+            let answers = self.evaluator.answer(model, &self.validation, go_on)?;
+            self.outcomes.push(&outcomes("validation", &answers, moment))?;
+            measured.extend(metrics(&self.validation, &answers));
+        }
+        Ok(measured)
     }
+}
+
+/// Outcomes of the answers to a benchmark, by capability.
+fn outcomes(benchmark: &str, answers: &[Answer<'_>], moment: Moment<'_>) -> Vec<Outcomes> {
+    let of = |capability| {
+        let answers = answers.iter().filter(|answer| answer.problem.capability == capability);
+        Outcomes {
+            step: moment.step,
+            stage: moment.stage.unwrap_or(BASE).to_owned(),
+            benchmark: benchmark.to_owned(),
+            capability: capability.to_string(),
+            problems: digest(answers.clone().map(|answer| answer.problem.id.to_string())),
+            outcomes: answers.map(|answer| answer.outcome().letter()).collect(),
+        }
+    };
+    capabilities(answers).into_iter().map(of).collect()
 }
 
 fn sample(answer: &Answer<'_>, moment: Moment<'_>) -> Result<Sample, Box<dyn Error + Send + Sync>> {

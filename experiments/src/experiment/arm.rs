@@ -5,12 +5,13 @@
 
 use super::setting::limit_prompts;
 use super::{Scale, Setting};
+use crate::base::n_bases;
 use anyhow::Result;
 use seethink::core::{Capability, Trainable};
 use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, Staged};
 use seethink::prelude::*;
 use seethink::reward::Rule;
-use seethink::run::config::{BaseFamily, CaptionTuning};
+use seethink::run::config::{BaseFamily, CaptionTuning, Imitated};
 use seethink::train::{Decay, Schedule, StageOverrides};
 
 const P: Capability = Capability::PERCEPTION;
@@ -34,12 +35,22 @@ impl Arm {
     pub fn config(&self, setting: Setting, seed: u64) -> Result<RunConfig> {
         let mut config = setting.shared()?;
         config.seed = seed;
+        if let ModelSource::DigitsBase { family, seed: base } = &mut config.model {
+            // The base model is a random effect, too.
+            *base = 1 + (seed + n_bases(*family) - 1) % n_bases(*family);
+        }
         if self.is_as_released() && setting.scale == Scale::Full {
             // The grader of the scripts with its fault, which rewarded the released checkpoints;
             // the other arms use the corrected one.
             config.reward.rule = Rule::MathrulerAsReleased;
         }
         (self.change)(setting, &mut config);
+        if setting.scale == Scale::Micro {
+            // Training rewards the share of a list that is read rightly; a test wants all of it.
+            for stage in config.curriculum.stages_mut() {
+                stage.overrides.set("reward", "shares");
+            }
+        }
         config.check()?;
         Ok(config)
     }
@@ -58,8 +69,9 @@ impl Arm {
     }
 
     /// All arms.
-    pub const ALL: [&'static Self; 17] = [
+    pub const ALL: [&'static Self; 22] = [
         &MERGED,
+        &MERGED_WITH_RESETS,
         &STAGED,
         &STAGE_3,
         &STAGES_1_3,
@@ -67,6 +79,7 @@ impl Arm {
         &TEXT_FIRST,
         &REVERSED,
         &CAPTIONS_FIRST,
+        &SOLUTIONS_FIRST,
         &MERGED_FROZEN,
         &STAGED_FROZEN,
         &MERGED_WITHOUT_PERCEPTION,
@@ -76,6 +89,9 @@ impl Arm {
         &STAGED_AS_RELEASED,
         &STAGE_3_AS_RELEASED,
         &STAGES_2_3_AS_RELEASED,
+        &PERCEPTION_ALONE,
+        &TEXTUAL_ALONE,
+        &VISUAL_ALONE,
     ];
 }
 
@@ -84,6 +100,12 @@ pub const MERGED: Arm = Arm {
     id: "merged",
     about: "All capabilities at once.",
     change: |setting, config| config.curriculum = setting.merged(&[], Order::Shuffled),
+};
+/// Merged training with the fresh optimisers and references of the staged one.
+pub const MERGED_WITH_RESETS: Arm = Arm {
+    id: "merged_with_resets",
+    about: "All capabilities at once, with a fresh optimiser and reference where the staged arm has one.",
+    change: |setting, config| config.curriculum = setting.merged_with_resets(),
 };
 /// Method: one stage per capability.
 pub const STAGED: Arm = Arm {
@@ -121,23 +143,55 @@ pub const REVERSED: Arm = Arm {
     about: "Visual reasoning, then textual reasoning, then perception.",
     change: |setting, config| config.curriculum = setting.staged(&[V, T, P], Order::Shuffled),
 };
+/// Perception stage alone.
+pub const PERCEPTION_ALONE: Arm = Arm {
+    id: "perception_alone",
+    about: "The stage of perception alone.",
+    change: |setting, config| config.curriculum = setting.staged_without_compensation(&[P]),
+};
+/// Stage of textual reasoning alone.
+pub const TEXTUAL_ALONE: Arm = Arm {
+    id: "textual_alone",
+    about: "The stage of textual reasoning alone.",
+    change: |setting, config| config.curriculum = setting.staged_without_compensation(&[T]),
+};
+/// Stage of visual reasoning alone.
+pub const VISUAL_ALONE: Arm = Arm {
+    id: "visual_alone",
+    about: "The stage of visual reasoning alone.",
+    change: |setting, config| config.curriculum = setting.staged_without_compensation(&[V]),
+};
+/// Supervised fine-tuning on solutions instead of the first stage.
+pub const SOLUTIONS_FIRST: Arm = Arm {
+    id: "solutions_first",
+    about: "Supervised fine-tuning on the solutions of the perception stage's problems in its place, then the other two \
+            stages.",
+    change: |setting, config| {
+        (CAPTIONS_FIRST.change)(setting, config);
+        if let Some(tuning) = &mut config.captions {
+            tuning.of = Imitated::Perception;
+        }
+    },
+};
 /// Supervised fine-tuning on captions instead of the first stage.
 pub const CAPTIONS_FIRST: Arm = Arm {
     id: "captions_first",
     about: "Supervised fine-tuning on captions in the place of the perception stage, then the other two stages.",
     change: |setting, config| {
         config.curriculum = setting.staged_without_compensation(&[T, V]);
-        let pictures = match setting.scale {
-            Scale::Micro => 320,
+        let (pictures, epochs, batch) = match setting.scale {
+            // As many pictures as the stage has problems.
+            Scale::Micro => (4_800, 1, 48),
+            Scale::DigitsV1 => (320, 3, 16),
             // The number of DOCCI's training pictures; the scripts give no setting.
-            Scale::Full => 9_647,
+            Scale::Full => (9_647, 3, 16),
         };
         let mut optimizer = config.grpo.optimizer;
         optimizer.schedule = Schedule { warmup: 0.05, decay: Decay::Cosine, floor: 0.1 };
         if setting.scale == Scale::Full {
             optimizer.learning_rate = 1e-5;
         }
-        config.captions = Some(CaptionTuning { pictures, epochs: 3, batch: 16, optimizer });
+        config.captions = Some(CaptionTuning { pictures, epochs, batch, optimizer, of: Imitated::Captions });
     },
 };
 /// Baseline with frozen vision encoder and projector.
@@ -183,7 +237,7 @@ pub const MERGED_AS_RELEASED: Arm = Arm {
     change: |setting, config| {
         let epochs = match setting.scale {
             // One epoch, since a stage sees its problems once.
-            Scale::Micro => Epochs::PerStage(1),
+            Scale::Micro | Scale::DigitsV1 => Epochs::PerStage(1),
             Scale::Full => Epochs::PerStage(15),
         };
         let stage = Stage::new("merged", []);
@@ -225,7 +279,7 @@ pub const STAGES_2_3_AS_RELEASED: Arm = Arm {
 
 fn as_released(setting: Setting, stages: Vec<Stage>) -> CurriculumConfig {
     let epochs = match setting.scale {
-        Scale::Micro => 1,
+        Scale::Micro | Scale::DigitsV1 => 1,
         Scale::Full => 15,
     };
     let (order, epochs, last_batch) = (Order::Shuffled, Epochs::PerStage(epochs), LastBatch::Drop);
@@ -235,7 +289,7 @@ fn as_released(setting: Setting, stages: Vec<Stage>) -> CurriculumConfig {
 /// Length of the first stage: 16 epochs where the others have 15.
 fn longer_first_stage(setting: Setting) -> Length {
     match setting.scale {
-        Scale::Micro => Length::Steps(setting.steps(&P) * 16 / 15),
+        Scale::Micro | Scale::DigitsV1 => Length::Steps(setting.steps(&P) * 16 / 15),
         Scale::Full => Length::Epochs(16),
     }
 }
@@ -261,10 +315,7 @@ fn second_stage(setting: Setting) -> Stage {
 
 /// Freezes vision encoder and projector in all stages.
 fn freeze(config: &mut RunConfig) {
-    let freeze = |stage: &mut Stage| stage.trainable = Trainable::LANGUAGE_MODEL;
-    match &mut config.curriculum {
-        CurriculumConfig::Merged(merged) => freeze(&mut merged.stage),
-        CurriculumConfig::Staged(staged) => staged.stages.iter_mut().for_each(freeze),
-        _ => {}
+    for stage in config.curriculum.stages_mut() {
+        stage.trainable = Trainable::LANGUAGE_MODEL;
     }
 }

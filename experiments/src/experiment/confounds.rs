@@ -85,10 +85,10 @@ mod tests {
             let setting = Setting { scale, backbone: BaseFamily::InternVl3 };
             Confounds::of(&arm.config(setting, 1).unwrap())
         };
-        let merged = of(&MERGED, Scale::Micro);
+        let merged = of(&MERGED, Scale::DigitsV1);
         assert_eq!((merged.vision.as_str(), merged.optimizer_starts, merged.references), ("learns", 1, 1));
         assert_eq!((merged.epochs.as_str(), merged.other.as_str()), ("60 steps", ""));
-        assert_eq!(of(&STAGES_1_3, Scale::Micro).epochs, "2 × 30 steps");
+        assert_eq!(of(&STAGES_1_3, Scale::DigitsV1).epochs, "2 × 30 steps");
         let released = of(&STAGED_AS_RELEASED, Scale::Full);
         assert_eq!(released.vision, "frozen in textual reasoning");
         assert_eq!((released.optimizer_starts, released.references), (3, 3));

@@ -35,8 +35,8 @@ impl Origin {
     /// If the base model cannot be read.
     pub fn of(config: &RunConfig) -> Result<Self> {
         let model = match &config.model {
-            ModelSource::DigitsV1Base(family) => base::fingerprint(*family),
             ModelSource::Pretrained(folder) => folder_fingerprint(folder)?,
+            shipped => base::fingerprint(shipped)?,
         };
         Ok(Self { model, code: CODE.into() })
     }
@@ -101,8 +101,8 @@ mod tests {
     }
 
     #[test]
-    fn every_family_has_a_base_model_of_its_own() {
-        let all = seethink::run::config::BaseFamily::ALL.map(|(_, family)| base::fingerprint(family));
+    fn every_base_model_is_another() {
+        let all: Vec<String> = base::all().map(|model| base::fingerprint(&model).unwrap()).collect();
         assert!(all.iter().enumerate().all(|(i, one)| !all[..i].contains(one)), "{all:?}");
     }
 }

@@ -1,7 +1,9 @@
 //! Pages of experiments: values, differences with confidence intervals, costs, confounds, and the
 //! numbers of the paper.
 
-use super::{BASE, Compared, Confounds, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit};
+use super::{
+    BASE, Compared, Confounds, Experiment, Gates, Read, Results, RunResult, Scale, Setting, Source, Unit, Verdict,
+};
 use anyhow::Result;
 use seethink::eval::statistics::Spread;
 use seethink::plot::Drawing;
@@ -78,9 +80,15 @@ pub fn render(experiment: &'static Experiment, results: &Results) -> Result<Rend
     let Experiment { id, title, paper, claim, .. } = experiment;
     let mut markdown = format!("# {title}\n\n{paper} of arXiv 2605.20177. The paper's claim: {claim}\n");
     let mut figures = Vec::new();
+    // Backbones without a run are left out where another has some.
+    let of = |backbone| Runs { experiment, setting: Setting { scale: results.scale, backbone }, results };
+    let is_run = experiment.backbones.iter().any(|&backbone| !of(backbone).is_empty());
     for &backbone in experiment.backbones {
-        let setting = Setting { scale: results.scale, backbone };
-        let runs = Runs { experiment, setting, results };
+        let runs = of(backbone);
+        let setting = runs.setting;
+        if runs.is_empty() && is_run {
+            continue;
+        }
         let _ = write!(markdown, "\n## {}\n\n{}", setting.title(), runs.values());
         if runs.is_empty() {
             continue;
@@ -174,8 +182,29 @@ impl Runs<'_> {
              that share a run with this one, and bold are those below {LEVEL} then.\n",
             first.n_family
         );
+        text += &self.verdicts();
         if rows.iter().flatten().flatten().any(|one| one.estimate.n_pairs == 1) {
             text += "Where there is one seed, the interval is over problems alone and says nothing of training.\n";
+        }
+        text
+    }
+
+    /// Verdicts on visual reasoning, at the scale that has gates: none unless all of them hold.
+    fn verdicts(&self) -> String {
+        const COLUMN: &str = "visual reasoning";
+        if self.results.scale != Scale::Micro || !self.experiment.columns.iter().any(|one| one.label == COLUMN) {
+            return String::new();
+        }
+        if let Some(objection) = Gates::objection(self.results.gates(self.setting.backbone)) {
+            return format!("\nNo verdict on this backbone: {objection}.\n");
+        }
+        let mut text = String::from(
+            "\nVerdicts on visual reasoning, by [the registered rule](../../../../docs/preregistration.md):\n\n",
+        );
+        for question in self.experiment.contrasts {
+            if let Some(compared) = self.results.compared(self.setting.backbone, question, COLUMN) {
+                let _ = writeln!(text, "- {}: {}.", question.label, Verdict::of(&compared.estimate));
+            }
         }
         text
     }

@@ -1,5 +1,6 @@
 //! Result of a run: a small file that is kept when the run folder is deleted.
 
+use super::Scale;
 use super::origin::Origin;
 use anyhow::Result;
 use seethink::run::report::{self, Checkpoint, RunCosts};
@@ -30,6 +31,10 @@ pub struct RunResult {
     /// program that started that one, where a table made the run), with `+` where files had been
     /// changed or added; empty if unknown.
     pub commit: String,
+    /// Last commit of the registration of the question that the run is to answer; `None` where there
+    /// is none.
+    #[serde(default)]
+    pub registration: Option<String>,
     /// Digest of the test problems, by capability.
     pub problems: BTreeMap<String, String>,
     /// Test outcomes before training, by capability, a letter per problem
@@ -39,10 +44,24 @@ pub struct RunResult {
     pub after: BTreeMap<String, String>,
     /// Checkpoints: the base model, then the model after each stage.
     pub checkpoints: Vec<Checkpoint>,
+    /// Validation over the course of training, where it was measured.
+    #[serde(default)]
+    pub curve: Vec<CurvePoint>,
     /// Mean completion length of each step, tokens.
     pub length: Vec<f32>,
     /// Costs of the run.
     pub total: RunCosts,
+}
+
+/// Validation after a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CurvePoint {
+    /// Number of steps done.
+    pub step: usize,
+    /// Number of problems by capability and outcome, as the letter of an
+    /// [`Outcome`](seethink::eval::Outcome).
+    pub outcomes: BTreeMap<String, BTreeMap<char, usize>>,
 }
 
 impl RunResult {
@@ -72,15 +91,26 @@ impl RunResult {
 pub(super) const COMMIT: &str = "SEETHINK_COMMIT";
 
 /// Commit of the working directory, or that passed by the parent program.
-pub(super) fn commit() -> String {
+pub(crate) fn commit() -> String {
     if let Ok(commit) = std::env::var(COMMIT) {
         return commit;
     }
-    let git = |args: &[&str]| {
-        let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else { return String::new() };
     let changed = git(&["status", "--porcelain"]).is_some_and(|changes| !changes.is_empty());
     commit + if changed { "+" } else { "" }
+}
+
+/// Page of the registered question.
+const REGISTRATION: &str = "docs/preregistration.md";
+
+/// Last commit of the registered question at micro scale; the others have none.
+pub(super) fn registration(scale: Scale) -> Option<String> {
+    let found = || git(&["log", "-1", "--format=%h", "--abbrev=12", "--", REGISTRATION]);
+    (scale == Scale::Micro).then(found).flatten().filter(|commit| !commit.is_empty())
+}
+
+/// Output of git on the working directory, if it succeeds.
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

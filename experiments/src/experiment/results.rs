@@ -2,8 +2,8 @@
 //! tables.
 
 use super::{
-    Aliases, BASE, Contrast, Counts, Estimate, Experiment, Letters, Pair, RESULT, Read, RunResult, Scale, Setting,
-    Statistic, contrast, holm, run::Task,
+    Aliases, BASE, Contrast, Counts, Estimate, Experiment, Gates, Letters, Pair, RESULT, Read, RunResult, Scale,
+    Setting, Statistic, contrast, holm, run::Task,
 };
 use crate::tables;
 use anyhow::{Result, ensure};
@@ -45,6 +45,7 @@ struct Backbone {
     /// Results `[arm][seed]`.
     runs: BTreeMap<&'static str, BTreeMap<u64, RunResult>>,
     compared: BTreeMap<Key, Compared>,
+    gates: Option<Gates>,
 }
 
 impl Results {
@@ -73,6 +74,11 @@ impl Results {
     /// Runs of an arm by seed, also those made under an alias; `base` is the base model.
     pub fn runs(&self, backbone: BaseFamily, arm: &str) -> Option<&BTreeMap<u64, RunResult>> {
         self.backbone(backbone)?.of(arm)
+    }
+
+    /// Gates of a backbone; `None` if they were not measured.
+    pub fn gates(&self, backbone: BaseFamily) -> Option<&Gates> {
+        self.backbone(backbone)?.gates.as_ref()
     }
 
     /// All runs of a backbone, by arm and seed.
@@ -159,7 +165,8 @@ impl Backbone {
                 }
             }
         }
-        let mut backbone = Self { setting, aliases, runs, compared: BTreeMap::new() };
+        let mut backbone =
+            Self { setting, aliases, runs, compared: BTreeMap::new(), gates: Gates::read(setting, out)? };
         let mut problems = backbone.runs.values().flat_map(BTreeMap::values).map(|run| &run.problems);
         let first = problems.next();
         ensure!(

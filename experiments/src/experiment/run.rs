@@ -2,24 +2,25 @@
 
 use super::effective::{Aliases, resolved};
 use super::origin::Origin;
-use super::result::{COMMIT, commit};
-use super::{Arm, Experiment, RESULT, RunResult, Scale, Setting};
+use super::result::{COMMIT, commit, registration};
+use super::{Arm, CurvePoint, Experiment, RESULT, RunResult, Scale, Setting};
 use crate::base;
 use crate::base::DigitsBases;
 use anyhow::{Context, Result, bail, ensure};
-use seethink::core::ProblemId;
+use seethink::core::{Capability, ProblemId};
 use seethink::curriculum::Order;
 use seethink::data::PassRateTable;
 use seethink::eval::InProcess;
 use seethink::eval::pass_rate::measure;
 use seethink::models::AnyBackbone;
 use seethink::prelude::*;
+use seethink::rollout::Problems;
 use seethink::run::OUTCOMES;
-use seethink::run::config::BaseFamily;
+use seethink::run::config::{BaseFamily, ModelSource};
 use seethink::run::report::{self, Outcomes, RunSummary, StepFile};
 use seethink::train::{CheckpointFolder, Interrupter, MetricsFile, StepRecord};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -113,11 +114,20 @@ impl Task {
     fn collect(&self, run: &Path, commit: String) -> Result<RunResult> {
         let summary: RunSummary = report::read_json(&run.join("summary.json"))?;
         let outcomes = StepFile::<Outcomes>::read(&run.join(OUTCOMES))?;
-        let at = |step: usize| outcomes.iter().filter(move |line| line.step == step);
+        let of = |benchmark| outcomes.iter().filter(move |line: &&Outcomes| line.benchmark == benchmark);
+        let at = |step: usize| of("test").filter(move |line| line.step == step);
         let letters = |step: usize| at(step).map(|line| (line.capability.clone(), line.outcomes.clone())).collect();
         let problems: BTreeMap<_, _> =
             at(summary.steps).map(|line| (line.capability.clone(), line.problems.clone())).collect();
         ensure!(!problems.is_empty(), "{} has no outcomes of step {}", run.join(OUTCOMES).display(), summary.steps);
+        let mut curve: BTreeMap<usize, CurvePoint> = BTreeMap::new();
+        for line in of("validation") {
+            let point =
+                curve.entry(line.step).or_insert_with(|| CurvePoint { step: line.step, ..CurvePoint::default() });
+            let mut counts: BTreeMap<char, usize> = BTreeMap::new();
+            line.outcomes.chars().for_each(|letter| *counts.entry(letter).or_default() += 1);
+            point.outcomes.insert(line.capability.clone(), counts);
+        }
         let metrics = run.join("metrics.jsonl");
         let records = MetricsFile::read(&metrics).with_context(|| format!("cannot read {}", metrics.display()))?;
         let length = |record: &StepRecord| Some(*record.metrics.get("rollout/length")? as f32);
@@ -128,10 +138,12 @@ impl Task {
             config: self.digest()?,
             origin: Some(Origin::of(&self.config()?)?),
             commit,
+            registration: registration(self.setting.scale),
             problems,
             before: letters(0),
             after: letters(summary.steps),
             checkpoints: summary.checkpoints,
+            curve: curve.into_values().collect(),
             length: records.iter().filter_map(length).collect(),
             total: summary.total,
         })
@@ -156,7 +168,7 @@ impl Task {
     /// Run folder below `out`.
     pub fn folder(&self, out: &Path) -> PathBuf {
         let Self { setting, arm, seed, .. } = self;
-        out.join(setting.scale.name()).join(setting.folder()).join(arm.id).join(format!("seed-{seed}"))
+        setting.folder_below(out).join(arm.id).join(format!("seed-{seed}"))
     }
 
     /// Result of the task, if it is done.
@@ -199,22 +211,26 @@ impl Task {
     /// # Errors
     /// If the folder holds another run, or the run fails.
     pub fn run(&self, out: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
-        let same = Aliases::of(self.setting, &self.set)?.run_of(self.arm);
-        ensure!(
-            same.id == self.arm.id,
-            "{} and {} have the same effective settings here: run {}, which every table takes for both",
-            self.arm.id,
-            same.id,
-            same.id
-        );
+        // A program that starts many runs has seen to it that they differ.
+        if std::env::var_os(COMMIT).is_none() {
+            let same = Aliases::of(self.setting, &self.set)?.run_of(self.arm);
+            ensure!(
+                same.id == self.arm.id,
+                "{} and {} have the same effective settings here: run {}, which every table takes for both",
+                self.arm.id,
+                same.id,
+                same.id
+            );
+        }
         if self.result(out)?.is_some() {
             return Ok(());
         }
         let (folder, commit) = (self.folder(out), commit());
-        let mut config = self.config()?;
-        if let (true, Some(pass_rates)) = (sorts(&config.curriculum), config.data.pass_rates_mut()) {
-            *pass_rates = Some(fs::canonicalize(pass_rate_file(self.setting, out)).context("no pass rates yet")?);
+        let tables = Tables::of(self, out)?;
+        if tables.needed().iter().any(|(path, _)| !path.exists()) {
+            prepare(std::slice::from_ref(self), out, device, interrupter)?;
         }
+        let config = tables.applied()?;
         let begun = folder.join("config.ron");
         let mut resume = false;
         if begun.exists() {
@@ -320,21 +336,128 @@ pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
     arguments
 }
 
-/// Prepares shared inputs of the runs: the pass rates that some arms sort by.
+/// Prepares shared inputs of the runs: what the base models answered.
 ///
 /// # Errors
-/// If the pass rates cannot be measured.
+/// If an answer cannot be made or written.
 pub fn prepare(tasks: &[Task], out: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
-    let mut done: Vec<Setting> = Vec::new();
-    for task in tasks {
-        let config = task.config()?;
-        let needed = sorts(&config.curriculum) && config.data.problems_per_capability().is_some();
-        if needed && !done.contains(&task.setting) && task.result(out)?.is_none() {
-            measure_pass_rates(task.setting, &config, out, device, interrupter)?;
-            done.push(task.setting);
+    let mut done = BTreeSet::new();
+    for task in open(tasks, out)? {
+        let tables = Tables::of(task, out)?;
+        for (path, measure) in tables.needed() {
+            if done.insert(path.clone()) {
+                measure(&tables, path, device, interrupter)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Tables of attempts of the base model that a run takes.
+struct Tables {
+    config: RunConfig,
+    /// Pass rates that problems are sorted by.
+    pass_rates: Option<PathBuf>,
+    /// Greedy answers of another model to perception problems: those that were wrong are trained.
+    perception: Option<PathBuf>,
+}
+
+/// Function that makes a table.
+type Measure = fn(&Tables, &Path, &str, &Interrupter) -> Result<()>;
+
+impl Tables {
+    fn of(task: &Task, out: &Path) -> Result<Self> {
+        let mut config = task.config()?;
+        let base = match config.model {
+            ModelSource::DigitsBase { seed, .. } => format!("base-{seed}"),
+            _ => "base".into(),
+        };
+        let folder = task.setting.folder_below(out).join(base);
+        let sorts = sorts(&config.curriculum);
+        let Some([_, filter]) = config.data.tables_mut() else {
+            return Ok(Self { config, pass_rates: None, perception: None });
+        };
+        // The setting says that there is a filter; its table is of another model, for all alike.
+        let perception = filter.take().map(|name| out.join(task.setting.scale.name()).join(name));
+        Ok(Self { config, pass_rates: sorts.then(|| folder.join("pass_rates.jsonl")), perception })
+    }
+
+    /// Tables with the functions that make them, in order.
+    fn needed(&self) -> Vec<(&PathBuf, Measure)> {
+        let perception = self.perception.iter().map(|path| (path, Self::attempt_perception as Measure));
+        perception.chain(self.pass_rates.iter().map(|path| (path, Self::attempt_all as Measure))).collect()
+    }
+
+    /// Configuration with the tables.
+    fn applied(&self) -> Result<RunConfig> {
+        let mut config = self.config.clone();
+        let made = |path: &PathBuf| {
+            fs::canonicalize(path).with_context(|| format!("no attempts of the base model yet: {}", path.display()))
+        };
+        if let Some([pass_rates, perception]) = config.data.tables_mut() {
+            *pass_rates = self.pass_rates.as_ref().map(made).transpose()?;
+            *perception = self.perception.as_ref().map(made).transpose()?;
+        }
+        Ok(config)
+    }
+
+    /// Lets the filter's model answer the perception problems greedily, four times as many as are
+    /// trained.
+    fn attempt_perception(&self, path: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
+        let mut config = self.config.clone();
+        config.data.draw_more(4);
+        let (entries, problems) = config.training(None, None)?;
+        let ids: Vec<ProblemId> =
+            entries.iter().filter(|entry| entry.capability == Capability::PERCEPTION).map(|entry| entry.id).collect();
+        let sampling = Sampling::greedy(config.grpo.sampling.max_tokens);
+        self.attempt(path, &base::FILTER, &ids, &problems, sampling, 1, device, interrupter)
+    }
+
+    /// Attempts all training problems several times, with the sampling of training.
+    fn attempt_all(&self, path: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
+        let unsorted = Self { pass_rates: None, config: self.config.clone(), perception: self.perception.clone() };
+        let config = unsorted.applied()?;
+        let (entries, problems) = config.training(None, None)?;
+        let ids: Vec<ProblemId> = entries.iter().map(|entry| entry.id).collect();
+        let sampling = config.grpo.sampling;
+        self.attempt(path, &config.model, &ids, &problems, sampling, ATTEMPTS, device, interrupter)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn attempt(
+        &self,
+        path: &Path,
+        model: &ModelSource,
+        ids: &[ProblemId],
+        problems: &Problems,
+        sampling: Sampling,
+        attempts: usize,
+        device_name: &str,
+        interrupter: &Interrupter,
+    ) -> Result<()> {
+        let config = &self.config;
+        fs::create_dir_all(path.parent().unwrap_or(path))?;
+        let made_with = [
+            ("model", json!(model)),
+            ("prompt", json!(config.grpo.prompt)),
+            ("sampling", json!(sampling)),
+            ("reward", json!(config.reward)),
+        ];
+        let origin = made_with.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        let mut table = PassRateTable::open(path, &origin)?;
+        let dir = tempfile::tempdir()?;
+        base::unpack(model, dir.path())?;
+        println!("{}: attempts of {model:?} at {} problems, {attempts} of each", path.display(), ids.len());
+        let (processor, model) = (
+            config.processor(dir.path())?,
+            AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device(device_name)?)?,
+        );
+        let generator =
+            Generator { model: &model, processor: &processor, sampling, max_batch: config.grpo.memory.decode_batch };
+        let solver = InProcess { generator, prompt: &config.grpo.prompt, seed: 0 };
+        measure(&solver, &config.reward, problems, ids, attempts, &mut table, &mut |_, _| !interrupter.should_stop())?;
+        Ok(())
+    }
 }
 
 /// Returns whether a curriculum depends on pass rates.
@@ -345,45 +468,6 @@ fn sorts(curriculum: &CurriculumConfig) -> bool {
         _ => return false,
     };
     matches!(order, Order::EasyToHard | Order::HardToEasy)
-}
-
-fn pass_rate_file(setting: Setting, out: &Path) -> PathBuf {
-    out.join(setting.scale.name()).join(setting.folder()).join("pass_rates.jsonl")
-}
-
-/// Measures the pass rates of the base model on all training problems, with the sampling of
-/// training.
-fn measure_pass_rates(
-    setting: Setting,
-    config: &RunConfig,
-    out: &Path,
-    device_name: &str,
-    interrupter: &Interrupter,
-) -> Result<()> {
-    let path = pass_rate_file(setting, out);
-    fs::create_dir_all(path.parent().unwrap_or(out))?;
-    let device = device(device_name)?;
-    let dir = tempfile::tempdir()?;
-    base::unpack(setting.backbone, dir.path())?;
-    let (processor, model) =
-        (config.processor(dir.path())?, AnyBackbone::from_pretrained_as(dir.path(), config.dtype, &device)?);
-    let (entries, problems) = config.training(None, Some(&processor))?;
-    let ids: Vec<ProblemId> = entries.iter().map(|entry| entry.id).collect();
-    let sampling = config.grpo.sampling;
-    let made_with = [
-        ("model", json!(setting.folder())),
-        ("prompt", json!(config.grpo.prompt)),
-        ("sampling", json!(sampling)),
-        ("reward", json!(config.reward)),
-    ];
-    let origin = made_with.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-    let mut table = PassRateTable::open(&path, &origin)?;
-    let generator =
-        Generator { model: &model, processor: &processor, sampling, max_batch: config.grpo.memory.decode_batch };
-    let solver = InProcess { generator, prompt: &config.grpo.prompt, seed: 0 };
-    println!("pass rates of {}: {ATTEMPTS} attempts at each of {} problems", setting.title(), ids.len());
-    measure(&solver, &config.reward, &problems, &ids, ATTEMPTS, &mut table, &mut |_, _| !interrupter.should_stop())?;
-    Ok(())
 }
 
 /// Copies the results below `out`, without their runs, into another folder of the same layout;

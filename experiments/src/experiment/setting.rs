@@ -2,26 +2,33 @@
 
 use anyhow::{Context, Result};
 use seethink::core::Capability;
-use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, Staged};
+use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Sections, Stage, Staged};
 use seethink::prelude::*;
 use seethink::run::config::BaseFamily;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Scale of an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scale {
-    /// Models of a million parameters on the digits world: minutes on two cores.
+    /// Models of a million parameters on the digits world: a minute on one core.
     Micro,
+    /// Models of a million parameters on the first digits world, where nothing teaches them to see:
+    /// the tables that came first, kept as they were.
+    DigitsV1,
     /// The published backbones on the released data: days on eight accelerators.
     Full,
 }
 
 impl Scale {
+    /// All scales.
+    pub const ALL: [Self; 3] = [Self::Micro, Self::DigitsV1, Self::Full];
+
     /// Name on command lines.
     pub fn name(self) -> &'static str {
         match self {
             Self::Micro => "micro",
+            Self::DigitsV1 => "digits-v1",
             Self::Full => "full",
         }
     }
@@ -31,8 +38,8 @@ impl FromStr for Scale {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let found = [Self::Micro, Self::Full].into_iter().find(|scale| scale.name() == name);
-        found.ok_or_else(|| "expected micro or full".into())
+        let found = Self::ALL.into_iter().find(|scale| scale.name() == name);
+        found.ok_or_else(|| "expected micro, digits-v1 or full".into())
     }
 }
 
@@ -46,18 +53,21 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// Configuration shared by all arms: everything but the curriculum, with seed 1.
+    /// Configuration shared by all arms: everything but the curriculum, with seed 1 and the first
+    /// base model.
     ///
     /// # Errors
     /// If the file that ships with the program is broken.
     pub fn shared(self) -> Result<RunConfig> {
         let (text, path) = match self.scale {
             Scale::Micro => (include_str!("../../../configs/micro/tables.ron"), "configs/micro/tables.ron"),
+            Scale::DigitsV1 => (include_str!("../../../configs/digits_v1/tables.ron"), "configs/digits_v1/tables.ron"),
             Scale::Full => (include_str!("../../../configs/paper/tables.ron"), "configs/paper/tables.ron"),
         };
         let mut config = RunConfig::parse(text, path, &[])?;
         config.model = match self.scale {
-            Scale::Micro => ModelSource::DigitsV1Base(self.backbone),
+            Scale::Micro => ModelSource::DigitsBase { family: self.backbone, seed: 1 },
+            Scale::DigitsV1 => ModelSource::DigitsV1Base(self.backbone),
             Scale::Full => ModelSource::Pretrained(PathBuf::from("checkpoints").join(self.published().2)),
         };
         if self.scale == Scale::Full && self.is_internvl() {
@@ -88,7 +98,7 @@ impl Setting {
     pub fn title(self) -> String {
         let (title, size, _) = self.published();
         match self.scale {
-            Scale::Micro => title.to_owned(),
+            Scale::Micro | Scale::DigitsV1 => title.to_owned(),
             Scale::Full => format!("{title}-{size}"),
         }
     }
@@ -102,16 +112,22 @@ impl Setting {
     pub fn folder(self) -> String {
         let (_, size, _) = self.published();
         match self.scale {
-            Scale::Micro => self.backbone_name().to_owned(),
+            Scale::Micro | Scale::DigitsV1 => self.backbone_name().to_owned(),
             Scale::Full => format!("{}_{}", self.backbone_name(), size.to_lowercase()),
         }
     }
 
-    /// Number of steps of a capability's stage where all three are trained: equal at micro scale,
-    /// the paper's at full scale.
+    /// Folder of the runs below a folder.
+    pub fn folder_below(self, out: &Path) -> PathBuf {
+        out.join(self.scale.name()).join(self.folder())
+    }
+
+    /// Number of steps of a capability's stage where all three are trained: equal with small
+    /// models, the paper's at full scale.
     pub fn steps(self, capability: &Capability) -> u32 {
         match self.scale {
-            Scale::Micro => 20,
+            Scale::Micro => 100,
+            Scale::DigitsV1 => 20,
             Scale::Full if *capability == Capability::PERCEPTION => 90,
             Scale::Full if *capability == Capability::TEXTUAL_REASONING => 375,
             Scale::Full => 465,
@@ -128,6 +144,16 @@ impl Setting {
         let stage = Stage::new("merged", capabilities);
         let epochs = Epochs::AsNeeded { steps: self.total_steps() };
         CurriculumConfig::Merged(Merged { stage, order, epochs, last_batch: LastBatch::Drop })
+    }
+
+    /// Merged curriculum with a fresh optimiser and reference where the stages of the staged one
+    /// begin: what staging does beside its order.
+    pub fn merged_with_resets(self) -> CurriculumConfig {
+        let lengths = Capability::ALL.iter().map(|capability| self.steps(capability));
+        let stage =
+            |(i, steps)| Stage { length: Some(Length::Steps(steps)), ..Stage::new(format!("part {}", i + 1), []) };
+        let stages = (0..).zip(lengths).map(stage).collect();
+        CurriculumConfig::Sections(Sections { stages, policy: Box::new(self.merged(&[], Order::Shuffled)) })
     }
 
     /// Staged curriculum: a stage per capability, in this order; the stages share all steps in

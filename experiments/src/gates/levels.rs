@@ -79,26 +79,55 @@ impl Tests {
         Ok(Self { benchmark: benchmark(problems.clone())?, read_out: benchmark(read_out)?, problems })
     }
 
+    fn evaluator(processor: Arc<VlmProcessor>) -> Evaluator {
+        Evaluator {
+            processor,
+            reward: Arc::new(AnswerReward::default()),
+            sampling: Sampling::greedy(MAX_TOKENS),
+            seed: 0,
+            decode_batch: DECODE_BATCH,
+        }
+    }
+
+    /// Measures the accuracy of the most likely answer alone: `[perception, textual, visual]`.
+    ///
+    /// # Errors
+    /// If generation fails.
+    pub fn accuracy(&self, model: &AnyBackbone, processor: Arc<VlmProcessor>) -> Result<[f64; 3]> {
+        let answers = Self::evaluator(processor).answer(model, &self.benchmark, &mut |_, _| true)?;
+        Ok(Capability::ALL.each_ref().map(|capability| accuracy(&of(&answers, capability))))
+    }
+
+    /// Measures the accuracy in visual reasoning where the question states the digits.
+    ///
+    /// # Errors
+    /// If generation fails.
+    pub fn read_out(&self, model: &AnyBackbone, processor: Arc<VlmProcessor>) -> Result<f64> {
+        let answers = Self::evaluator(processor).answer(model, &self.read_out, &mut |_, _| true)?;
+        Ok(accuracy(&answers.iter().collect::<Vec<_>>()))
+    }
+
+    /// Measures the share of the digits of visual problems that are misread, where as many are read as
+    /// were asked for.
+    ///
+    /// # Errors
+    /// If generation fails.
+    pub fn digits_misread(&self, model: &AnyBackbone, processor: Arc<VlmProcessor>) -> Result<f64> {
+        let answers = Self::evaluator(processor).answer(model, &self.benchmark, &mut |_, _| true)?;
+        Ok(digits_misread(&of(&answers, &Capability::VISUAL_REASONING)))
+    }
+
     /// Measures the levels of a model.
     ///
     /// # Errors
     /// If generation fails.
     pub fn levels(&self, model: &AnyBackbone, processor: Arc<VlmProcessor>) -> Result<Levels> {
-        let evaluator = Evaluator {
-            processor: processor.clone(),
-            reward: Arc::new(AnswerReward::default()),
-            sampling: Sampling::greedy(MAX_TOKENS),
-            seed: 0,
-            decode_batch: DECODE_BATCH,
-        };
+        let evaluator = Self::evaluator(processor.clone());
         let go_on = &mut |_, _| true;
         let answers = evaluator.answer(model, &self.benchmark, go_on)?;
-        let read_out = evaluator.answer(model, &self.read_out, go_on)?;
         let visual: Vec<&Answer<'_>> = of(&answers, &Capability::VISUAL_REASONING);
         let misread: Vec<Option<usize>> =
             visual.iter().filter_map(|answer| Sight::n_misread(answer.problem, &answer.completion)).collect();
-        let n_digits = visual.iter().zip(&misread).filter(|(_, misread)| misread.is_some());
-        let n_digits: usize = n_digits.map(|(answer, _)| n_asked(answer.problem)).sum();
 
         let generator =
             Generator { model, processor: &*processor, sampling: Sampling::plain(MAX_TOKENS), max_batch: DECODE_BATCH };
@@ -122,9 +151,9 @@ impl Tests {
         }
         Ok(Levels {
             accuracy: Capability::ALL.each_ref().map(|capability| accuracy(&of(&answers, capability))),
-            read_out: accuracy(&read_out.iter().collect::<Vec<_>>()),
+            read_out: self.read_out(model, processor.clone())?,
             misread: share(misread.iter().map(|misread| misread.is_some_and(|n| n > 0))),
-            digits_misread: misread.iter().flatten().sum::<usize>() as f64 / n_digits.max(1) as f64,
+            digits_misread: digits_misread(&visual),
             unread: share(misread.iter().map(Option::is_none)),
             no_variance: flat.map(|flat| share(flat.into_iter())),
             reading_varies: share(varied.into_iter()),
@@ -134,6 +163,18 @@ impl Tests {
 
 fn of<'a, 'p>(answers: &'a [Answer<'p>], capability: &Capability) -> Vec<&'a Answer<'p>> {
     answers.iter().filter(|answer| answer.problem.capability == *capability).collect()
+}
+
+/// Share of the digits that are misread, where as many are read as were asked for.
+fn digits_misread(answers: &[&Answer<'_>]) -> f64 {
+    let (mut misread, mut asked) = (0, 0);
+    for answer in answers {
+        if let Some(n) = Sight::n_misread(answer.problem, &answer.completion).flatten() {
+            misread += n;
+            asked += n_asked(answer.problem);
+        }
+    }
+    misread as f64 / asked.max(1) as f64
 }
 
 /// Number of digits that a problem asks for.

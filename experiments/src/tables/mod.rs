@@ -1,4 +1,4 @@
-//! Tables of the paper, one module each.
+//! Tables of the paper, and some of our own, one module each.
 
 mod as_released;
 mod capability_x_difficulty;
@@ -7,6 +7,7 @@ mod main_comparison;
 mod merged_with_perception;
 mod perception_errors;
 mod sft_against_rl;
+mod single_stages;
 mod stage_combinations;
 mod stage_order;
 mod vision_freezing;
@@ -15,11 +16,12 @@ use crate::experiment::Experiment;
 use anyhow::{Context, Result};
 
 /// All tables, in the paper's order.
-pub const ALL: [&Experiment; 10] = [
+pub const ALL: [&Experiment; 11] = [
     &main_comparison::EXPERIMENT,
     &stage_combinations::EXPERIMENT,
     &merged_with_perception::EXPERIMENT,
     &stage_order::EXPERIMENT,
+    &single_stages::EXPERIMENT,
     &sft_against_rl::EXPERIMENT,
     &capability_x_difficulty::EXPERIMENT,
     &perception_errors::EXPERIMENT,

@@ -10,7 +10,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Stage combinations",
     paper: "Table 2 and the bar chart of perception",
     claim: "Every stage helps: visual reasoning alone is worst, the three stages together are best.",
-    backbones: &[Qwen3Vl],
+    backbones: &[Qwen3Vl, Qwen2_5Vl, InternVl3, InternVl3_5],
     rows: &[
         Row { label: "1 → 2 → 3", arm: &STAGED },
         Row { label: "3", arm: &STAGE_3 },

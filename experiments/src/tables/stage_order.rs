@@ -9,7 +9,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "Stage order",
     paper: "Table 5",
     claim: "Perception first is best; the reverse order falls below merged training and, overall, below the base model.",
-    backbones: &[Qwen3Vl],
+    backbones: &[Qwen3Vl, Qwen2_5Vl, InternVl3, InternVl3_5],
     rows: &[
         Row { label: "1 → 2 → 3", arm: &STAGED },
         Row { label: "2 → 1 → 3", arm: &TEXT_FIRST },

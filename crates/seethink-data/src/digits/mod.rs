@@ -148,20 +148,19 @@ impl DigitsWorld {
         })
     }
 
-    /// Captioned pictures of the perception problems of indices 0, 1, 2, …; the prompt asks for a
-    /// description, and the solution names place, colour and digit of every cell.
-    pub fn captions(&self, set: impl Into<GlyphSet>, seed: u64) -> impl Iterator<Item = Problem> {
+    /// Captioned picture of the perception problem of an index; the prompt asks for a description,
+    /// and the solution names place, colour and digit of every cell.
+    pub fn caption(&self, set: impl Into<GlyphSet>, index: u64, seed: u64) -> Problem {
         let set = set.into();
-        let picture = move |index| {
-            let (scene, _) = self.item(set, &Capability::PERCEPTION, index, seed).seen?;
-            let cells = scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)));
-            Some(Problem {
-                prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
-                solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
-                ..self.problem(set, &Capability::PERCEPTION, index, seed)
-            })
-        };
-        (0..).map_while(picture)
+        let seen = self.item(set, &Capability::PERCEPTION, index, seed).seen;
+        let cells = seen.iter().flat_map(|(scene, _)| {
+            scene.cells.iter().enumerate().map(|(i, cell)| format!("{} {cell}.", scene.place(i)))
+        });
+        Problem {
+            prompt: format!("{}Describe.", Problem::IMAGE_PLACEHOLDER),
+            solution: Some(format!("<think>{}</think>", cells.collect::<Vec<_>>().join(" "))),
+            ..self.problem(set, &Capability::PERCEPTION, index, seed)
+        }
     }
 
     fn item(&self, set: GlyphSet, capability: &Capability, index: u64, seed: u64) -> Item {

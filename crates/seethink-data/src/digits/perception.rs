@@ -6,7 +6,7 @@ use super::{Digits, GlyphSet, Item, list};
 use seethink_core::Rng;
 
 /// Kinds of question, each as often as it stands here of twenty.
-const FAMILIES: [(&str, usize); 5] = [("list", 9), ("digit", 6), ("compare", 3), ("color", 1), ("count", 1)];
+const FAMILIES: [(&str, usize); 5] = [("list", 10), ("digit", 7), ("compare", 1), ("color", 1), ("count", 1)];
 const COMPARISONS: [&str; 3] = ["smaller", "equal", "larger"];
 const LETTERS: [&str; 4] = ["A", "B", "C", "D"];
 
@@ -28,7 +28,7 @@ pub(super) fn draw(rng: &mut Rng, set: GlyphSet, config: &DigitsConfig) -> Item 
             (question, digit(cells[0]).to_string(), vec![cells[0]])
         }
         "list" => {
-            let asked = cells[..2 + rng.below(2)].to_vec();
+            let asked = cells[..2 + rng.below(3)].to_vec();
             let places: Vec<String> = asked.iter().map(|&cell| place(cell)).collect();
             let (last, others) = places.split_last().expect("at least two");
             let question = format!("Read the digits {} and {last}.", others.join(", "));

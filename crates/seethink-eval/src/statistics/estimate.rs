@@ -29,6 +29,18 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// Mean of independent values with Student's interval; `None` of fewer than two.
+    pub fn over(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        (n > 1).then(|| Self::new(mean(values), variance(values.iter().copied()) / n as f64, n as f64 - 1.0, n))
+    }
+
+    /// Interval of another confidence level, low and high.
+    pub fn interval_at(&self, level: f64) -> (f64, f64) {
+        let reach = self.error * student(0.0, self.freedom, level).map_or(0.0, |(quantile, _)| quantile);
+        (self.value - reach, self.value + reach)
+    }
+
     /// t statistic: `value / error`.
     pub fn t(&self) -> f64 {
         self.value / self.error
@@ -42,7 +54,7 @@ impl Estimate {
 
     fn new(value: f64, variance: f64, freedom: f64, n_pairs: usize) -> Self {
         let error = variance.sqrt();
-        let Some((quantile, p)) = (error > 0.0).then(|| student(value / error, freedom)).flatten() else {
+        let Some((quantile, p)) = (error > 0.0).then(|| student(value / error, freedom, LEVEL)).flatten() else {
             // Nothing varied: these runs leave no uncertainty.
             let p = if value == 0.0 { 1.0 } else { 0.0 };
             return Self { value, error: 0.0, freedom, interval: (value, value), p, n_pairs };
@@ -52,16 +64,16 @@ impl Estimate {
     }
 }
 
-/// Quantile of the interval, and two-sided p-value of `t`, in Student's distribution.
-fn student(t: f64, freedom: f64) -> Option<(f64, f64)> {
-    fn of(distribution: &impl ContinuousCDF<f64, f64>, t: f64) -> (f64, f64) {
-        (distribution.inverse_cdf(0.5 + LEVEL / 2.0), (2.0 * distribution.sf(t.abs())).min(1.0))
+/// Quantile of the interval of a level, and two-sided p-value of `t`, in Student's distribution.
+fn student(t: f64, freedom: f64, level: f64) -> Option<(f64, f64)> {
+    fn of(distribution: &impl ContinuousCDF<f64, f64>, t: f64, level: f64) -> (f64, f64) {
+        (distribution.inverse_cdf(0.5 + level / 2.0), (2.0 * distribution.sf(t.abs())).min(1.0))
     }
     // The library does not terminate for infinite degrees of freedom.
     if freedom.is_infinite() {
-        return Some(of(&Normal::standard(), t));
+        return Some(of(&Normal::standard(), t, level));
     }
-    Some(of(&StudentsT::new(0.0, 1.0, freedom).ok()?, t))
+    Some(of(&StudentsT::new(0.0, 1.0, freedom).ok()?, t, level))
 }
 
 /// Pair of runs to be compared, one for each term of a contrast: weights and outcomes. Usually the

@@ -53,18 +53,44 @@ pub struct Generated<W> {
     /// Table of pass rates written by `seethink data pass-rate`.
     #[serde(default)]
     pub pass_rates: Option<PathBuf>,
+    /// Table of pass rates of perception problems. Training then has the perception problems that
+    /// the table's model never answered rightly, as the paper keeps those that a model answers from
+    /// the caption and not from the picture: from the caption each problem of a digits world can be
+    /// answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perception_filter: Option<PathBuf>,
 }
 
 impl<W> Generated<W> {
-    /// Problems that `draw` makes of each capability, so many at most, ordered by capability, with
-    /// their pass rates.
+    /// Problems of a split of each capability, so many at most, ordered by capability, with their
+    /// pass rates. `draw` passes on all problems of a capability.
     fn problems(
         &self,
+        split: Split,
         limit: Option<usize>,
-        draw: impl Fn(&Capability, usize) -> Vec<Problem>,
+        draw: impl Fn(&Capability, &dyn Fn(&mut dyn Iterator<Item = Problem>) -> Vec<Problem>) -> Vec<Problem>,
     ) -> Result<Vec<Problem>, DataError> {
         let n = limit.unwrap_or(self.problems_per_capability);
-        let mut problems: Vec<Problem> = Capability::ALL.iter().flat_map(|capability| draw(capability, n)).collect();
+        let filter = match &self.perception_filter {
+            Some(path) if split == Split::Train => Some(PassRateTable::read(path)?),
+            _ => None,
+        };
+        let mut problems = Vec::new();
+        for capability in &Capability::ALL {
+            let Some(table) = filter.as_ref().filter(|_| *capability == Capability::PERCEPTION) else {
+                problems.extend(draw(capability, &|all| all.take(n).collect()));
+                continue;
+            };
+            // Problems were attempted in the order in which they are made.
+            let attempted = |problem: &Problem| !table.attempts(problem.id).is_empty();
+            let never_right = |problem: &Problem| !table.attempts(problem.id).contains(&true);
+            let found = draw(capability, &|all| all.take_while(attempted).filter(never_right).take(n).collect());
+            if found.len() < n {
+                let expected = format!("a table of more attempts: {n} problems that were never answered rightly");
+                return Err(SettingError::new("data.perception_filter", found.len(), expected).into());
+            }
+            problems.extend(found);
+        }
         if let Some(path) = &self.pass_rates {
             PassRateTable::read(path)?.apply(&mut problems);
         }
@@ -97,12 +123,21 @@ impl DataConfig {
         }
     }
 
-    /// Table of pass rates of the problems that a built-in world makes; `None` for problems in files,
-    /// which have their own.
-    pub fn pass_rates_mut(&mut self) -> Option<&mut Option<PathBuf>> {
+    /// Multiplies the number of training problems that a built-in world makes.
+    pub fn draw_more(&mut self, times: usize) {
         match self {
-            Self::Digits(of) => Some(&mut of.pass_rates),
-            Self::DigitsV1(of) => Some(&mut of.pass_rates),
+            Self::Digits(of) => of.problems_per_capability *= times,
+            Self::DigitsV1(of) => of.problems_per_capability *= times,
+            Self::Folder { .. } | Self::Files(_) => {}
+        }
+    }
+
+    /// Tables of pass rates of the problems that a built-in world makes, that of the problems and
+    /// that of the perception filter; `None` for problems in files, which have their own.
+    pub fn tables_mut(&mut self) -> Option<[&mut Option<PathBuf>; 2]> {
+        match self {
+            Self::Digits(of) => Some([&mut of.pass_rates, &mut of.perception_filter]),
+            Self::DigitsV1(of) => Some([&mut of.pass_rates, &mut of.perception_filter]),
             Self::Folder { .. } | Self::Files(_) => None,
         }
     }
@@ -116,11 +151,11 @@ impl DataConfig {
         match self {
             Self::Digits(of) => {
                 let world = digits::DigitsWorld::new(of.world.clone())?;
-                of.problems(limit, |capability, n| world.problems(split, capability, of.seed).take(n).collect())
+                of.problems(split, limit, |capability, take| take(&mut world.problems(split, capability, of.seed)))
             }
             Self::DigitsV1(of) => {
                 let world = digits_v1::DigitsWorld::new(of.world.clone())?;
-                of.problems(limit, |capability, n| world.problems(split, capability, of.seed).take(n).collect())
+                of.problems(split, limit, |capability, take| take(&mut world.problems(split, capability, of.seed)))
             }
             Self::Folder { .. } | Self::Files(_) => {
                 let dataset = self.open(split, counter)?;
@@ -171,7 +206,7 @@ impl DataConfig {
         match self {
             Self::Digits(Generated { world, seed, .. }) => {
                 let world = digits::DigitsWorld::new(world.clone())?;
-                Ok(world.captions(Split::Train, *seed).take(limit).collect())
+                Ok((0..limit as u64).map(|index| world.caption(Split::Train, index, *seed)).collect())
             }
             Self::DigitsV1(Generated { world, seed, .. }) => {
                 let world = digits_v1::DigitsWorld::new(world.clone())?;
@@ -334,6 +369,35 @@ mod tests {
         assert_eq!(all.problems(Split::Validation, Some(3)).unwrap().len(), 3);
         std::fs::remove_dir_all(dir.path().join("validation")).unwrap();
         assert!(all.problems(Split::Validation, None).unwrap_err().to_string().contains("validation"));
+    }
+
+    #[test]
+    fn perception_problems_pass_the_filter_of_another_model() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("perception.jsonl");
+        let ron = |filter: &str| format!("Digits(world: (), problems_per_capability: 4, seed: 1{filter})");
+        let of = |ron: &str| crate::config::options().from_str::<DataConfig>(ron).unwrap();
+        let mut all = of(&ron(""));
+        all.draw_more(3);
+        let perception = |data: &DataConfig, split| -> Vec<Problem> {
+            let problems = data.problems(split, None).unwrap().into_iter();
+            problems.filter(|problem| problem.capability == Capability::PERCEPTION).collect()
+        };
+        let attempted = perception(&all, Split::Train);
+        // Every other one is answered rightly.
+        let mut table = PassRateTable::open(&path, &serde_json::Map::new()).unwrap();
+        attempted.iter().enumerate().for_each(|(i, problem)| table.push(problem.id, &[i % 2 == 0]).unwrap());
+        drop(table);
+        let filtered = of(&ron(&format!(", perception_filter: {path:?}")));
+        let wrong: Vec<Problem> = attempted.into_iter().skip(1).step_by(2).take(4).collect();
+        assert_eq!(perception(&filtered, Split::Train), wrong);
+        let (train, plain) = (filtered.problems(Split::Train, None).unwrap(), of(&ron("")));
+        assert_eq!(train[4..], plain.problems(Split::Train, None).unwrap()[4..]);
+        assert_eq!(perception(&filtered, Split::Test), perception(&plain, Split::Test));
+        let mut more = filtered.clone();
+        more.draw_more(2);
+        let message = more.problems(Split::Train, None).unwrap_err().to_string();
+        assert!(message.contains("perception_filter") && message.contains("is 6, expected"), "{message}");
     }
 
     #[test]

@@ -81,11 +81,25 @@ pub struct RunConfig {
 /// Model to start from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModelSource {
+    /// Small model of the digits world that ships with the programs, which has learnt to read
+    /// narrow pictures of its own digits.
+    DigitsBase {
+        /// Family of the model.
+        family: BaseFamily,
+        /// Seed of its training: there are several models of a family, to tell what is of one of
+        /// them from what is of all.
+        #[serde(default = "first_base")]
+        seed: u64,
+    },
     /// Small model of a family that ships with the programs, deliberately under-trained on the
-    /// digits world.
+    /// first digits world.
     DigitsV1Base(BaseFamily),
     /// A Hugging Face folder, or a name on its hub.
     Pretrained(PathBuf),
+}
+
+fn first_base() -> u64 {
+    1
 }
 
 /// Model families that ship a small base model.
@@ -138,6 +152,26 @@ pub struct CaptionTuning {
     pub batch: usize,
     /// Optimiser settings.
     pub optimizer: OptimizerConfig,
+    /// Examples to imitate.
+    #[serde(default, skip_serializing_if = "Imitated::is_captions")]
+    pub of: Imitated,
+}
+
+/// Examples of the supervised fine-tuning before the first step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Imitated {
+    /// Captions of pictures.
+    #[default]
+    Captions,
+    /// Solutions of the perception problems that a stage of rewards would draw from; of those without
+    /// a solution the boxed answer.
+    Perception,
+}
+
+impl Imitated {
+    fn is_captions(&self) -> bool {
+        *self == Self::Captions
+    }
 }
 
 impl CaptionTuning {
@@ -154,6 +188,10 @@ impl CaptionTuning {
 pub struct EvaluationConfig {
     /// Maximum number of held-out problems of each capability.
     pub problems_per_capability: usize,
+    /// Maximum number of validation problems of each capability; a quarter of those of the test if
+    /// not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validation_problems: Option<usize>,
     /// Sampling settings of the completions, one for each problem.
     pub sampling: Sampling,
     /// Number of answers of each capability that every test stores, for the report and for judges.

@@ -60,7 +60,7 @@ impl StepLine for Sample {
     }
 }
 
-/// Outcomes of all test problems of a capability, for comparisons of runs problem by problem.
+/// Outcomes of all problems of a capability, for comparisons of runs problem by problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcomes {
@@ -68,6 +68,9 @@ pub struct Outcomes {
     pub step: usize,
     /// Name of the stage that had just ended, `base` before the first.
     pub stage: String,
+    /// Name of the benchmark: `test`, or `validation` for one that is measured more often.
+    #[serde(default = "test")]
+    pub benchmark: String,
     /// Capability that the problems test.
     pub capability: String,
     /// Digest of the problems: a hash of their ids, in order. Outcomes of equal problems can be
@@ -75,6 +78,10 @@ pub struct Outcomes {
     pub problems: String,
     /// Outcomes, a letter per problem, see [`Outcome`](seethink_eval::Outcome).
     pub outcomes: String,
+}
+
+fn test() -> String {
+    "test".into()
 }
 
 impl StepLine for Outcomes {
