@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 /// Runs the program for a table, with these environment variables.
 fn table(out: &Path, variables: &[(&str, &Path)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_experiments"));
-    command.args(["table", "perception_errors", "--seeds", "1", "--launcher", "slurm", "--out"]).arg(out).args(SMALL);
+    command
+        .args(["table", "perception_errors", "--scale", "digits-v1", "--seeds", "1", "--launcher", "slurm", "--out"])
+        .arg(out)
+        .args(SMALL);
     variables.iter().for_each(|(name, value)| {
         command.env(name, value);
     });
@@ -157,10 +160,14 @@ fn a_table_runs_on_a_cluster() {
     let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let script = fs::read_to_string(folder.path().join("array.sbatch")).unwrap();
     assert!(script.contains("--array=0-1") && script.contains("'--arm' 'staged'"), "{script}");
-    let log = |arm: &str| fs::read_to_string(folder.path().join(format!("micro/qwen3_vl/{arm}/seed-1.log")));
+    let log = |arm: &str| fs::read_to_string(folder.path().join(format!("digits-v1/qwen3_vl/{arm}/seed-1.log")));
     assert!(output.status.success(), "{text}\n{error}\n{}\n{:?}", cluster.logs(), log("staged"));
     for arm in ["merged", "staged"] {
-        assert!(folder.path().join("micro/qwen3_vl").join(arm).join("seed-1/result.json").exists(), "{:?}", log(arm));
+        assert!(
+            folder.path().join("digits-v1/qwen3_vl").join(arm).join("seed-1/result.json").exists(),
+            "{:?}",
+            log(arm)
+        );
     }
     assert!(text.contains("| staged |") && !text.contains("not run"), "{text}");
 

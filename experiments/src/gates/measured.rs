@@ -103,7 +103,7 @@ pub fn measure(
         1.0,
     ));
     gates.extend(of_groups(&bases));
-    let last_third: Vec<f64> = merged.iter().map(|run| rise_in_last_third(run)).collect();
+    let last_third: Vec<f64> = merged.iter().map(rise_in_last_third).collect();
     gates.push(gate(
         "G5",
         "rise of visual reasoning in the last third of merged training",
