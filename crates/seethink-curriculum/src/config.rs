@@ -114,8 +114,8 @@ impl CurriculumConfig {
     }
 
     /// The [`stages`](Self::stages), to change them. Stages in the parts of a mix, in the first
-    /// policy of a warm start and in the policy of a stage have no settings of the trainer, because
-    /// [`single`](Self::single) refuses them.
+    /// policy of a warm start and in the policy of a stage have no settings of the trainer: they are
+    /// refused there.
     pub fn stages_mut(&mut self) -> &mut [Stage] {
         self.settings_mut().map_or(&mut [], PolicyConfig::stages_mut)
     }
