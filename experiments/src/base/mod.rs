@@ -77,8 +77,8 @@ pub fn n_bases(family: BaseFamily) -> u64 {
 }
 
 /// Model of the digits world whose wrong answers choose the perception problems of the tables. No
-/// arm trains it: problems that a model itself answers wrongly would teach it to answer otherwise,
-/// right or not.
+/// arm trains it: in one run, problems that the trained model itself answered wrongly lowered its
+/// perception.
 pub const FILTER: ModelSource = ModelSource::DigitsBase { family: BaseFamily::Qwen2_5Vl, seed: 0 };
 
 /// Names of all models that ship with the programs.
