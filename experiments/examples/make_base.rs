@@ -2,9 +2,8 @@
 //! fine-tuning on narrow pictures until the model reads the digits that it was shown, then briefly
 //! on wide ones, which sets how well it sees. The phases are those of a recipe.
 //!
-//! `cargo run --release --example make_base -- --family FAMILY --out DIR` trains one and prints its
-//! levels. No model of this world ships with the programs; those that do are of `digits-v1`
-//! (`make_base_v1`).
+//! `cargo run --release --example make_base -- --family FAMILY --seed SEED --out DIR` trains one and
+//! prints its levels.
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -83,8 +82,8 @@ struct Phase {
     /// Number of narrow pictures of perception and of visual reasoning each, among wide ones.
     #[serde(default)]
     replay: u64,
-    /// Accuracies on validation digits in wide pictures at which the phase is over, all of them; else
-    /// it is repeated with other examples.
+    /// Accuracies on validation digits in wide pictures at which the phase is over, all of them; until
+    /// then it is repeated with other examples. A phase that begins with them is left out.
     #[serde(default)]
     until: BTreeMap<Capability, f64>,
     /// Largest number of repetitions.
@@ -150,17 +149,18 @@ fn main() -> Result<()> {
     let mut number = 0;
     for phase in &recipe {
         println!("{phase:?}");
-        for _ in 0..phase.at_most {
-            model = fine_tune(model, &processor, &args, phase.learning_rate, phase.examples(number, args.seed)?)?;
-            number += 1;
-            if phase.until.is_empty() {
-                continue;
+        for done in 0..=phase.at_most {
+            if !phase.until.is_empty() {
+                let reached: BTreeMap<Capability, f64> =
+                    Capability::ALL.into_iter().zip(tests.accuracy(&model, processor.clone())?).collect();
+                println!("{reached:?}");
+                if phase.until.iter().all(|(capability, level)| reached.get(capability) >= Some(level)) {
+                    break;
+                }
             }
-            let reached: BTreeMap<Capability, f64> =
-                Capability::ALL.into_iter().zip(tests.accuracy(&model, processor.clone())?).collect();
-            println!("{reached:?}");
-            if phase.until.iter().all(|(capability, level)| reached.get(capability) >= Some(level)) {
-                break;
+            if done < phase.at_most {
+                model = fine_tune(model, &processor, &args, phase.learning_rate, phase.examples(number, args.seed)?)?;
+                number += 1;
             }
         }
         model.save_pretrained_with(&args.out, WeightDtype::Bf16).context("cannot save the weights")?;

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Built-in configurations, by their name for `--curriculum`.
 pub const BUILT_IN: [(&str, &str); 3] = [
-    ("staged", include_str!("../../configs/micro/qwen3_vl/staged.ron")),
-    ("merged", include_str!("../../configs/micro/qwen3_vl/merged.ron")),
-    ("reversed", include_str!("../../configs/micro/qwen3_vl/reversed.ron")),
+    ("staged", include_str!("../../configs/micro/staged.ron")),
+    ("merged", include_str!("../../configs/micro/merged.ron")),
+    ("reversed", include_str!("../../configs/micro/reversed.ron")),
 ];
 
 /// Command-line options of an example program.
@@ -106,7 +106,7 @@ pub fn configuration(args: &ProgramArgs) -> Result<RunConfig> {
     })?;
     let mut config = args.train.configure(|set| RunConfig::parse(text, format!("{name}.ron"), set))?;
     if args.train.model.is_none() {
-        config.model = ModelSource::DigitsV1Base(args.family);
+        config.model = ModelSource::DigitsBase { family: args.family, seed: 1 };
     }
     Ok(config)
 }

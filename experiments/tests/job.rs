@@ -18,7 +18,7 @@ use std::path::Path;
 fn small(out: &Path) -> ProgramArgs {
     let set = [
         "curriculum.Staged.epochs=AsNeeded(steps: 1)",
-        "data.DigitsV1.problems_per_capability=16",
+        "data.Digits.problems_per_capability=16",
         "evaluation.problems_per_capability=4",
         "grpo.rollout_batch=4",
         "grpo.mini_batch=4",
@@ -91,7 +91,10 @@ fn the_base_of_every_family_trains() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join(name);
         program::run(&ProgramArgs { family, ..small(&out) }, &Interrupter::new()).unwrap();
-        assert_eq!(RunConfig::load(out.join("config.ron"), &[]).unwrap().model, ModelSource::DigitsV1Base(family));
+        assert_eq!(
+            RunConfig::load(out.join("config.ron"), &[]).unwrap().model,
+            ModelSource::DigitsBase { family, seed: 1 }
+        );
         let model = AnyBackbone::from_pretrained(&out.join("model"), &device("auto").unwrap()).unwrap();
         let expected = ["qwen2_5_vl", "qwen3_vl", "internvl", "internvl"];
         let place = BaseFamily::ALL.iter().position(|(_, one)| *one == family).unwrap();
@@ -243,7 +246,7 @@ fn the_guide_to_curricula_shows_a_program_that_runs() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let settings = ["grpo.rollout_batch=2", "grpo.mini_batch=2", "grpo.group_size=2", "grpo.sampling.max_tokens=8"];
-    let sizes = ["data.DigitsV1.problems_per_capability=200", "evaluation.problems_per_capability=2"];
+    let sizes = ["data.Digits.problems_per_capability=200", "evaluation.problems_per_capability=2"];
     let set = settings.iter().chain(&sizes).flat_map(|setting| ["--set", setting]);
     let status = std::process::Command::new(built).args(set).arg("--out").arg(&out).status().unwrap();
     assert!(status.success());

@@ -1,7 +1,7 @@
 //! Throughput benchmark: completion tokens per second of sampling, log-probabilities and training.
 //!
 //! `cargo bench -p seethink-tests --bench throughput [-- --quick]` measures one training step of
-//! `configs/micro/qwen3_vl/staged.ron` on the visual problems: the same prompts, completions and
+//! `configs/digits_v1/qwen3_vl/staged.ron` on the visual problems: the same prompts, completions and
 //! settings for all three figures. The weights are random, so that the amount of work does not
 //! depend on what a model has learned; nearly all completions are then as long as they may be.
 //!
@@ -37,7 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn throughput(criterion: &mut Criterion) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let config = RunConfig::load(root.join("configs/micro/qwen3_vl/staged.ron"), &[]).unwrap();
+    let config = RunConfig::load(root.join("configs/digits_v1/qwen3_vl/staged.ron"), &[]).unwrap();
     let grpo = config.grpo;
     let base = root.join("experiments/assets/digits-v1-base/qwen3_vl");
     let processor = VlmProcessor::from_pretrained(&base).unwrap();

@@ -22,7 +22,7 @@ fn checkpoint(family: &str) -> PathBuf {
 /// Processor of a family in a run whose file has these `images`.
 fn in_run(family: &str, images: &str) -> VlmProcessor {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let text = include_str!("../../configs/micro/qwen3_vl/staged.ron");
+    let text = include_str!("../../configs/digits_v1/qwen3_vl/staged.ron");
     std::fs::write(file.path(), text.replacen("seed: 1,", &format!("seed: 1, images: {images},"), 1)).unwrap();
     RunConfig::load(file.path(), &[]).unwrap().processor(&checkpoint(family)).unwrap()
 }

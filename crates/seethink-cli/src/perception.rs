@@ -265,7 +265,7 @@ mod tests {
         let captions = folder.path().join("captions.jsonl");
         std::fs::write(folder.path().join("a.png"), "never looked into").unwrap();
         std::fs::write(&captions, "{\"image\": \"a.png\", \"caption\": \"A cat.\"}\n").unwrap();
-        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/micro/qwen3_vl/staged.ron");
+        let config = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/digits_v1/qwen3_vl/staged.ron");
         let out = folder.path().join("out");
         let [captions, out] = [captions, out].map(|path| path.display().to_string());
         let line =

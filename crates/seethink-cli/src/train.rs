@@ -35,7 +35,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/micro/qwen3_vl/staged.ron");
+    const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/digits_v1/qwen3_vl/staged.ron");
     const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../experiments/assets/digits-v1-base/qwen3_vl");
 
     #[test]

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_is_set_takes_precedence_over_a_quick_run() {
-        const FILE: &str = include_str!("../../../configs/micro/qwen3_vl/staged.ron");
+        const FILE: &str = include_str!("../../../configs/digits_v1/qwen3_vl/staged.ron");
         let configure = |quick, set: &[&str]| {
             let set = set.iter().map(|set| set.to_string()).collect();
             let args = TrainArgs { quick, set, ..TrainArgs::default() };

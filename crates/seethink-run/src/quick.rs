@@ -1,6 +1,6 @@
 //! Overrides that shorten a run to a first result (`--quick`).
 
-use crate::config::{DataConfig, RunConfig};
+use crate::config::{DataConfig, Generated, RunConfig};
 use seethink_curriculum::{
     CurriculumConfig, E2h, Epochs, Length, Merged, Mix, Repeat, Sections, Stage, Staged, WarmStart, With,
 };
@@ -24,13 +24,10 @@ pub(crate) fn overrides(config: &RunConfig) -> Vec<String> {
     shorter.curriculum(&config.curriculum, "curriculum");
     shorter.at_most("grpo.rollout_batch", config.grpo.rollout_batch, BATCH);
     shorter.at_most("grpo.mini_batch", config.grpo.mini_batch, BATCH);
-    let data = match &config.data {
-        DataConfig::Digits(of) => Some(("data.Digits.problems_per_capability", of.problems_per_capability)),
-        DataConfig::DigitsV1(of) => Some(("data.DigitsV1.problems_per_capability", of.problems_per_capability)),
-        DataConfig::Folder { .. } | DataConfig::Files(_) => None,
-    };
-    if let Some((key, n)) = data {
-        shorter.at_most(key, n, PROBLEMS);
+    match &config.data {
+        DataConfig::Digits(of) => shorter.problems("data.Digits", of),
+        DataConfig::DigitsV1(of) => shorter.problems("data.DigitsV1", of),
+        DataConfig::Folder { .. } | DataConfig::Files(_) => {}
     }
     if let Some(captions) = &config.captions {
         shorter.at_most("captions.pictures", captions.pictures, PROBLEMS);
@@ -48,6 +45,14 @@ impl Shorter {
     fn at_most<N: PartialOrd + std::fmt::Display>(&mut self, path: &str, value: N, most: N) {
         if value > most {
             self.0.push(format!("{path}={most}"));
+        }
+    }
+
+    /// Limits the training problems of a built-in world.
+    fn problems<W>(&mut self, path: &str, of: &Generated<W>) {
+        self.at_most(&format!("{path}.problems_per_capability"), of.problems_per_capability, PROBLEMS);
+        for (capability, &n) in &of.problems_of {
+            self.at_most(&format!("{path}.problems_of.{capability}"), n, PROBLEMS);
         }
     }
 
@@ -127,7 +132,7 @@ mod tests {
     use seethink_core::{Capability, PassRate, ProblemId};
     use seethink_curriculum::{Corpus, CorpusEntry, Simulation};
 
-    const FILE: &str = include_str!("../../../configs/micro/qwen3_vl/staged.ron");
+    const FILE: &str = include_str!("../../../configs/digits_v1/qwen3_vl/staged.ron");
 
     /// Configuration of the file with a curriculum, and its steps by stage, before and after it is
     /// shortened.

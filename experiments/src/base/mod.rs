@@ -56,8 +56,22 @@ fn of_digits(family: BaseFamily) -> &'static [&'static [File]] {
                 ]
             }
         }
-        BaseFamily::InternVl3 => const { &[embedded!("digits-base/internvl3-1", "processor_config.json")] },
-        BaseFamily::InternVl3_5 => const { &[embedded!("digits-base/internvl3_5-1", "processor_config.json")] },
+        BaseFamily::InternVl3 => {
+            const {
+                &[
+                    embedded!("digits-base/internvl3-1", "processor_config.json"),
+                    embedded!("digits-base/internvl3-2", "processor_config.json"),
+                ]
+            }
+        }
+        BaseFamily::InternVl3_5 => {
+            const {
+                &[
+                    embedded!("digits-base/internvl3_5-1", "processor_config.json"),
+                    embedded!("digits-base/internvl3_5-2", "processor_config.json"),
+                ]
+            }
+        }
     }
 }
 
@@ -74,6 +88,11 @@ fn of_digits_v1(family: BaseFamily) -> &'static [File] {
 /// Number of models of a family that runs of the digits world begin with.
 pub fn n_bases(family: BaseFamily) -> u64 {
     of_digits(family).len() as u64
+}
+
+/// Number of the model that runs of a seed begin with.
+pub fn base_of(family: BaseFamily, seed: u64) -> u64 {
+    1 + (seed + n_bases(family) - 1) % n_bases(family)
 }
 
 /// Model of the digits world whose wrong answers choose the perception problems of the tables. No

@@ -5,13 +5,13 @@
 
 use super::setting::limit_prompts;
 use super::{Scale, Setting};
-use crate::base::n_bases;
+use crate::base::base_of;
 use anyhow::Result;
 use seethink::core::{Capability, Trainable};
 use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Stage, Staged};
 use seethink::prelude::*;
 use seethink::reward::Rule;
-use seethink::run::config::{BaseFamily, CaptionTuning, Imitated};
+use seethink::run::config::{BaseFamily, CaptionTuning, DataConfig, Imitated};
 use seethink::train::{Decay, Schedule, StageOverrides};
 
 const P: Capability = Capability::PERCEPTION;
@@ -37,7 +37,7 @@ impl Arm {
         config.seed = seed;
         if let ModelSource::DigitsBase { family, seed: base } = &mut config.model {
             // The base model is a random effect, too.
-            *base = 1 + (seed + n_bases(*family) - 1) % n_bases(*family);
+            *base = base_of(*family, seed);
         }
         if self.is_as_released() && setting.scale == Scale::Full {
             // The grader of the scripts with its fault, which rewarded the released checkpoints;
@@ -49,6 +49,10 @@ impl Arm {
             // Training rewards the share of a list that is read rightly; a test wants all of it.
             for stage in config.curriculum.stages_mut() {
                 stage.overrides.set("reward", "shares");
+            }
+            let problems = setting.problems_of(&config);
+            if let DataConfig::Digits(data) = &mut config.data {
+                data.problems_of = problems;
             }
         }
         config.check()?;
@@ -69,7 +73,7 @@ impl Arm {
     }
 
     /// All arms.
-    pub const ALL: [&'static Self; 22] = [
+    pub const ALL: [&'static Self; 24] = [
         &MERGED,
         &MERGED_WITH_RESETS,
         &STAGED,
@@ -92,6 +96,8 @@ impl Arm {
         &PERCEPTION_ALONE,
         &TEXTUAL_ALONE,
         &VISUAL_ALONE,
+        &TEXTUAL_CONTROL,
+        &STAGE_2,
     ];
 }
 
@@ -161,6 +167,23 @@ pub const VISUAL_ALONE: Arm = Arm {
     about: "The stage of visual reasoning alone.",
     change: |setting, config| config.curriculum = setting.staged_without_compensation(&[V]),
 };
+/// Textual reasoning alone for the length of the perception stage: what that one is measured against.
+pub const TEXTUAL_CONTROL: Arm = Arm {
+    id: "textual_control",
+    about: "Textual reasoning alone, for as many steps as the stage of perception has.",
+    change: |setting, config| {
+        config.curriculum = setting.staged_without_compensation(&[T]);
+        for stage in config.curriculum.stages_mut() {
+            stage.length = Some(Length::Steps(setting.steps(&P)));
+        }
+    },
+};
+/// Textual reasoning alone.
+pub const STAGE_2: Arm = Arm {
+    id: "stage_2",
+    about: "Textual reasoning alone, for all steps.",
+    change: |setting, config| config.curriculum = setting.staged(&[T], Order::Shuffled),
+};
 /// Supervised fine-tuning on solutions instead of the first stage.
 pub const SOLUTIONS_FIRST: Arm = Arm {
     id: "solutions_first",
@@ -180,8 +203,8 @@ pub const CAPTIONS_FIRST: Arm = Arm {
     change: |setting, config| {
         config.curriculum = setting.staged_without_compensation(&[T, V]);
         let (pictures, epochs, batch) = match setting.scale {
-            // As many pictures as the stage has problems.
-            Scale::Micro => (4_800, 1, 48),
+            // As many pictures, and updates, as the stage has problems and updates.
+            Scale::Micro => (setting.steps(&P) as usize * config.grpo.rollout_batch, 1, config.grpo.mini_batch),
             Scale::DigitsV1 => (320, 3, 16),
             // The number of DOCCI's training pictures; the scripts give no setting.
             Scale::Full => (9_647, 3, 16),

@@ -43,12 +43,12 @@ pub fn picture(root: &Path) -> Result<Vec<u8>> {
     Ok(report::digest(&root.join(MAIN_JOB))?.png()?)
 }
 
-/// Reads the results of the first digits world.
+/// Reads the results of the digits world.
 ///
 /// # Errors
 /// If a result is broken.
 pub fn read(results: &Path) -> Result<Results> {
-    Results::read(Scale::DigitsV1, &[], MOST_SEEDS, &[], results)
+    Results::read(Scale::Micro, &[], MOST_SEEDS, &[], results)
 }
 
 /// Configurations of full scale with their paths.
@@ -86,28 +86,29 @@ pub fn page(found: &Results, results: &Path, shown: &Path) -> Result<String> {
         "# The paper's tables\n\n\
          This page is made by `cargo run --release -p experiments -- docs`; a test sees to it that it is up to date.\n\
          A table is a module of `experiments/src/tables`, its rows are arms of `experiments/src/experiment/arm.rs`.\n\
-         With small models all arms were run on the first digits world, from `configs/digits_v1/tables.ron`; what they show is discussed in \
-         [findings](findings.md).\n\
+         With small models arms are run on [the digits world](digits-world.md), from `configs/micro/tables.ron`; what they show is in \
+         [findings](findings.md). The tables of the first world, `--scale digits-v1`, are kept \
+         [as they were](../experiments/results/tables/digits-v1/main_comparison.md), with [their findings](findings-digits-v1.md).\n\
          At full scale nothing was run: every arm has its configuration for every backbone below `configs/paper`, from \
          `configs/paper/tables.ron`.\n",
     );
     for experiment in tables::ALL {
         let _ = write!(
             text,
-            "\n## {}\n\n{} of arXiv 2605.20177.\nThe paper's claim: {}\n\n```sh\ncargo run --release -p experiments -- table {} --scale digits-v1 --seeds 3\n```\n\n",
+            "\n## {}\n\n{} of arXiv 2605.20177.\nThe paper's claim: {}\n\n```sh\ncargo run --release -p experiments -- table {} --scale micro --seeds 12\n```\n\n",
             experiment.title, experiment.paper, experiment.claim, experiment.id
         );
-        let page = Path::new(Scale::DigitsV1.name()).join(format!("{}.md", experiment.id));
+        let page = Path::new(Scale::Micro.name()).join(format!("{}.md", experiment.id));
         if results.join(&page).exists() {
             let page = shown.join(&page);
             let _ = writeln!(text, "Differences, intervals and confounds: [the table](../{}).\n", page.display());
         }
-        text += "| backbone | row | arm | what it does | full scale | paper | digits-v1 | completions | tokens trained | TFLOP | time |\n";
+        text += "| backbone | row | arm | what it does | full scale | paper | small models | completions | tokens trained | TFLOP | time |\n";
         text += "|---|---|---|---|---|---|---|---:|---:|---:|---:|\n";
         for &backbone in experiment.backbones {
             for row in experiment.rows {
                 let full = Setting { scale: Scale::Full, backbone };
-                let micro = Setting { scale: Scale::DigitsV1, ..full };
+                let micro = Setting { scale: Scale::Micro, ..full };
                 let paper: Vec<String> = experiment
                     .reported
                     .iter()

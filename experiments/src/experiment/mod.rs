@@ -24,14 +24,13 @@ pub use confounds::Confounds;
 pub use effective::Aliases;
 pub use gates::{Gate, Gates};
 pub use origin::Origin;
-pub(crate) use render::p_value;
 pub use render::{Rendered, render};
 pub(crate) use result::commit;
 pub use result::{CurvePoint, RESULT, RunResult};
 pub use results::{Compared, Results};
 pub use seethink::eval::statistics::{Counts, Estimate, Letters, Pair, Statistic, contrast, holm};
 pub use setting::{Scale, Setting, backbone};
-pub use verdict::Verdict;
+pub use verdict::{Judged, Verdict};
 
 use seethink::run::config::BaseFamily;
 use seethink::run::report::Meter;

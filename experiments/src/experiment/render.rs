@@ -1,9 +1,7 @@
 //! Pages of experiments: values, differences with confidence intervals, costs, confounds, and the
 //! numbers of the paper.
 
-use super::{
-    BASE, Compared, Confounds, Experiment, Gates, Read, Results, RunResult, Scale, Setting, Source, Unit, Verdict,
-};
+use super::{BASE, Compared, Confounds, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit};
 use anyhow::Result;
 use seethink::eval::statistics::Spread;
 use seethink::plot::Drawing;
@@ -191,22 +189,25 @@ impl Runs<'_> {
 
     /// Verdicts on visual reasoning, at the scale that has gates: none unless all of them hold.
     fn verdicts(&self) -> String {
-        const COLUMN: &str = "visual reasoning";
-        if self.results.scale != Scale::Micro || !self.experiment.columns.iter().any(|one| one.label == COLUMN) {
+        if self.results.scale != Scale::Micro {
             return String::new();
         }
-        if let Some(objection) = Gates::objection(self.results.gates(self.setting.backbone)) {
+        let Runs { experiment, results, .. } = self;
+        let backbone = self.setting.backbone;
+        let judged = |question: &'static super::Contrast| {
+            Some(format!("- {}: {}.\n", question.label, results.judged(backbone, experiment, question)?))
+        };
+        let verdicts: String = experiment.contrasts.iter().filter_map(judged).collect();
+        if verdicts.is_empty() {
+            return verdicts;
+        }
+        if let Some(objection) = results.objection(backbone) {
             return format!("\nNo verdict on this backbone: {objection}.\n");
         }
-        let mut text = String::from(
-            "\nVerdicts on visual reasoning, by [the registered rule](../../../../docs/preregistration.md):\n\n",
-        );
-        for question in self.experiment.contrasts {
-            if let Some(compared) = self.results.compared(self.setting.backbone, question, COLUMN) {
-                let _ = writeln!(text, "- {}: {}.", question.label, Verdict::of(&compared.estimate));
-            }
-        }
-        text
+        format!(
+            "\nVerdicts on visual reasoning, by [the registered rule](../../../../docs/preregistration.md), in points with Student's \
+             t over seeds alone, on these test problems; the table above adds the choice of problems:\n\n{verdicts}"
+        )
     }
 
     /// Mean of a cost over the seeds of an arm.

@@ -2,9 +2,10 @@
 //! tables.
 
 use super::{
-    Aliases, BASE, Contrast, Counts, Estimate, Experiment, Gates, Letters, Pair, RESULT, Read, RunResult, Scale,
-    Setting, Statistic, contrast, holm, run::Task,
+    Aliases, BASE, Contrast, Counts, Estimate, Experiment, Gates, Judged, Letters, Pair, RESULT, Read, RunResult,
+    Scale, Setting, Statistic, contrast, holm, run::Task,
 };
+use crate::base::{base_of, n_bases};
 use crate::tables;
 use anyhow::{Result, ensure};
 use seethink::eval::statistics::Spread;
@@ -94,19 +95,29 @@ impl Results {
 
     /// Spread of a column over the seeds of an arm.
     pub fn spread(&self, backbone: BaseFamily, arm: &str, read: &Read) -> Option<Spread> {
-        let runs = self.runs(backbone, arm)?.values();
-        match read {
-            Read::Outcomes(statistic) => {
-                let value = |run| statistic(&letters(run, arm).iter().map(|one| Counts::of(one)).collect::<Vec<_>>());
-                Spread::over(runs.map(value).filter(|value| value.is_finite()))
-            }
-            Read::Result(_) if arm == BASE => None,
-            Read::Result(read) => Spread::over(runs.filter_map(read)),
-        }
+        Spread::over(self.runs(backbone, arm)?.values().filter_map(|run| value(run, arm, read)))
     }
 
-    /// Comparison of a contrast in a column; `None` if its arms were not run with a common seed, or
-    /// the column has no outcomes.
+    /// Reason why no verdict can be given on a backbone; `None` if all gates hold.
+    pub fn objection(&self, backbone: BaseFamily) -> Option<String> {
+        Gates::objection(self.gates(backbone))
+    }
+
+    /// Verdict on a contrast in visual reasoning, from the seeds that all its arms have; `None` if
+    /// there are fewer than two, or the table has no such column.
+    pub fn judged(&self, backbone: BaseFamily, experiment: &Experiment, question: &Contrast) -> Option<Judged> {
+        let column = experiment.columns.iter().find(|column| column.label == "visual reasoning")?;
+        let differences = self.backbone(backbone)?.differences(question, &column.read);
+        let of_base = |base| {
+            let seeds = differences.iter().filter(|(seed, _)| base_of(backbone, **seed) == base);
+            Some(Spread::over(seeds.map(|(_, value)| *value))?.mean)
+        };
+        let estimate = Estimate::over(&differences.values().copied().collect::<Vec<_>>())?;
+        Some(Judged { estimate, by_base: (1..=n_bases(backbone)).filter_map(of_base).collect() })
+    }
+
+    /// Comparison of a contrast in a column; `None` if its arms were not run with a common seed, or,
+    /// in a column without outcomes, with fewer than two.
     pub fn compared(&self, backbone: BaseFamily, question: &Contrast, column: &'static str) -> Option<Compared> {
         let backbone = self.backbone(backbone)?;
         let (terms, sign) = backbone.key(question)?;
@@ -184,16 +195,24 @@ impl Backbone {
             let family = self.split_family(&mut experiments);
             let mut estimates: BTreeMap<Key, Estimate> = BTreeMap::new();
             for experiment in family {
-                let columns = experiment.columns.iter().filter_map(|one| Some((one.label, one.statistic()?)));
-                let (labels, statistics): (Vec<&'static str>, Vec<Statistic>) = columns.unzip();
+                let (outcomes, others): (Vec<_>, Vec<_>) =
+                    experiment.columns.iter().partition(|one| one.statistic().is_some());
+                let statistics: Vec<Statistic> = outcomes.iter().filter_map(|one| one.statistic()).collect();
                 for question in experiment.contrasts {
                     let Some((terms, sign)) = self.key(question) else { continue };
-                    if labels.iter().all(|label| estimates.contains_key(&(terms.clone(), *label))) {
+                    let key = |column: &super::Column| (terms.clone(), column.label);
+                    if experiment.columns.iter().all(|column| estimates.contains_key(&key(column))) {
                         continue;
                     }
-                    for (label, estimate) in labels.iter().zip(contrast(&self.pairs(question), &statistics)) {
+                    let of_outcomes = outcomes.iter().zip(contrast(&self.pairs(question), &statistics));
+                    let over_seeds = |column: &super::Column| {
+                        let values = self.differences(question, &column.read);
+                        Estimate::over(&values.into_values().collect::<Vec<_>>())
+                    };
+                    let of_others = others.iter().map(|column| (column, over_seeds(column)));
+                    for (column, estimate) in of_outcomes.chain(of_others) {
                         let estimate = estimate.map(|one| if sign < 0 { one.negated() } else { one });
-                        estimates.extend(estimate.map(|estimate| ((terms.clone(), *label), estimate)));
+                        estimates.extend(estimate.map(|estimate| (key(column), estimate)));
                     }
                 }
             }
@@ -254,17 +273,45 @@ impl Backbone {
         Some((weights.into_iter().map(|(arm, weight)| (arm, sign * weight)).collect(), sign))
     }
 
-    /// Pairs of runs of a contrast, one for each seed that all its arms have.
-    fn pairs(&self, question: &Contrast) -> Vec<Pair<'_>> {
+    /// Runs of a contrast by seed, with their weights and arms, of each seed that all its arms have.
+    fn by_seed(&self, question: &Contrast) -> BTreeMap<u64, Vec<(f64, &'static str, &RunResult)>> {
         let arms: Option<Vec<_>> =
             question.terms.iter().map(|(weight, arm)| Some((*weight, *arm, self.of(arm)?))).collect();
         let arms = arms.unwrap_or_default();
-        let seeds = arms.first().map(|(_, _, runs)| runs.keys().copied().collect::<Vec<_>>()).unwrap_or_default();
-        let pair = |seed| -> Option<Pair<'_>> {
-            arms.iter().map(|(weight, arm, runs)| Some((*weight, letters(runs.get(&seed)?, arm)))).collect()
+        let seeds = arms.first().into_iter().flat_map(|(_, _, runs)| runs.keys().copied());
+        let of = |seed| -> Option<Vec<_>> {
+            arms.iter().map(|(weight, arm, runs)| Some((*weight, *arm, runs.get(&seed)?))).collect()
         };
-        seeds.into_iter().filter_map(pair).collect()
+        seeds.filter_map(|seed| Some((seed, of(seed)?))).collect()
     }
+
+    /// Pairs of runs of a contrast.
+    fn pairs(&self, question: &Contrast) -> Vec<Pair<'_>> {
+        let pair = |runs: Vec<(f64, &str, _)>| {
+            runs.into_iter().map(|(weight, arm, run)| (weight, letters(run, arm))).collect()
+        };
+        self.by_seed(question).into_values().map(pair).collect()
+    }
+
+    /// Values of a contrast by seed.
+    fn differences(&self, question: &Contrast, read: &Read) -> BTreeMap<u64, f64> {
+        let sum = |runs: Vec<(f64, &str, &RunResult)>| -> Option<f64> {
+            runs.into_iter().map(|(weight, arm, run)| Some(weight * value(run, arm, read)?)).sum()
+        };
+        self.by_seed(question).into_iter().filter_map(|(seed, runs)| Some((seed, sum(runs)?))).collect()
+    }
+}
+
+/// Value of a column in a run of an arm, or in the base model that a run began with.
+fn value(run: &RunResult, arm: &str, read: &Read) -> Option<f64> {
+    let value = match read {
+        Read::Outcomes(statistic) => {
+            statistic(&letters(run, arm).iter().map(|one| Counts::of(one)).collect::<Vec<_>>())
+        }
+        Read::Result(_) if arm == BASE => return None,
+        Read::Result(read) => read(run)?,
+    };
+    value.is_finite().then_some(value)
 }
 
 /// Outcomes of the test, `[capability]`; for the base model those before training.

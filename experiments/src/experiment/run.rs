@@ -360,6 +360,9 @@ struct Tables {
     pass_rates: Option<PathBuf>,
     /// Greedy answers of another model to perception problems: those that were wrong are trained.
     perception: Option<PathBuf>,
+    /// Number of perception problems that the other model answers: four times as many as all steps
+    /// of an arm can take.
+    pool: usize,
 }
 
 /// Function that makes a table.
@@ -374,12 +377,13 @@ impl Tables {
         };
         let folder = task.setting.folder_below(out).join(base);
         let sorts = sorts(&config.curriculum);
+        let pool = 4 * task.setting.total_steps() as usize * config.grpo.rollout_batch;
         let Some([_, filter]) = config.data.tables_mut() else {
-            return Ok(Self { config, pass_rates: None, perception: None });
+            return Ok(Self { config, pass_rates: None, perception: None, pool });
         };
         // The setting says that there is a filter; its table is of another model, for all alike.
         let perception = filter.take().map(|name| out.join(task.setting.scale.name()).join(name));
-        Ok(Self { config, pass_rates: sorts.then(|| folder.join("pass_rates.jsonl")), perception })
+        Ok(Self { config, pass_rates: sorts.then(|| folder.join("pass_rates.jsonl")), perception, pool })
     }
 
     /// Tables with the functions that make them, in order.
@@ -401,11 +405,12 @@ impl Tables {
         Ok(config)
     }
 
-    /// Lets the filter's model answer the perception problems greedily, four times as many as are
-    /// trained.
+    /// Lets the filter's model answer perception problems greedily: enough for any arm.
     fn attempt_perception(&self, path: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
         let mut config = self.config.clone();
-        config.data.draw_more(4);
+        if let DataConfig::Digits(data) = &mut config.data {
+            data.problems_of.insert(Capability::PERCEPTION, self.pool);
+        }
         let (entries, problems) = config.training(None, None)?;
         let ids: Vec<ProblemId> =
             entries.iter().filter(|entry| entry.capability == Capability::PERCEPTION).map(|entry| entry.id).collect();
@@ -415,7 +420,8 @@ impl Tables {
 
     /// Attempts all training problems several times, with the sampling of training.
     fn attempt_all(&self, path: &Path, device: &str, interrupter: &Interrupter) -> Result<()> {
-        let unsorted = Self { pass_rates: None, config: self.config.clone(), perception: self.perception.clone() };
+        let (config, perception) = (self.config.clone(), self.perception.clone());
+        let unsorted = Self { config, pass_rates: None, perception, pool: self.pool };
         let config = unsorted.applied()?;
         let (entries, problems) = config.training(None, None)?;
         let ids: Vec<ProblemId> = entries.iter().map(|entry| entry.id).collect();

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use seethink::core::Capability;
 use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Sections, Stage, Staged};
 use seethink::prelude::*;
-use seethink::run::config::BaseFamily;
+use seethink::run::config::{BaseFamily, CaptionTuning, Imitated};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -122,11 +123,12 @@ impl Setting {
         out.join(self.scale.name()).join(self.folder())
     }
 
-    /// Number of steps of a capability's stage where all three are trained: equal with small
-    /// models, the paper's at full scale.
+    /// Number of steps of a capability's stage where all three are trained: as frozen by the gates
+    /// with small models, the paper's at full scale.
     pub fn steps(self, capability: &Capability) -> u32 {
         match self.scale {
-            Scale::Micro => 100,
+            Scale::Micro if *capability == Capability::PERCEPTION => 200,
+            Scale::Micro => 120,
             Scale::DigitsV1 => 20,
             Scale::Full if *capability == Capability::PERCEPTION => 90,
             Scale::Full if *capability == Capability::TEXTUAL_REASONING => 375,
@@ -159,16 +161,45 @@ impl Setting {
     /// Staged curriculum: a stage per capability, in this order; the stages share all steps in
     /// proportion to their steps in the whole plan.
     pub fn staged(self, capabilities: &[Capability], order: Order) -> CurriculumConfig {
+        let lengths = self.shares(capabilities);
+        plan(
+            capabilities.iter().zip(lengths).map(|(capability, steps)| with_length(capability, steps)).collect(),
+            order,
+        )
+    }
+
+    /// Parts of all steps, in proportion to the steps of some capabilities in the whole plan.
+    fn shares(self, capabilities: &[Capability]) -> Vec<u32> {
         let weights: Vec<u32> = capabilities.iter().map(|capability| self.steps(capability)).collect();
         let sum: u32 = weights.iter().sum();
         let mut before = 0;
-        let lengths = weights.iter().map(|weight| {
+        let share = |weight| {
             let begun = before * self.total_steps() / sum;
             before += weight;
             before * self.total_steps() / sum - begun
-        });
-        let stages = capabilities.iter().zip(lengths).map(|(capability, steps)| with_length(capability, steps));
-        plan(stages.collect(), order)
+        };
+        weights.into_iter().map(share).collect()
+    }
+
+    /// Numbers of training problems of an arm, with which it sees each once.
+    pub(super) fn problems_of(self, config: &RunConfig) -> BTreeMap<Capability, usize> {
+        let mut steps = Capability::ALL.map(|capability| (capability, 0)).into_iter().collect::<BTreeMap<_, _>>();
+        for stage in config.curriculum.stages() {
+            match (stage.capabilities.as_slice(), &stage.length) {
+                ([one], Some(Length::Steps(n))) => *steps.entry(one.clone()).or_default() += n,
+                ([one], _) => *steps.entry(one.clone()).or_default() += self.steps(one),
+                (some, _) => {
+                    let some = if some.is_empty() { &Capability::ALL } else { some };
+                    steps.extend(some.iter().cloned().zip(self.shares(some)));
+                }
+            }
+        }
+        let batch = config.grpo.rollout_batch;
+        let mut problems: BTreeMap<_, _> = steps.into_iter().map(|(one, n)| (one, n as usize * batch)).collect();
+        if let Some(CaptionTuning { of: Imitated::Perception, pictures, .. }) = config.captions {
+            problems.insert(Capability::PERCEPTION, pictures);
+        }
+        problems
     }
 
     /// Staged curriculum without compensation: each stage as long as in the whole plan, even if

@@ -1,6 +1,6 @@
 //! Verdicts on differences, by the rule that was registered before the runs.
 
-use super::Estimate;
+use super::{Estimate, Unit};
 use std::fmt;
 
 /// Least difference that matters.
@@ -44,6 +44,39 @@ impl fmt::Display for Verdict {
             Self::Same => "the same within two points",
             Self::Undecided => "undecided",
         })
+    }
+}
+
+/// Difference with its verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// Mean over pairs of runs, with Student's interval over them.
+    pub estimate: Estimate,
+    /// Means over the pairs of each base model.
+    pub by_base: Vec<f64>,
+}
+
+impl Judged {
+    /// Verdict by the registered rule.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::of(&self.estimate)
+    }
+}
+
+impl fmt::Display for Judged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signed = |value: &f64| Unit::Percent.signed(*value);
+        let Estimate { value, interval: (low, high), n_pairs, .. } = &self.estimate;
+        let by_base: Vec<String> = self.by_base.iter().map(signed).collect();
+        write!(
+            f,
+            "**{}**, {} [{}, {}] over {n_pairs} seeds, by base model {}",
+            self.verdict(),
+            signed(value),
+            signed(low),
+            signed(high),
+            by_base.join(", ")
+        )
     }
 }
 

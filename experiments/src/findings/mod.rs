@@ -5,10 +5,8 @@
 //! checks that it is up to date.
 
 mod figures;
-mod glyphs;
 
 pub use figures::Figures;
-pub use glyphs::{Halves, nearest_neighbour, splits};
 
 use crate::experiment::Results;
 use anyhow::{Context, Result};
@@ -18,28 +16,14 @@ pub const PAGE: &str = "docs/findings.md";
 
 /// Template of the page.
 const TEXT: &str = include_str!("findings.md.in");
-/// Template of the results table in the README.
-const README: &str = include_str!("readme.md.in");
 
 /// Renders the page of findings.
 ///
 /// # Errors
-/// If a query has no result.
+/// If there is no such query.
 pub fn page(results: &Results) -> Result<String> {
-    fill(TEXT, &Figures::new(results))
-}
-
-/// Renders the numbers in the results section of the README.
-///
-/// # Errors
-/// As [`page`].
-pub fn readme(results: &Results) -> Result<String> {
-    fill(README, &Figures::new(results))
-}
-
-/// Replaces the queries in a text by their numbers.
-fn fill(text: &str, figures: &Figures<'_>) -> Result<String> {
-    let mut parts = text.split("{{");
+    let figures = Figures::new(results);
+    let mut parts = TEXT.split("{{");
     let mut filled = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let (asked, rest) = part.split_once("}}").with_context(|| format!("no end of {{{{{part:.40}"))?;

@@ -1,10 +1,11 @@
 //! Measurement of the gates of a backbone.
 
-use super::{ARMS, Levels, PROMPT, SEEDS, Tests, over_seeds};
+use super::{ARMS, FEW, Levels, PROMPT, SEEDS, Tests, over_seeds};
 use crate::base;
 use crate::experiment::run::{self, Task};
 use crate::experiment::{
-    Arm, Gate, Gates, MERGED, PERCEPTION_ALONE, RunResult, Setting, TEXTUAL_ALONE, VISUAL_ALONE, commit,
+    Arm, Gate, Gates, MERGED, PERCEPTION_ALONE, RunResult, STAGE_2, Setting, TEXTUAL_ALONE, TEXTUAL_CONTROL,
+    VISUAL_ALONE, commit,
 };
 use anyhow::{Context, Result};
 use seethink::burn::tensor::Device;
@@ -17,6 +18,7 @@ use seethink::prelude::*;
 use seethink::run::config::ModelSource;
 use seethink::run::report;
 use seethink::train::{Decay, Interrupter, Schedule, Sft, SftData};
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,7 +46,7 @@ pub fn measure(
     interrupter: &Interrupter,
 ) -> Result<Gates> {
     let task = |arm: &'static Arm, seed| Task { setting, arm, seed, set: set.to_vec() };
-    let tasks: Vec<Task> = SEEDS.flat_map(|seed| ARMS.map(|arm| task(arm, seed))).collect();
+    let tasks: Vec<Task> = ARMS.into_iter().flat_map(|(arm, seeds)| seeds.map(move |seed| task(arm, seed))).collect();
     run::local(&tasks, out, jobs, device_name, interrupter)?;
     let runs = |arm| -> Result<Vec<RunResult>> {
         SEEDS.map(|seed| task(arm, seed).result(out)?.context("the run was stopped")).collect()
@@ -61,20 +63,20 @@ pub fn measure(
     let (merged, perception) = (runs(&MERGED)?, runs(&PERCEPTION_ALONE)?);
     let (textual, visual) = (runs(&TEXTUAL_ALONE)?, runs(&VISUAL_ALONE)?);
     type Read = fn(&Tests, &AnyBackbone, Arc<VlmProcessor>) -> Result<f64>;
-    let end = |arm, read: Read| -> Result<Vec<f64>> {
-        SEEDS
+    let end = |arm, seeds: RangeInclusive<u64>, read: Read| -> Result<Vec<f64>> {
+        seeds
             .map(|seed| {
                 let (processor, model) = load(&task(arm, seed).folder(out).join("model"), &device)?;
                 read(&Tests::new(&world, Split::Test, N_TEST, &*processor)?, &model, processor)
             })
             .collect()
     };
-    let read_out = |arm| end(arm, |tests, model, processor| tests.read_out(model, processor));
+    let read_out = |arm, seeds| end(arm, seeds, |tests, model, processor| tests.read_out(model, processor));
     let mut gates = of_bases(&bases);
     gates.push(gate(
         "G1",
-        "visual problems with their digits in words, after the textual stage alone",
-        over_seeds(&read_out(&TEXTUAL_ALONE)?),
+        "visual problems with their digits in words, after all steps of textual reasoning",
+        over_seeds(&read_out(&STAGE_2, FEW)?),
         0.9,
         1.0,
     ));
@@ -89,15 +91,15 @@ pub fn measure(
     let rise = |run: &RunResult| accuracy(run, PERCEPTION) - accuracy_before(run, PERCEPTION);
     let rises: Vec<f64> = perception.iter().map(rise).collect();
     gates.push(gate("G3", "rise of perception by the perception stage alone", over_seeds(&rises), 0.15, 1.0));
-    let misread = |arm| end(arm, |tests, model, processor| tests.digits_misread(model, processor));
+    let misread = |arm| end(arm, FEW, |tests, model, processor| tests.digits_misread(model, processor));
     let spared: Vec<f64> = misread(&PERCEPTION_ALONE)?
         .into_iter()
-        .zip(misread(&TEXTUAL_ALONE)?)
+        .zip(misread(&TEXTUAL_CONTROL)?)
         .map(|(seen, read)| 1.0 - seen / read)
         .collect();
     gates.push(gate(
         "G3",
-        "fewer misread digits in visual problems after the perception stage alone than after the textual one, relatively",
+        "fewer misread digits in visual problems after the perception stage alone than after as many steps of textual reasoning, relatively",
         over_seeds(&spared),
         1.0 / 3.0,
         1.0,
@@ -112,7 +114,7 @@ pub fn measure(
         1.0,
     ));
     let ends = merged.iter().map(|run| accuracy(run, VISUAL));
-    let below: Vec<f64> = read_out(&MERGED)?.into_iter().zip(ends).map(|(words, seen)| words - seen).collect();
+    let below: Vec<f64> = read_out(&MERGED, SEEDS)?.into_iter().zip(ends).map(|(words, seen)| words - seen).collect();
     gates.push(gate(
         "G5",
         "visual problems with their digits in words against those from the picture, after merged training",

@@ -9,7 +9,9 @@ mod measured;
 
 pub use levels::{Levels, Tests};
 
-use crate::experiment::{Arm, MERGED, PERCEPTION_ALONE, Scale, Setting, TEXTUAL_ALONE, VISUAL_ALONE};
+use crate::experiment::{
+    Arm, MERGED, PERCEPTION_ALONE, STAGE_2, Scale, Setting, TEXTUAL_ALONE, TEXTUAL_CONTROL, VISUAL_ALONE,
+};
 use anyhow::{Result, bail};
 use seethink::data::digits::DigitsConfig;
 use seethink::eval::statistics::Estimate;
@@ -36,8 +38,18 @@ pub fn world() -> Result<DigitsConfig> {
 /// Seeds of the runs of gates, which no arm is compared with.
 pub const SEEDS: std::ops::RangeInclusive<u64> = 101..=106;
 
-/// Arms that are run for the gates.
-pub const ARMS: [&Arm; 4] = [&MERGED, &PERCEPTION_ALONE, &TEXTUAL_ALONE, &VISUAL_ALONE];
+/// The first of them, for arms of which fewer runs do: no family has more base models.
+const FEW: std::ops::RangeInclusive<u64> = 101..=103;
+
+/// Arms that are run for the gates, with their seeds.
+pub const ARMS: [(&Arm, std::ops::RangeInclusive<u64>); 6] = [
+    (&MERGED, SEEDS),
+    (&PERCEPTION_ALONE, SEEDS),
+    (&TEXTUAL_ALONE, SEEDS),
+    (&VISUAL_ALONE, SEEDS),
+    (&TEXTUAL_CONTROL, FEW),
+    (&STAGE_2, FEW),
+];
 
 /// Mean over seeds with Student's interval.
 fn over_seeds(values: &[f64]) -> (f64, (f64, f64)) {

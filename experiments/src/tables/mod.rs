@@ -3,6 +3,7 @@
 mod as_released;
 mod capability_x_difficulty;
 mod completion_length;
+mod course;
 mod main_comparison;
 mod merged_with_perception;
 mod perception_errors;
@@ -16,8 +17,9 @@ use crate::experiment::Experiment;
 use anyhow::{Context, Result};
 
 /// All tables, in the paper's order.
-pub const ALL: [&Experiment; 11] = [
+pub const ALL: [&Experiment; 12] = [
     &main_comparison::EXPERIMENT,
+    &course::EXPERIMENT,
     &stage_combinations::EXPERIMENT,
     &merged_with_perception::EXPERIMENT,
     &stage_order::EXPERIMENT,

@@ -47,6 +47,9 @@ pub struct Generated<W> {
     pub world: W,
     /// Number of training problems of each capability.
     pub problems_per_capability: usize,
+    /// Numbers of training problems of capabilities that have another number; 0 for none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub problems_of: BTreeMap<Capability, usize>,
     /// Seed of the problems; separate from the run's, so that runs of several seeds share their
     /// problems.
     pub seed: u64,
@@ -62,6 +65,11 @@ pub struct Generated<W> {
 }
 
 impl<W> Generated<W> {
+    /// Number of training problems of a capability.
+    pub fn n_problems(&self, capability: &Capability) -> usize {
+        self.problems_of.get(capability).copied().unwrap_or(self.problems_per_capability)
+    }
+
     /// Problems of a split of each capability, so many at most, ordered by capability, with their
     /// pass rates. `draw` passes on all problems of a capability.
     fn problems(
@@ -70,13 +78,13 @@ impl<W> Generated<W> {
         limit: Option<usize>,
         draw: impl Fn(&Capability, &dyn Fn(&mut dyn Iterator<Item = Problem>) -> Vec<Problem>) -> Vec<Problem>,
     ) -> Result<Vec<Problem>, DataError> {
-        let n = limit.unwrap_or(self.problems_per_capability);
         let filter = match &self.perception_filter {
             Some(path) if split == Split::Train => Some(PassRateTable::read(path)?),
             _ => None,
         };
         let mut problems = Vec::new();
         for capability in &Capability::ALL {
+            let n = limit.unwrap_or_else(|| self.n_problems(capability));
             let Some(table) = filter.as_ref().filter(|_| *capability == Capability::PERCEPTION) else {
                 problems.extend(draw(capability, &|all| all.take(n).collect()));
                 continue;
@@ -120,15 +128,6 @@ impl DataConfig {
             Self::Digits(of) => Some(of.problems_per_capability),
             Self::DigitsV1(of) => Some(of.problems_per_capability),
             Self::Folder { .. } | Self::Files(_) => None,
-        }
-    }
-
-    /// Multiplies the number of training problems that a built-in world makes.
-    pub fn draw_more(&mut self, times: usize) {
-        match self {
-            Self::Digits(of) => of.problems_per_capability *= times,
-            Self::DigitsV1(of) => of.problems_per_capability *= times,
-            Self::Folder { .. } | Self::Files(_) => {}
         }
     }
 
@@ -377,13 +376,13 @@ mod tests {
         let path = dir.path().join("perception.jsonl");
         let ron = |filter: &str| format!("Digits(world: (), problems_per_capability: 4, seed: 1{filter})");
         let of = |ron: &str| crate::config::options().from_str::<DataConfig>(ron).unwrap();
-        let mut all = of(&ron(""));
-        all.draw_more(3);
+        let all = of(&ron(", problems_of: {\"perception\": 12}"));
         let perception = |data: &DataConfig, split| -> Vec<Problem> {
             let problems = data.problems(split, None).unwrap().into_iter();
             problems.filter(|problem| problem.capability == Capability::PERCEPTION).collect()
         };
         let attempted = perception(&all, Split::Train);
+        assert_eq!((attempted.len(), all.problems(Split::Train, None).unwrap().len()), (12, 20));
         // Every other one is answered rightly.
         let mut table = PassRateTable::open(&path, &serde_json::Map::new()).unwrap();
         attempted.iter().enumerate().for_each(|(i, problem)| table.push(problem.id, &[i % 2 == 0]).unwrap());
@@ -394,8 +393,9 @@ mod tests {
         let (train, plain) = (filtered.problems(Split::Train, None).unwrap(), of(&ron("")));
         assert_eq!(train[4..], plain.problems(Split::Train, None).unwrap()[4..]);
         assert_eq!(perception(&filtered, Split::Test), perception(&plain, Split::Test));
-        let mut more = filtered.clone();
-        more.draw_more(2);
+        let more = of(&ron(&format!(
+            ", problems_of: {{\"perception\": 8, \"textual_reasoning\": 0}}, perception_filter: {path:?}"
+        )));
         let message = more.problems(Split::Train, None).unwrap_err().to_string();
         assert!(message.contains("perception_filter") && message.contains("is 6, expected"), "{message}");
     }
@@ -426,7 +426,7 @@ mod tests {
         let counts = Split::ALL.map(|split| config.problems(split, None).unwrap().len());
         assert!(counts.iter().sum::<usize>() == 40 && counts.iter().all(|&n| n > 0), "{counts:?}");
         assert_eq!(config.problems(Split::Train, Some(2)).unwrap().len(), 4);
-        let run = RunConfig::parse(include_str!("../../../../configs/micro/qwen3_vl/staged.ron"), "", &[]).unwrap();
+        let run = RunConfig::parse(include_str!("../../../../configs/digits_v1/qwen3_vl/staged.ron"), "", &[]).unwrap();
         let run = RunConfig { data: config.clone(), ..run };
         let all = config.problems(Split::Train, None).unwrap();
         let (entries, in_files) = run.training(None, None).unwrap();

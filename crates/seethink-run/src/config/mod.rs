@@ -10,7 +10,7 @@
 //!
 //! # let dir = tempfile::tempdir()?;
 //! # let path = &dir.path().join("short.ron");
-//! # std::fs::copy("../../configs/micro/qwen3_vl/staged.ron", path)?;
+//! # std::fs::copy("../../configs/digits_v1/qwen3_vl/staged.ron", path)?;
 //! let config =
 //!     RunConfig::load(path, &["seed=7".into(), "grpo.optimizer.learning_rate=3e-4".into()])?;
 //! assert_eq!((config.seed, config.grpo.optimizer.learning_rate), (7, 3e-4));
@@ -350,7 +350,7 @@ mod tests {
     use seethink_curriculum::{Length, Order};
     use seethink_data::digits_v1::DigitsConfig;
 
-    const FILE: &str = include_str!("../../../../configs/micro/qwen3_vl/staged.ron");
+    const FILE: &str = include_str!("../../../../configs/digits_v1/qwen3_vl/staged.ron");
 
     fn read(text: &str) -> Result<RunConfig, ConfigError> {
         RunConfig::from_ron(text, Path::new("run.ron"))

@@ -1,16 +1,15 @@
-//! Nearest-neighbour accuracy on the digits of the built-in world, as an estimate of their
-//! legibility.
+//! Legibility of the digits of the built-in worlds: what one nearest neighbour reads of unseen ones.
 
 use seethink::core::{Purpose, Rng};
 use seethink::data::Split;
 use seethink::data::digits::Digits;
 
 /// Known images and unseen images, by index.
-pub type Halves = (Vec<usize>, Vec<usize>);
+type Halves = (Vec<usize>, Vec<usize>);
 
 /// Splits into known and unseen images: the world's own into 1,197 training images and 600 others,
 /// and `n − 1` random ones of the same sizes.
-pub fn splits(n: usize) -> Vec<Halves> {
+fn splits(n: usize) -> Vec<Halves> {
     let digits = Digits::get();
     let of = |splits: &[Split]| -> Vec<usize> {
         let labels = splits.iter().flat_map(|&split| (0..10).map(move |label| (split, label)));
@@ -29,7 +28,7 @@ pub fn splits(n: usize) -> Vec<Halves> {
 
 /// Nearest-neighbour accuracy: share of unseen images whose nearest known image, by Euclidean
 /// distance of the 8 × 8 grey levels, shows the same digit.
-pub fn nearest_neighbour((known, others): &Halves) -> f64 {
+fn nearest_neighbour((known, others): &Halves) -> f64 {
     let digits = Digits::get();
     let distance = |a: usize, b: usize| -> i32 {
         let levels = digits.pixels(a).iter().zip(digits.pixels(b));
@@ -42,17 +41,12 @@ pub fn nearest_neighbour((known, others): &Halves) -> f64 {
     others.iter().filter(is_right).count() as f64 / others.len() as f64
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn eight_by_eight_pixels_are_enough_to_read_a_digit() {
-        for halves in splits(5) {
-            assert_eq!((halves.0.len(), halves.1.len()), (1197, 600));
-            assert!(halves.0.iter().all(|image| !halves.1.contains(image)));
-            let share = nearest_neighbour(&halves);
-            assert!((0.97..0.995).contains(&share), "{share}");
-        }
+#[test]
+fn eight_by_eight_pixels_are_enough_to_read_a_digit() {
+    for halves in splits(5) {
+        assert_eq!((halves.0.len(), halves.1.len()), (1197, 600));
+        assert!(halves.0.iter().all(|image| !halves.1.contains(image)));
+        let share = nearest_neighbour(&halves);
+        assert!((0.97..0.995).contains(&share), "{share}");
     }
 }
