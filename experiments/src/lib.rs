@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod experiment;
+pub mod exploration;
 pub mod findings;
 pub mod gates;
 pub mod program;

@@ -5,8 +5,10 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use experiments::experiment::run::{self, Task};
-use experiments::experiment::{Arm, Experiment, Rendered, Results, Scale, Setting, backbone, docs, render, slurm};
-use experiments::{gates, tables};
+use experiments::experiment::{
+    Arm, Cell, Experiment, Rendered, Results, Scale, Setting, backbone, docs, render, slurm,
+};
+use experiments::{exploration, gates, tables};
 use seethink::run::config::BaseFamily;
 use seethink::run::interrupter;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,9 @@ enum Command {
         /// Backbone: qwen2_5_vl, qwen3_vl, internvl3 or internvl3_5.
         #[arg(long, default_value = "qwen3_vl")]
         backbone: String,
+        /// Cell of the exploration: tables for none, quarter, fourfold, less_perception or more_perception.
+        #[arg(long, default_value = "tables")]
+        cell: Cell,
         /// Id of the arm.
         #[arg(long)]
         arm: String,
@@ -94,7 +99,7 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Which {
-    /// Ids of tables, as shown by `list`, or all.
+    /// Ids of tables, as shown by `list`, all, or exploration: when order matters (only by its name).
     #[arg(required = true)]
     tables: Vec<String>,
     /// Scale: micro (minutes on two cores) or full (the published backbones).
@@ -145,11 +150,19 @@ impl Which {
         if self.tables == ["all"] {
             return Ok(tables::ALL.to_vec());
         }
-        self.tables.iter().map(|id| tables::find(id)).collect()
+        self.tables.iter().filter(|id| *id != exploration::ID).map(|id| tables::find(id)).collect()
+    }
+
+    fn explores(&self) -> bool {
+        self.tables.iter().any(|id| id == exploration::ID)
     }
 
     fn tasks(&self) -> Result<Vec<Task>> {
-        run::tasks(&self.experiments()?, self.scale, &self.backbones()?, self.seeds, &self.set)
+        let mut tasks = run::tasks(&self.experiments()?, self.scale, &self.backbones()?, self.seeds, &self.set)?;
+        if self.explores() {
+            tasks.extend(exploration::tasks(self.seeds, &self.set));
+        }
+        Ok(tasks)
     }
 
     fn backbones(&self) -> Result<Vec<BaseFamily>> {
@@ -159,8 +172,11 @@ impl Which {
     /// Renders the pages of the results below `out`.
     fn pages(&self, out: &Path) -> Result<Vec<Rendered>> {
         let results = Results::read(self.scale, &self.backbones()?, self.seeds, &self.set, out)?;
-        let pages: Vec<Rendered> =
+        let mut pages: Vec<Rendered> =
             self.experiments()?.into_iter().map(|one| render(one, &results)).collect::<Result<_>>()?;
+        if self.explores() {
+            pages.push(exploration::page(out, self.seeds)?);
+        }
         pages.iter().try_for_each(|page| page.write(out))?;
         Ok(pages)
     }
@@ -175,18 +191,18 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Table(args) => table(&args),
-        Command::Run { scale, backbone: name, arm, seed, set, out, device } => {
+        Command::Run { scale, backbone: name, cell, arm, seed, set, out, device } => {
             let names = || Arm::ALL.map(|arm| arm.id).join(", ");
             let found = Arm::ALL.into_iter().find(|one| one.id == arm);
             let arm = found.with_context(|| format!("no arm {arm:?}; there are {}", names()))?;
-            let setting = Setting { scale, backbone: backbone(&name)? };
+            let setting = Setting { cell, ..Setting::new(scale, backbone(&name)?) };
             Task { setting, arm, seed, set }.run(&out, &device, &interrupter())
         }
         Command::Gates { backbone: names, set, jobs, out, device } => {
             let named: Vec<BaseFamily> = names.iter().map(|name| backbone(name)).collect::<Result<_>>()?;
             let chosen = BaseFamily::ALL.into_iter().map(|(_, one)| one);
             for backbone in chosen.filter(|one| named.is_empty() || named.contains(one)) {
-                let setting = Setting { scale: Scale::Micro, backbone };
+                let setting = Setting::new(Scale::Micro, backbone);
                 let gates = gates::measure(setting, &set, &out, n_jobs(jobs)?, &device, &interrupter())?;
                 println!("## {}\n\n{gates}", setting.title());
             }

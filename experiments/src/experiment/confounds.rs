@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn what_differs_is_read_off_the_configuration() {
         let of = |arm: &crate::experiment::Arm, scale| {
-            let setting = Setting { scale, backbone: BaseFamily::InternVl3 };
+            let setting = Setting::new(scale, BaseFamily::InternVl3);
             Confounds::of(&arm.config(setting, 1).unwrap())
         };
         let merged = of(&MERGED, Scale::DigitsV1);

@@ -88,7 +88,7 @@ pub(super) fn section() -> Result<String> {
          compared.\n\
          \n### In every arm\n\n",
     );
-    let setting = |backbone| Setting { scale: Scale::Full, backbone };
+    let setting = |backbone| Setting::new(Scale::Full, backbone);
     let shared = super::MERGED.config(setting(Qwen3Vl), 1)?;
     text += "| what | released | ours | why |\n|---|---|---|---|\n";
     for one in Deviation::common() {
@@ -101,7 +101,7 @@ pub(super) fn section() -> Result<String> {
             let mut lines: Vec<(String, Vec<String>)> = Vec::new();
             for (_, backbone) in BaseFamily::ALL.into_iter().filter(|(_, backbone)| one.is_of(arm, *backbone)) {
                 let ours = (one.ours)(&arm.config(setting(backbone), 1)?);
-                let title = Setting { scale: Scale::Micro, backbone }.title();
+                let title = Setting::new(Scale::Micro, backbone).title();
                 match lines.iter_mut().find(|(same, _)| *same == ours) {
                     Some((_, titles)) => titles.push(title),
                     None => lines.push((ours, vec![title])),
@@ -444,7 +444,7 @@ mod tests {
     use super::*;
 
     fn configs() -> impl Iterator<Item = (&'static Arm, Setting, RunConfig)> {
-        let settings = BaseFamily::ALL.map(|(_, backbone)| Setting { scale: Scale::Full, backbone });
+        let settings = BaseFamily::ALL.map(|(_, backbone)| Setting::new(Scale::Full, backbone));
         settings
             .into_iter()
             .flat_map(|setting| Arm::ALL.into_iter().map(move |arm| (arm, setting, arm.config(setting, 1).unwrap())))

@@ -58,7 +58,7 @@ pub fn read(results: &Path) -> Result<Results> {
 pub fn configs() -> Result<Vec<(PathBuf, String)>> {
     let mut files = Vec::new();
     for (_, backbone) in BaseFamily::ALL {
-        let setting = Setting { scale: Scale::Full, backbone };
+        let setting = Setting::new(Scale::Full, backbone);
         for arm in Arm::ALL {
             let config = arm.config(setting, 1)?;
             let head = format!(
@@ -107,7 +107,7 @@ pub fn page(found: &Results, results: &Path, shown: &Path) -> Result<String> {
         text += "|---|---|---|---|---|---|---|---:|---:|---:|---:|\n";
         for &backbone in experiment.backbones {
             for row in experiment.rows {
-                let full = Setting { scale: Scale::Full, backbone };
+                let full = Setting::new(Scale::Full, backbone);
                 let micro = Setting { scale: Scale::Micro, ..full };
                 let paper: Vec<String> = experiment
                     .reported

@@ -124,35 +124,37 @@ mod tests {
     use super::*;
     use crate::experiment::{
         DIFFICULTY, MERGED, MERGED_AS_RELEASED, MERGED_FROZEN, STAGE_3, STAGE_3_AS_RELEASED, STAGED, Scale,
-        VISUAL_ALONE,
+        TEXTUAL_CONTROL, VISUAL_ALONE,
     };
     use seethink::run::config::BaseFamily;
 
     #[test]
     fn one_run_under_two_names_is_found() {
-        let micro = |backbone| Aliases::of(Setting { scale: Scale::DigitsV1, backbone }, &[]).unwrap();
+        let micro = |backbone| Aliases::of(Setting::new(Scale::DigitsV1, backbone), &[]).unwrap();
         let qwen = micro(BaseFamily::Qwen3Vl);
         // A controlled arm has one epoch here, and the released script freezes the vision side.
         assert_eq!(qwen.run_of(&MERGED_AS_RELEASED).id, "merged_frozen");
         // One epoch of visual reasoning is its stage alone.
         assert_eq!(qwen.run_of(&VISUAL_ALONE).id, "stage_3_as_released");
-        let others = [MERGED_AS_RELEASED.id, VISUAL_ALONE.id];
+        // All stages are of one length.
+        assert_eq!(qwen.run_of(&TEXTUAL_CONTROL).id, "textual_alone");
+        let others = [MERGED_AS_RELEASED.id, VISUAL_ALONE.id, TEXTUAL_CONTROL.id];
         for arm in Arm::ALL.into_iter().filter(|arm| !others.contains(&arm.id)) {
             assert_eq!(qwen.run_of(arm).id, arm.id);
         }
         // The scripts of InternVL do not freeze the vision side.
         assert_eq!(micro(BaseFamily::InternVl3).run_of(&MERGED_AS_RELEASED).id, "merged");
         // At full scale, and where an epoch is longer than the controlled arms, the arms differ.
-        let full = Setting { scale: Scale::Full, backbone: BaseFamily::Qwen3Vl };
+        let full = Setting::new(Scale::Full, BaseFamily::Qwen3Vl);
         assert_eq!(Aliases::of(full, &[]).unwrap().run_of(&MERGED_AS_RELEASED).id, "merged_as_released");
         let longer = ["data.DigitsV1.problems_per_capability=400".to_owned()];
-        let setting = Setting { scale: Scale::DigitsV1, backbone: BaseFamily::Qwen3Vl };
+        let setting = Setting::new(Scale::DigitsV1, BaseFamily::Qwen3Vl);
         assert_eq!(Aliases::of(setting, &longer).unwrap().run_of(&MERGED_AS_RELEASED).id, "merged_as_released");
     }
 
     #[test]
     fn what_decides_a_run_is_in_its_effective_settings() {
-        let setting = Setting { scale: Scale::DigitsV1, backbone: BaseFamily::Qwen3Vl };
+        let setting = Setting::new(Scale::DigitsV1, BaseFamily::Qwen3Vl);
         let of = |arm: &Arm, set: &[&str]| {
             let set: Vec<String> = set.iter().map(|one| (*one).to_owned()).collect();
             effective(&arm.config_with(setting, 1, &set).unwrap(), &mut BTreeMap::new()).unwrap()

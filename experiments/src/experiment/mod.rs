@@ -5,6 +5,7 @@
 //! of each, [`Results`] compares them, and [`render`] formats the table.
 
 mod arm;
+mod cell;
 mod confounds;
 mod deviations;
 pub mod docs;
@@ -20,6 +21,7 @@ pub mod slurm;
 mod verdict;
 
 pub use arm::*;
+pub use cell::Cell;
 pub use confounds::Confounds;
 pub use effective::Aliases;
 pub use gates::{Gate, Gates};
@@ -55,8 +57,20 @@ pub struct Experiment {
     pub contrasts: &'static [Contrast],
     /// Costs in which the rows may differ by at most 2 %.
     pub equal: &'static [Meter],
+    /// Quantities that are drawn over the course of training.
+    pub curves: &'static [Curve],
     /// Numbers reported in the paper.
     pub reported: &'static [Reported],
+}
+
+/// Quantity of validation problems over the course of training.
+pub struct Curve {
+    /// Id in file names.
+    pub id: &'static str,
+    /// Heading, without the unit, percent.
+    pub label: &'static str,
+    /// Share of the problems.
+    pub read: fn(&CurvePoint) -> Option<f64>,
 }
 
 /// Row of a table.

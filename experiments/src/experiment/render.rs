@@ -1,12 +1,14 @@
 //! Pages of experiments: values, differences with confidence intervals, costs, confounds, and the
 //! numbers of the paper.
 
-use super::{BASE, Compared, Confounds, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit};
+use super::{
+    BASE, Compared, Confounds, Curve, Estimate, Experiment, Read, Results, RunResult, Scale, Setting, Source, Unit,
+};
 use anyhow::Result;
 use seethink::eval::statistics::Spread;
 use seethink::plot::Drawing;
 use seethink::run::report::number::{count, duration};
-use seethink::run::report::{Arms, Meter, draw_arms, draw_curves, write_drawing, write_file};
+use seethink::run::report::{Arms, Band, Meter, draw_arms, draw_bands, draw_curves, write_drawing, write_file};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -52,6 +54,11 @@ struct Runs<'a> {
 }
 
 impl Rendered {
+    /// Creates a page with figures by name.
+    pub(crate) fn new(id: &'static str, scale: Scale, markdown: String, figures: Vec<(String, Drawing)>) -> Self {
+        Self { id, scale, markdown, figures }
+    }
+
     /// Writes `<scale>/<table>.md` and its figures below a folder.
     ///
     /// # Errors
@@ -79,7 +86,7 @@ pub fn render(experiment: &'static Experiment, results: &Results) -> Result<Rend
     let mut markdown = format!("# {title}\n\n{paper} of arXiv 2605.20177. The paper's claim: {claim}\n");
     let mut figures = Vec::new();
     // Backbones without a run are left out where another has some.
-    let of = |backbone| Runs { experiment, setting: Setting { scale: results.scale, backbone }, results };
+    let of = |backbone| Runs { experiment, setting: Setting::new(results.scale, backbone), results };
     let is_run = experiment.backbones.iter().any(|&backbone| !of(backbone).is_empty());
     for &backbone in experiment.backbones {
         let runs = of(backbone);
@@ -97,6 +104,11 @@ pub fn render(experiment: &'static Experiment, results: &Results) -> Result<Rend
         if let Some(curves) = runs.curves() {
             let _ = write!(markdown, "\n![length of rollouts against the step]({name}-steps.svg)\n");
             figures.push((format!("{name}-steps"), curves));
+        }
+        for curve in experiment.curves {
+            let file = format!("{name}-{}", curve.id);
+            let _ = write!(markdown, "\n![{} over training, {}]({file}.svg)\n", curve.label, setting.title());
+            figures.push((file, runs.over_training(curve)));
         }
         markdown += &runs.differences();
         markdown += &runs.costs();
@@ -138,7 +150,7 @@ impl Runs<'_> {
         for (label, arm) in self.rows() {
             let n_seeds = self.of(arm).filter(|_| !self.is_empty()).map_or(0, BTreeMap::len);
             let cells = columns.iter().map(|column| match self.spread(arm, &column.read) {
-                // The base model is the same for every seed.
+                // The mean over the base models that the seeds began with.
                 Some(spread) if arm == BASE => column.unit.show(spread.mean),
                 Some(spread) => spread.show(|value| column.unit.show(value)),
                 None if n_seeds == 0 => "not run".into(),
@@ -335,6 +347,25 @@ impl Runs<'_> {
         })
     }
 
+    /// Curves of a quantity of validation problems, each with the 95 % interval of its mean over seeds.
+    fn over_training(&self, curve: &Curve) -> Drawing {
+        let point = |runs: &BTreeMap<u64, RunResult>, at: usize| {
+            let step = runs.values().next()?.curve.get(at)?.step;
+            let values: Option<Vec<f64>> =
+                runs.values().map(|run| Some(100.0 * (curve.read)(run.curve.get(at)?)?)).collect();
+            let values = values?;
+            let estimate = Estimate::over(&values);
+            let mean = estimate.as_ref().map_or(*values.first()?, |estimate| estimate.value);
+            Some((step as f64, mean, estimate.map_or((mean, mean), |estimate| estimate.interval)))
+        };
+        let band = |(row, runs): (&super::Row, &BTreeMap<u64, RunResult>)| Band {
+            name: row.label.to_owned(),
+            points: (0..).map_while(|at| point(runs, at)).collect(),
+        };
+        let bands: Vec<Band> = self.run().map(band).collect();
+        draw_bands(&format!("{}, {} (%)", curve.label, self.setting.title()), &bands)
+    }
+
     /// Curves of rollout length against the step, for tables with a column in tokens.
     fn curves(&self) -> Option<Drawing> {
         self.experiment.columns.iter().any(|column| column.unit == Unit::Tokens).then(|| {
@@ -416,7 +447,7 @@ fn reported(experiment: &Experiment, scale: Scale) -> String {
     }
     text += &header("", ["row", "column", "value", "known from"]);
     for one in experiment.reported {
-        let full = Setting { scale: Scale::Full, backbone: one.backbone };
+        let full = Setting::new(Scale::Full, one.backbone);
         let source = match one.source {
             Source::Printed => "print",
             Source::Reconstructed => "reconstruction",

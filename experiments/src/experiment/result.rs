@@ -3,6 +3,9 @@
 use super::Scale;
 use super::origin::Origin;
 use anyhow::Result;
+use seethink::core::Capability;
+use seethink::eval::Outcome;
+use seethink::eval::statistics::Counts;
 use seethink::run::report::{self, Checkpoint, RunCosts};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -64,7 +67,26 @@ pub struct CurvePoint {
     pub outcomes: BTreeMap<String, BTreeMap<char, usize>>,
 }
 
+impl CurvePoint {
+    /// Share of an outcome among the problems of a capability.
+    pub fn share(&self, capability: &Capability, outcome: Outcome) -> Option<f64> {
+        let outcomes = self.outcomes.get(capability.as_str())?;
+        let n = outcomes.get(&outcome.letter()).copied().unwrap_or(0);
+        Some(n as f64 / outcomes.values().sum::<usize>() as f64)
+    }
+}
+
 impl RunResult {
+    /// Test accuracy in a capability at the end of training.
+    pub fn accuracy(&self, capability: &Capability) -> Option<f64> {
+        Some(Counts::of(self.after.get(capability.as_str())?).accuracy())
+    }
+
+    /// Test accuracy in a capability before training.
+    pub fn accuracy_before(&self, capability: &Capability) -> Option<f64> {
+        Some(Counts::of(self.before.get(capability.as_str())?).accuracy())
+    }
+
     /// Returns whether the commit is that of a clean tree.
     pub fn is_of_clean_tree(&self) -> bool {
         !self.commit.is_empty() && self.commit.chars().all(|c| c.is_ascii_hexdigit())

@@ -62,7 +62,7 @@ impl Results {
     pub fn read(scale: Scale, only: &[BaseFamily], seeds: u64, set: &[String], out: &Path) -> Result<Self> {
         let mut backbones = BTreeMap::new();
         for (_, backbone) in BaseFamily::ALL.into_iter().filter(|(_, one)| only.is_empty() || only.contains(one)) {
-            let setting = Setting { scale, backbone };
+            let setting = Setting::new(scale, backbone);
             backbones.insert(setting.backbone_name(), Backbone::read(setting, seeds, set, out)?);
         }
         Ok(Self { scale, backbones })

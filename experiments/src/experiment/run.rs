@@ -3,7 +3,7 @@
 use super::effective::{Aliases, resolved};
 use super::origin::Origin;
 use super::result::{COMMIT, commit, registration};
-use super::{Arm, CurvePoint, Experiment, RESULT, RunResult, Scale, Setting};
+use super::{Arm, Cell, CurvePoint, Experiment, RESULT, RunResult, Scale, Setting};
 use crate::base;
 use crate::base::DigitsBases;
 use anyhow::{Context, Result, bail, ensure};
@@ -62,7 +62,7 @@ pub fn tasks(
         if wanted.is_empty() {
             continue;
         }
-        let setting = Setting { scale, backbone };
+        let setting = Setting::new(scale, backbone);
         let aliases = Aliases::of(setting, set)?;
         for experiment in wanted {
             check_distinct(experiment, &aliases)?;
@@ -203,7 +203,9 @@ impl Task {
 
     /// Name of the task for human readers.
     pub fn name(&self) -> String {
-        format!("{} {} seed {}", self.setting.title(), self.arm.id, self.seed)
+        let Self { setting, arm, seed, .. } = self;
+        let cell = if setting.cell == Cell::Tables { String::new() } else { format!(" {}", setting.cell.name()) };
+        format!("{}{cell} {} seed {seed}", setting.title(), arm.id)
     }
 
     /// Makes the run, or resumes it, and writes its result.
@@ -321,6 +323,8 @@ pub(super) fn arguments(task: &Task, out: &Path, device: &str) -> Vec<String> {
         task.setting.scale.name(),
         "--backbone",
         task.setting.backbone_name(),
+        "--cell",
+        task.setting.cell.name(),
         "--arm",
         task.arm.id,
         "--seed",
@@ -361,7 +365,8 @@ struct Tables {
     /// Greedy answers of another model to perception problems: those that were wrong are trained.
     perception: Option<PathBuf>,
     /// Number of perception problems that the other model answers: four times as many as all steps
-    /// of an arm can take.
+    /// of an arm of the tables take. A cell of the exploration that has more problems has three times
+    /// as many as those, and a table of its own.
     pool: usize,
 }
 
@@ -377,12 +382,17 @@ impl Tables {
         };
         let folder = task.setting.folder_below(out).join(base);
         let sorts = sorts(&config.curriculum);
-        let pool = 4 * task.setting.total_steps() as usize * config.grpo.rollout_batch;
+        let batch = config.grpo.rollout_batch;
+        let of_tables = Setting::new(task.setting.scale, task.setting.backbone).total_steps() as usize;
+        let wanted = 3 * batch * task.setting.steps(&Capability::PERCEPTION) as usize;
+        let pool = wanted.max(4 * batch * of_tables);
         let Some([_, filter]) = config.data.tables_mut() else {
             return Ok(Self { config, pass_rates: None, perception: None, pool });
         };
         // The setting says that there is a filter; its table is of another model, for all alike.
-        let perception = filter.take().map(|name| out.join(task.setting.scale.name()).join(name));
+        let common = out.join(task.setting.scale.name());
+        let own = if pool > 4 * batch * of_tables { task.setting.folder_below(out) } else { common };
+        let perception = filter.take().map(|name| own.join(name));
         Ok(Self { config, pass_rates: sorts.then(|| folder.join("pass_rates.jsonl")), perception, pool })
     }
 

@@ -1,5 +1,6 @@
 //! Settings of a table: scale, backbone, and the configuration shared by all arms.
 
+use super::Cell;
 use anyhow::{Context, Result};
 use seethink::core::Capability;
 use seethink::curriculum::{Epochs, LastBatch, Length, Merged, Order, Sections, Stage, Staged};
@@ -51,9 +52,16 @@ pub struct Setting {
     pub scale: Scale,
     /// Backbone of the experiment.
     pub backbone: BaseFamily,
+    /// What differs from the tables, in an exploration at micro scale.
+    pub cell: Cell,
 }
 
 impl Setting {
+    /// Setting of the tables.
+    pub fn new(scale: Scale, backbone: BaseFamily) -> Self {
+        Self { scale, backbone, cell: Cell::Tables }
+    }
+
     /// Configuration shared by all arms: everything but the curriculum, with seed 1 and the first
     /// base model.
     ///
@@ -120,15 +128,15 @@ impl Setting {
 
     /// Folder of the runs below a folder.
     pub fn folder_below(self, out: &Path) -> PathBuf {
-        out.join(self.scale.name()).join(self.folder())
+        let folder = out.join(self.scale.name()).join(self.folder());
+        if self.cell == Cell::Tables { folder } else { folder.join(self.cell.name()) }
     }
 
     /// Number of steps of a capability's stage where all three are trained: as frozen by the gates
-    /// with small models, the paper's at full scale.
+    /// with small models, or as a cell has it; the paper's at full scale.
     pub fn steps(self, capability: &Capability) -> u32 {
         match self.scale {
-            Scale::Micro if *capability == Capability::PERCEPTION => 200,
-            Scale::Micro => 120,
+            Scale::Micro => self.cell.steps(capability),
             Scale::DigitsV1 => 20,
             Scale::Full if *capability == Capability::PERCEPTION => 90,
             Scale::Full if *capability == Capability::TEXTUAL_REASONING => 375,

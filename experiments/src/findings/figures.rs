@@ -41,7 +41,7 @@ impl<'a> Figures<'a> {
     /// Section of each backbone.
     fn each(&self, section: impl Fn(BaseFamily) -> String) -> String {
         let of = |backbone| {
-            let title = Setting { scale: self.results.scale, backbone }.title();
+            let title = Setting::new(self.results.scale, backbone).title();
             format!("### {title}\n\n{}", section(backbone))
         };
         self.backbones().map(of).collect::<Vec<_>>().join("\n")

@@ -32,5 +32,6 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[],
 };

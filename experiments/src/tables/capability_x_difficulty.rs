@@ -27,6 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[
         Reported { backbone: Qwen3Vl, row: "none", column: "seven benchmarks", value: 58.56, source: Source::Printed },
         Reported {

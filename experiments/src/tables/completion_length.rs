@@ -35,6 +35,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     ],
     contrasts: &[],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[
         Reported { backbone: Qwen3Vl, row: "merged", column: "stage 3", value: 562.0, source: Source::Printed },
         Reported { backbone: Qwen3Vl, row: "staged", column: "stage 3", value: 445.0, source: Source::Printed },

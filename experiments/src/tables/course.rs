@@ -1,6 +1,7 @@
 //! Reading, length and the course of training, beside accuracy at the end.
 
 use crate::experiment::*;
+use seethink::core::Capability;
 use seethink::eval::Outcome;
 use seethink::run::config::BaseFamily::*;
 
@@ -41,6 +42,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "staged − reversed", terms: &[(1.0, "staged"), (-1.0, "reversed")] },
     ],
     equal: CONTROLLED,
+    curves: &[VISUAL, PERCEPTION, MISREAD, MISREASONED],
     reported: &[],
 };
 
@@ -51,13 +53,27 @@ fn share(counts: &[Counts], outcome: Outcome) -> f64 {
 
 /// Area under the curve of accuracy in visual reasoning on validation problems, over its length.
 fn mean_over_training(run: &RunResult) -> Option<f64> {
-    let accuracy = |point: &CurvePoint| {
-        let outcomes = point.outcomes.get("visual_reasoning")?;
-        Some(*outcomes.get(&'1').unwrap_or(&0) as f64 / outcomes.values().sum::<usize>() as f64)
-    };
     let points: Option<Vec<(f64, f64)>> =
-        run.curve.iter().map(|point| Some((point.step as f64, accuracy(point)?))).collect();
+        run.curve.iter().map(|point| Some((point.step as f64, (VISUAL.read)(point)?))).collect();
     let points = points.filter(|points| points.len() > 1)?;
     let area = points.windows(2).map(|pair| (pair[1].0 - pair[0].0) * (pair[0].1 + pair[1].1) / 2.0).sum::<f64>();
     Some(area / (points.last()?.0 - points.first()?.0))
 }
+
+const VISUAL: Curve = Curve {
+    id: "visual",
+    label: "Visual reasoning",
+    read: |point| point.share(&Capability::VISUAL_REASONING, Outcome::Right),
+};
+const PERCEPTION: Curve =
+    Curve { id: "perception", label: "Perception", read: |point| point.share(&Capability::PERCEPTION, Outcome::Right) };
+const MISREAD: Curve = Curve {
+    id: "misread",
+    label: "Visual problems misread",
+    read: |point| point.share(&Capability::VISUAL_REASONING, Outcome::Misread),
+};
+const MISREASONED: Curve = Curve {
+    id: "misreasoned",
+    label: "Visual problems read right and reckoned wrong",
+    read: |point| point.share(&Capability::VISUAL_REASONING, Outcome::Misreasoned),
+};

@@ -24,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "staged − merged with resets", terms: &[(1.0, "staged"), (-1.0, "merged_with_resets")] },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[
         Reported { backbone: Qwen2_5Vl, row: "base", column: "visual math", value: 37.03, source: Source::Printed },
         Reported { backbone: Qwen2_5Vl, row: "base", column: "perception", value: 76.33, source: Source::Printed },

@@ -26,5 +26,6 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "staged − (merged + perception)", terms: &[(1.0, "staged"), (-1.0, "merged")] },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[],
 };

@@ -51,6 +51,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "staged − base", terms: &[(1.0, "staged"), (-1.0, BASE)] },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[Reported {
         backbone: Qwen3Vl,
         row: "base",

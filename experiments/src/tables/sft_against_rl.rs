@@ -24,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "RL − SFT on solutions", terms: &[(1.0, "staged"), (-1.0, "solutions_first")] },
     ],
     equal: &[Meter::TokensTrained],
+    curves: &[],
     reported: &[
         Reported {
             backbone: Qwen2_5Vl,

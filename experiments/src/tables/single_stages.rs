@@ -24,5 +24,6 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "1 − 2", terms: &[(1.0, "perception_alone"), (-1.0, "textual_alone")] },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[],
 };

@@ -25,6 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "(1 → 2 → 3) − (2 → 3)", terms: &[(1.0, "staged"), (-1.0, "stages_2_3")] },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[
         Reported {
             backbone: Qwen2_5Vl,

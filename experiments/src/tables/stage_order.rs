@@ -24,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "(3 → 2 → 1) − base", terms: &[(1.0, "reversed"), (-1.0, BASE)] },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[
         Reported {
             backbone: Qwen2_5Vl,

@@ -25,5 +25,6 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
         Contrast { label: "frozen: staged − merged", terms: &[(1.0, "staged_frozen"), (-1.0, "merged_frozen")] },
     ],
     equal: CONTROLLED,
+    curves: &[],
     reported: &[],
 };

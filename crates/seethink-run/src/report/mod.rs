@@ -26,7 +26,10 @@ mod testing;
 pub use error::ReportError;
 pub use files::{read_json, write as write_file, write_json};
 pub use ledger::{Meter, RunCosts};
-pub use plot::{Arms, arms as draw_arms, curves as draw_curves, write as write_drawing};
+pub use plot::{
+    Arms, Band, Effect, arms as draw_arms, bands as draw_bands, curves as draw_curves, effects as draw_effects,
+    write as write_drawing,
+};
 pub use step_file::{Outcomes, Sample, StepFile, StepLine};
 pub use summary::{Checkpoint, Measurement, RunSummary};
 pub use table::{markdown, table};

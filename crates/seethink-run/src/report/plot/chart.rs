@@ -60,6 +60,8 @@ pub(super) struct Key {
 
 #[derive(Debug, Clone)]
 pub(super) enum Data {
+    /// Area between two curves: points `(x, low, high)`.
+    Band(Vec<(f64, f64, f64)>),
     /// Lines, one per stretch without a break.
     Line { width: f64, stretches: Vec<Vec<(f64, f64)>> },
     /// Points, moved to the right by `dodge` pixels and joined by a line if they are `joined`.
@@ -145,6 +147,11 @@ impl Chart {
     fn draw_series(&self, page: &mut Drawing, series: &Series) {
         let place = |&(x, y): &(f64, f64)| (self.x(x), self.y(y));
         match &series.data {
+            Data::Band(points) => {
+                let low = points.iter().map(|&(x, low, _)| (x, low));
+                let high = points.iter().rev().map(|&(x, _, high)| (x, high));
+                page.polygon(&low.chain(high).map(|point| place(&point)).collect::<Vec<_>>(), series.paint);
+            }
             Data::Line { width, stretches } => {
                 for stretch in stretches {
                     let points: Vec<_> = stretch.iter().map(place).collect();
@@ -195,6 +202,7 @@ impl Series {
     /// Legend entry of this series.
     pub(super) fn key(&self, label: &str) -> Key {
         let (line, marker) = match self.data {
+            Data::Band(_) => (Some(8.0), None),
             Data::Line { width, .. } => (Some(width), None),
             Data::Markers { marker, joined, .. } => (joined.then_some(JOINT), Some(marker)),
         };
@@ -206,6 +214,7 @@ impl Data {
     /// All values of the series on the vertical axis.
     pub(super) fn values(&self) -> Vec<f64> {
         match self {
+            Self::Band(points) => points.iter().flat_map(|&(_, low, high)| [low, high]).collect(),
             Self::Line { stretches, .. } => stretches.iter().flatten().map(|&(_, y)| y).collect(),
             Self::Markers { points, .. } => points.iter().map(|point| point.y).collect(),
         }
