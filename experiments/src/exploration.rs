@@ -10,6 +10,7 @@ use crate::experiment::{
 };
 use anyhow::Result;
 use seethink::core::Capability;
+use seethink::eval::statistics::Spread;
 use seethink::run::config::BaseFamily;
 use seethink::run::report::{Effect, draw_effects};
 use std::fmt::Write;
@@ -21,7 +22,8 @@ pub const ID: &str = "exploration";
 /// Differences that are too small to matter, points.
 const MATTERS: f64 = 2.0;
 
-/// Runs of all cells on Qwen3-VL with seeds 1, 2, …: those of the tables' cell are the tables' runs.
+/// Lists the runs of all cells on Qwen3-VL with seeds 1, 2, …; those of [`Cell::Tables`] are runs of
+/// the tables.
 pub fn tasks(seeds: u64, set: &[String]) -> Vec<Task> {
     let task = |cell, arm, seed| Task { setting: setting(cell), arm, seed, set: set.to_vec() };
     let of_seed =
@@ -49,8 +51,9 @@ impl Found {
         Estimate::over(&self.pairs.iter().map(|[staged, merged]| staged - merged).collect::<Vec<_>>())
     }
 
-    fn mean(&self, arm: usize) -> f64 {
-        self.pairs.iter().map(|pair| pair[arm]).sum::<f64>() / self.pairs.len() as f64
+    /// Mean over seeds of an arm; `None` where nothing was run.
+    fn mean(&self, arm: usize) -> Option<f64> {
+        Some(Spread::over(self.pairs.iter().map(|pair| pair[arm]))?.mean)
     }
 }
 
@@ -72,7 +75,7 @@ pub fn read(out: &Path, seeds: u64) -> Result<Vec<Found>> {
     Cell::ALL.into_iter().map(of).collect()
 }
 
-/// Formats the map of the effect: a row per cell.
+/// Formats the effect of order by cell, as a table: accuracies in %, differences in points.
 pub fn map(found: &[Found]) -> String {
     let mut text = String::from(
         "| | steps of perception, textual, visual | merged with resets | staged | staged − merged with resets | seeds |\n\
@@ -80,19 +83,16 @@ pub fn map(found: &[Found]) -> String {
     );
     for one in found {
         let [p, t, v] = Capability::ALL.map(|capability| one.cell.steps(&capability));
-        let _ = match one.difference() {
-            Some(Estimate { value, interval: (low, high), n_pairs, .. }) => writeln!(
-                text,
-                "| {} | {p}, {t}, {v} | {} | {} | {} [{}, {}] | {n_pairs} |",
-                one.cell.label(),
-                Unit::Percent.show(one.mean(1)),
-                Unit::Percent.show(one.mean(0)),
-                Unit::Percent.signed(value),
-                Unit::Percent.signed(low),
-                Unit::Percent.signed(high),
-            ),
-            None => writeln!(text, "| {} | {p}, {t}, {v} | not run | not run | – | – |", one.cell.label()),
-        };
+        let mean = |arm| one.mean(arm).map_or_else(|| "not run".into(), |mean| Unit::Percent.show(mean));
+        let signed = |value| Unit::Percent.signed(value);
+        let difference = one.difference().map_or_else(
+            || "–".into(),
+            |Estimate { value, interval: (low, high), .. }| {
+                format!("{} [{}, {}]", signed(value), signed(low), signed(high))
+            },
+        );
+        let (label, n) = (one.cell.label(), one.pairs.len());
+        let _ = writeln!(text, "| {label} | {p}, {t}, {v} | {} | {} | {difference} | {n} |", mean(1), mean(0));
     }
     text
 }

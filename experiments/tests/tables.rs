@@ -8,12 +8,12 @@ use common::SMALL;
 use experiments::base::{FILTER, n_bases};
 use experiments::experiment::run::{self, Task};
 use experiments::experiment::{
-    Arm, BASE, Experiment, Gate, Gates, MERGED, MERGED_AS_RELEASED, MERGED_FROZEN, Origin, RESULT, Results, Row,
+    Arm, BASE, Cell, Experiment, Gate, Gates, MERGED, MERGED_AS_RELEASED, MERGED_FROZEN, Origin, RESULT, Results, Row,
     RunResult, STAGED, Scale, Setting, TEXTUAL_CONTROL, docs, render,
 };
 use experiments::{exploration, findings, gates, tables};
 use seethink::prelude::*;
-use seethink::run::config::{BaseFamily, ModelSource};
+use seethink::run::config::{BaseFamily, DataConfig, ModelSource};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -368,6 +368,51 @@ fn a_table_is_made_from_runs_and_made_again_from_results() {
     let other = program(&["table", "perception_errors", "--scale", "digits-v1", "--seeds", "1", "--out", &out]);
     let error = String::from_utf8_lossy(&other.stderr).into_owned();
     assert!(!other.status.success() && error.contains("run with other settings"), "{error}");
+}
+
+#[test]
+fn the_exploration_changes_one_factor_at_a_time_and_shares_the_runs_of_the_tables() {
+    let steps = |cell: Cell| Capability::ALL.map(|capability| cell.steps(&capability));
+    let total = |cell| steps(cell).iter().sum::<u32>();
+    let all = total(Cell::Tables);
+    assert_eq!((4 * total(Cell::Quarter), total(Cell::Fourfold)), (all, 4 * all));
+    assert_eq!((total(Cell::LessPerception), total(Cell::MorePerception)), (all, all));
+
+    let tasks = exploration::tasks(2, &[]);
+    let folders: BTreeSet<PathBuf> = tasks.iter().map(|task| task.folder(Path::new(""))).collect();
+    assert_eq!((tasks.len(), folders.len()), (2 * 2 * Cell::ALL.len(), tasks.len()));
+    let of_tables = tasks.iter().filter(|task| task.setting.cell == Cell::Tables);
+    let known: BTreeSet<PathBuf> = all_tasks(Scale::Micro).iter().map(|task| task.folder(Path::new(""))).collect();
+    assert!(of_tables.into_iter().all(|task| known.contains(&task.folder(Path::new("")))));
+    for task in &tasks {
+        let config = task.arm.config(task.setting, task.seed).unwrap();
+        let DataConfig::Digits(data) = &config.data else { panic!("{:?}", config.data) };
+        let wanted = steps(task.setting.cell).map(|steps| steps as usize * config.grpo.rollout_batch);
+        assert_eq!(data.problems_of.values().copied().collect::<Vec<_>>(), wanted, "{}", task.name());
+    }
+}
+
+#[test]
+fn the_exploration_shows_differences_of_pairs_and_what_was_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, found) = task_and_result();
+    // Accuracies of quarter: staged 1/2 and 3/4, merged 1/4 and 1/4. Fourfold: one pair.
+    let outcomes = [(Cell::Quarter, 1, "1100", "1000"), (Cell::Quarter, 2, "1110", "1000"), (Cell::Fourfold, 1, "1100", "1000")];
+    for task in exploration::tasks(3, &[]) {
+        let of = outcomes.iter().find(|(cell, seed, ..)| (*cell, *seed) == (task.setting.cell, task.seed));
+        let Some((.., staged, merged)) = of else { continue };
+        let letters = if task.arm.id == STAGED.id { staged } else { merged };
+        let after = [("visual_reasoning".to_owned(), (*letters).to_owned())].into_iter().collect();
+        RunResult { after, ..found.clone() }.write(&task.folder(folder.path()).join(RESULT)).unwrap();
+    }
+    let page = exploration::page(folder.path(), 3).unwrap().markdown;
+    for expected in [
+        "| a quarter of the steps | 50, 30, 30 | 25.0 | 62.5 | +37.5 [−121.3, +196.3] | 2 |",
+        "| four times the steps | 800, 480, 480 | 25.0 | 50.0 | – | 1 |",
+        "| the tables | 200, 120, 120 | not run | not run | – | 0 |",
+    ] {
+        assert!(page.contains(expected), "{expected}\n{page}");
+    }
 }
 
 #[test]

@@ -112,7 +112,7 @@ parity f32
 parity bf16
 if [ -n "$tiny" ]; then
     part staged 60 '' "$program" staged --quick --device "$device" --out "$scratch/staged" \
-        --set data.DigitsV1.problems_per_capability=64 --set evaluation.problems_per_capability=16
+        --set data.Digits.problems_per_capability=64 --set evaluation.problems_per_capability=16
     work W1 f32 30 60 'decode 8' log_probs update
     work W2 f32 30 60 'decode 8' log_probs
     work W3 f32 30 60 'decode 1'

@@ -63,11 +63,11 @@ pub struct Experiment {
     pub reported: &'static [Reported],
 }
 
-/// Quantity of validation problems over the course of training.
+/// Learning curve: a share of the validation problems over the course of training.
 pub struct Curve {
     /// Id in file names.
     pub id: &'static str,
-    /// Heading, without the unit, percent.
+    /// Heading without the unit, which is %.
     pub label: &'static str,
     /// Share of the problems.
     pub read: fn(&CurvePoint) -> Option<f64>,

@@ -383,15 +383,14 @@ impl Tables {
         let folder = task.setting.folder_below(out).join(base);
         let sorts = sorts(&config.curriculum);
         let batch = config.grpo.rollout_batch;
-        let of_tables = Setting::new(task.setting.scale, task.setting.backbone).total_steps() as usize;
-        let wanted = 3 * batch * task.setting.steps(&Capability::PERCEPTION) as usize;
-        let pool = wanted.max(4 * batch * of_tables);
+        let of_tables = 4 * batch * Setting::new(task.setting.scale, task.setting.backbone).total_steps() as usize;
+        let pool = of_tables.max(3 * batch * task.setting.steps(&Capability::PERCEPTION) as usize);
         let Some([_, filter]) = config.data.tables_mut() else {
             return Ok(Self { config, pass_rates: None, perception: None, pool });
         };
         // The setting says that there is a filter; its table is of another model, for all alike.
         let common = out.join(task.setting.scale.name());
-        let own = if pool > 4 * batch * of_tables { task.setting.folder_below(out) } else { common };
+        let own = if pool > of_tables { task.setting.folder_below(out) } else { common };
         let perception = filter.take().map(|name| own.join(name));
         Ok(Self { config, pass_rates: sorts.then(|| folder.join("pass_rates.jsonl")), perception, pool })
     }

@@ -29,7 +29,7 @@ pub const PROMPT: PromptFormat = PromptFormat { system: None, suffix: String::ne
 /// # Errors
 /// If the file that ships with the program is broken.
 pub fn world() -> Result<DigitsConfig> {
-    match (Setting::new(Scale::Micro, BaseFamily::default())).shared()?.data {
+    match Setting::new(Scale::Micro, BaseFamily::default()).shared()?.data {
         DataConfig::Digits(of) => Ok(of.world),
         _ => bail!("configs/micro/tables.ron is not of the digits world"),
     }

@@ -1,17 +1,18 @@
-//! Figure of a measured quantity of several arms against the training step, with intervals.
+//! Learning curves of several arms against the training step, with intervals.
 
 use super::chart::{Chart, Data, Series, Span, round_range};
 use seethink_plot::{Drawing, PALETTE, Paint};
 
-/// Curve of an arm over its seeds.
+/// Learning curve of an arm, over its seeds.
 pub struct Band {
     /// Name of the arm.
     pub name: String,
-    /// Points: step, mean, and the interval around it.
+    /// Points: training step, mean, and the interval around it, low and high.
     pub points: Vec<(f64, f64, (f64, f64))>,
 }
 
-/// Draws the mean of each arm as a line, and its interval as a band.
+/// Draws learning curves: the mean of each arm as a line, its interval as a band. The heading gives
+/// the unit.
 pub fn bands(heading: &str, arms: &[Band]) -> Drawing {
     let points = || arms.iter().flat_map(|arm| &arm.points);
     let last = points().map(|(step, ..)| *step).fold(1.0, f64::max);

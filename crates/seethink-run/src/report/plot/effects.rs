@@ -1,4 +1,4 @@
-//! Figure of differences with their intervals, one row each.
+//! Forest plot: differences with their intervals, one row each.
 
 use super::chart::{error_bar, fit, round_range, tick_label, ticks};
 use seethink_plot::{Anchor, Drawing, GRID, INK, PALETTE, Paint, QUIET, text_width};
@@ -15,12 +15,12 @@ pub struct Effect {
     pub name: String,
     /// Estimate; `None` where there is none.
     pub value: Option<f64>,
-    /// Interval of the estimate.
+    /// Interval of the estimate, low and high; not drawn where there is none.
     pub interval: (f64, f64),
 }
 
-/// Draws a row per difference, with the range `±matters` in which differences are too small to
-/// matter.
+/// Draws a forest plot: a row per difference, on a band over `±matters`, the differences too small to
+/// matter. The heading gives the unit of all three.
 pub fn effects(heading: &str, effects: &[Effect], matters: f64) -> Drawing {
     let widest = effects.iter().map(|one| text_width(&one.name, SIZE)).fold(60.0, f64::max).min(380.0);
     let (left, bottom) = (24.0 + widest, TOP + ROW * effects.len() as f64);
