@@ -193,6 +193,9 @@ pub const SOLUTIONS_FIRST: Arm = Arm {
         (CAPTIONS_FIRST.change)(setting, config);
         if let Some(tuning) = &mut config.captions {
             tuning.of = Imitated::Perception;
+            if setting.scale == Scale::Micro {
+                tuning.optimizer.learning_rate = 5e-5;
+            }
         }
     },
 };
@@ -211,8 +214,10 @@ pub const CAPTIONS_FIRST: Arm = Arm {
         };
         let mut optimizer = config.grpo.optimizer;
         optimizer.schedule = Schedule { warmup: 0.05, decay: Decay::Cosine, floor: 0.1 };
-        if setting.scale == Scale::Full {
-            optimizer.learning_rate = 1e-5;
+        match setting.scale {
+            Scale::Micro => optimizer.learning_rate = 2e-5,
+            Scale::DigitsV1 => {}
+            Scale::Full => optimizer.learning_rate = 1e-5,
         }
         config.captions = Some(CaptionTuning { pictures, epochs, batch, optimizer, of: Imitated::Captions });
     },
