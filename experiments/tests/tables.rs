@@ -397,7 +397,8 @@ fn the_exploration_shows_differences_of_pairs_and_what_was_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let (_, found) = task_and_result();
     // Accuracies of quarter: staged 1/2 and 3/4, merged 1/4 and 1/4. Fourfold: one pair.
-    let outcomes = [(Cell::Quarter, 1, "1100", "1000"), (Cell::Quarter, 2, "1110", "1000"), (Cell::Fourfold, 1, "1100", "1000")];
+    let outcomes =
+        [(Cell::Quarter, 1, "1100", "1000"), (Cell::Quarter, 2, "1110", "1000"), (Cell::Fourfold, 1, "1100", "1000")];
     for task in exploration::tasks(3, &[]) {
         let of = outcomes.iter().find(|(cell, seed, ..)| (*cell, *seed) == (task.setting.cell, task.seed));
         let Some((.., staged, merged)) = of else { continue };

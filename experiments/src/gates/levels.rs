@@ -98,6 +98,17 @@ impl Tests {
         Ok(Capability::ALL.each_ref().map(|capability| accuracy(&of(&answers, capability))))
     }
 
+    /// Measures perception by the most likely answers: the share of the questions answered rightly, and
+    /// the share of the digits asked for that are read rightly.
+    ///
+    /// # Errors
+    /// If generation fails.
+    pub fn perception(&self, model: &AnyBackbone, processor: Arc<VlmProcessor>) -> Result<[f64; 2]> {
+        let answers = Self::evaluator(processor).answer(model, &self.benchmark, &mut |_, _| true)?;
+        let perception = of(&answers, &Capability::PERCEPTION);
+        Ok([accuracy(&perception), digits_read(&perception)])
+    }
+
     /// Measures the accuracy in visual reasoning where the question states the digits.
     ///
     /// # Errors
@@ -175,6 +186,18 @@ fn digits_misread(answers: &[&Answer<'_>]) -> f64 {
         }
     }
     misread as f64 / asked.max(1) as f64
+}
+
+/// Share of the digits that are read rightly; none of an answer is where not as many are read as were
+/// asked for.
+fn digits_read(answers: &[&Answer<'_>]) -> f64 {
+    let (mut read, mut asked) = (0, 0);
+    for answer in answers {
+        let n = n_asked(answer.problem);
+        asked += n;
+        read += n - Sight::n_misread(answer.problem, &answer.completion).flatten().unwrap_or(n);
+    }
+    read as f64 / asked.max(1) as f64
 }
 
 /// Number of digits that a problem asks for.

@@ -27,8 +27,6 @@ use std::sync::Arc;
 const N_TEST: usize = 2_000;
 /// Number of supervised examples of the upper bound.
 const N_SUPERVISED: u64 = 400_000;
-/// Number of times that the upper bound sees each of them.
-const N_EPOCHS: usize = 3;
 
 const PERCEPTION: Capability = Capability::PERCEPTION;
 const TEXTUAL: Capability = Capability::TEXTUAL_REASONING;
@@ -82,12 +80,16 @@ pub fn measure(
         0.9,
         1.0,
     ));
-    let [capacity, bound] = supervised(setting, out, &world, &device)?;
+    let [[questions, digits], [test_questions, test_digits]] = supervised(setting, out, &world, &device)?;
+    let percent = |value: f64| format!("{:.1}", 100.0 * value);
     let about = format!(
-        "perception of new wide pictures of the training digits, after supervised training on them (of test digits: {:.1})",
-        100.0 * bound
+        "digits read rightly in new wide pictures of the training digits, after supervised training on them (all digits \
+         of a question: {}; of test digits {}, and {})",
+        percent(questions),
+        percent(test_digits),
+        percent(test_questions),
     );
-    gates.push(gate("G2", &about, (capacity, of_problems(capacity)), 0.95, 1.0));
+    gates.push(gate("G2", &about, (digits, of_problems(digits)), 0.95, 1.0));
     let rise = |run: &RunResult| accuracy(run, &PERCEPTION) - accuracy_before(run, &PERCEPTION);
     let rises: Vec<f64> = perception.iter().map(rise).collect();
     gates.push(gate("G3", "rise of perception by the perception stage alone", over_seeds(&rises), 0.15, 1.0));
@@ -97,7 +99,7 @@ pub fn measure(
         .zip(misread(&TEXTUAL_CONTROL)?)
         .map(|(seen, read)| 1.0 - seen / read)
         .collect();
-    let of_each: Vec<String> = spared.iter().map(|value| format!("{:.1}", 100.0 * value)).collect();
+    let of_each: Vec<String> = spared.iter().copied().map(percent).collect();
     let about = format!(
         "fewer misread digits in visual problems after the perception stage alone than after as many steps of textual \
          reasoning, relatively (by seed: {})",
@@ -200,8 +202,9 @@ fn load(folder: &Path, device: &Device) -> Result<(Arc<VlmProcessor>, AnyBackbon
 }
 
 /// Measures perception of the first base model after supervised training on wide pictures of the
-/// training digits: accuracy on new pictures of these, and on test digits.
-fn supervised(setting: Setting, out: &Path, world: &DigitsWorld, device: &Device) -> Result<[f64; 2]> {
+/// training digits, on new pictures of these and on test digits: the share of the questions answered
+/// rightly, and that of the digits read rightly.
+fn supervised(setting: Setting, out: &Path, world: &DigitsWorld, device: &Device) -> Result<[[f64; 2]; 2]> {
     let path = setting.folder_below(out).join("supervised.json");
     if path.exists() {
         return Ok(report::read_json(&path)?);
@@ -217,7 +220,7 @@ fn supervised(setting: Setting, out: &Path, world: &DigitsWorld, device: &Device
         config: SftConfig {
             prompt: PROMPT,
             batch: 128,
-            epochs: N_EPOCHS,
+            epochs: 1,
             optimizer: OptimizerConfig {
                 learning_rate: 1e-3,
                 schedule: Schedule { warmup: 0.05, decay: Decay::Cosine, floor: 0.01 },
@@ -232,10 +235,7 @@ fn supervised(setting: Setting, out: &Path, world: &DigitsWorld, device: &Device
     };
     let log = tempfile::tempdir()?;
     let (model, _) = sft.train(model, log.path(), Interrupter::new())?;
-    let perception = |split| -> Result<f64> {
-        let tests = Tests::new(world, split, N_TEST, &*processor)?;
-        Ok(tests.accuracy(&model, processor.clone())?[0])
-    };
+    let perception = |split| Tests::new(world, split, N_TEST, &*processor)?.perception(&model, processor.clone());
     let found = [perception(Split::Train)?, perception(Split::Test)?];
     report::write_json(&path, &found)?;
     Ok(found)
