@@ -29,9 +29,9 @@ pub(super) fn resolved(config: &RunConfig) -> String {
 /// # Errors
 /// If the plan cannot be made over its problems.
 fn effective(config: &RunConfig, corpora: &mut BTreeMap<String, Corpus>) -> Result<String> {
-    let (Some(stages), Some(_)) = (plan(&config.curriculum), config.data.problems_per_capability()) else {
+    if plan(&config.curriculum).is_none() || config.data.problems_per_capability().is_none() {
         return Ok(resolved(config));
-    };
+    }
     let data = format!("{:?}", config.data);
     if !corpora.contains_key(&data) {
         corpora.insert(data.clone(), corpus(config)?);
@@ -46,9 +46,14 @@ fn effective(config: &RunConfig, corpora: &mut BTreeMap<String, Corpus>) -> Resu
     };
     let steps = simulation.run(&mut course, corpus, &mut |_: &CorpusEntry| 0.5);
     let drawn: Vec<(usize, Vec<ProblemId>)> = steps.iter().map(|step| (step.stage, step.drawn().collect())).collect();
+    Ok(digest([apart_from_plan(config), format!("{drawn:?}")]))
+}
+
+/// Settings without what is drawn: configurations with equal effective settings have these in common.
+fn apart_from_plan(config: &RunConfig) -> String {
     let mut rest = config.clone();
     rest.curriculum = CurriculumConfig::Custom(String::new());
-    Ok(digest([format!("{rest:?}"), format!("{stages:?}"), format!("{drawn:?}")]))
+    format!("{rest:?} {:?}", plan(&config.curriculum))
 }
 
 /// Stages of a static plan, without their names and their selection of problems; `None` for other
@@ -100,14 +105,20 @@ impl Aliases {
     /// # Errors
     /// If an override is wrong, or a plan cannot be made.
     pub fn of(setting: Setting, set: &[String]) -> Result<Self> {
-        let (mut corpora, mut first) = (BTreeMap::new(), BTreeMap::new());
-        let mut aliases = BTreeMap::new();
-        for arm in Arm::ALL {
-            // An arm that an override does not fit (a stage that it does not have) is refused when
-            // its run is requested.
-            let Ok(config) = arm.config_with(setting, 1, set) else { continue };
-            let run = *first.entry(effective(&config, &mut corpora)?).or_insert(arm.id);
-            aliases.insert(arm.id, run);
+        // An arm that an override does not fit (a stage that it does not have) is refused when its run is
+        // requested.
+        let configs = Arm::ALL.into_iter().filter_map(|arm| Some((arm.id, arm.config_with(setting, 1, set).ok()?)));
+        let mut alike: BTreeMap<String, Vec<(&str, RunConfig)>> = BTreeMap::new();
+        for (id, config) in configs {
+            alike.entry(apart_from_plan(&config)).or_default().push((id, config));
+        }
+        // Plans, which take long to follow, are compared only where nothing else differs.
+        let (mut aliases, mut corpora) = (BTreeMap::new(), BTreeMap::new());
+        for group in alike.into_values().filter(|group| group.len() > 1) {
+            let mut first = BTreeMap::new();
+            for (id, config) in group {
+                aliases.insert(id, *first.entry(effective(&config, &mut corpora)?).or_insert(id));
+            }
         }
         Ok(Self(aliases))
     }
