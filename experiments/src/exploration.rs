@@ -6,7 +6,7 @@
 
 use crate::experiment::run::Task;
 use crate::experiment::{
-    Arm, Cell, Estimate, MERGED_WITH_RESETS, RESULT, Rendered, RunResult, STAGED, Scale, Setting, Unit,
+    Arm, Cell, Estimate, MATTERS, MERGED_WITH_RESETS, RESULT, Rendered, RunResult, STAGED, Scale, Setting, Unit,
 };
 use anyhow::Result;
 use seethink::core::Capability;
@@ -18,9 +18,6 @@ use std::path::Path;
 
 /// Name of the exploration beside those of tables.
 pub const ID: &str = "exploration";
-
-/// Differences that are too small to matter, points.
-const MATTERS: f64 = 2.0;
 
 /// Lists the runs of all cells on Qwen3-VL with seeds 1, 2, …; those of [`Cell::Tables`] are runs of
 /// the tables.
@@ -115,7 +112,7 @@ pub fn page(out: &Path, seeds: u64) -> Result<Rendered> {
     let drawing = draw_effects(
         "Staged minus merged with resets, visual reasoning (points)",
         &found.iter().map(effect).collect::<Vec<_>>(),
-        MATTERS,
+        100.0 * MATTERS,
     );
     let markdown = format!(
         "# When order matters\n\n\

@@ -46,11 +46,12 @@ fn effective(config: &RunConfig, corpora: &mut BTreeMap<String, Corpus>) -> Resu
     };
     let steps = simulation.run(&mut course, corpus, &mut |_: &CorpusEntry| 0.5);
     let drawn: Vec<(usize, Vec<ProblemId>)> = steps.iter().map(|step| (step.stage, step.drawn().collect())).collect();
-    Ok(digest([apart_from_plan(config), format!("{drawn:?}")]))
+    Ok(digest([apart_from_draws(config), format!("{drawn:?}")]))
 }
 
-/// Settings without what is drawn: configurations with equal effective settings have these in common.
-fn apart_from_plan(config: &RunConfig) -> String {
+/// Settings apart from the problems that are drawn, with those of the stages; configurations with equal
+/// effective settings have these in common.
+fn apart_from_draws(config: &RunConfig) -> String {
     let mut rest = config.clone();
     rest.curriculum = CurriculumConfig::Custom(String::new());
     format!("{rest:?} {:?}", plan(&config.curriculum))
@@ -110,7 +111,7 @@ impl Aliases {
         let configs = Arm::ALL.into_iter().filter_map(|arm| Some((arm.id, arm.config_with(setting, 1, set).ok()?)));
         let mut alike: BTreeMap<String, Vec<(&str, RunConfig)>> = BTreeMap::new();
         for (id, config) in configs {
-            alike.entry(apart_from_plan(&config)).or_default().push((id, config));
+            alike.entry(apart_from_draws(&config)).or_default().push((id, config));
         }
         // Plans, which take long to follow, are compared only where nothing else differs.
         let (mut aliases, mut corpora) = (BTreeMap::new(), BTreeMap::new());

@@ -32,7 +32,7 @@ pub use result::{CurvePoint, RESULT, RunResult};
 pub use results::{Compared, Results};
 pub use seethink::eval::statistics::{Counts, Estimate, Letters, Pair, Statistic, contrast, holm};
 pub use setting::{Scale, Setting, backbone};
-pub use verdict::{Judged, Verdict};
+pub use verdict::{Judged, MATTERS, Verdict};
 
 use seethink::run::config::BaseFamily;
 use seethink::run::report::Meter;

@@ -3,8 +3,8 @@
 use super::{Estimate, Unit};
 use std::fmt;
 
-/// Least difference that matters.
-const MATTERS: f64 = 0.02;
+/// Least difference in accuracy that matters, a fraction.
+pub const MATTERS: f64 = 0.02;
 
 /// Verdict on a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,7 +28,8 @@ pub struct Levels {
     pub read_out: f64,
     /// Share of visual problems with a misread digit.
     pub misread: f64,
-    /// Share of the digits of visual problems that are misread, where as many are read as were asked for.
+    /// Share of the digits of visual problems that are misread: all of an answer that does not read as
+    /// many as were asked for.
     pub digits_misread: f64,
     /// Share of visual problems whose answer states no reading.
     pub unread: f64,
@@ -99,14 +100,14 @@ impl Tests {
     }
 
     /// Measures perception by the most likely answers: the share of the questions answered rightly, and
-    /// the share of the digits asked for that are read rightly.
+    /// the share of the digits asked for that are misread.
     ///
     /// # Errors
     /// If generation fails.
     pub fn perception(&self, model: &AnyBackbone, processor: Arc<VlmProcessor>) -> Result<[f64; 2]> {
         let answers = Self::evaluator(processor).answer(model, &self.benchmark, &mut |_, _| true)?;
         let perception = of(&answers, &Capability::PERCEPTION);
-        Ok([accuracy(&perception), digits_read(&perception)])
+        Ok([accuracy(&perception), digits_misread(&perception)])
     }
 
     /// Measures the accuracy in visual reasoning where the question states the digits.
@@ -118,8 +119,7 @@ impl Tests {
         Ok(accuracy(&answers.iter().collect::<Vec<_>>()))
     }
 
-    /// Measures the share of the digits of visual problems that are misread, where as many are read as
-    /// were asked for.
+    /// Measures the share of the digits of visual problems that are misread.
     ///
     /// # Errors
     /// If generation fails.
@@ -176,28 +176,16 @@ fn of<'a, 'p>(answers: &'a [Answer<'p>], capability: &Capability) -> Vec<&'a Ans
     answers.iter().filter(|answer| answer.problem.capability == *capability).collect()
 }
 
-/// Share of the digits that are misread, where as many are read as were asked for.
+/// Share of the digits asked for that are misread: all of an answer that does not read as many as were
+/// asked for.
 fn digits_misread(answers: &[&Answer<'_>]) -> f64 {
     let (mut misread, mut asked) = (0, 0);
     for answer in answers {
-        if let Some(n) = Sight::n_misread(answer.problem, &answer.completion).flatten() {
-            misread += n;
-            asked += n_asked(answer.problem);
-        }
-    }
-    misread as f64 / asked.max(1) as f64
-}
-
-/// Share of the digits that are read rightly; none of an answer is where not as many are read as were
-/// asked for.
-fn digits_read(answers: &[&Answer<'_>]) -> f64 {
-    let (mut read, mut asked) = (0, 0);
-    for answer in answers {
         let n = n_asked(answer.problem);
         asked += n;
-        read += n - Sight::n_misread(answer.problem, &answer.completion).flatten().unwrap_or(n);
+        misread += Sight::n_misread(answer.problem, &answer.completion).flatten().unwrap_or(n);
     }
-    read as f64 / asked.max(1) as f64
+    misread as f64 / asked.max(1) as f64
 }
 
 /// Number of digits that a problem asks for.

@@ -80,16 +80,16 @@ pub fn measure(
         0.9,
         1.0,
     ));
-    let [[questions, digits], [test_questions, test_digits]] = supervised(setting, out, &world, &device)?;
+    let [[capacity, misread], [bound, test_misread]] = supervised(setting, out, &world, &device)?;
     let percent = |value: f64| format!("{:.1}", 100.0 * value);
     let about = format!(
-        "digits read rightly in new wide pictures of the training digits, after supervised training on them (all digits \
-         of a question: {}; of test digits {}, and {})",
-        percent(questions),
-        percent(test_digits),
-        percent(test_questions),
+        "perception of new wide pictures of the training digits, after supervised training on them (of the digits {} are \
+         misread; perception of test digits {}, misread {})",
+        percent(misread),
+        percent(bound),
+        percent(test_misread),
     );
-    gates.push(gate("G2", &about, (digits, of_problems(digits)), 0.95, 1.0));
+    gates.push(gate("G2", &about, (capacity, of_problems(capacity)), 0.95, 1.0));
     let rise = |run: &RunResult| accuracy(run, &PERCEPTION) - accuracy_before(run, &PERCEPTION);
     let rises: Vec<f64> = perception.iter().map(rise).collect();
     gates.push(gate("G3", "rise of perception by the perception stage alone", over_seeds(&rises), 0.15, 1.0));
@@ -203,7 +203,7 @@ fn load(folder: &Path, device: &Device) -> Result<(Arc<VlmProcessor>, AnyBackbon
 
 /// Measures perception of the first base model after supervised training on wide pictures of the
 /// training digits, on new pictures of these and on test digits: the share of the questions answered
-/// rightly, and that of the digits read rightly.
+/// rightly, and that of the digits misread.
 fn supervised(setting: Setting, out: &Path, world: &DigitsWorld, device: &Device) -> Result<[[f64; 2]; 2]> {
     let path = setting.folder_below(out).join("supervised.json");
     if path.exists() {

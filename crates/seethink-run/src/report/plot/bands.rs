@@ -53,8 +53,14 @@ mod tests {
     fn every_arm_has_a_line_and_a_band() {
         let arm = |name: &str, points: Vec<_>| Band { name: name.into(), points };
         let points = vec![(0.0, 30.0, (29.0, 31.0)), (44.0, 41.0, (38.0, 44.0))];
-        let svg = bands("Visual reasoning (%)", &[arm("staged", points), arm("merged", Vec::new())]).svg().unwrap();
+        let svg = bands(
+            "Visual reasoning (%)",
+            &[arm("staged", points), arm("merged", vec![(0.0, 30.0, (30.0, 30.0)), (44.0, 39.0, (37.0, 41.0))])],
+        )
+        .svg()
+        .unwrap();
         check_markup(&svg);
-        assert!(svg.contains("staged") && svg.contains("merged") && svg.contains("<polygon"), "{svg}");
+        assert!(svg.contains("staged") && svg.contains("merged"), "{svg}");
+        assert_eq!(svg.matches("<polygon").count(), 2, "{svg}");
     }
 }
