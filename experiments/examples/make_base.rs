@@ -41,11 +41,14 @@ struct Args {
     /// File of the recipe, instead of that of the models that ship.
     #[arg(long)]
     recipe: Option<PathBuf>,
+    /// Accuracy of perception at which a phase in wide pictures is over, instead of the recipe's levels.
+    #[arg(long)]
+    sight: Option<f64>,
     /// Folder of a model to begin with, instead of random weights.
     #[arg(long)]
     from: Option<PathBuf>,
     /// Number of examples per update.
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 32)]
     batch: usize,
     /// Number of test problems of each capability.
     #[arg(long, default_value_t = 500)]
@@ -82,8 +85,9 @@ struct Phase {
     /// Number of narrow pictures of perception and of visual reasoning each, among wide ones.
     #[serde(default)]
     replay: u64,
-    /// Accuracies on validation digits in wide pictures at which the phase is over, all of them; until
-    /// then it is repeated with other examples. A phase that begins with them is left out.
+    /// Accuracies at which the phase is over, all of them, on its own digits in narrow pictures or on
+    /// validation digits in wide ones; until then it is repeated with other examples. A phase that
+    /// begins with them is left out.
     #[serde(default)]
     until: BTreeMap<Capability, f64>,
     /// Largest number of repetitions.
@@ -128,7 +132,11 @@ fn main() -> Result<()> {
         Some(path) => std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?,
         None => include_str!("../assets/digits-base/recipe.ron").to_owned(),
     };
-    let recipe: Vec<Phase> = ron::from_str(&recipe).context("the recipe is a list of phases")?;
+    let mut recipe: Vec<Phase> = ron::from_str(&recipe).context("the recipe is a list of phases")?;
+    if let Some(level) = args.sight {
+        let sees = |phase: &&mut Phase| phase.wide && phase.until.contains_key(&Capability::PERCEPTION);
+        recipe.iter_mut().filter(sees).for_each(|phase| phase.until = [(Capability::PERCEPTION, level)].into());
+    }
     let device = device(&args.device)?;
     let (narrow, wide) = (world(Pictures::NARROW)?, world(Pictures::WIDE)?);
 
@@ -149,10 +157,11 @@ fn main() -> Result<()> {
     let mut number = 0;
     for phase in &recipe {
         println!("{phase:?}");
+        let goal = if phase.wide { &tests } else { &own };
         for done in 0..=phase.at_most {
             if !phase.until.is_empty() {
                 let reached: BTreeMap<Capability, f64> =
-                    Capability::ALL.into_iter().zip(tests.accuracy(&model, processor.clone())?).collect();
+                    Capability::ALL.into_iter().zip(goal.accuracy(&model, processor.clone())?).collect();
                 println!("{reached:?}");
                 if phase.until.iter().all(|(capability, level)| reached.get(capability) >= Some(level)) {
                     break;

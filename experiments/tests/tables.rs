@@ -408,9 +408,9 @@ fn the_exploration_shows_differences_of_pairs_and_what_was_not_run() {
     }
     let page = exploration::page(folder.path(), 3).unwrap().markdown;
     for expected in [
-        "| a quarter of the steps | 50, 30, 30 | 25.0 | 62.5 | +37.5 [−121.3, +196.3] | 2 |",
-        "| four times the steps | 800, 480, 480 | 25.0 | 50.0 | – | 1 |",
-        "| the tables | 200, 120, 120 | not run | not run | – | 0 |",
+        "| a quarter of the steps | 45, 25, 25 | 25.0 | 62.5 | +37.5 [−121.3, +196.3] | 2 |",
+        "| four times the steps | 720, 400, 400 | 25.0 | 50.0 | – | 1 |",
+        "| the tables | 180, 100, 100 | not run | not run | – | 0 |",
     ] {
         assert!(page.contains(expected), "{expected}\n{page}");
     }

@@ -48,11 +48,11 @@ impl Cell {
     /// Number of steps of a capability's stage where all three are trained.
     pub fn steps(self, capability: &Capability) -> u32 {
         let [perception, other] = match self {
-            Self::Tables => [200, 120],
-            Self::Quarter => [50, 30],
-            Self::Fourfold => [800, 480],
-            Self::LessPerception => [100, 170],
-            Self::MorePerception => [300, 70],
+            Self::Tables => [180, 100],
+            Self::Quarter => [45, 25],
+            Self::Fourfold => [720, 400],
+            Self::LessPerception => [90, 145],
+            Self::MorePerception => [270, 55],
         };
         if *capability == Capability::PERCEPTION { perception } else { other }
     }

@@ -9,6 +9,7 @@ use seethink::models::{AnyBackbone, Processor, VlmProcessor};
 use seethink::prelude::*;
 use seethink::rollout::{DrawKey, Prompt};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ const DECODE_BATCH: usize = 512;
 pub struct Levels {
     /// Accuracy of the most likely answer by capability, `[perception, textual, visual]`.
     pub accuracy: [f64; 3],
+    /// Accuracy of the most likely answer by kind of perception question.
+    pub perception: BTreeMap<String, f64>,
     /// Accuracy in visual reasoning where the question states the digits.
     pub read_out: f64,
     /// Share of visual problems with a misread digit.
@@ -44,10 +47,12 @@ impl fmt::Display for Levels {
         let percent = |x: f64| format!("{:.1}", 100.0 * x);
         let [p, t, v] = self.accuracy.map(percent);
         let [of_p, of_t, of_v] = self.no_variance.map(percent);
+        let kinds: Vec<String> = self.perception.iter().map(|(kind, of)| format!("{kind} {}", percent(*of))).collect();
         write!(
             f,
-            "perception {p}, textual {t}, visual {v} %, visual read out {}; misread {} of the problems, {} of the \
+            "perception {p} ({}), textual {t}, visual {v} %, visual read out {}; misread {} of the problems, {} of the \
              digits, {} state none; groups without variance {of_p}, {of_t}, {of_v} %, readings vary in {}",
+            kinds.join(", "),
             percent(self.read_out),
             percent(self.misread),
             percent(self.digits_misread),
@@ -162,6 +167,7 @@ impl Tests {
         }
         Ok(Levels {
             accuracy: Capability::ALL.each_ref().map(|capability| accuracy(&of(&answers, capability))),
+            perception: by_kind(&of(&answers, &Capability::PERCEPTION)),
             read_out: self.read_out(model, processor.clone())?,
             misread: share(misread.iter().map(|misread| misread.is_some_and(|n| n > 0))),
             digits_misread: digits_misread(&visual),
@@ -174,6 +180,15 @@ impl Tests {
 
 fn of<'a, 'p>(answers: &'a [Answer<'p>], capability: &Capability) -> Vec<&'a Answer<'p>> {
     answers.iter().filter(|answer| answer.problem.capability == *capability).collect()
+}
+
+/// Accuracy by kind of question.
+fn by_kind(answers: &[&Answer<'_>]) -> BTreeMap<String, f64> {
+    let mut kinds = BTreeMap::<String, Vec<&Answer<'_>>>::new();
+    for answer in answers {
+        kinds.entry(answer.problem.tags["family"].to_string()).or_default().push(answer);
+    }
+    kinds.into_iter().map(|(kind, answers)| (kind, accuracy(&answers))).collect()
 }
 
 /// Share of the digits asked for that are misread: all of an answer that does not read as many as were

@@ -26,7 +26,7 @@ use std::sync::Arc;
 /// Number of test problems of each capability.
 const N_TEST: usize = 2_000;
 /// Number of supervised examples of the upper bound.
-const N_SUPERVISED: u64 = 400_000;
+const N_SUPERVISED: u64 = 120_000;
 
 const PERCEPTION: Capability = Capability::PERCEPTION;
 const TEXTUAL: Capability = Capability::TEXTUAL_REASONING;
@@ -219,7 +219,7 @@ fn supervised(setting: Setting, out: &Path, world: &DigitsWorld, device: &Device
     let sft = Sft {
         config: SftConfig {
             prompt: PROMPT,
-            batch: 128,
+            batch: 32,
             epochs: 1,
             optimizer: OptimizerConfig {
                 learning_rate: 1e-3,

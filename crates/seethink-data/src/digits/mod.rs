@@ -109,7 +109,7 @@ impl DigitsWorld {
         self.finish(item, capability, &mut rng(set, capability, index, seed, Draw::Pixels))
     }
 
-    /// Picture of a single digit, with the question which: the shapes of digits apart from places.
+    /// Picture of a single digit, with the question which or of what color: looks apart from places.
     pub fn single(&self, set: impl Into<GlyphSet>, index: u64, seed: u64) -> Problem {
         let (set, capability) = (set.into(), &Capability::PERCEPTION);
         let item = perception::draw_single(&mut rng(set, capability, index, seed, Draw::Single), set);
@@ -221,7 +221,7 @@ fn capability_index(capability: &Capability) -> u64 {
         as u64
 }
 
-/// Joins numbers, as in "3 5 9".
-fn list(numbers: impl Iterator<Item = u8>) -> String {
-    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+/// Joins words, as in "3 5 9".
+fn list(words: impl Iterator<Item: ToString>) -> String {
+    words.map(|word| word.to_string()).collect::<Vec<_>>().join(" ")
 }

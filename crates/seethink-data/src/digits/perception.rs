@@ -50,8 +50,12 @@ pub(super) fn draw(rng: &mut Rng, set: GlyphSet, config: &DigitsConfig) -> Item 
             (format!("How many are {}?", ink.name()), n.to_string(), Vec::new())
         }
     };
-    // Reading is the reasoning; where the answer is no reading, it is what is read.
-    let thought = if asked.is_empty() { answer.clone() } else { list(asked.iter().map(|&cell| digit(cell))) };
+    // Reading is the reasoning: of the digits asked for, of all colors where some are counted, else of the answer.
+    let thought = match family {
+        "count" => list(scene.cells.iter().map(|cell| cell.ink.name())),
+        "color" => answer.clone(),
+        _ => list(asked.iter().map(|&cell| digit(cell))),
+    };
     let item = Item { question, answer, thought, family, operations: 0, seen: Some((scene, asked)) };
     match config.questions {
         Questions::Open => item,
@@ -95,12 +99,16 @@ fn other_answer(rng: &mut Rng, item: &Item) -> String {
     }
 }
 
-/// Draws a question about a picture of a single digit.
+/// Draws a question about a picture of a single digit: which one it is, or of what color.
 pub(super) fn draw_single(rng: &mut Rng, set: GlyphSet) -> Item {
     let scene = Scene::draw(rng, |digit| Digits::get().glyphs(set, digit), (1, 1), &Palette::FULL);
-    let answer = scene.cells[0].digit.to_string();
-    let (question, thought, asked) = ("Read the digit.".into(), answer.clone(), vec![0]);
-    Item { question, answer, thought, family: "single", operations: 0, seen: Some((scene, asked)) }
+    let cell = &scene.cells[0];
+    let (question, answer, asked) = match rng.below(2) {
+        0 => ("Read the digit.", cell.digit.to_string(), vec![0]),
+        _ => ("What color is the digit?", cell.ink.name().to_owned(), Vec::new()),
+    };
+    let thought = answer.clone();
+    Item { question: question.into(), answer, thought, family: "single", operations: 0, seen: Some((scene, asked)) }
 }
 
 /// Draws a list of options and the question which letter stands for one of them.
