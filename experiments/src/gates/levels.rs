@@ -182,11 +182,11 @@ fn of<'a, 'p>(answers: &'a [Answer<'p>], capability: &Capability) -> Vec<&'a Ans
     answers.iter().filter(|answer| answer.problem.capability == *capability).collect()
 }
 
-/// Accuracy by kind of question.
+/// Accuracy by kind of perception question, fractions.
 fn by_kind(answers: &[&Answer<'_>]) -> BTreeMap<String, f64> {
     let mut kinds = BTreeMap::<String, Vec<&Answer<'_>>>::new();
     for answer in answers {
-        kinds.entry(answer.problem.tags["family"].to_string()).or_default().push(answer);
+        kinds.entry(answer.problem.tags["family"].clone()).or_default().push(answer);
     }
     kinds.into_iter().map(|(kind, answers)| (kind, accuracy(&answers))).collect()
 }

@@ -109,7 +109,8 @@ impl DigitsWorld {
         self.finish(item, capability, &mut rng(set, capability, index, seed, Draw::Pixels))
     }
 
-    /// Picture of a single digit, with the question which or of what color: looks apart from places.
+    /// Problem about a picture of a single digit: which one it is or, every other time, its color. Looks
+    /// apart from places.
     pub fn single(&self, set: impl Into<GlyphSet>, index: u64, seed: u64) -> Problem {
         let (set, capability) = (set.into(), &Capability::PERCEPTION);
         let item = perception::draw_single(&mut rng(set, capability, index, seed, Draw::Single), set);

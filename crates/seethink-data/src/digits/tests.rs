@@ -195,6 +195,34 @@ fn options_have_one_right_answer_and_letters_are_equally_frequent() {
 }
 
 #[test]
+fn single_digits_are_read_and_named_by_color_equally_often() {
+    let mut n_colors = 0;
+    for index in 0..400 {
+        let problem = world().single(GlyphSet::Base, index, 1);
+        let (ink, digit) = shown(&problem).into_values().next().unwrap();
+        let is_color = problem.prompt.contains("What color is the digit?");
+        n_colors += usize::from(is_color);
+        assert_eq!(problem.answer, if is_color { ink } else { digit.to_string() }, "{}", problem.prompt);
+    }
+    assert!((160..=240).contains(&n_colors), "{n_colors}");
+}
+
+#[test]
+fn a_count_is_worked_out_from_all_colors() {
+    let perception = |index| world().problem(GlyphSet::Base, &Capability::PERCEPTION, index, 1);
+    let counts: Vec<Problem> = (0..400).map(perception).filter(|one| one.tags["family"] == "count").collect();
+    assert!(!counts.is_empty());
+    for problem in counts {
+        let solution = problem.solution.as_deref().unwrap();
+        let thought = solution.trim_start_matches("<think>").split_once("</think>").unwrap().0;
+        let asked = problem.prompt.split_once("How many are ").unwrap().1.trim_end_matches('?');
+        let seen: Vec<&str> = thought.split(' ').collect();
+        assert_eq!(seen.len().to_string(), problem.tags["cells"]);
+        assert_eq!(seen.iter().filter(|ink| **ink == asked).count().to_string(), problem.answer, "{solution}");
+    }
+}
+
+#[test]
 fn families_and_sets_have_their_shares() {
     let mut families = BTreeMap::<String, usize>::new();
     for index in 0..2000 {
